@@ -1,0 +1,14 @@
+//! The contract of Ops Control Room, generated from `proto/ops/v1/*.proto`. Clients, workers and the server meet only here.
+
+/// Package `ops.v1`: messages, clients and servers.
+pub mod v1 {
+    #![expect(
+        clippy::all,
+        rustdoc::all,
+        reason = "generated code, whose comments are written for every language"
+    )]
+    tonic::include_proto!("ops.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the whole contract with its imports: what server reflection answers from.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ops_descriptor.bin"));
