@@ -1,0 +1,67 @@
+-- Enqueues a run inside the caller's own transaction: commit = enqueued, rollback = gone. The tenant is that of the
+-- session's settings (ops.current_tenant). The same request_id again within 24 hours returns the first run.
+CREATE FUNCTION ops.enqueue_run(
+    session_id    uuid,
+    lane          ops.lane_type,
+    kind          text,
+    params        jsonb DEFAULT '{}',
+    priority      int DEFAULT 0,
+    labels        jsonb DEFAULT '{}',
+    max_attempts  int DEFAULT 1,
+    timeout       interval DEFAULT NULL,
+    run_after     timestamptz DEFAULT NULL,
+    request_id    text DEFAULT NULL
+) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    #variable_conflict use_variable
+    DECLARE
+        tenant      text := ops.current_tenant();
+        new_id      uuid := gen_random_uuid();
+        first_hash  bytea;
+        first_ids   uuid[];
+        payload     bytea;
+        later       boolean := coalesce(run_after > now(), false);
+    BEGIN
+        IF tenant IS NULL THEN
+            RAISE EXCEPTION 'no tenant is set' USING ERRCODE = 'insufficient_privilege',
+                HINT = 'SET ops.tenant_id = ''default''';
+        END IF;
+        IF request_id IS NOT NULL THEN
+            payload := sha256(convert_to(jsonb_build_array(
+                session_id, lane, kind, params, priority, labels, max_attempts,
+                extract(epoch FROM timeout), extract(epoch FROM run_after))::text, 'UTF8'));
+            INSERT INTO ops.request_ids (tenant_id, scope, request_id, payload_hash, resource_ids)
+                VALUES (tenant, 'ops.enqueue_run', request_id, payload, ARRAY[new_id])
+                ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                SELECT r.payload_hash, r.resource_ids INTO first_hash, first_ids FROM ops.request_ids r
+                    WHERE r.tenant_id = tenant AND r.scope = 'ops.enqueue_run' AND r.request_id = enqueue_run.request_id;
+                IF first_hash IS DISTINCT FROM payload THEN
+                    RAISE EXCEPTION 'request_id was used with another payload' USING ERRCODE = 'unique_violation';
+                END IF;
+                RETURN first_ids[1];
+            END IF;
+        END IF;
+
+        -- The key lock conflicts with the lock under which a session is closed, so no run slips into a closed one.
+        PERFORM FROM ops.sessions s
+            WHERE s.id = session_id AND s.tenant_id = tenant AND s.closed_at IS NULL
+            FOR KEY SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'session % does not exist or takes no more runs', session_id
+                USING ERRCODE = 'foreign_key_violation';
+        END IF;
+
+        INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, params, priority, labels, max_attempts, timeout_ms,
+                              run_after, claimable, wait_reason)
+            VALUES (new_id, tenant, session_id, lane, kind, params, priority, labels, max_attempts,
+                    (extract(epoch FROM timeout) * 1000)::bigint, coalesce(run_after, now()), NOT later,
+                    CASE WHEN later THEN 'scheduled' END);
+        INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES (tenant, session_id, 1);
+        INSERT INTO ops.run_changes (tenant_id, run_ids) VALUES (tenant, ARRAY[new_id]);
+        PERFORM pg_notify('ops_work', '');
+        PERFORM pg_notify('ops_changes', '');
+        RETURN new_id;
+    END
+    $$;

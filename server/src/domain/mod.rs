@@ -1,0 +1,25 @@
+//! Pure types and rules: no I/O, no async, the clock is an argument.
+//!
+//! Reading order: [`run`] owns the state machine; [`outcome`] says how a grant ends; the rest are the nouns around them.
+
+pub mod artifact;
+pub mod event;
+pub mod filter;
+pub mod frame;
+pub mod lane;
+pub mod lease;
+pub mod outcome;
+pub mod refusal;
+pub mod run;
+pub mod session;
+pub mod tenant;
+pub mod violation;
+pub mod worker;
+
+pub use lane::Lane;
+pub use lease::Lease;
+pub use outcome::{Outcome, RunError};
+pub use refusal::{Refusal, Resource};
+pub use run::{Run, RunSpec, RunStatus};
+pub use session::Session;
+pub use tenant::TenantId;

@@ -1,0 +1,141 @@
+//! How a grant ends.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::RunStatus;
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunError {
+    /// The error's class.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub message: String,
+    #[serde(default)]
+    pub stack: String,
+    /// A JSON object, as text; empty when none.
+    #[serde(default)]
+    pub context: String,
+}
+
+/// What a worker says of how its grant ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The result is a JSON value, as text.
+    Succeeded { result: String },
+    /// Permanent: another attempt can not help.
+    Failed { error: RunError, permanent: bool },
+    Cancelled { error: Option<RunError> },
+    /// Offered again after the delay; the attempt does not count.
+    Snoozed { delay: Duration },
+}
+
+/// What decides, beside the outcome itself, where a run goes.
+#[derive(Debug, Clone, Copy)]
+pub struct RunFacts {
+    /// The attempt that ends, counted from 1.
+    pub attempt: i32,
+    pub max_attempts: i32,
+    pub cancel_requested: bool,
+}
+
+impl Outcome {
+    /// The word in SQL.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Outcome::Succeeded { .. } => "succeeded",
+            Outcome::Failed { permanent: false, .. } => "failed",
+            Outcome::Failed { permanent: true, .. } => "failed_permanently",
+            Outcome::Cancelled { .. } => "cancelled",
+            Outcome::Snoozed { .. } => "snoozed",
+        }
+    }
+
+    /// Where a run goes. `store/sql/run_report.sql` decides the same for many at once; a test walks all cases through both.
+    ///
+    /// A success always stands. After a cancel was asked for, anything else is the cancel's confirmation.
+    pub fn settle(&self, facts: RunFacts) -> RunStatus {
+        match self {
+            Outcome::Succeeded { .. } => RunStatus::Succeeded,
+            _ if facts.cancel_requested => RunStatus::Cancelled,
+            Outcome::Cancelled { .. } => RunStatus::Cancelled,
+            Outcome::Snoozed { .. } => RunStatus::Queued,
+            Outcome::Failed { permanent: false, .. } if facts.attempt < facts.max_attempts => RunStatus::Queued,
+            Outcome::Failed { .. } => RunStatus::Failed,
+        }
+    }
+
+    /// Tells the same report, sent again, from another one. Each part is preceded by its length, so that no two differ
+    /// only in where one part ends.
+    pub fn hash(&self) -> Vec<u8> {
+        let mut hasher = Sha256::new();
+        let mut part = |text: &str| {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text.as_bytes());
+        };
+        part(self.as_str());
+        match self {
+            Outcome::Succeeded { result } => part(result),
+            Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => {
+                [&error.kind, &error.message, &error.stack, &error.context].into_iter().for_each(|text| part(text));
+            }
+            Outcome::Cancelled { error: None } => {}
+            Outcome::Snoozed { delay } => part(&delay.as_millis().to_string()),
+        }
+        hasher.finalize().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error() -> RunError {
+        RunError { kind: "E".into(), message: "m".into(), stack: String::new(), context: String::new() }
+    }
+
+    #[test]
+    fn a_success_stands_even_after_a_cancel() {
+        let facts = RunFacts { attempt: 1, max_attempts: 1, cancel_requested: true };
+        assert_eq!(Outcome::Succeeded { result: "1".into() }.settle(facts), RunStatus::Succeeded);
+    }
+
+    #[test]
+    fn a_failure_after_a_cancel_is_cancelled_and_not_retried() {
+        let facts = RunFacts { attempt: 1, max_attempts: 3, cancel_requested: true };
+        assert_eq!(Outcome::Failed { error: error(), permanent: false }.settle(facts), RunStatus::Cancelled);
+    }
+
+    #[test]
+    fn a_failure_is_retried_while_attempts_are_left_unless_it_is_permanent() {
+        let facts = |attempt| RunFacts { attempt, max_attempts: 2, cancel_requested: false };
+        let failed = |permanent| Outcome::Failed { error: error(), permanent };
+        assert_eq!(failed(false).settle(facts(1)), RunStatus::Queued);
+        assert_eq!(failed(false).settle(facts(2)), RunStatus::Failed);
+        assert_eq!(failed(true).settle(facts(1)), RunStatus::Failed);
+    }
+
+    #[test]
+    fn outcomes_that_differ_have_other_hashes() {
+        let all = [
+            Outcome::Succeeded { result: "1".into() },
+            Outcome::Succeeded { result: "2".into() },
+            Outcome::Failed { error: error(), permanent: false },
+            Outcome::Failed { error: error(), permanent: true },
+            Outcome::Failed {
+                error: RunError { message: String::new(), stack: "m".into(), ..error() },
+                permanent: false,
+            },
+            Outcome::Cancelled { error: None },
+            Outcome::Cancelled { error: Some(error()) },
+            Outcome::Snoozed { delay: Duration::from_secs(1) },
+        ];
+        for (i, a) in all.iter().enumerate() {
+            for (j, b) in all.iter().enumerate() {
+                assert_eq!(a.hash() == b.hash(), i == j, "{a:?} {b:?}");
+            }
+        }
+    }
+}

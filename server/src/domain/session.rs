@@ -1,0 +1,66 @@
+//! A session groups runs and counts how they end.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionStatus {
+    Active,
+    Completed,
+    Cancelled,
+}
+
+impl SessionStatus {
+    pub const ALL: [SessionStatus; 3] = [SessionStatus::Active, SessionStatus::Completed, SessionStatus::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SessionStatus::Active => "active",
+            SessionStatus::Completed => "completed",
+            SessionStatus::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+/// A session as it is now, its counters exact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    pub id: Uuid,
+    pub name: String,
+    pub description: String,
+    pub triggered_by: String,
+    pub status: SessionStatus,
+    pub total_runs: i64,
+    pub succeeded_runs: i64,
+    pub failed_runs: i64,
+    pub cancelled_runs: i64,
+    /// A JSON object, as text.
+    pub context: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// What a new session shall be; already checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSession {
+    pub name: String,
+    pub description: String,
+    pub triggered_by: String,
+    /// A JSON object, as text.
+    pub context: String,
+    pub request_id: Option<String>,
+}
+
+/// What to change of a session: what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionPatch {
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub context: Option<String>,
+}

@@ -1,0 +1,5 @@
+//! The hot path.
+
+pub mod error;
+
+pub use error::EngineError;

@@ -1,0 +1,154 @@
+//! Units of database work: each in a task of its own, each with a deadline.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+use tokio_util::task::TaskTracker;
+
+use super::StoreError;
+
+/// What a unit of work returns.
+pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+/// How often a unit of work that met another transaction (40001, 40P01) is run again.
+const SERIALIZATION_RETRIES: usize = 4;
+
+/// How the server reaches its database.
+#[derive(Debug, Clone)]
+pub struct DbSettings {
+    pub max_connections: u32,
+    /// For a connection from the pool, then for a whole unit of work. A connection that misses it is discarded, so that
+    /// a hung database is an outage and not a hang.
+    pub deadline: Duration,
+}
+
+/// The pool of the engine's connections.
+///
+/// Each unit of work runs in a task of its own: a call that its client cancels does not drop it midway, which could hand a
+/// connection with an open transaction to the next borrower. Work must not swallow errors of statements, since a commit
+/// of an aborted transaction looks like success.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: PgPool,
+    tracker: TaskTracker,
+    deadline: Duration,
+}
+
+impl Db {
+    /// Makes the pool; connections are opened when first needed.
+    pub fn new(options: PgConnectOptions, settings: &DbSettings) -> Self {
+        let deadline = settings.deadline;
+        let session = format!(
+            "SET ROLE ops_engine; \
+             SET statement_timeout = {ms}; \
+             SET idle_in_transaction_session_timeout = {ms}; \
+             SET plan_cache_mode = force_generic_plan; \
+             SET jit = off; \
+             SET timezone = 'UTC'",
+            ms = deadline.as_millis()
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(deadline)
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let session = sqlx::AssertSqlSafe(session.clone());
+                Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
+            })
+            .connect_lazy_with(options.application_name("ops"));
+        Self { pool, tracker: TaskTracker::new(), deadline }
+    }
+
+    /// Runs one statement, or several that need not be one transaction.
+    pub async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(work, false).await
+    }
+
+    /// Runs a transaction: begins, works, commits. When this returns `Ok`, it is committed.
+    pub async fn transaction<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(work, true).await
+    }
+
+    async fn unit<T, W>(&self, work: W, in_transaction: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        let (pool, deadline) = (self.pool.clone(), self.deadline);
+        let task = self.tracker.spawn(async move {
+            let mut attempt = 0;
+            loop {
+                match attempt_unit(&pool, deadline, &work, in_transaction).await {
+                    Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
+                        attempt += 1;
+                        tracing::debug!(%why, attempt, "transaction is run again");
+                    }
+                    result => return result,
+                }
+            }
+        });
+        task.await.unwrap_or_else(|panic| Err(StoreError::defect(panic.to_string())))
+    }
+
+    /// The pool, for what manages its own connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Waits for the units of work that run, then closes the connections.
+    pub async fn close(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.pool.close().await;
+    }
+}
+
+async fn attempt_unit<T, W>(pool: &PgPool, deadline: Duration, work: &W, in_transaction: bool) -> Result<T, StoreError>
+where
+    W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
+{
+    let mut connection = pool.acquire().await?;
+    let mut committing = false;
+    let unit = async {
+        if !in_transaction {
+            return work(&mut connection).await;
+        }
+        let mut transaction = connection.begin().await?;
+        match work(&mut transaction).await {
+            Ok(value) => {
+                committing = true;
+                transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                if !error.is_outage() {
+                    transaction.rollback().await?;
+                }
+                Err(error)
+            }
+        }
+    };
+    let result = match tokio::time::timeout(deadline, unit).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable(format!("no answer within {deadline:?}").into())),
+    };
+    match result {
+        Err(StoreError::Unavailable(why)) => {
+            // Whatever state the connection is in, nobody else shall meet it.
+            drop(connection.detach());
+            Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
+        }
+        result => result,
+    }
+}

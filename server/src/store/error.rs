@@ -1,0 +1,72 @@
+//! What can go wrong at the database.
+
+use std::sync::Arc;
+
+/// Every failure of a unit of database work, by what the caller can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database can not be reached, or did not answer in time. Nothing was written.
+    #[error("the database is not available: {0}")]
+    Unavailable(Arc<str>),
+    /// The connection was lost while a commit was on its way: it may have happened or not.
+    #[error("the connection was lost at the commit: {0}")]
+    CommitUnknown(Arc<str>),
+    /// A lock was not had in time. Nothing was written.
+    #[error("a lock was not had in time")]
+    LockTimeout,
+    /// A rule of the schema was broken. Nothing was written.
+    #[error("constraint {constraint} is violated: {message}")]
+    Constraint { constraint: Arc<str>, message: Arc<str> },
+    /// Another transaction was in the way; the same again may succeed. Nothing was written.
+    #[error("another transaction was in the way: {0}")]
+    Serialization(Arc<str>),
+    /// A defect: of a statement, of a row that is not as the code expects it, or of a panicking unit of work.
+    #[error("database work failed: {0}")]
+    Defect(Arc<str>),
+}
+
+impl StoreError {
+    /// A row is not as the code expects it.
+    pub fn defect(what: impl Into<String>) -> Self {
+        StoreError::Defect(what.into().into())
+    }
+
+    /// Whether the database is away, so that the same later may succeed.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, StoreError::Unavailable(_) | StoreError::CommitUnknown(_))
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let text: Arc<str> = error.to_string().into();
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => StoreError::Unavailable(text),
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                match code.as_ref() {
+                    "55P03" => StoreError::LockTimeout,
+                    "40001" | "40P01" => StoreError::Serialization(text),
+                    // Statement timeout, shutdowns, start-up, recovery, too many clients, out of disk or memory.
+                    "57014" => StoreError::Unavailable(text),
+                    code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
+                        StoreError::Unavailable(text)
+                    }
+                    // A stand-by that was promoted away from us.
+                    "25006" => StoreError::Unavailable(text),
+                    code if code.starts_with("23") => StoreError::Constraint {
+                        constraint: database.constraint().unwrap_or_default().into(),
+                        message: text,
+                    },
+                    _ => StoreError::Defect(text),
+                }
+            }
+            _ => StoreError::Defect(text),
+        }
+    }
+}
