@@ -1,0 +1,49 @@
+//! Finds PostgreSQL's programs and runs a private cluster: for `ops dev`, and for every test.
+//!
+//! A *cluster* is one PostgreSQL server with its files. Everything that belongs to it lies in one folder, its *home*:
+//!
+//! ```text
+//! home/owner.lock     held by the process that owns the cluster, with its pid
+//! home/pgdata/        PostgreSQL's data folder, made by initdb and moved here only when complete
+//! home/init-*/        an initdb that has not finished; removed by the next owner
+//! home/endpoint       port and socket folder, kept across restarts
+//! home/socket/        the Unix socket (in a short folder elsewhere when this path is too long for a socket)
+//! home/postgres.log   what the server says
+//! ```
+//!
+//! In reading order: [`Programs`] says which PostgreSQL, [`ClusterOptions`] what is wanted, [`Cluster`] runs it, and
+//! [`testing`] shares one among the tests of a process.
+
+mod error;
+mod install;
+mod programs;
+
+mod account;
+mod endpoint;
+mod home;
+mod lock;
+mod options;
+mod pidfile;
+mod random;
+mod url;
+
+mod init;
+mod postmaster;
+mod processes;
+mod session;
+mod spawn;
+mod temporary;
+
+mod cluster;
+mod databases;
+mod faults;
+mod launch;
+pub mod testing;
+
+pub use cluster::Cluster;
+pub use error::DevpgError;
+pub use home::home_of;
+pub use install::install_command;
+pub use launch::remove;
+pub use options::ClusterOptions;
+pub use programs::Programs;

@@ -1,0 +1,75 @@
+//! One owner for one cluster, also when the last owner was killed.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::DevpgError;
+
+/// An exclusive lock on the cluster in a home, held until dropped or until the process ends in any way.
+///
+/// A lock of the kernel (flock) and not a pid file, so that nothing stale can be left behind. Programs that are started
+/// meanwhile do not inherit it: the standard library opens files close-on-exec.
+#[derive(Debug)]
+pub(crate) struct OwnerLock {
+    _file: File,
+}
+
+impl OwnerLock {
+    /// Takes the lock at once, or says who has it.
+    pub(crate) fn take(home: &Path) -> Result<Self, DevpgError> {
+        let path = home.join("owner.lock");
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            let mut file = options.open(&path).map_err(DevpgError::io("open", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Self::owned(home, file)),
+                Err(TryLockError::Error(source)) => return Err(DevpgError::io("lock", &path)(source)),
+            }
+            // The last owner may have removed the folder between our open and our lock: then we hold a file that
+            // nobody else will ever find, and begin again.
+            if is_same_file(&file, &path) {
+                write_pid(&mut file).map_err(DevpgError::io("write", &path))?;
+                return Ok(Self { _file: file });
+            }
+        }
+    }
+
+    fn owned(home: &Path, mut file: File) -> DevpgError {
+        let mut text = String::new();
+        let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+        DevpgError::Owned { folder: PathBuf::from(home), pid }
+    }
+}
+
+fn is_same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
+}
+
+fn write_pid(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    writeln!(file, "{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_owner_is_refused_and_told_folder_and_pid() {
+        let home = tempfile::tempdir().unwrap();
+        let first = OwnerLock::take(home.path()).unwrap();
+        let error = OwnerLock::take(home.path()).unwrap_err().to_string();
+        assert!(error.contains(&home.path().display().to_string()), "{error}");
+        assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
+        drop(first);
+        OwnerLock::take(home.path()).unwrap();
+    }
+}

@@ -1,0 +1,136 @@
+//! Looks at the processes of this machine: which run, which are stopped, and which are servers of a data folder.
+
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// One process that has not ended. A zombie has: only its parent's `wait` is outstanding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Process {
+    pid: Pid,
+    parent: Pid,
+    stopped: bool,
+}
+
+/// Whether the process has not ended.
+pub(crate) fn is_running(pid: Pid) -> bool {
+    seen::one(pid).is_some()
+}
+
+/// Whether the process is stopped by SIGSTOP.
+pub(crate) fn is_stopped(pid: Pid) -> bool {
+    seen::one(pid).is_some_and(|it| it.stopped)
+}
+
+/// The processes that `pid` started.
+pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
+    seen::all().into_iter().filter(|it| it.parent == pid).map(|it| it.pid).collect()
+}
+
+/// Whether `pid` is a server process of this data folder, and not another program that got its number later.
+pub(crate) fn is_server_of(pid: Pid, pgdata: &Path) -> bool {
+    is_running(pid) && seen::serves(pid, pgdata)
+}
+
+/// Every server process of this data folder, also those whose postmaster is gone.
+pub(crate) fn servers_of(pgdata: &Path) -> Vec<Pid> {
+    seen::all().into_iter().map(|it| it.pid).filter(|pid| seen::serves(*pid, pgdata)).collect()
+}
+
+/// Sends a signal; a process that is gone already needs none.
+pub(crate) fn signal(pid: Pid, signal: Signal) {
+    if let Err(error) = kill(pid, signal) {
+        tracing::debug!(%pid, %signal, %error, "signal not delivered");
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod seen {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use nix::unistd::Pid;
+
+    use super::Process;
+
+    pub(super) fn one(pid: Pid) -> Option<Process> {
+        parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    pub(super) fn all() -> Vec<Process> {
+        let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| one(Pid::from_raw(name.to_str()?.parse().ok()?))).collect()
+    }
+
+    /// A server works in its data folder, and its program is called postgres: a shell there is not a server.
+    pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
+        let link = |name: &str| fs::read_link(PathBuf::from(format!("/proc/{pid}/{name}"))).unwrap_or_default();
+        // The link of a program that was upgraded since reads `postgres (deleted)`.
+        let program = link("exe");
+        let named = program.file_name().is_some_and(|it| it.to_string_lossy().starts_with("postgres"));
+        named && link("cwd") == pgdata
+    }
+
+    /// `pid (name) state parent ...`, where the name may hold blanks and parentheses.
+    pub(super) fn parse(pid: Pid, stat: &str) -> Option<Process> {
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?;
+        let parent = Pid::from_raw(fields.next()?.parse().ok()?);
+        let ended = matches!(state, "Z" | "X" | "x");
+        (!ended).then_some(Process { pid, parent, stopped: matches!(state, "T" | "t") })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod seen {
+    use std::path::Path;
+    use std::process::Command;
+
+    use nix::unistd::Pid;
+
+    use super::Process;
+
+    pub(super) fn one(pid: Pid) -> Option<Process> {
+        all().into_iter().find(|it| it.pid == pid)
+    }
+
+    pub(super) fn all() -> Vec<Process> {
+        lines(&["-axo", "pid=,ppid=,stat="]).iter().filter_map(|line| parse(line)).collect()
+    }
+
+    /// Only the postmaster's command line names the data folder; its children show what they do.
+    pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
+        let command = lines(&["-o", "command=", "-p", &pid.to_string()]).concat();
+        command.contains("postgres") && command.contains(&pgdata.display().to_string())
+    }
+
+    fn lines(arguments: &[&str]) -> Vec<String> {
+        let output = Command::new("ps").args(arguments).output();
+        let text = output.map(|it| String::from_utf8_lossy(&it.stdout).into_owned()).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn parse(line: &str) -> Option<Process> {
+        let mut fields = line.split_whitespace();
+        let pid = Pid::from_raw(fields.next()?.parse().ok()?);
+        let parent = Pid::from_raw(fields.next()?.parse().ok()?);
+        let state = fields.next()?;
+        (!state.starts_with('Z')).then_some(Process { pid, parent, stopped: state.starts_with('T') })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use nix::unistd::Pid;
+
+    use super::seen::parse;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse_and_a_zombie_has_ended() {
+        let pid = Pid::from_raw(7);
+        assert!(parse(pid, "7 (a) (b) T 3 7 7").unwrap().stopped);
+        assert_eq!(parse(pid, "7 (a) S 3 7 7").unwrap().parent.as_raw(), 3);
+        assert_eq!(parse(pid, "7 (a) Z 3 7 7"), None);
+    }
+}

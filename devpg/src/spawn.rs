@@ -1,0 +1,62 @@
+//! Starts a program on a thread that waits for it: no zombies, and an end with the owner when wanted.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use tokio::sync::{oneshot, watch};
+
+/// A program that this process started.
+#[derive(Debug, Clone)]
+pub(crate) struct Child {
+    pub(crate) pid: Pid,
+    pub(crate) exit: watch::Receiver<Option<ExitStatus>>,
+}
+
+/// Runs `command` in a process group of its own, so that a Ctrl-C in the terminal reaches only the owner, which then
+/// stops its programs in order.
+///
+/// `on_owner_death` is the signal that the kernel sends to the program when this process ends (Linux only). The kernel
+/// means by that the end of the *thread* that forked; hence the dedicated thread, which waits for the program's end.
+pub(crate) async fn spawn(mut command: Command, on_owner_death: Option<Signal>) -> io::Result<Child> {
+    command.stdin(Stdio::null()).process_group(0);
+    if let Some(signal) = on_owner_death {
+        die_with_owner(&mut command, signal);
+    }
+    let (started, start) = oneshot::channel();
+    thread::Builder::new().name("devpg-reaper".to_owned()).spawn(move || match command.spawn() {
+        Ok(mut child) => {
+            let (exited, exit) = watch::channel(None);
+            let pid = Pid::from_raw(child.id().cast_signed());
+            // When the caller's future was dropped meanwhile, nobody would ever stop this program.
+            if started.send(Ok(Child { pid, exit })).is_err() {
+                let _ = child.kill();
+            }
+            match child.wait() {
+                Ok(status) => drop(exited.send(Some(status))),
+                Err(error) => tracing::warn!(%pid, %error, "cannot wait for a program"),
+            }
+        }
+        Err(error) => drop(started.send(Err(error))),
+    })?;
+    start.await.unwrap_or_else(|_| Err(io::Error::other("the thread that starts programs panicked")))
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_owner(command: &mut Command, signal: Signal) {
+    let owner = std::process::id();
+    let ask = move || {
+        nix::sys::prctl::set_pdeathsig(signal)?;
+        // The owner may have died between fork and the line above, and then no signal will come.
+        if std::os::unix::process::parent_id() == owner { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    };
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed: it makes two
+    // system calls, prctl and getppid, and allocates nothing. It runs after setuid, which would undo the prctl.
+    unsafe { command.pre_exec(ask) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_owner(_command: &mut Command, _signal: Signal) {}

@@ -1,0 +1,114 @@
+//! Homes that go with their owner, even when that is killed.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::account::Account;
+use crate::error::DevpgError;
+use crate::home::Home;
+use crate::lock::OwnerLock;
+use crate::postmaster::Postmaster;
+use crate::{processes, random};
+
+const PREFIX: &str = "ops-pg-test-";
+/// A folder that has no lock yet has another name, so that nobody takes it for abandoned.
+const NEW_PREFIX: &str = ".ops-pg-test-";
+/// A folder without a lock that is this old is not being made any more.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// Waits until the owner's end closes its standard input, then until the server has ended, then removes the folder.
+/// Where the kernel does not end the server with its owner ($1), this does.
+const WATCHDOG: &str = r#"
+cat >/dev/null
+pid=$(head -n 1 "$2/pgdata/postmaster.pid" 2>/dev/null)
+[ "$1" = end ] && [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null
+tries=0
+while [ -e "$2/pgdata/postmaster.pid" ] && [ $tries -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done
+while [ -e "$2" ] && [ $tries -lt 100 ]; do rm -rf -- "$2" 2>/dev/null || sleep 0.1; tries=$((tries + 1)); done
+"#;
+
+/// A fresh private home; dropped, it is removed.
+#[derive(Debug)]
+pub(crate) struct TemporaryHome {
+    path: PathBuf,
+    watchdog: Option<Child>,
+}
+
+impl TemporaryHome {
+    /// Removes what dead owners left, and makes a new home, locked.
+    pub(crate) fn create(account: &Account) -> Result<(Self, OwnerLock), DevpgError> {
+        // TMPDIR may lie where the user that root drops to can not enter.
+        let parent = if account.is_other() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+        let parent = fs::canonicalize(&parent).map_err(DevpgError::io("enter", &parent))?;
+        sweep(&parent);
+        let name = random::hex::<5>()?;
+        let new = parent.join(format!("{NEW_PREFIX}{name}"));
+        // Not recursive: it must not exist, since in /tmp others could have made it.
+        DirBuilder::new().mode(0o700).create(&new).map_err(DevpgError::io("create", &new))?;
+        if account.is_other() {
+            fs::set_permissions(&new, Permissions::from_mode(0o755)).map_err(DevpgError::io("open up", &new))?;
+        }
+        let lock = OwnerLock::take(&new)?;
+        let path = parent.join(format!("{PREFIX}{name}"));
+        fs::rename(&new, &path).map_err(DevpgError::io("rename", &new))?;
+        let watchdog = start_watchdog(&path);
+        Ok((Self { path, watchdog }, lock))
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        Home::at(self.path.clone())
+    }
+}
+
+impl Drop for TemporaryHome {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(folder = %self.path.display(), %error, "cannot remove a temporary cluster");
+        }
+        if let Some(mut watchdog) = self.watchdog.take() {
+            drop(watchdog.stdin.take());
+            let _ = watchdog.wait();
+        }
+    }
+}
+
+fn start_watchdog(home: &Path) -> Option<Child> {
+    let server = if cfg!(target_os = "linux") { "wait" } else { "end" };
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", WATCHDOG, "ops-pg-watchdog", server]).arg(home);
+    // A group of its own: the Ctrl-C that ends the tests must not end it.
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).current_dir("/");
+    command.spawn().inspect_err(|error| tracing::warn!(%error, "no watchdog: the next start will clean up")).ok()
+}
+
+/// Removes homes whose owner is dead and whose watchdog did not come to it, as when the machine was switched off.
+fn sweep(parent: &Path) {
+    let me = nix::unistd::geteuid().as_raw();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        let mine = fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir() && it.uid() == me);
+        if mine && name.starts_with(PREFIX) {
+            sweep_one(&Home::at(path));
+        } else if mine && name.starts_with(NEW_PREFIX) && is_old(&path) {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+fn sweep_one(home: &Home) {
+    let Ok(_lock) = OwnerLock::take(home.path()) else { return };
+    tracing::info!(folder = %home.path().display(), "removing a temporary cluster whose owner is dead");
+    for pid in processes::servers_of(&home.pgdata()) {
+        Postmaster::adopted(pid, home.pgdata()).end_now();
+    }
+    let _ = fs::remove_dir_all(home.path());
+}
+
+fn is_old(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|it| it.modified());
+    modified.is_ok_and(|it| it.elapsed().is_ok_and(|age| age > ABANDONED))
+}
