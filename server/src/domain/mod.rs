@@ -14,6 +14,7 @@ pub mod run;
 pub mod session;
 pub mod tenant;
 pub mod violation;
+pub mod watch;
 pub mod worker;
 
 pub use lane::Lane;

@@ -40,13 +40,8 @@ pub enum WorkerState {
 }
 
 impl WorkerState {
-    pub const ALL: [WorkerState; 5] = [
-        WorkerState::Active,
-        WorkerState::Draining,
-        WorkerState::Disconnected,
-        WorkerState::Lost,
-        WorkerState::Gone,
-    ];
+    pub const ALL: [WorkerState; 5] =
+        [WorkerState::Active, WorkerState::Draining, WorkerState::Disconnected, WorkerState::Lost, WorkerState::Gone];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -107,4 +102,20 @@ pub struct CancelOrder {
 pub enum CancelKind {
     Cancel,
     Revoke,
+}
+
+/// Who wants how many runs, by a unary call; already checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRequest {
+    pub worker_name: String,
+    /// At least one.
+    pub lanes: Vec<Lane>,
+    /// None = any.
+    pub kinds: Vec<String>,
+    pub max_runs: i32,
+    /// How long to wait for the first run.
+    pub wait: Duration,
+    /// The server's setting when `None`.
+    pub lease_timeout: Option<Duration>,
+    pub request_id: Option<String>,
 }

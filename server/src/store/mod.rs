@@ -5,6 +5,8 @@
 pub mod db;
 pub mod error;
 pub mod migrate;
+pub mod run_read;
+pub mod run_row;
 
 pub use db::{Db, DbSettings, Work};
 pub use error::StoreError;
