@@ -15,6 +15,11 @@ use crate::postmaster::Postmaster;
 use crate::{processes, random};
 
 const PREFIX: &str = "ops-pg-test-";
+const DEFAULT: &str = "/tmp";
+/// A file system in memory, on Linux.
+const MEMORY: &str = "/dev/shm";
+/// In containers it is often tiny; tests with much data must fit.
+const ROOM: u64 = 4 << 30;
 /// A folder that has no lock yet has another name, so that nobody takes it for abandoned.
 const NEW_PREFIX: &str = ".ops-pg-test-";
 /// A folder without a lock that is this old is not being made any more.
@@ -41,10 +46,10 @@ pub(crate) struct TemporaryHome {
 impl TemporaryHome {
     /// Removes what dead owners left, and makes a new home, locked.
     pub(crate) fn create(account: &Account) -> Result<(Self, OwnerLock), DevpgError> {
-        // TMPDIR may lie where the user that root drops to can not enter.
-        let parent = if account.is_other() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
-        let parent = fs::canonicalize(&parent).map_err(DevpgError::io("enter", &parent))?;
-        sweep(&parent);
+        for parent in parents() {
+            sweep(&parent);
+        }
+        let parent = parents().into_iter().find(|it| is_usable(it, account)).unwrap_or_else(|| PathBuf::from(DEFAULT));
         let name = random::hex::<5>()?;
         let new = parent.join(format!("{NEW_PREFIX}{name}"));
         // Not recursive: it must not exist, since in /tmp others could have made it.
@@ -74,6 +79,32 @@ impl Drop for TemporaryHome {
             let _ = watchdog.wait();
         }
     }
+}
+
+/// Where to look for a place, in this order: where the user wants temporary files, then in memory, since a database is
+/// some 300 files and many file systems take a millisecond for each.
+fn parents() -> Vec<PathBuf> {
+    let wanted = std::env::var_os("TMPDIR").map(PathBuf::from);
+    let all = wanted.into_iter().chain([PathBuf::from(MEMORY), PathBuf::from(DEFAULT)]);
+    all.filter_map(|path| fs::canonicalize(path).ok()).collect()
+}
+
+fn is_usable(parent: &Path, account: &Account) -> bool {
+    // TMPDIR may lie where the user that root drops to can not enter.
+    let open = |it: &Path| fs::metadata(it).is_ok_and(|it| it.mode() & 0o001 != 0);
+    let enterable = !account.is_other() || parent.ancestors().all(open);
+    let roomy = parent != Path::new(MEMORY) || room(parent) >= ROOM;
+    parent.is_dir() && enterable && roomy
+}
+
+#[cfg(target_os = "linux")]
+fn room(path: &Path) -> u64 {
+    nix::sys::statvfs::statvfs(path).map_or(0, |it| it.blocks_available() * it.fragment_size())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn room(_path: &Path) -> u64 {
+    0
 }
 
 fn start_watchdog(home: &Path) -> Option<Child> {

@@ -105,11 +105,13 @@ async fn a_temporary_cluster_goes_with_an_owner_that_is_killed() {
 
 #[tokio::test]
 async fn an_abandoned_temporary_home_is_removed_at_the_next_start() {
-    let folder = if nix_is_root() { "/tmp".into() } else { std::env::temp_dir() };
-    let abandoned = folder.join(format!("ops-pg-test-abandoned-{}", std::process::id()));
+    let programs = Programs::find(None).unwrap();
+    let first = Cluster::start(&programs, ClusterOptions::temporary()).await.unwrap();
+    let abandoned = first.home().with_file_name(format!("ops-pg-test-abandoned-{}", std::process::id()));
     fs::create_dir(&abandoned).unwrap();
     fs::write(abandoned.join("owner.lock"), "1\n").unwrap();
-    let cluster = Cluster::start(&Programs::find(None).unwrap(), ClusterOptions::temporary()).await.unwrap();
+    let cluster = Cluster::start(&programs, ClusterOptions::temporary()).await.unwrap();
+    assert!(first.home().exists(), "one that is in use stays");
     assert!(!abandoned.exists());
     let (server, home) = (cluster.postmaster_pid().unwrap(), cluster.home().to_owned());
     drop(cluster);
@@ -130,8 +132,4 @@ async fn foreign_folders_and_other_versions_are_refused() {
     let error = folder.cluster().await.unwrap_err();
     assert!(error.to_string().contains("was made by PostgreSQL 9.6"), "{error}");
     folder.remove().await;
-}
-
-fn nix_is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
