@@ -1,0 +1,32 @@
+//! `ops dev`
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::Args;
+
+use super::listen::Listen;
+
+/// Everything in one process, for development: a PostgreSQL of its own, the server, and a worker for `shell` and `sleep`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+On SIGTERM or Ctrl-C the worker ends what it holds, then the server stops, then the database; a second signal exits at \
+once. The data stays and is found again by the next start.")]
+pub(crate) struct DevArgs {
+    #[command(flatten)]
+    pub(crate) listen: Listen,
+    /// Folder for the database
+    #[arg(long, env = "OPS_DATA_DIR", value_name = "FOLDER", default_value = ".ops")]
+    pub(crate) data_dir: PathBuf,
+    /// Folder of PostgreSQL's programs (initdb, postgres, pg_ctl) [default: looked for]
+    #[arg(long, env = "OPS_PG_BIN", value_name = "FOLDER")]
+    pub(crate) pg_bin: Option<PathBuf>,
+    /// How many runs its worker executes at the same time
+    #[arg(long, env = "OPS_WORKER_SLOTS", value_name = "N", default_value = "4")]
+    pub(crate) slots: NonZeroUsize,
+    /// Show what it does: enqueue real runs through the API, watch them, and measure
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Stop when the demonstration has ended, and exit as it went
+    #[arg(long, requires = "demo")]
+    pub(crate) once: bool,
+}

@@ -1,0 +1,49 @@
+//! Where a server listens.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use crate::errors::UsageError;
+
+/// Where to listen.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Listen {
+    /// Address to listen on; port 0 takes any free one
+    #[arg(long, env = "OPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    pub(crate) listen: SocketAddr,
+    /// Listen beyond this machine although nobody has to prove who they are
+    #[arg(long, env = "OPS_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) insecure: bool,
+}
+
+impl Listen {
+    /// The address, if it may be listened on: there is no authentication, so whoever reaches it may run anything.
+    pub(crate) fn address(&self) -> Result<SocketAddr, UsageError> {
+        if self.listen.ip().to_canonical().is_loopback() || self.insecure {
+            return Ok(self.listen);
+        }
+        Err(UsageError::new(format!(
+            "--listen {}: this address can be reached from other machines, and the server does not ask who calls; listen on \
+             127.0.0.1, or say --insecure if the network is yours alone",
+            self.listen
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_loopback_it_takes_a_word_of_consent() {
+        let listen = |address: &str, insecure| Listen { listen: address.parse().unwrap(), insecure }.address();
+        for address in ["127.0.0.1:7070", "127.9.9.9:0", "[::1]:7070", "[::ffff:127.0.0.1]:7070"] {
+            assert!(listen(address, false).is_ok(), "{address}");
+        }
+        for address in ["0.0.0.0:7070", "[::]:7070", "10.0.0.1:7070"] {
+            assert!(listen(address, false).is_err(), "{address}");
+            assert!(listen(address, true).is_ok(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! `ops migrate`
+
+use clap::Args;
+
+/// Brings the database to this version's schema. Doing it again does nothing.
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The database, as postgres://USER:PASSWORD@HOST:PORT/NAME
+    #[arg(long, env = "OPS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: String,
+}

@@ -1,0 +1,110 @@
+//! `ops worker`: runs one; `ops worker list` and `ops worker drain` see to those that run.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use proto::v1;
+
+use super::{
+    target::{Output, ServerAddress, Target},
+    values::{Label, Lane, duration},
+};
+
+/// Runs a worker: it executes runs of the kinds `shell` and `sleep` until it is told to stop.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+On SIGTERM or Ctrl-C it takes no more runs, ends those that it holds, says goodbye and exits; a second signal exits at once.")]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) run: WorkerRun,
+    #[command(subcommand)]
+    pub(crate) verb: Option<WorkerVerb>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WorkerRun {
+    /// Addresses of servers; when one is lost, the worker goes on with the next
+    #[arg(
+        long,
+        env = "OPS_SERVER",
+        value_delimiter = ',',
+        value_name = "URL,..",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    pub(crate) server: Vec<ServerAddress>,
+    /// Lanes to serve
+    #[arg(
+        long,
+        env = "OPS_WORKER_LANES",
+        value_enum,
+        ignore_case = true,
+        value_delimiter = ',',
+        value_name = "LANE,..",
+        default_value = "A,B,C,D"
+    )]
+    pub(crate) lanes: Vec<Lane>,
+    /// Kinds to execute, of those that it knows [default: all of them]
+    #[arg(long, env = "OPS_WORKER_KINDS", value_delimiter = ',', value_name = "KIND,..")]
+    pub(crate) kinds: Vec<String>,
+    /// How many runs to execute at the same time
+    #[arg(long, env = "OPS_WORKER_SLOTS", value_name = "N", default_value = "8")]
+    pub(crate) slots: NonZeroUsize,
+    /// What it calls itself [default: the host's name and the process id]
+    #[arg(long, env = "OPS_WORKER_NAME")]
+    pub(crate) name: Option<String>,
+    /// A label of its own, for people; may be given again
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<Label>,
+    /// How long runs may go on after it was told to stop; then they are stopped and reported as failed
+    #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "30s")]
+    pub(crate) drain_timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerVerb {
+    /// List workers, the newest first
+    List {
+        /// Only these states [default: all but gone]
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "STATE,..")]
+        state: Vec<WorkerState>,
+        /// How many at the most
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Ask a worker to end what it holds, take no more, and exit
+    Drain {
+        /// The worker's id
+        worker_id: String,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum WorkerState {
+    Active,
+    Draining,
+    Disconnected,
+    Lost,
+    Gone,
+}
+
+impl From<WorkerState> for v1::WorkerState {
+    fn from(state: WorkerState) -> Self {
+        match state {
+            WorkerState::Active => Self::Active,
+            WorkerState::Draining => Self::Draining,
+            WorkerState::Disconnected => Self::Disconnected,
+            WorkerState::Lost => Self::Lost,
+            WorkerState::Gone => Self::Gone,
+        }
+    }
+}

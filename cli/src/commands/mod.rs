@@ -1,0 +1,29 @@
+//! What the program does, a file for each command: first those that run something, then the operator's verbs.
+
+use anyhow::Result;
+
+use crate::{
+    args::{Cli, Command},
+    exit::Exit,
+};
+
+mod dev;
+mod migrate;
+mod serve;
+
+mod pages;
+mod run;
+mod session;
+mod worker;
+
+/// Does what the command line asks for, and says with what to exit.
+pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
+    match cli.command {
+        Command::Dev(args) => dev::execute(args).await,
+        Command::Serve(args) => serve::execute(*args).await,
+        Command::Migrate(args) => migrate::execute(args).await,
+        Command::Worker(args) => worker::execute(args).await,
+        Command::Session(args) => session::execute(args).await,
+        Command::Run(args) => run::execute(args).await,
+    }
+}

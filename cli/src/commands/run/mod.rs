@@ -1,0 +1,105 @@
+//! `ops run ...`
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use proto::v1::{
+    CancelRunRequest, GetRunRequest, Lane, ListRunsRequest, ListRunsResponse, Run, RunFilter, RunStatus,
+    watch_runs_response::Event,
+};
+
+use super::pages;
+use crate::{
+    args::{
+        run::{Filter, RunArgs, RunCancel, RunList, RunVerb, RunWait},
+        values::Label,
+    },
+    client::Client,
+    exit::Exit,
+    output::{self, Format},
+};
+
+mod enqueue;
+mod logs;
+mod wait;
+mod watch;
+
+pub(crate) async fn execute(args: RunArgs) -> Result<Exit> {
+    let format = args.output.output;
+    let server = &args.target.server;
+    match args.verb {
+        RunVerb::Enqueue(enqueue) => enqueue::execute(format, server, *enqueue).await,
+        RunVerb::Get { run_id } => {
+            let answer = Client::connect(server).await?.runs.get_run(GetRunRequest { run_id }).await?;
+            print(format, answer.into_inner().run)
+        }
+        RunVerb::List(list) => print_list(format, Client::connect(server).await?, list).await,
+        RunVerb::Watch(args) => watch::execute(format, Client::connect(server).await?, args).await,
+        RunVerb::Wait(args) => print_end(format, Client::connect(server).await?, args).await,
+        RunVerb::Cancel(cancel) => {
+            let request = cancel_request(cancel)?;
+            print(format, Client::connect(server).await?.runs.cancel_run(request).await?.into_inner().run)
+        }
+        RunVerb::Logs(args) => logs::execute(format, Client::connect(server).await?, args).await,
+    }
+}
+
+fn cancel_request(cancel: RunCancel) -> Result<CancelRunRequest> {
+    Ok(CancelRunRequest {
+        run_id: cancel.run_id,
+        reason: cancel.reason,
+        grace: cancel.grace.map(TryInto::try_into).transpose()?,
+    })
+}
+
+async fn print_list(format: Format, mut client: Client, list: RunList) -> Result<Exit> {
+    let filter = filter(list.filter);
+    let (runs, next_page_token) = pages::collect(list.limit, async |page_size, page_token| {
+        let request = ListRunsRequest { filter: Some(filter.clone()), page_size, page_token };
+        let page = client.runs.list_runs(request).await?.into_inner();
+        Ok((page.runs, page.next_page_token))
+    })
+    .await?;
+    let page = ListRunsResponse { runs, next_page_token };
+    output::list(format, "ListRunsResponse", &page, &page.runs)?;
+    output::mention_more(&page.next_page_token);
+    Ok(Exit::Success)
+}
+
+async fn print_end(format: Format, client: Client, args: RunWait) -> Result<Exit> {
+    let run = wait::until_ended(client.runs, &args.run_id, args.timeout).await?;
+    output::record(format, &run)?;
+    Exit::of_run(&run).context("the server answered a wait with a run that has not ended")
+}
+
+fn print(format: Format, run: Option<Run>) -> Result<Exit> {
+    output::record(format, &run.unwrap_or_default())?;
+    Ok(Exit::Success)
+}
+
+fn filter(filter: Filter) -> RunFilter {
+    RunFilter {
+        session_id: filter.session.unwrap_or_default(),
+        lanes: filter.lane.into_iter().map(|lane| Lane::from(lane).into()).collect(),
+        statuses: filter.status.into_iter().map(|status| RunStatus::from(status).into()).collect(),
+        kinds: filter.kind,
+        labels: labels(filter.labels),
+    }
+}
+
+fn labels(labels: Vec<Label>) -> BTreeMap<String, String> {
+    labels.into_iter().map(|label| (label.key, label.value)).collect()
+}
+
+/// The runs that a message of a watch brings.
+fn runs_of(event: &Event) -> &[Run] {
+    match event {
+        Event::Snapshot(snapshot) => &snapshot.runs,
+        Event::Change(change) => change.run.as_slice(),
+        Event::SnapshotComplete(_)
+        | Event::LeftFilter(_)
+        | Event::Deleted(_)
+        | Event::Bookmark(_)
+        | Event::Goodbye(_) => &[],
+    }
+}

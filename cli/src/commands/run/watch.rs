@@ -1,0 +1,97 @@
+//! `ops run watch`
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+use proto::v1::{GetRunRequest, Run, RunChange, RunFilter, WatchRunsResponse, watch_runs_response::Event};
+
+use super::wait;
+use crate::{
+    args::run::RunWatch,
+    client::Client,
+    exit::Exit,
+    feed::{Begin, Feed},
+    output::{self, Format},
+};
+
+pub(super) async fn execute(format: Format, client: Client, args: RunWatch) -> Result<Exit> {
+    if let Some(run_id) = args.run_id {
+        return one(format, client, run_id).await;
+    }
+    let begin = match args.resume_token {
+        Some(token) => Begin::Token(token),
+        None if args.snapshot => Begin::Snapshot,
+        None => Begin::Now,
+    };
+    let mut feed = Feed::begin(client.runs, super::filter(args.filter), begin).await?;
+    loop {
+        print(format, &feed.next().await?)?;
+    }
+}
+
+/// Watches one run. There is no filter for a single run, so it watches the runs that are most like it, and leaves out the
+/// others; a wait beside it finds the end even if the stream is cut.
+async fn one(format: Format, mut client: Client, run_id: String) -> Result<Exit> {
+    let mut run = get(&mut client, &run_id).await?;
+    let filter = RunFilter {
+        session_id: run.session_id.clone(),
+        lanes: vec![run.lane],
+        kinds: vec![run.kind.clone()],
+        ..RunFilter::default()
+    };
+    let mut feed = Feed::begin(client.runs.clone(), filter, Begin::Now).await?;
+    // Read again now that changes are seen, so that none falls between.
+    run = get(&mut client, &run_id).await?;
+    print_run(format, &run)?;
+    let ended = wait::until_ended(client.runs, &run_id, None);
+    tokio::pin!(ended);
+    while Exit::of_run(&run).is_none() {
+        let message = tokio::select! {
+            message = feed.next() => message?,
+            last = &mut ended => {
+                run = last?;
+                print_run(format, &run)?;
+                break;
+            }
+        };
+        for seen in message.event.iter().flat_map(super::runs_of) {
+            if seen.id == run_id && seen.revision > run.revision {
+                run = seen.clone();
+                print_run(format, &run)?;
+            }
+        }
+    }
+    Exit::of_run(&run).context("the watch ended before the run")
+}
+
+async fn get(client: &mut Client, run_id: &str) -> Result<Run> {
+    let request = GetRunRequest { run_id: run_id.to_owned() };
+    Ok(client.runs.get_run(request).await?.into_inner().run.unwrap_or_default())
+}
+
+fn change(run: Run) -> WatchRunsResponse {
+    WatchRunsResponse { event: Some(Event::Change(RunChange { run: Some(run) })) }
+}
+
+fn print_run(format: Format, run: &Run) -> Result<()> {
+    print(format, &change(run.clone()))
+}
+
+fn print(format: Format, message: &WatchRunsResponse) -> Result<()> {
+    let Some(event) = &message.event else { return Ok(()) };
+    match format {
+        Format::Json => output::print_json("WatchRunsResponse", message, true),
+        Format::Jsonl => output::print_json("WatchRunsResponse", message, false),
+        Format::Id => super::runs_of(event).iter().try_for_each(|run| output::print(format!("{}\n", run.id))),
+        Format::Table => match event {
+            Event::LeftFilter(left) => print_gone(&left.run_id, "left the filter"),
+            Event::Deleted(deleted) => print_gone(&deleted.run_id, "deleted"),
+            other => {
+                super::runs_of(other).iter().try_for_each(|run| output::print(output::transition(run, Utc::now())))
+            }
+        },
+    }
+}
+
+fn print_gone(run_id: &str, how: &str) -> Result<()> {
+    output::print(format!("{}  {}  {how}\n", Utc::now().format("%H:%M:%S%.3fZ"), output::text::line(run_id)))
+}

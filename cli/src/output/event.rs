@@ -1,0 +1,36 @@
+//! Events of a run's log. For people they are the log itself, byte for byte.
+
+use proto::v1::RunEvent;
+
+/// What the event puts into the log: the exact bytes that were sent, or the text as a line.
+pub(crate) fn bytes(event: &RunEvent) -> Vec<u8> {
+    if !event.raw.is_empty() {
+        return event.raw.to_vec();
+    }
+    let mut line = event.message.clone().into_bytes();
+    if !line.ends_with(b"\n") {
+        line.push(b'\n');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn bytes_are_kept_and_a_text_becomes_a_line() {
+        let raw = RunEvent {
+            raw: Bytes::from_static(b"no newline \xff"),
+            message: "no newline ?".to_owned(),
+            ..Default::default()
+        };
+        assert_eq!(bytes(&raw), b"no newline \xff");
+        let text = |message: &str| bytes(&RunEvent { message: message.to_owned(), ..Default::default() });
+        assert_eq!(text("a line"), b"a line\n");
+        assert_eq!(text("a line\n"), b"a line\n");
+        assert_eq!(text(""), b"\n");
+    }
+}

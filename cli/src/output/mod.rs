@@ -1,0 +1,100 @@
+//! What goes to standard output: data and nothing else. Everything for people's information goes to standard error.
+//!
+//! [`json`] prints messages as the contract maps them, [`table`] for people, [`text`] makes foreign text safe for a
+//! terminal, [`times`] spells times; each aggregate says in a file of its own what a person wants to see of it.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use prost::Message;
+
+pub(crate) mod json;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod times;
+mod wire;
+
+mod event;
+mod run;
+mod session;
+mod worker;
+
+pub(crate) use event::bytes as event_bytes;
+pub(crate) use run::{note, transition};
+
+/// What to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// One JSON document, as the API's JSON mapping has it
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// Only ids, one a line
+    Id,
+}
+
+/// What can be printed in each format.
+pub(crate) trait Record: Message {
+    /// The message's name in package `ops.v1`.
+    const NAME: &'static str;
+    /// The columns of its list.
+    const COLUMNS: &'static [&'static str];
+    fn id(&self) -> &str;
+    /// One cell for each column.
+    fn row(&self) -> Vec<table::Cell>;
+    /// All that a person wants to know of it, in lines of a name and a text; empty texts are left out.
+    fn details(&self) -> Vec<(&'static str, String)>;
+}
+
+/// Prints one record with its details.
+pub(crate) fn record<R: Record>(format: Format, record: &R) -> Result<()> {
+    match format {
+        Format::Table => print(table::details(&record.details())),
+        Format::Json => print_json(R::NAME, record, true),
+        Format::Jsonl => print_json(R::NAME, record, false),
+        Format::Id => print(format!("{}\n", record.id())),
+    }
+}
+
+/// Prints a page of a list: `page` is the whole answer, of the name `page_name`, and `records` what it holds.
+pub(crate) fn list<P: Message, R: Record>(format: Format, page_name: &str, page: &P, records: &[R]) -> Result<()> {
+    match format {
+        Format::Table => print(table::table(R::COLUMNS, records.iter().map(Record::row))),
+        Format::Json => print_json(page_name, page, true),
+        Format::Jsonl => records.iter().try_for_each(|record| print_json(R::NAME, record, false)),
+        Format::Id => records.iter().try_for_each(|record| print(format!("{}\n", record.id()))),
+    }
+}
+
+/// Prints a message as JSON: over several lines if `pretty`, else on one.
+pub(crate) fn print_json<M: Message>(name: &str, message: &M, pretty: bool) -> Result<()> {
+    let json = json::of(name, message).with_context(|| format!("can not print a {name} as JSON"))?;
+    let text = if pretty { serde_json::to_string_pretty(&json) } else { serde_json::to_string(&json) }?;
+    print(text + "\n")
+}
+
+/// Writes to standard output at once. A closed pipe is an error like any other, and ends the program quietly.
+pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes.as_ref())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A line on standard error, for a person. If nobody can read it, nothing is lost.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Says on standard error that a list goes on.
+pub(crate) fn mention_more(next_page_token: &str) {
+    if !next_page_token.is_empty() {
+        tell("there are more; ask for them with --limit");
+    }
+}

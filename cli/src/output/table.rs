@@ -1,0 +1,127 @@
+//! Aligned columns for people: no lines, no colour unless on a terminal, and there no wider than it is.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+};
+
+use comfy_table::{CellAlignment, Color, ContentArrangement, Row, Table, presets};
+
+use super::text;
+
+/// A cell of a table.
+#[derive(Debug)]
+pub(crate) struct Cell(comfy_table::Cell);
+
+impl Cell {
+    pub(crate) fn text(content: &str) -> Self {
+        Self(comfy_table::Cell::new(text::line(content)))
+    }
+
+    /// Aligned to the right.
+    pub(crate) fn number(number: impl ToString) -> Self {
+        Self(comfy_table::Cell::new(number.to_string()).set_alignment(CellAlignment::Right))
+    }
+
+    pub(crate) fn coloured(content: &str, tone: Tone) -> Self {
+        let Self(cell) = Self::text(content);
+        Self(if coloured() { cell.fg(tone.colour()) } else { cell })
+    }
+}
+
+/// What a status means to a person.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tone {
+    Good,
+    Busy,
+    Bad,
+    Warning,
+    Quiet,
+}
+
+impl Tone {
+    fn colour(self) -> Color {
+        match self {
+            Self::Good => Color::Green,
+            Self::Busy => Color::Blue,
+            Self::Bad => Color::Red,
+            Self::Warning => Color::Yellow,
+            Self::Quiet => Color::DarkGrey,
+        }
+    }
+}
+
+/// Rows under a header. On a terminal that is too narrow, long cells are cut; in a pipe nothing is.
+pub(crate) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
+    let mut table = plain(columns.len());
+    table.set_header(columns.iter().copied());
+    for cells in rows {
+        let mut row = Row::from(cells.into_iter().map(|Cell(cell)| cell).collect::<Vec<_>>());
+        row.max_height(1);
+        table.add_row(row);
+    }
+    finish(&table)
+}
+
+/// A name and a text on each line; a text of several lines is indented under its name.
+pub(crate) fn details(pairs: &[(&str, String)]) -> String {
+    let pairs: Vec<_> = pairs.iter().filter(|(_, value)| !value.is_empty()).collect();
+    let width = pairs.iter().map(|(name, _)| name.chars().count() + 1).max().unwrap_or_default();
+    let mut lines = String::new();
+    for (name, value) in pairs {
+        let value = text::block(value).replace('\n', &format!("\n{:width$}  ", ""));
+        lines.push_str(&format!("{:<width$}  {value}\n", format!("{name}:")));
+    }
+    lines
+}
+
+/// Whether colour is welcome on standard output.
+fn coloured() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn plain(columns: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_truncation_indicator("…");
+    // Columns exist from the first row on; the header makes them.
+    table.set_header(vec![""; columns]);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+fn finish(table: &Table) -> String {
+    let mut lines = String::new();
+    for line in table.lines() {
+        lines.push_str(line.trim_end());
+        lines.push('\n');
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_nothing_trails() {
+        let rows = vec![vec![Cell::text("a"), Cell::number(5)], vec![Cell::text("longer"), Cell::number(1234)]];
+        assert_eq!(table(&["NAME", "RUNS"], rows.into_iter()), "NAME    RUNS\na          5\nlonger  1234\n");
+    }
+
+    #[test]
+    fn a_cell_stays_on_its_line() {
+        let rows = vec![vec![Cell::text("a\nb\x1b[0m")]];
+        assert_eq!(table(&["NAME"], rows.into_iter()), "NAME\na\\nb\\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn details_leave_out_what_is_empty_and_indent_lines() {
+        let pairs = [("Id", "7".to_owned()), ("Labels", String::new()), ("Error", "one\ntwo".to_owned())];
+        assert_eq!(details(&pairs), "Id:     7\nError:  one\n        two\n");
+    }
+}
