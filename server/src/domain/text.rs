@@ -1,0 +1,156 @@
+//! What a text may contain. Each check says what was expected and what came.
+
+/// How much of a bad text is shown to who sent it.
+const EXCERPT: usize = 40;
+
+/// A text on one line that people read in lists and terminals: no control characters (they could forge lines and colours)
+/// and no marks that turn the direction of reading (they could make a text look like another).
+pub fn check_line(text: &str, min: usize, max: usize) -> Result<(), String> {
+    check_length(text, min, max)?;
+    match text.chars().find(|c| c.is_control() || turns_direction(*c) || breaks_line(*c)) {
+        Some(bad) => {
+            Err(format!("expected a text without control characters, got U+{:04X} in {}", bad as u32, excerpt(text)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A text of any lines, up to `max` characters.
+pub fn check_prose(text: &str, max: usize) -> Result<(), String> {
+    check_length(text, 0, max)?;
+    check_no_nul(text)
+}
+
+/// A text of any lines, up to `max` bytes.
+pub fn check_bytes(text: &str, max: usize) -> Result<(), String> {
+    if text.len() > max {
+        return Err(format!("expected at most {max} bytes, got {}", text.len()));
+    }
+    check_no_nul(text)
+}
+
+/// A plain file name: a line that stays in the folder it is put in, on every system.
+pub fn check_file_name(name: &str, max: usize) -> Result<(), String> {
+    check_line(name, 1, max)?;
+    let expected = |what: &str| Err(format!("expected a plain file name, got {what} in {}", excerpt(name)));
+    if let Some(bad) = name.chars().find(|c| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')) {
+        return expected(&format!("{bad:?}"));
+    }
+    if name.ends_with('.') || name.ends_with(' ') || name.starts_with(' ') {
+        return expected("a dot or a space at its edge");
+    }
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let numbered =
+        |prefix: &str| stem.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit());
+    if ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || numbered("COM") || numbered("LPT") {
+        return expected("the name of a device");
+    }
+    Ok(())
+}
+
+/// An absolute http or https address.
+pub fn check_url(url: &str, max: usize) -> Result<(), String> {
+    check_line(url, 1, max)?;
+    let expected = || Err(format!("expected an http or https URL, got {}", excerpt(url)));
+    let Some((scheme, rest)) = url.split_once("://") else { return expected() };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    if !known || host.is_empty() || url.contains(|c: char| c.is_whitespace() || matches!(c, '\\' | '"' | '<' | '>')) {
+        return expected();
+    }
+    Ok(())
+}
+
+/// A text as it is shown in a violation: short, quoted and harmless.
+pub fn excerpt(text: &str) -> String {
+    let short: String = text.chars().take(EXCERPT).collect();
+    let rest = if short.len() < text.len() { " ..." } else { "" };
+    format!("{short:?}{rest}")
+}
+
+fn check_length(text: &str, min: usize, max: usize) -> Result<(), String> {
+    // A character has at most four bytes, so what is far too long need not be counted.
+    let length = if text.len() > max.saturating_mul(4) { text.len() } else { text.chars().count() };
+    if length > max {
+        let unit = if text.len() > max.saturating_mul(4) { "bytes" } else { "characters" };
+        return Err(format!("expected at most {max} characters, got {length} {unit}"));
+    }
+    if length < min {
+        return Err(match length {
+            0 => format!("expected {min} to {max} characters, got none"),
+            length => format!("expected {min} to {max} characters, got {length}"),
+        });
+    }
+    Ok(())
+}
+
+fn check_no_nul(text: &str) -> Result<(), String> {
+    match text.bytes().position(|byte| byte == 0) {
+        Some(at) => Err(format!("expected a text without NUL, got one at byte {at}")),
+        None => Ok(()),
+    }
+}
+
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+fn breaks_line(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_no_control_characters_and_no_marks_that_turn_it() {
+        assert_eq!(check_line("Ünïcödé — 名前 🎉", 1, 200), Ok(()));
+        for bad in ["a\r\nb", "\u{1b}[31mred", "a\0", "\u{7f}", "\u{85}", "x\u{202E}gpj", "\u{2066}x", "a\u{2028}b"] {
+            let why = check_line(bad, 1, 200).expect_err(bad);
+            assert!(!why.contains(|c: char| c.is_control()), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters() {
+        assert_eq!(check_line(&"é".repeat(200), 1, 200), Ok(()));
+        assert_eq!(
+            check_line(&"é".repeat(201), 1, 200),
+            Err("expected at most 200 characters, got 201 characters".into())
+        );
+        assert_eq!(
+            check_line(&"x".repeat(10_000), 1, 200),
+            Err("expected at most 200 characters, got 10000 bytes".into())
+        );
+        assert_eq!(check_line("", 1, 200), Err("expected 1 to 200 characters, got none".into()));
+    }
+
+    #[test]
+    fn prose_has_lines_and_no_nul() {
+        assert_eq!(check_prose("a\nb\t\u{1b}", 4_000), Ok(()));
+        assert!(check_prose("a\0b", 4_000).is_err());
+    }
+
+    #[test]
+    fn a_file_name_can_not_leave_its_folder() {
+        for good in ["report.md", "a b.txt", ".hidden", "COM10", "console.log", "100%25"] {
+            assert_eq!(check_file_name(good, 200), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "..", "../x", "/etc/passwd", "a\\b", "C:x", "nul", "COM1.txt", "x.", "x ", "a\nb"] {
+            assert!(check_file_name(bad, 200).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_http_and_has_a_host() {
+        for good in ["https://example.com/a?b#c", "HTTP://[::1]:80"] {
+            assert_eq!(check_url(good, 2_000), Ok(()), "{good}");
+        }
+        for bad in
+            ["", "javascript:alert(1)", "file:///etc/passwd", "https://", "//x", "http:x", "https://a b", "ftp://x"]
+        {
+            assert!(check_url(bad, 2_000).is_err(), "{bad:?}");
+        }
+    }
+}
