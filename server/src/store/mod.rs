@@ -2,11 +2,22 @@
 //!
 //! A function that joins a larger transaction takes the connection and ends in `_in_tx`.
 
+pub mod cancel;
+pub mod change;
+pub mod claim;
+pub mod counter;
 pub mod db;
+pub mod due;
+pub mod enqueue;
 pub mod error;
+pub mod event_append;
+pub mod lease;
 pub mod migrate;
+pub mod release;
+pub mod report;
 pub mod run_read;
 pub mod run_row;
+pub mod worker;
 
 pub use db::{Db, DbSettings, Work};
 pub use error::StoreError;

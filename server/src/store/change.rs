@@ -1,0 +1,101 @@
+//! The change feed, read by transaction snapshot: without a gap, whatever the order of commits.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// Where a reader of the feed stands: it has seen what is visible in this snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedCursor {
+    /// A `pg_snapshot`, as text.
+    pub snapshot: String,
+    /// When it was taken, by the database's clock.
+    pub taken_at: DateTime<Utc>,
+}
+
+/// What was committed since a cursor.
+#[derive(Debug, Clone)]
+pub struct FeedBatch {
+    /// Runs that changed; a run may come twice.
+    pub run_ids: Vec<(String, Uuid)>,
+    /// Runs of which events were kept.
+    pub event_run_ids: Vec<Uuid>,
+    /// The next cursor.
+    pub cursor: FeedCursor,
+}
+
+/// A cursor at this moment.
+pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError> {
+    let row = sqlx::query!(r#"SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!""#)
+        .fetch_one(c)
+        .await?;
+    Ok(FeedCursor { snapshot: row.snapshot, taken_at: row.taken_at })
+}
+
+/// All that was committed since the cursor. One statement, so that what is read and the next cursor are of one snapshot.
+///
+/// The index is entered at the cursor's oldest open transaction; of what follows, the cursor has seen some.
+pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<FeedBatch, StoreError> {
+    let row = sqlx::query!(
+        r#"WITH last AS (SELECT $1::text::pg_snapshot AS snapshot),
+           fresh AS MATERIALIZED (
+               SELECT c.tenant_id, c.run_ids, c.event_run_ids
+               FROM last, ops.run_changes c
+               WHERE c.xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(c.xid, last.snapshot)
+               ORDER BY c.id
+           ),
+           changed AS (SELECT f.tenant_id, r.id FROM fresh f, unnest(f.run_ids) AS r (id))
+           SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
+                  ARRAY(SELECT tenant_id FROM changed) AS "tenants!", ARRAY(SELECT id FROM changed) AS "run_ids!",
+                  ARRAY(SELECT DISTINCT e.id FROM fresh f, unnest(f.event_run_ids) AS e (id)) AS "event_run_ids!""#,
+        cursor.snapshot
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(FeedBatch {
+        run_ids: row.tenants.into_iter().zip(row.run_ids).collect(),
+        event_run_ids: row.event_run_ids,
+        cursor: FeedCursor { snapshot: row.snapshot, taken_at: row.taken_at },
+    })
+}
+
+/// Which database this is: two databases differ, and so do two timelines of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseIdentity {
+    /// The cluster and the database in it.
+    pub database: String,
+    /// Raised when a stand-by is promoted.
+    pub timeline: i32,
+}
+
+/// Which database this is, and its clock.
+pub async fn database_identity(c: &mut PgConnection) -> Result<(DatabaseIdentity, DateTime<Utc>), StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || d.oid::text AS "database!",
+                  (SELECT timeline_id FROM pg_control_checkpoint()) AS "timeline!", clock_timestamp() AS "now!"
+           FROM pg_database d WHERE d.datname = current_database()"#
+    )
+    .fetch_one(c)
+    .await?;
+    Ok((DatabaseIdentity { database: row.database, timeline: row.timeline }, row.now))
+}
+
+/// Forgets changes of more than an hour ago. Answers how many.
+pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
+    let pruned = sqlx::query!(
+        "DELETE FROM ops.run_changes WHERE id IN (
+             SELECT id FROM ops.run_changes WHERE created_at < now() - interval '1 hour' ORDER BY id LIMIT 10000
+             FOR UPDATE SKIP LOCKED)"
+    )
+    .execute(c)
+    .await?;
+    Ok(pruned.rows_affected())
+}
+
+/// Tells every replica to look. A hint, sent after the commit in a statement of its own.
+pub async fn hint_send(c: &mut PgConnection, channel: &str) -> Result<(), StoreError> {
+    sqlx::query!("SELECT pg_notify($1, '')", channel).execute(c).await?;
+    Ok(())
+}

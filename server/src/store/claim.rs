@@ -1,0 +1,104 @@
+//! Giving runs to workers.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::run_row::RunRow;
+use crate::domain::{Lane, Run, TenantId};
+
+/// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimGroup {
+    pub tenant: TenantId,
+    pub lanes: Vec<Lane>,
+    pub kinds: Vec<String>,
+}
+
+/// One free slot of a worker.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    pub worker_id: Uuid,
+    pub worker_name: String,
+    /// The claim implies the start: for workers without a stream.
+    pub begin: bool,
+    pub lease: Duration,
+}
+
+/// Who claims, so that a claim whose commit was not answered can be found again.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimRound {
+    pub server_id: Uuid,
+    pub round: i64,
+}
+
+/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement.
+pub async fn run_claim_in_tx(
+    c: &mut PgConnection,
+    group: &ClaimGroup,
+    slots: &[Slot],
+    by: ClaimRound,
+) -> Result<Vec<Run>, StoreError> {
+    let rows = sqlx::query_file_as!(
+        RunRow,
+        "src/store/sql/run_claim.sql",
+        group.tenant.as_str(),
+        &lane_words(group),
+        &group.kinds,
+        &slots.iter().map(|slot| slot.worker_id).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.worker_name.clone()).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.begin).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.lease.as_millis() as i64).collect::<Vec<_>>(),
+        by.server_id,
+        by.round,
+    )
+    .fetch_all(c)
+    .await?;
+    rows.into_iter().map(Run::try_from).collect()
+}
+
+/// Whether a group has claimable runs, those included that another replica is claiming now.
+pub async fn run_claimable_in_tx(c: &mut PgConnection, group: &ClaimGroup) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM unnest($2::text[]) AS l (lane)
+               CROSS JOIN LATERAL (
+                   SELECT FROM ops.runs r
+                   WHERE r.claimable AND r.tenant_id = $1 AND r.lane = l.lane::ops.lane_type
+                     AND (cardinality($3::text[]) = 0 OR r.kind = ANY ($3))
+                   LIMIT 1) c
+           ) AS "found!""#,
+        group.tenant.as_str(),
+        &lane_words(group),
+        &group.kinds,
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(found)
+}
+
+/// Gives back whatever a round claimed: its answer was lost, so nobody was told of it. No attempt is spent.
+pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64, StoreError> {
+    let undone = sqlx::query!(
+        "WITH undone AS (
+             UPDATE ops.runs r
+             SET status = 'queued', held = false, claimable = true, attempt = r.attempt - (r.status = 'running')::int,
+                 started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
+             WHERE r.held AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
+               AND r.cancel_requested_at IS NULL
+             RETURNING r.id, r.tenant_id
+         )
+         INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM undone GROUP BY tenant_id",
+        by.server_id,
+        by.round
+    )
+    .execute(c)
+    .await?;
+    Ok(undone.rows_affected())
+}
+
+fn lane_words(group: &ClaimGroup) -> Vec<String> {
+    group.lanes.iter().map(|lane| lane.as_str().to_owned()).collect()
+}

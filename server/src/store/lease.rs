@@ -1,0 +1,67 @@
+//! Leases: kept alive by heartbeats, ended by time.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::report::{Guard, GuardColumns};
+use crate::domain::run::Progress;
+
+/// A worker names a grant that it holds.
+#[derive(Debug, Clone)]
+pub struct LeaseBeat {
+    pub guard: Guard,
+    pub progress: Option<Progress>,
+}
+
+/// Keeps leases alive. What is not in the answer is lost.
+pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<Uuid>, StoreError> {
+    let guards: Vec<Guard> = beats.iter().map(|beat| beat.guard).collect();
+    let columns = GuardColumns::of(&guards);
+    let fractions: Vec<Option<f64>> = beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.fraction)).collect();
+    let messages: Vec<Option<String>> =
+        beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.message.clone())).collect();
+    let rows = sqlx::query_file_scalar!(
+        "src/store/sql/run_heartbeat.sql",
+        &columns.run_ids,
+        &columns.fences,
+        &columns.worker_ids,
+        &columns.epochs,
+        &fractions as &[Option<f64>],
+        &messages as &[Option<String>],
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// A lease round of this replica: says that leases are looked after, and since when if nobody did for 5 s.
+pub async fn lease_service_round(c: &mut PgConnection) -> Result<bool, StoreError> {
+    let resumed = sqlx::query_scalar!(
+        r#"UPDATE ops.lease_service
+           SET resumed_at = CASE WHEN round_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
+               round_at = clock_timestamp()
+           RETURNING resumed_at = round_at AS "resumed!""#
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(resumed)
+}
+
+/// What a lease round ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Offered again.
+    pub requeued: usize,
+    /// Failed with `HeartbeatTimeout`, or cancelled without confirmation.
+    pub ended: usize,
+}
+
+/// Ends the leases that no heartbeat kept alive.
+pub async fn run_expire(c: &mut PgConnection) -> Result<Expired, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/run_expire.sql").fetch_all(c).await?;
+    let requeued = rows.iter().filter(|row| row.status == "queued").count();
+    Ok(Expired { requeued, ended: rows.len() - requeued })
+}

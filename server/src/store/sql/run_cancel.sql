@@ -1,0 +1,45 @@
+-- Cancels runs: what has not begun at once, what runs by asking its worker. $2 = the runs, or NULL for all of session $3.
+WITH locked AS MATERIALIZED (
+    SELECT r.id, r.status
+    FROM ops.runs r
+    WHERE r.tenant_id = $1 AND (r.id = ANY ($2::uuid[]) OR r.session_id = $3)
+      AND r.status IN ('queued', 'claimed', 'running')
+    ORDER BY r.id
+    FOR NO KEY UPDATE
+),
+changed AS (
+    UPDATE ops.runs r
+    SET status = CASE WHEN l.status = 'running' THEN 'running' ELSE 'cancelled' END,
+        held = (l.status = 'running'),
+        claimable = false,
+        wait_reason = NULL,
+        finished_at = CASE WHEN l.status <> 'running' THEN clock_timestamp() END,
+        cancel_requested_at = clock_timestamp(),
+        cancel_reason = $4,
+        cancel_grace_ms = $5,
+        cancel_confirmed = CASE WHEN l.status <> 'running' THEN true END,
+        outcome_source = CASE WHEN l.status <> 'running' THEN 'cancel' END,
+        revision = r.revision + 1,
+        updated_at = clock_timestamp()
+    FROM locked l
+    -- The first cancel counts; asking again changes nothing.
+    WHERE r.id = l.id AND r.status = l.status AND r.cancel_requested_at IS NULL
+    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
+),
+-- A running one is asked to stop; one that was given out and not begun is taken away.
+told AS (
+    INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason)
+    SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $5, $4
+    FROM changed
+    WHERE was IN ('claimed', 'running')
+    ON CONFLICT (run_id, fence) DO NOTHING
+),
+counted AS (
+    INSERT INTO ops.session_deltas (tenant_id, session_id, cancelled)
+    SELECT tenant_id, session_id, count(*) FROM changed WHERE status = 'cancelled' GROUP BY tenant_id, session_id
+),
+fed AS (
+    INSERT INTO ops.run_changes (tenant_id, run_ids)
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
+)
+SELECT count(*) FILTER (WHERE was <> 'queued') AS "told!" FROM changed

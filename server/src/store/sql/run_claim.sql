@@ -1,0 +1,91 @@
+-- Gives the best claimable runs of some lanes and kinds to workers: one row of $4 to $7 is one free slot.
+WITH RECURSIVE lanes AS (
+    SELECT unnest($2::text[])::ops.lane_type AS lane
+),
+-- For workers that execute any kind: the kinds that have claimable runs, found by hopping from kind to kind in the index.
+hops AS (
+    SELECT l.lane, (SELECT r.kind FROM ops.runs r
+                    WHERE r.claimable AND r.tenant_id = $1 AND r.lane = l.lane
+                    ORDER BY r.kind LIMIT 1) AS kind
+    FROM lanes l
+    WHERE cardinality($3::text[]) = 0
+    UNION ALL
+    SELECT h.lane, (SELECT r.kind FROM ops.runs r
+                    WHERE r.claimable AND r.tenant_id = $1 AND r.lane = h.lane AND r.kind > h.kind
+                    ORDER BY r.kind LIMIT 1)
+    FROM hops h
+    WHERE h.kind IS NOT NULL
+),
+queues AS (
+    SELECT lane, kind FROM hops WHERE kind IS NOT NULL
+    UNION ALL
+    SELECT l.lane, k.kind FROM lanes l CROSS JOIN unnest($3::text[]) AS k (kind)
+),
+slots AS MATERIALIZED (
+    SELECT *
+    FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::bigint[]) WITH ORDINALITY
+        AS s (worker_id, worker_name, begin, lease_ms, place)
+),
+best AS MATERIALIZED (
+    SELECT c.id
+    FROM queues q
+    CROSS JOIN LATERAL (
+        SELECT r.id, r.priority, r.run_after
+        FROM ops.runs r
+        WHERE r.claimable AND r.tenant_id = $1 AND r.lane = q.lane AND r.kind = q.kind
+        ORDER BY r.priority DESC, r.run_after, r.id
+        LIMIT cardinality($4::uuid[])
+    ) c
+    ORDER BY c.priority DESC, c.run_after, c.id
+    LIMIT cardinality($4::uuid[])
+),
+-- Another replica may be at the same rows: what it has locked is its own.
+locked AS MATERIALIZED (
+    SELECT r.id, r.priority, r.run_after
+    FROM ops.runs r
+    WHERE r.id = ANY (ARRAY(SELECT id FROM best)) AND r.claimable
+    ORDER BY r.id
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+placed AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY priority DESC, run_after, id) AS place FROM locked
+),
+claimed AS (
+    UPDATE ops.runs r
+    SET status = CASE WHEN s.begin THEN 'running' ELSE 'claimed' END,
+        claimable = false,
+        held = true,
+        claimed_by = s.worker_name,
+        worker_id = s.worker_id,
+        fence = r.fence + 1,
+        server_id = $8,
+        claim_round = $9,
+        lease_ms = s.lease_ms,
+        claimed_at = clock_timestamp(),
+        heartbeat_at = clock_timestamp(),
+        started_at = CASE WHEN s.begin THEN clock_timestamp() END,
+        attempt = r.attempt + s.begin::int,
+        progress_fraction = NULL,
+        progress_message = NULL,
+        outcome_source = NULL,
+        outcome_hash = NULL,
+        revision = r.revision + 1,
+        updated_at = clock_timestamp()
+    FROM placed p
+    JOIN slots s ON s.place = p.place
+    WHERE r.id = p.id AND r.status = 'queued' AND r.claimable
+    RETURNING r.*
+),
+fed AS (
+    INSERT INTO ops.run_changes (tenant_id, run_ids)
+    SELECT tenant_id, array_agg(id) FROM claimed GROUP BY tenant_id
+)
+SELECT r.id AS "id!", r.tenant_id AS "tenant_id!", r.session_id AS "session_id!", r.lane::text AS "lane!", r.priority AS "priority!",
+       r.kind AS "kind!", r.params::text AS "params!", r.labels::text AS "labels!", r.status AS "status!", r.wait_reason,
+       r.attempt AS "attempt!", r.max_attempts AS "max_attempts!", r.timeout_ms, r.claimed_by, r.worker_id,
+       r.fence AS "fence!", r.revision AS "revision!", r.progress_fraction, r.progress_message, r.result::text AS "result",
+       r.error::text AS "error", r.cancel_requested_at, r.cancel_reason, r.cancel_grace_ms, r.cancel_confirmed,
+       r.created_at AS "created_at!", r.updated_at AS "updated_at!", r.run_after AS "run_after!", r.claimed_at,
+       r.started_at, r.finished_at, r.heartbeat_at
+FROM claimed r
+ORDER BY r.priority DESC, r.run_after, r.id

@@ -1,0 +1,26 @@
+-- Inserts the runs of many calls, whose sessions are locked and open, with what follows from them: counters and feed.
+WITH input AS (
+    SELECT *
+    FROM unnest(
+        $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[],
+        $10::bigint[], $11::timestamptz[]
+    ) AS i (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms, run_after)
+),
+inserted AS (
+    INSERT INTO ops.runs (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms,
+                          run_after, claimable, wait_reason)
+    SELECT id, tenant_id, session_id, lane::ops.lane_type, priority, kind, params::jsonb, labels::jsonb, max_attempts,
+           timeout_ms, coalesce(run_after, now()), coalesce(run_after <= now(), true),
+           CASE WHEN run_after > now() THEN 'scheduled' END
+    FROM input
+    RETURNING id, tenant_id, session_id
+),
+counted AS (
+    INSERT INTO ops.session_deltas (tenant_id, session_id, total)
+    SELECT tenant_id, session_id, count(*) FROM inserted GROUP BY tenant_id, session_id
+),
+fed AS (
+    INSERT INTO ops.run_changes (tenant_id, run_ids)
+    SELECT tenant_id, array_agg(id) FROM inserted GROUP BY tenant_id
+)
+SELECT now() AS "now!"
