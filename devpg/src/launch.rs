@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,10 @@ const ASK: Duration = Duration::from_millis(20);
 const PORTS: u32 = 5;
 /// What the server logs when its port is taken.
 const PORT_TAKEN: &str = "could not create any TCP/IP sockets";
+/// What the server logs while sessions of a killed one run on, which we may not be able to see and end.
+const STILL_USED: &str = "pre-existing shared memory block";
+/// A session notices the end of its postmaster when its statement ends.
+const LAST_SESSIONS: Duration = Duration::from_secs(10);
 /// Past this size the log is begun anew at a start, and the old one kept beside it.
 const LONG_LOG: u64 = 16 << 20;
 
@@ -65,7 +70,13 @@ pub(crate) async fn adopt(home: &Home, deadline: Duration) -> Result<Option<(Pos
         let file = PidFile::read(&home.pgdata());
         if let Some(PidFile { port: Some(port), socket_dir: Some(socket_dir), .. }) = file {
             let answer = probe(&url::socket_url("postgres", &socket_dir, port)).await;
-            if matches!(&answer, Readiness::Ready(folder) if *folder == home.pgdata()) {
+            let ready = match answer {
+                Readiness::Ready(folder) => folder == home.pgdata(),
+                // Up all the same, such as one with too many sessions.
+                Readiness::Refused(_) => true,
+                Readiness::NotYet => false,
+            };
+            if ready {
                 tracing::info!(%pid, port, home = %home.path().display(), "adopted a running PostgreSQL");
                 return Ok(Some((postmaster, Endpoint { port, socket_dir })));
             }
@@ -100,16 +111,29 @@ impl Cluster {
 
     /// Starts the server on exactly its port, and returns when it accepts connections.
     pub(crate) async fn launch(&self) -> Result<(), DevpgError> {
+        let end = Instant::now() + LAST_SESSIONS;
+        loop {
+            match self.launch_once().await {
+                Err(DevpgError::Start { tail, .. }) if tail.contains(STILL_USED) && Instant::now() < end => {
+                    tokio::time::sleep(LAST_SESSIONS / 20).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn launch_once(&self) -> Result<(), DevpgError> {
         clear_leftovers(&self.home).await?;
         self.endpoint.open_socket_dir(&self.account)?;
         let (log, log_start) = open_log(&self.home)?;
         let mut command = program(&self.programs, "postgres", &self.account, self.home.path());
         command.arg("-D").arg(self.home.pgdata());
+        command.args(["-c", "timezone=UTC", "-c", "log_timezone=UTC"]);
         for (name, value) in &self.settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         let socket_dir = self.endpoint.socket_dir.to_string_lossy().replace('"', "\"\"");
-        command.args(["-c", "listen_addresses=127.0.0.1", "-c", "timezone=UTC", "-c", "log_timezone=UTC"]);
+        command.args(["-c", "listen_addresses=127.0.0.1"]);
         command.arg("-c").arg(format!("port={}", self.endpoint.port));
         // A list by its syntax: the quotes keep a blank or a comma in the path.
         command.arg("-c").arg(format!("unix_socket_directories=\"{socket_dir}\""));
@@ -189,7 +213,9 @@ fn open_log(home: &Home) -> Result<(File, u64), DevpgError> {
     if fs::metadata(&path).is_ok_and(|log| log.len() > LONG_LOG) {
         fs::rename(&path, path.with_extension("log.1")).map_err(DevpgError::io("move", &path))?;
     }
-    let log = OpenOptions::new().append(true).create(true).open(&path).map_err(DevpgError::io("open", &path))?;
+    // Statements that fail are in it, with their values.
+    let log =
+        OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(DevpgError::io("open", &path))?;
     let length = log.metadata().map_err(DevpgError::io("read", &path))?.len();
     Ok((log, length))
 }

@@ -30,6 +30,7 @@ mod url;
 mod init;
 mod postmaster;
 mod processes;
+mod segment;
 mod session;
 mod spawn;
 mod temporary;

@@ -11,6 +11,8 @@ pub(crate) struct PidFile {
     pub(crate) pid: Pid,
     pub(crate) port: Option<u16>,
     pub(crate) socket_dir: Option<PathBuf>,
+    /// The id of its System V shared memory.
+    pub(crate) segment: Option<i32>,
 }
 
 impl PidFile {
@@ -29,7 +31,9 @@ impl PidFile {
         // A single-user server writes its pid negated.
         let pid = lines.first()?.parse::<i32>().ok()?.checked_abs().filter(|pid| *pid > 1)?;
         let socket_dir = lines.get(4).filter(|line| !line.is_empty()).map(PathBuf::from);
-        Some(Self { pid: Pid::from_raw(pid), port: lines.get(3).and_then(|line| line.parse().ok()), socket_dir })
+        let port = lines.get(3).and_then(|line| line.parse().ok());
+        let segment = lines.get(6).and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        Some(Self { pid: Pid::from_raw(pid), port, socket_dir, segment })
     }
 }
 
@@ -42,6 +46,7 @@ mod tests {
         let complete = "411\n/d\n1700000000\n5433\n/tmp/s\n127.0.0.1\n 123 4\nready   \n";
         let read = PidFile::parse(complete).unwrap();
         assert_eq!((read.pid.as_raw(), read.port, read.socket_dir), (411, Some(5433), Some(PathBuf::from("/tmp/s"))));
+        assert_eq!(read.segment, Some(4));
         assert_eq!(PidFile::parse("411\n").unwrap().port, None);
         assert_eq!(PidFile::parse(""), None);
         assert_eq!(PidFile::parse("0\n"), None);

@@ -65,11 +65,22 @@ mod seen {
 
     /// A server works in its data folder, and its program is called postgres: a shell there is not a server.
     pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
-        let link = |name: &str| fs::read_link(PathBuf::from(format!("/proc/{pid}/{name}"))).unwrap_or_default();
+        let of = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
+        let (Ok(program), Ok(folder)) = (fs::read_link(of("exe")), fs::read_link(of("cwd"))) else {
+            return names(&fs::read(of("cmdline")).unwrap_or_default(), pgdata);
+        };
         // The link of a program that was upgraded since reads `postgres (deleted)`.
-        let program = link("exe");
         let named = program.file_name().is_some_and(|it| it.to_string_lossy().starts_with("postgres"));
-        named && link("cwd") == pgdata
+        named && folder == pgdata
+    }
+
+    /// Root in a container has no right to follow the links of another user's processes (CAP_SYS_PTRACE). Then the
+    /// postmaster is known by its command line; its children are not known, but end soon after it.
+    pub(super) fn names(command_line: &[u8], pgdata: &Path) -> bool {
+        let mut arguments = command_line.split(|byte| *byte == 0);
+        let program = arguments.next().unwrap_or_default().ends_with(b"/postgres");
+        let folder = arguments.skip_while(|argument| *argument != b"-D").nth(1);
+        program && folder == Some(pgdata.as_os_str().as_encoded_bytes())
     }
 
     /// `pid (name) state parent ...`, where the name may hold blanks and parentheses.
@@ -124,7 +135,18 @@ mod seen {
 mod tests {
     use nix::unistd::Pid;
 
-    use super::seen::parse;
+    use std::path::Path;
+
+    use super::seen::{names, parse};
+
+    #[test]
+    fn a_command_line_tells_a_server_of_this_folder_from_others() {
+        let folder = Path::new("/home/a b/pgdata");
+        assert!(names(b"/usr/lib/postgresql/15/bin/postgres\0-D\0/home/a b/pgdata\0-c\0port=1\0", folder));
+        assert!(!names(b"/usr/lib/postgresql/15/bin/postgres\0-D\0/home/a b/pgdata2\0", folder));
+        assert!(!names(b"/usr/bin/vi\0-D\0/home/a b/pgdata\0", folder));
+        assert!(!names(b"postgres: checkpointer \0", folder));
+    }
 
     #[test]
     fn a_name_with_parentheses_does_not_confuse_and_a_zombie_has_ended() {

@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::account::Account;
+use crate::endpoint::Endpoint;
 use crate::error::DevpgError;
 use crate::home::Home;
 use crate::lock::OwnerLock;
 use crate::postmaster::Postmaster;
-use crate::{processes, random};
+use crate::{processes, random, segment};
 
 const PREFIX: &str = "ops-pg-test-";
 const DEFAULT: &str = "/tmp";
@@ -25,7 +26,7 @@ const NEW_PREFIX: &str = ".ops-pg-test-";
 /// A folder without a lock that is this old is not being made any more.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// Waits until the owner's end closes its standard input, then until the server has ended, then removes the folder.
+/// Waits until the owner's end closes its standard input, then until the server has ended, then removes its folders.
 /// Where the kernel does not end the server with its owner ($1), this does.
 const WATCHDOG: &str = r#"
 cat >/dev/null
@@ -33,6 +34,8 @@ pid=$(head -n 1 "$2/pgdata/postmaster.pid" 2>/dev/null)
 [ "$1" = end ] && [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null
 tries=0
 while [ -e "$2/pgdata/postmaster.pid" ] && [ $tries -lt 50 ]; do tries=$((tries + 1)); sleep 0.1; done
+sockets=$(sed -n 2p "$2/endpoint" 2>/dev/null)
+[ -n "$sockets" ] && rm -f -- "$sockets"/.s.PGSQL.* && rmdir -- "$sockets" 2>/dev/null
 while [ -e "$2" ] && [ $tries -lt 100 ]; do rm -rf -- "$2" 2>/dev/null || sleep 0.1; tries=$((tries + 1)); done
 "#;
 
@@ -71,9 +74,7 @@ impl TemporaryHome {
 
 impl Drop for TemporaryHome {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(folder = %self.path.display(), %error, "cannot remove a temporary cluster");
-        }
+        remove(&self.home());
         if let Some(mut watchdog) = self.watchdog.take() {
             drop(watchdog.stdin.take());
             let _ = watchdog.wait();
@@ -136,7 +137,23 @@ fn sweep_one(home: &Home) {
     for pid in processes::servers_of(&home.pgdata()) {
         Postmaster::adopted(pid, home.pgdata()).end_now();
     }
-    let _ = fs::remove_dir_all(home.path());
+    if let Some(endpoint) = Endpoint::recorded(home) {
+        endpoint.remove_socket_dir(home);
+    }
+    remove(home);
+}
+
+/// Tries again while something else, such as a watchdog, removes from the same folder.
+fn remove(home: &Home) {
+    segment::remove(&home.pgdata());
+    for _ in 0..10 {
+        match fs::remove_dir_all(home.path()) {
+            Err(error) if home.path().exists() => {
+                tracing::debug!(folder = %home.path().display(), %error, "a temporary cluster is not removed yet");
+            }
+            _ => return,
+        }
+    }
 }
 
 fn is_old(path: &Path) -> bool {

@@ -53,6 +53,7 @@ where
 
     let cluster = shared();
     let source = format!("template_{template}");
+    assert!(source.len() < 50, "PostgreSQL would cut the template's name {template}: choose a shorter one");
     let cell = Arc::clone(TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner).entry(source.clone()).or_default());
     let made = cell.get_or_try_init(|| Box::pin(make_template(cluster, &source, prepare))).await;
     made.unwrap_or_else(|error| panic!("cannot make the template database {source}: {error}"));

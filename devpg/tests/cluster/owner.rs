@@ -55,8 +55,12 @@ impl Owner {
 async fn owns_a_cluster_until_it_is_told_to_end() {
     let Some(what) = std::env::var_os(WHAT) else { return };
     let programs = Programs::find(std::env::var_os(BIN).as_deref().map(Path::new)).unwrap();
-    let options = if what == "temporary" { ClusterOptions::temporary() } else { ClusterOptions::in_folder(what) };
+    let options = if what == "temporary" { ClusterOptions::temporary() } else { ClusterOptions::in_folder(&what) };
     let cluster = Cluster::start(&programs, options).await.unwrap();
+    if what == "temporary" {
+        // The hardest case: who is stopped can not end.
+        cluster.pause().await.unwrap();
+    }
     let (pid, port, home) = (cluster.postmaster_pid().unwrap(), cluster.port(), cluster.home().display());
     // One write: the other tests of this process print as well.
     let line = format!("\n{LINE}{pid}|{port}|{home}\n");
