@@ -1,6 +1,7 @@
 //! Where everything of one cluster lies.
 
 use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,22 @@ impl Home {
         Self { path }
     }
 
+    /// Removes every file of the cluster, and the folder if nothing else is in it. The caller holds the owner's lock.
+    pub(crate) fn remove(&self, data_dir: &Path) -> Result<(), DevpgError> {
+        for folder in [self.pgdata(), self.socket()] {
+            if let Err(error) = fs::remove_dir_all(&folder)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(DevpgError::io("remove", folder)(error));
+            }
+        }
+        for file in [self.endpoint(), self.log(), self.old_log(), self.lock(), data_dir.join("cluster")] {
+            let _ = fs::remove_file(file);
+        }
+        let _ = fs::remove_dir(&self.path);
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -66,6 +83,15 @@ impl Home {
 
     pub(crate) fn log(&self) -> PathBuf {
         self.path.join("postgres.log")
+    }
+
+    /// What the server said before the log was begun anew.
+    pub(crate) fn old_log(&self) -> PathBuf {
+        self.path.join("postgres.log.1")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        lock_file(&self.path)
     }
 
     pub(crate) fn endpoint(&self) -> PathBuf {
@@ -80,6 +106,11 @@ impl Home {
     pub(crate) fn password(&self) -> PathBuf {
         self.pgdata().join("superuser.password")
     }
+}
+
+/// The file that the owner of the cluster in `home` holds locked.
+pub(crate) fn lock_file(home: &Path) -> PathBuf {
+    home.join("owner.lock")
 }
 
 /// Creates a folder that only its owner may enter; one that exists stays as it is.

@@ -121,7 +121,7 @@ fn check_version(programs: &Programs, home: &Home) -> Result<(), DevpgError> {
     Err(DevpgError::Version { folder: home.path().to_owned(), found, bin: programs.bin().to_owned(), expected })
 }
 
-fn remove_unfinished(home: &Home) -> Result<(), DevpgError> {
+pub(crate) fn remove_unfinished(home: &Home) -> Result<(), DevpgError> {
     let entries = fs::read_dir(home.path()).map_err(DevpgError::io("read", home.path()))?;
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
         tracing::warn!(folder = %entry.path().display(), "removing an initdb that was interrupted");

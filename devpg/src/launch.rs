@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::account::Account;
 use crate::cluster::Cluster;
 use crate::endpoint::{Endpoint, is_free};
 use crate::error::DevpgError;
 use crate::home::{Home, home_of};
-use crate::init::{program, tail};
+use crate::init::{program, remove_unfinished, tail};
 use crate::lock::OwnerLock;
 use crate::pidfile::PidFile;
 use crate::postmaster::Postmaster;
@@ -33,14 +32,15 @@ const LAST_SESSIONS: Duration = Duration::from_secs(10);
 /// Past this size the log is begun anew at a start, and the old one kept beside it.
 const LONG_LOG: u64 = 16 << 20;
 
-/// Removes the cluster of `data_dir` with all its data, and what is left of its server.
+/// Removes the cluster of `data_dir` with all its data, and what is left of its server. Other files in the folder stay,
+/// and the folder with them.
 ///
 /// # Errors
 ///
 /// [`DevpgError::Owned`] while a process owns it.
 pub async fn remove(data_dir: &Path) -> Result<(), DevpgError> {
     let home = Home::at(home_of(data_dir)?);
-    if !home.path().join("owner.lock").exists() {
+    if !home.lock().exists() {
         return Ok(());
     }
     let _lock = OwnerLock::take(home.path())?;
@@ -50,11 +50,8 @@ pub async fn remove(data_dir: &Path) -> Result<(), DevpgError> {
     if let Some(endpoint) = Endpoint::recorded(&home) {
         endpoint.remove_socket_dir(&home);
     }
-    fs::remove_dir_all(home.path()).map_err(DevpgError::io("remove", home.path()))?;
-    if Account::choose()?.is_other() {
-        let _ = fs::remove_file(data_dir.join("cluster"));
-    }
-    Ok(())
+    remove_unfinished(&home)?;
+    home.remove(data_dir)
 }
 
 /// Finds a server of this home that outlived its owner, waits until it is ready, and returns it. One that does not get
@@ -83,8 +80,10 @@ pub(crate) async fn adopt(home: &Home, deadline: Duration) -> Result<Option<(Pos
         }
         tokio::time::sleep(ASK).await;
     }
-    tracing::warn!(%pid, home = %home.path().display(), "a server of this cluster runs but does not answer: replacing it");
-    postmaster.stop().await?;
+    if !postmaster.is_gone() {
+        tracing::warn!(%pid, home = %home.path().display(), "replacing a server of this cluster that does not answer");
+        postmaster.stop().await?;
+    }
     Ok(None)
 }
 
@@ -211,7 +210,7 @@ async fn clear_leftovers(home: &Home) -> Result<(), DevpgError> {
 fn open_log(home: &Home) -> Result<(File, u64), DevpgError> {
     let path = home.log();
     if fs::metadata(&path).is_ok_and(|log| log.len() > LONG_LOG) {
-        fs::rename(&path, path.with_extension("log.1")).map_err(DevpgError::io("move", &path))?;
+        fs::rename(&path, home.old_log()).map_err(DevpgError::io("move", &path))?;
     }
     // Statements that fail are in it, with their values.
     let log =

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::DevpgError;
+use crate::home::lock_file;
 
 /// An exclusive lock on the cluster in a home, held until dropped or until the process ends in any way.
 ///
@@ -19,7 +20,7 @@ pub(crate) struct OwnerLock {
 impl OwnerLock {
     /// Takes the lock at once, or says who has it.
     pub(crate) fn take(home: &Path) -> Result<Self, DevpgError> {
-        let path = home.join("owner.lock");
+        let path = lock_file(home);
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);

@@ -18,7 +18,7 @@ pub struct Programs {
 
 impl Programs {
     /// Looks at `explicit` (the user's `--pg-bin`), `OPS_PG_BIN`, `pg_config --bindir`, the newest
-    /// `/usr/lib/postgresql/*/bin`, and `PATH`, in this order.
+    /// `/usr/lib/postgresql/*/bin`, `PATH`, and where other packages lie, in this order.
     ///
     /// # Errors
     ///
@@ -33,8 +33,12 @@ impl Programs {
         let path = env::var_os("PATH");
         let candidates = pg_config_bindir()
             .into_iter()
-            .chain(newest_first(Path::new("/usr/lib/postgresql")))
-            .chain(path.iter().flat_map(env::split_paths));
+            .chain(newest_first(Path::new("/usr/lib/postgresql"), ""))
+            .chain(path.iter().flat_map(env::split_paths))
+            // Where PostgreSQL's own packages for Red Hat and Homebrew's versioned ones lie, which are not in PATH.
+            .chain(newest_first(Path::new("/usr"), "pgsql-"))
+            .chain(newest_first(Path::new("/opt/homebrew/opt"), "postgresql@"))
+            .chain(newest_first(Path::new("/usr/local/opt"), "postgresql@"));
         let found = candidates.filter_map(|folder| fs::canonicalize(folder).ok()).find(|it| missing(it).is_none());
         match found {
             Some(bin) => {
@@ -97,16 +101,17 @@ fn pg_config_bindir() -> Option<PathBuf> {
     Some(PathBuf::from(text.trim_end()))
 }
 
-/// The `bin` folders below Debian's versioned folders, 17 before 9.6: by number, since by text 9 would win.
-fn newest_first(root: &Path) -> Vec<PathBuf> {
+/// The `bin` folders below versioned folders such as Debian's, 17 before 9.6: by number, since by text 9 would win.
+fn newest_first(root: &Path, prefix: &str) -> Vec<PathBuf> {
     let versions = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut versions: Vec<(Vec<u32>, OsString)> = versions.filter_map(|name| Some((numbers(&name)?, name))).collect();
+    let mut versions: Vec<(Vec<u32>, OsString)> =
+        versions.filter_map(|name| Some((numbers(name.to_str()?.strip_prefix(prefix)?)?, name))).collect();
     versions.sort_by(|a, b| b.cmp(a));
     versions.into_iter().map(|(_, name)| root.join(name).join("bin")).collect()
 }
 
-fn numbers(name: &OsString) -> Option<Vec<u32>> {
-    name.to_str()?.split('.').map(|part| part.parse().ok()).collect()
+fn numbers(version: &str) -> Option<Vec<u32>> {
+    version.split('.').map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -119,7 +124,7 @@ mod tests {
         for version in ["9.6", "15", "10", "9.10", "backup"] {
             fs::create_dir_all(root.path().join(version)).unwrap();
         }
-        let order: Vec<_> = newest_first(root.path())
+        let order: Vec<_> = newest_first(root.path(), "")
             .into_iter()
             .map(|bin| bin.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned())
             .collect();

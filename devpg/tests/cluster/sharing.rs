@@ -17,6 +17,13 @@ async fn prepare(url: String) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_database_can_be_asked_for_in_a_task_of_its_own() {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async { database("empty", async |_| Ok::<(), String>(())).await.name.clone() });
+    assert!(tasks.join_next().await.unwrap().unwrap().ends_with("_empty"));
+}
+
 #[test]
 fn many_threads_and_runtimes_share_one_cluster_and_one_template() {
     let each = |_| {
