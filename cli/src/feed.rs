@@ -1,7 +1,8 @@
 //! A watch that lasts: when its stream is cut, it goes on from the last token, here or on another replica.
 
 use proto::v1::{
-    RunFilter, WatchRunsRequest, WatchRunsResponse, run_service_client::RunServiceClient, watch_runs_response::Event,
+    Run, RunFilter, WatchRunsRequest, WatchRunsResponse, run_service_client::RunServiceClient,
+    watch_runs_response::Event,
 };
 use tonic::{Status, Streaming, transport::Channel};
 
@@ -89,5 +90,18 @@ impl Feed {
             Err(status) => self.patience.bear(status).await?,
         }
         Ok(())
+    }
+}
+
+/// The runs that a message of a watch brings.
+pub(crate) fn runs_of(event: &Event) -> &[Run] {
+    match event {
+        Event::Snapshot(snapshot) => &snapshot.runs,
+        Event::Change(change) => change.run.as_slice(),
+        Event::SnapshotComplete(_)
+        | Event::LeftFilter(_)
+        | Event::Deleted(_)
+        | Event::Bookmark(_)
+        | Event::Goodbye(_) => &[],
     }
 }

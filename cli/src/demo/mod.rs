@@ -1,1 +1,169 @@
-//! The demonstration.
+//! The demonstration: real runs through the public API, watched, one failing, one cancelled while it runs; then what was
+//! measured, and lines to try it by hand. It checks what it sees, and fails with a message when something is not as it
+//! should be.
+//!
+//! [`work`] is what is enqueued, [`stage`] watches it, [`summary`] tells what was measured, [`handout`] is for the reader.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::CommandFactory;
+use proto::v1::{
+    Artifact, CloseSessionRequest, CreateArtifactRequest, CreateSessionRequest, GetArtifactRequest, GetSessionRequest,
+    Session, SessionStatus, artifact, create_artifact_request,
+};
+use uuid::Uuid;
+
+use crate::{
+    args::{Cli, target::ServerAddress},
+    client::Client,
+    output,
+};
+
+mod handout;
+mod log;
+mod stage;
+mod summary;
+mod work;
+
+use stage::Stage;
+use summary::Summary;
+use work::{PIECES, REPORT};
+
+/// All of it takes a few seconds. After this it is stuck, and says on what.
+const LIMIT: Duration = Duration::from_secs(60);
+/// A closed session is looked at this often until it is completed.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often the way from enqueue to start is measured while the worker has nothing else to do.
+const PROBES: usize = 10;
+
+/// Performs the demonstration on the server at `address`, which has a worker for the kind `shell` on this machine.
+pub(crate) async fn perform(address: &ServerAddress) -> Result<()> {
+    let folders = Folders::make()?;
+    let mut client = Client::connect(address).await?;
+    let session = create_session(&mut client, "demonstration").await?;
+    output::print(format!("\nSession {} ({}), watched from here on:\n\n", session.id, session.name))?;
+
+    let deadline = Instant::now() + LIMIT;
+    let mut stage = Stage::open(&client, &session.id, deadline).await?;
+    let queued = stage.enqueue_all(&mut client, &folders).await?;
+    let cancelled_in = stage.cancel_endless(&mut client).await?;
+    stage.until_ended(&queued).await?;
+    stage.check(&PIECES)?;
+
+    let report = stage.enqueue(&mut client, &REPORT, &folders).await?;
+    stage.check(&[REPORT])?;
+    let text = log::read(&mut client, &report).await?;
+    let artifact = keep(&mut client, &report, &text).await?;
+
+    output::print(format!("\n{PROBES} more, one by one, while the worker has nothing else to do:\n\n"))?;
+    let probes = stage.probe(&mut client, &folders, PROBES).await?;
+    let session = close(&mut client, session, deadline).await?;
+    stage.check_counters(&session)?;
+
+    output::print(format!("\n{text}"))?;
+    let summary = Summary {
+        session: &session,
+        artifact: &artifact,
+        queued_starts: stage.starts(&queued),
+        idle_starts: stage.starts(&probes),
+        cancelled_in,
+        took: stage.elapsed(),
+    };
+    output::print(summary.text())?;
+
+    let open = create_session(&mut client, "by hand").await?;
+    let failed = stage.run("price-check").context("the failing run was not seen")?;
+    output::print(handout::text(address, &session, &open, failed, &artifact))
+}
+
+/// What is read and what is written.
+#[derive(Debug)]
+struct Folders {
+    src: PathBuf,
+    out: PathBuf,
+}
+
+impl Folders {
+    /// Reads the checkout if this is one, else the text of this program's own help.
+    fn make() -> Result<Self> {
+        let out = env::temp_dir().join(format!("ops-demo-{}", Uuid::now_v7()));
+        fs::create_dir(&out).with_context(|| format!("can not make the folder {}", out.display()))?;
+        let here = env::current_dir().context("can not tell the current folder")?;
+        if here.join("proto/ops/v1").is_dir() {
+            return Ok(Self { src: here, out });
+        }
+        let src = out.join("texts");
+        fs::create_dir(&src).with_context(|| format!("can not make the folder {}", src.display()))?;
+        let mut program = Cli::command();
+        program.build();
+        for command in program.get_subcommands_mut() {
+            let path = src.join(format!("{}.txt", command.get_name()));
+            fs::write(&path, command.render_long_help().to_string())
+                .with_context(|| format!("can not write {}", path.display()))?;
+        }
+        Ok(Self { src, out })
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        // What could not be removed is the system's to clean up: it lies in its folder for temporary files.
+        let _ = fs::remove_dir_all(&self.out);
+    }
+}
+
+async fn create_session(client: &mut Client, name: &str) -> Result<Session> {
+    let request =
+        CreateSessionRequest { name: name.to_owned(), triggered_by: "ops dev --demo".to_owned(), ..Default::default() };
+    let answer = client.sessions.create_session(request).await.context("can not create a session")?;
+    answer.into_inner().session.context("the server created no session")
+}
+
+/// Closes the session and waits until it is completed, which the server finds out by itself.
+async fn close(client: &mut Client, session: Session, deadline: Instant) -> Result<Session> {
+    let request = CloseSessionRequest { session_id: session.id.clone() };
+    client.sessions.close_session(request).await.context("can not close the session")?;
+    loop {
+        let request = GetSessionRequest { session_id: session.id.clone() };
+        let answer = client.sessions.get_session(request).await.context("can not read the session")?;
+        let session = answer.into_inner().session.context("the server has no session")?;
+        match session.status() {
+            SessionStatus::Completed => return Ok(session),
+            status if Instant::now() > deadline => {
+                bail!(
+                    "the session is closed and its runs have ended, but it is {} and not completed",
+                    status.as_str_name()
+                )
+            }
+            _ => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// Keeps the report as an artifact, and reads it back.
+async fn keep(client: &mut Client, run_id: &str, text: &str) -> Result<Artifact> {
+    let request = CreateArtifactRequest {
+        run_id: run_id.to_owned(),
+        kind: "report".to_owned(),
+        name: "report.md".to_owned(),
+        mime_type: "text/markdown".to_owned(),
+        content: Some(create_artifact_request::Content::ContentText(text.to_owned())),
+        ..Default::default()
+    };
+    let answer = client.artifacts.create_artifact(request).await.context("can not keep the report")?;
+    let artifact = answer.into_inner().artifact.context("the server kept no artifact")?;
+    let request = GetArtifactRequest { artifact_id: artifact.id.clone() };
+    let answer = client.artifacts.get_artifact(request).await.context("can not read the report back")?;
+    let read = answer.into_inner().artifact.and_then(|artifact| artifact.content);
+    ensure!(
+        read == Some(artifact::Content::ContentText(text.to_owned())),
+        "the artifact {} came back with another text than it was given",
+        artifact.id
+    );
+    Ok(artifact)
+}

@@ -24,7 +24,7 @@ mod session;
 mod worker;
 
 pub(crate) use event::bytes as event_bytes;
-pub(crate) use run::{note, transition};
+pub(crate) use run::{lane, note, status, transition};
 
 /// What to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -125,7 +125,8 @@ fn cancelled(run: &Run) -> String {
     }
 }
 
-fn status(run: &Run) -> &'static str {
+/// The status in a word.
+pub(crate) fn status(run: &Run) -> &'static str {
     match run.status() {
         RunStatus::Queued => "queued",
         RunStatus::Claimed => "claimed",
@@ -157,7 +158,8 @@ pub(super) fn lane_letter(lane: Lane) -> &'static str {
     }
 }
 
-fn lane(run: &Run) -> &'static str {
+/// The lane's letter.
+pub(crate) fn lane(run: &Run) -> &'static str {
     lane_letter(run.lane())
 }
 

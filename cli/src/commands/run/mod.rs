@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use proto::v1::{
-    CancelRunRequest, GetRunRequest, Lane, ListRunsRequest, ListRunsResponse, Run, RunFilter, RunStatus,
-    watch_runs_response::Event,
-};
+use proto::v1::{CancelRunRequest, GetRunRequest, Lane, ListRunsRequest, ListRunsResponse, Run, RunFilter, RunStatus};
 
 use super::pages;
 use crate::{
@@ -89,17 +86,4 @@ fn filter(filter: Filter) -> RunFilter {
 
 fn labels(labels: Vec<Label>) -> BTreeMap<String, String> {
     labels.into_iter().map(|label| (label.key, label.value)).collect()
-}
-
-/// The runs that a message of a watch brings.
-fn runs_of(event: &Event) -> &[Run] {
-    match event {
-        Event::Snapshot(snapshot) => &snapshot.runs,
-        Event::Change(change) => change.run.as_slice(),
-        Event::SnapshotComplete(_)
-        | Event::LeftFilter(_)
-        | Event::Deleted(_)
-        | Event::Bookmark(_)
-        | Event::Goodbye(_) => &[],
-    }
 }

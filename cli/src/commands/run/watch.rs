@@ -9,7 +9,7 @@ use crate::{
     args::run::RunWatch,
     client::Client,
     exit::Exit,
-    feed::{Begin, Feed},
+    feed::{self, Begin, Feed},
     output::{self, Format},
 };
 
@@ -53,7 +53,7 @@ async fn one(format: Format, mut client: Client, run_id: String) -> Result<Exit>
                 break;
             }
         };
-        for seen in message.event.iter().flat_map(super::runs_of) {
+        for seen in message.event.iter().flat_map(feed::runs_of) {
             if seen.id == run_id && seen.revision > run.revision {
                 run = seen.clone();
                 print_run(format, &run)?;
@@ -81,13 +81,11 @@ fn print(format: Format, message: &WatchRunsResponse) -> Result<()> {
     match format {
         Format::Json => output::print_json("WatchRunsResponse", message, true),
         Format::Jsonl => output::print_json("WatchRunsResponse", message, false),
-        Format::Id => super::runs_of(event).iter().try_for_each(|run| output::print(format!("{}\n", run.id))),
+        Format::Id => feed::runs_of(event).iter().try_for_each(|run| output::print(format!("{}\n", run.id))),
         Format::Table => match event {
             Event::LeftFilter(left) => print_gone(&left.run_id, "left the filter"),
             Event::Deleted(deleted) => print_gone(&deleted.run_id, "deleted"),
-            other => {
-                super::runs_of(other).iter().try_for_each(|run| output::print(output::transition(run, Utc::now())))
-            }
+            other => feed::runs_of(other).iter().try_for_each(|run| output::print(output::transition(run, Utc::now()))),
         },
     }
 }
