@@ -1,0 +1,262 @@
+//! The log of one grant on its way to the server: numbered, bounded, and kept until it is acknowledged.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::{grants::GrantKey, log_entry::LogEntry};
+
+/// Bytes of one grant's log that wait for their acknowledgement; a handler that logs more waits.
+pub(crate) const ROOM_BYTES: usize = 1024 * 1024;
+/// What an entry costs besides its content.
+const ENTRY_OVERHEAD_BYTES: usize = 128;
+
+/// Which queues have something to send, and the signal that one has. Shared by all queues of a worker; a queue stands in it
+/// at most once, so it is bounded by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    keys: Mutex<VecDeque<GrantKey>>,
+    signal: Notify,
+}
+
+impl Ready {
+    pub(crate) fn push(&self, key: GrantKey) {
+        self.keys().push_back(key);
+        self.signal.notify_one();
+    }
+
+    pub(crate) fn pop(&self) -> Option<GrantKey> {
+        self.keys().pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys().is_empty()
+    }
+
+    pub(crate) async fn signalled(&self) {
+        self.signal.notified().await;
+    }
+
+    fn keys(&self) -> MutexGuard<'_, VecDeque<GrantKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The log of one grant.
+#[derive(Debug)]
+pub(crate) struct EventQueue {
+    key: GrantKey,
+    room: Arc<Semaphore>,
+    ready: Arc<Ready>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The number of the first entry kept.
+    first_seq: i64,
+    entries: VecDeque<Kept>,
+    /// How many of the entries were sent on this stream.
+    sent: usize,
+    /// Whether the queue stands in `Ready`.
+    is_ready: bool,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: LogEntry,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What to send next.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Batch {
+    pub(crate) first_seq: i64,
+    pub(crate) entries: Vec<LogEntry>,
+}
+
+impl EventQueue {
+    pub(crate) fn new(key: GrantKey, ready: Arc<Ready>) -> Self {
+        let state = State { first_seq: 1, entries: VecDeque::new(), sent: 0, is_ready: false, is_closed: false };
+        Self { key, room: Arc::new(Semaphore::new(ROOM_BYTES)), ready, state: Mutex::new(state) }
+    }
+
+    /// Adds an entry, after waiting for room. Once the queue is closed nothing is added.
+    pub(crate) async fn push(&self, entry: LogEntry) {
+        let cost = (entry.size() + ENTRY_OVERHEAD_BYTES).min(ROOM_BYTES);
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(cost).await else { return };
+        let mut state = self.state();
+        if !state.is_closed {
+            state.entries.push_back(Kept { entry, _room: room });
+            self.make_ready(&mut state);
+        }
+    }
+
+    /// The next unsent entries, which count as sent from now on; the queue stays ready while there are more.
+    pub(crate) fn take(&self, max_entries: usize, max_bytes: usize) -> Option<Batch> {
+        let mut state = self.state();
+        state.is_ready = false;
+        let first_seq = state.first_seq + i64::try_from(state.sent).unwrap_or(i64::MAX);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for kept in state.entries.iter().skip(state.sent).take(max_entries) {
+            bytes += kept.entry.size();
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(kept.entry.clone());
+        }
+        state.sent += entries.len();
+        if state.sent < state.entries.len() {
+            self.make_ready(&mut state);
+        }
+        (!entries.is_empty()).then_some(Batch { first_seq, entries })
+    }
+
+    /// All entries up to this number are kept by the server.
+    pub(crate) fn acknowledge(&self, through_seq: i64) {
+        let mut state = self.state();
+        while state.first_seq <= through_seq && !state.entries.is_empty() {
+            state.drop_first();
+        }
+    }
+
+    /// The server has refused the first entries that it was sent and has not kept: they are given up.
+    pub(crate) fn refuse(&self, through_seq: i64, count: usize) {
+        let mut state = self.state();
+        let mut dropped = 0;
+        while !state.entries.is_empty() && (state.first_seq <= through_seq || (dropped < count && state.sent > 0)) {
+            state.drop_first();
+            dropped += 1;
+        }
+    }
+
+    /// On a new stream everything that is not acknowledged is sent again.
+    pub(crate) fn rewind(&self) {
+        let mut state = self.state();
+        state.sent = 0;
+        if !state.entries.is_empty() {
+            self.make_ready(&mut state);
+        }
+    }
+
+    /// No more entries are taken; those that wait for room are given up.
+    pub(crate) fn close(&self) {
+        self.state().is_closed = true;
+        self.room.close();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state().entries.is_empty()
+    }
+
+    fn make_ready(&self, state: &mut State) {
+        if !state.is_ready {
+            state.is_ready = true;
+            self.ready.push(self.key);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn drop_first(&mut self) {
+        self.entries.pop_front();
+        self.first_seq += 1;
+        self.sent = self.sent.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::log_entry::{Content, Level};
+
+    fn queue() -> Arc<EventQueue> {
+        let key = GrantKey { run_id: Uuid::from_u128(1), fence: 1 };
+        Arc::new(EventQueue::new(key, Arc::default()))
+    }
+
+    fn entry(text: &str) -> LogEntry {
+        LogEntry { level: Level::Info, content: Content::Text(text.into()), data_json: String::new() }
+    }
+
+    fn texts(batch: Option<Batch>) -> (i64, Vec<String>) {
+        let batch = batch.unwrap();
+        let texts = batch.entries.into_iter().map(|entry| match entry.content {
+            Content::Text(text) => text,
+            Content::Bytes(_) => panic!("expected text"),
+        });
+        (batch.first_seq, texts.collect())
+    }
+
+    #[tokio::test]
+    async fn entries_are_sent_once_a_stream_until_acknowledged() {
+        let queue = queue();
+        for text in ["a", "b", "c"] {
+            queue.push(entry(text)).await;
+        }
+        assert_eq!(texts(queue.take(2, 1000)), (1, vec!["a".into(), "b".into()]));
+        assert_eq!(texts(queue.take(2, 1000)), (3, vec!["c".into()]));
+        assert_eq!(queue.take(2, 1000), None);
+        queue.acknowledge(1);
+        queue.rewind();
+        assert_eq!(texts(queue.take(9, 1000)), (2, vec!["b".into(), "c".into()]));
+        queue.acknowledge(3);
+        assert!(queue.is_empty());
+        queue.push(entry("d")).await;
+        assert_eq!(texts(queue.take(9, 1000)), (4, vec!["d".into()]));
+    }
+
+    #[tokio::test]
+    async fn refused_entries_are_given_up_and_the_next_ones_keep_their_numbers() {
+        let queue = queue();
+        for text in ["a", "b", "c"] {
+            queue.push(entry(text)).await;
+        }
+        queue.take(2, 1000);
+        queue.refuse(0, 2);
+        assert_eq!(texts(queue.take(9, 1000)), (3, vec!["c".into()]));
+        queue.refuse(3, 1);
+        assert!(queue.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_flooding_handler_waits_until_entries_are_acknowledged() {
+        let queue = queue();
+        let big = "x".repeat(ROOM_BYTES / 2);
+        queue.push(entry(&big)).await;
+        let mut second = Box::pin(queue.push(entry(&big)));
+        assert!(poll_once(&mut second).await.is_none(), "there is no room for the second");
+        queue.take(1, 1);
+        queue.acknowledge(1);
+        second.await;
+        assert_eq!(queue.take(1, 1).unwrap().first_seq, 2);
+    }
+
+    #[tokio::test]
+    async fn closing_frees_those_who_wait_and_takes_nothing_more() {
+        let queue = queue();
+        queue.push(entry(&"x".repeat(ROOM_BYTES))).await;
+        let mut waiting = Box::pin(queue.push(entry("y")));
+        assert!(poll_once(&mut waiting).await.is_none());
+        queue.close();
+        waiting.await;
+        queue.acknowledge(1);
+        queue.push(entry("z")).await;
+        assert!(queue.is_empty());
+    }
+
+    async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        tokio::select! { biased; output = future => Some(output), () = std::future::ready(()) => None }
+    }
+}

@@ -1,0 +1,70 @@
+//! A length of time in params: seconds as a number, or text such as "1m 30s".
+
+use std::{fmt, time::Duration};
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+/// Longer than any attempt may take; it keeps sums of times in range.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A length of time of up to a year.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct DurationParam(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for DurationParam {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DurationVisitor).map(Self)
+    }
+}
+
+struct DurationVisitor;
+
+impl Visitor<'_> for DurationVisitor {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration of up to a year, as seconds or as text such as \"1m 30s\"")
+    }
+
+    fn visit_u64<E: Error>(self, seconds: u64) -> Result<Duration, E> {
+        let duration = Duration::from_secs(seconds);
+        if duration <= LONGEST { Ok(duration) } else { Err(E::invalid_value(Unexpected::Unsigned(seconds), &self)) }
+    }
+
+    fn visit_i64<E: Error>(self, seconds: i64) -> Result<Duration, E> {
+        let positive = u64::try_from(seconds).map_err(|_| E::invalid_value(Unexpected::Signed(seconds), &self))?;
+        self.visit_u64(positive)
+    }
+
+    fn visit_f64<E: Error>(self, seconds: f64) -> Result<Duration, E> {
+        let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= LONGEST);
+        duration.ok_or_else(|| E::invalid_value(Unexpected::Float(seconds), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        let duration = humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST);
+        duration.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{handler::HandlerError, params};
+
+    #[test]
+    fn seconds_and_text_are_read_and_the_rest_is_refused() {
+        for (value, expected) in [(json!(2), 2000), (json!(0.5), 500), (json!("1m 30s"), 90_000), (json!("5ms"), 5)] {
+            let read: DurationParam = params::from_value(&value).unwrap();
+            assert_eq!(read.0, Duration::from_millis(expected));
+        }
+        for value in [json!(-1), json!(-0.5), json!("soon"), json!(1e300), json!(null), json!({})] {
+            let Err(HandlerError::Failed(failure)) = params::from_value::<DurationParam>(&value) else {
+                panic!("{value} was read")
+            };
+            assert!(failure.message.starts_with("params: expected a duration"), "{}", failure.message);
+        }
+    }
+}

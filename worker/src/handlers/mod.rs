@@ -1,0 +1,12 @@
+//! The built-in handlers, one file a kind, and what they are made of.
+
+pub mod shell;
+pub mod sleep;
+
+mod child;
+mod duration;
+mod output;
+mod spawner;
+
+pub use shell::Shell;
+pub use sleep::Sleep;

@@ -1,0 +1,239 @@
+//! `shell`: executes a program in a process group of its own.
+
+use std::{
+    collections::BTreeMap, os::unix::process::ExitStatusExt, process::ExitStatus, process::Stdio, time::Duration,
+};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{ChildStdin, Command},
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    duration::DurationParam,
+    output::{Stream, Tail, pump},
+    spawner::{self, Spawned},
+};
+use crate::{
+    context::RunContext,
+    handler::{Handler, HandlerError},
+};
+
+/// The kind under which it is registered.
+pub const KIND: &str = "shell";
+/// How long processes that the program left behind may keep its output open.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+/// How long the program may take to stop after its own `timeout`.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
+
+/// Executes a program. Its output becomes the run's log line by line (stdout as info, stderr as warn), its exit status the
+/// outcome: 0 succeeds with `{"exit_code": 0, "duration_ms": 12}`; anything else fails with type `ExitStatus`.
+///
+/// It gets the worker's environment without the variables that start with `OPS_`, and with `OPS_RUN_ID` and `OPS_ATTEMPT`.
+/// Asked to stop, its whole process group gets SIGTERM and, after the grace, SIGKILL; an exit status of 0 after that counts
+/// as stopped, not as done. When it ends, what it left running in its group is killed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shell;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShellParams {
+    command: Option<String>,
+    argv: Option<Vec<String>>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    cwd: Option<String>,
+    timeout: Option<DurationParam>,
+    stdin: Option<String>,
+}
+
+/// The params, as JSON Schema.
+pub fn params_schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "additionalProperties": false,
+        "oneOf": [{ "required": ["command"] }, { "required": ["argv"] }],
+        "properties": {
+            "command": { "description": "Executed by /bin/sh -c.", "type": "string", "minLength": 1 },
+            "argv": {
+                "description": "A program and its arguments, executed without a shell.",
+                "type": "array", "items": { "type": "string" }, "minItems": 1
+            },
+            "env": {
+                "description": "Variables that are added to the environment.",
+                "type": "object", "additionalProperties": { "type": "string" }
+            },
+            "cwd": { "description": "The directory in which it is executed.", "type": "string" },
+            "timeout": {
+                "description": "After this it is stopped and fails: seconds, or text such as \"1m 30s\".",
+                "type": ["number", "string"], "minimum": 0
+            },
+            "stdin": { "description": "What it reads; nothing when not given.", "type": "string" }
+        }
+    })
+}
+
+/// Why the program ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    ByItself,
+    AskedToStop,
+    TimedOut(Duration),
+}
+
+#[async_trait]
+impl Handler for Shell {
+    async fn run(&self, ctx: RunContext) -> Result<Value, HandlerError> {
+        let params: ShellParams = ctx.params()?;
+        let program = params.program()?;
+        let begin = Instant::now();
+        let mut spawned = spawner::spawn(params.command(&program, &ctx)).await.map_err(|error| {
+            HandlerError::failed("SpawnFailed", format!("{}: {error}", program[0]))
+                .with_context(json!({ "program": program[0], "cwd": params.cwd }))
+        })?;
+        let (stdin, stdout) = (spawned.child.stdin.take(), spawned.child.stdout.take());
+        let stderr = spawned.child.stderr.take();
+        let (all_read, closing) = (CancellationToken::new(), CancellationToken::new());
+        let output = async {
+            let (_, stderr, ()) = tokio::join!(
+                pump(&ctx, Stream::Stdout, stdout, &closing),
+                pump(&ctx, Stream::Stderr, stderr, &closing),
+                feed(stdin, params.stdin.as_deref().unwrap_or_default(), &closing),
+            );
+            all_read.cancel();
+            stderr
+        };
+        let timeout = params.timeout.map(|timeout| timeout.0);
+        let life = async {
+            let ended = live(&ctx, &mut spawned, timeout, &all_read).await;
+            closing.cancel();
+            ended
+        };
+        let (ended, stderr) = tokio::join!(life, output);
+        let (status, end) = ended?;
+        outcome(status, end, &stderr, begin.elapsed())
+    }
+}
+
+impl ShellParams {
+    /// The program and its arguments.
+    fn program(&self) -> Result<Vec<String>, HandlerError> {
+        for name in self.env.keys() {
+            if name.is_empty() || name.contains('=') {
+                let message = format!("params.env: expected names without `=`, got {name:?}");
+                return Err(HandlerError::invalid_params(message));
+            }
+        }
+        match (&self.command, &self.argv) {
+            (Some(command), None) if !command.is_empty() => Ok(vec!["/bin/sh".into(), "-c".into(), command.clone()]),
+            (Some(_), None) => Err(HandlerError::invalid_params("params.command: expected a command, got \"\"")),
+            (None, Some(argv)) if argv.first().is_some_and(|program| !program.is_empty()) => Ok(argv.clone()),
+            (None, Some(_)) => Err(HandlerError::invalid_params("params.argv: expected a program, got none")),
+            (None, None) => Err(HandlerError::invalid_params("params: expected `command` or `argv`, got neither")),
+            (Some(_), Some(_)) => Err(HandlerError::invalid_params("params: expected `command` or `argv`, got both")),
+        }
+    }
+
+    fn command(&self, program: &[String], ctx: &RunContext) -> Command {
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]);
+        // The worker's own settings, its token among them, are none of the program's business.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPS_")) {
+            command.env_remove(name);
+        }
+        command.env("OPS_RUN_ID", ctx.run_id()).env("OPS_ATTEMPT", ctx.attempt().to_string()).envs(&self.env);
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Waits for the program's end, or brings it about; afterwards its group is gone.
+async fn live(
+    ctx: &RunContext,
+    spawned: &mut Spawned,
+    timeout: Option<Duration>,
+    all_read: &CancellationToken,
+) -> std::io::Result<(ExitStatus, End)> {
+    let Spawned { child, group } = spawned;
+    let timed_out = async {
+        match timeout {
+            Some(timeout) => time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let (end, grace) = tokio::select! {
+        // A program that has ended by now has not been stopped.
+        biased;
+        status = child.wait() => {
+            let status = status?;
+            // What it left behind may still write for a moment; then it goes the way of its leader.
+            let _in_time = time::timeout(LEFTOVER_GRACE, all_read.cancelled()).await;
+            group.kill().await;
+            return Ok((status, End::ByItself));
+        }
+        stop = ctx.cancelled() => (End::AskedToStop, stop.grace),
+        () = timed_out => (End::TimedOut(timeout.unwrap_or_default()), TIMEOUT_GRACE),
+    };
+    let (status, ()) = tokio::join!(child.wait(), group.terminate(grace));
+    group.kill().await;
+    Ok((status?, end))
+}
+
+/// Writes the program's input and closes it. A program that does not read it is not at fault.
+async fn feed(stdin: Option<ChildStdin>, text: &str, closing: &CancellationToken) {
+    if let Some(mut stdin) = stdin {
+        tokio::select! {
+            _written = stdin.write_all(text.as_bytes()) => {}
+            () = closing.cancelled() => {}
+        }
+    }
+}
+
+fn outcome(status: ExitStatus, end: End, stderr: &Tail, took: Duration) -> Result<Value, HandlerError> {
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let tail = stderr.text();
+    let context = json!({
+        "exit_code": status.code(),
+        "signal": status.signal(),
+        "stderr_tail": tail,
+        "duration_ms": duration_ms,
+    });
+    if let End::TimedOut(timeout) = end {
+        let message = format!("the program took longer than {}", humantime::format_duration(timeout));
+        return Err(HandlerError::failed("Timeout", message).with_context(context));
+    }
+    if status.success() {
+        return match end {
+            End::ByItself => Ok(json!({ "exit_code": 0, "duration_ms": duration_ms })),
+            // It was told to stop, and stopped in good order; whether its work was done nobody knows.
+            _ => Err(HandlerError::Cancelled),
+        };
+    }
+    let how = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => format!("signal {signal} ({name})"),
+            Err(_) => format!("signal {signal}"),
+        },
+        (None, None) => "unknown exit status".into(),
+    };
+    let message = match tail.lines().last() {
+        Some(line) => format!("{how}: {line}"),
+        None => how,
+    };
+    Err(HandlerError::failed("ExitStatus", message).with_context(context))
+}
+
+#[cfg(test)]
+#[path = "shell_tests.rs"]
+mod tests;

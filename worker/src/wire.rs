@@ -1,0 +1,131 @@
+//! Between the contract's messages and the worker's own types.
+
+use std::time::Duration;
+
+use proto::v1;
+use uuid::Uuid;
+
+use crate::{
+    config::Lane,
+    context::{Progress, RunInfo},
+    event_queue::Batch,
+    grants::GrantKey,
+    handler::Failure,
+    log_entry::{Content, Level, LogEntry},
+    outcome::Outcome,
+};
+
+/// The grant that a message names, if its id is one.
+pub(crate) fn grant_key(run_id: &str, fence: i64) -> Option<GrantKey> {
+    Uuid::try_parse(run_id).ok().map(|run_id| GrantKey { run_id, fence })
+}
+
+pub(crate) fn grant_keys(leases: &[v1::Lease]) -> Vec<GrantKey> {
+    leases.iter().filter_map(|lease| grant_key(&lease.run_id, lease.fence)).collect()
+}
+
+pub(crate) fn leases(keys: &[GrantKey]) -> Vec<v1::Lease> {
+    keys.iter().map(|key| v1::Lease { run_id: key.run_id.to_string(), fence: key.fence }).collect()
+}
+
+/// A duration that is given and not negative.
+pub(crate) fn duration(duration: Option<prost_types::Duration>) -> Option<Duration> {
+    duration.and_then(|duration| Duration::try_from(duration).ok())
+}
+
+/// The run of an assignment; its params come as text and may be wrong.
+pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>) -> Result<RunInfo, (RunInfo, String)> {
+    let params = serde_json::from_str(&run.params_json);
+    let mut info = RunInfo {
+        run_id: run.id,
+        session_id: run.session_id,
+        kind: run.kind,
+        params: serde_json::Value::Null,
+        labels: run.labels.into_iter().collect(),
+        attempt: run.attempt,
+        max_attempts: run.max_attempts,
+        timeout,
+    };
+    match params {
+        Ok(params) => {
+            info.params = params;
+            Ok(info)
+        }
+        Err(error) => Err((info, format!("params: expected JSON, got {error}"))),
+    }
+}
+
+pub(crate) fn lane(lane: Lane) -> i32 {
+    let lane = match lane {
+        Lane::A => v1::Lane::A,
+        Lane::B => v1::Lane::B,
+        Lane::C => v1::Lane::C,
+        Lane::D => v1::Lane::D,
+    };
+    lane.into()
+}
+
+pub(crate) fn run_progress(key: GrantKey, progress: Progress) -> v1::RunProgress {
+    let Progress { fraction, message } = progress;
+    v1::RunProgress {
+        run_id: key.run_id.to_string(),
+        fence: key.fence,
+        progress: Some(v1::Progress { fraction, message }),
+    }
+}
+
+pub(crate) fn run_events(key: GrantKey, batch: Batch) -> v1::RunEvents {
+    v1::RunEvents {
+        run_id: key.run_id.to_string(),
+        fence: key.fence,
+        first_seq: batch.first_seq,
+        entries: batch.entries.into_iter().map(event_entry).collect(),
+    }
+}
+
+pub(crate) fn run_report(key: GrantKey, outcome: Outcome) -> v1::RunReport {
+    use v1::outcome::Outcome as Wire;
+    let outcome = match outcome {
+        Outcome::Succeeded(result) => {
+            Wire::Succeeded(v1::Succeeded { result: Some(v1::succeeded::Result::ResultJson(result)) })
+        }
+        Outcome::Failed(failure) => {
+            Wire::Failed(v1::Failed { permanent: failure.permanent, error: Some(run_error(*failure)) })
+        }
+        Outcome::Cancelled(failure) => {
+            Wire::Cancelled(v1::Cancelled { error: failure.map(|failure| run_error(*failure)) })
+        }
+        Outcome::Snoozed(delay) => {
+            // A delay is at most 30 days, which the message can hold.
+            Wire::Snoozed(v1::Snoozed { delay: Some(prost_types::Duration::try_from(delay).unwrap_or_default()) })
+        }
+    };
+    v1::RunReport {
+        run_id: key.run_id.to_string(),
+        fence: key.fence,
+        outcome: Some(v1::Outcome { outcome: Some(outcome) }),
+    }
+}
+
+fn run_error(failure: Failure) -> v1::RunError {
+    v1::RunError {
+        r#type: failure.error_type,
+        message: failure.message,
+        stack: failure.stack,
+        context_json: failure.context.map_or_else(String::new, |context| context.to_string()),
+    }
+}
+
+fn event_entry(entry: LogEntry) -> v1::EventEntry {
+    let level = match entry.level {
+        Level::Debug => v1::EventLevel::Debug,
+        Level::Info => v1::EventLevel::Info,
+        Level::Warn => v1::EventLevel::Warn,
+        Level::Error => v1::EventLevel::Error,
+    };
+    let content = match entry.content {
+        Content::Text(text) => v1::event_entry::Content::Text(text),
+        Content::Bytes(bytes) => v1::event_entry::Content::Raw(bytes),
+    };
+    v1::EventEntry { level: level.into(), content: Some(content), data_json: entry.data_json }
+}

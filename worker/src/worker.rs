@@ -1,0 +1,134 @@
+//! The worker as its owner sees it: built from a configuration and handlers, run until it is told to stop.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+
+use crate::{
+    config::WorkerConfig,
+    error::WorkerError,
+    handler::Handler,
+    handlers,
+    runtime::{Runtime, Setup},
+};
+
+/// Executes runs. Built by [`Worker::builder`].
+pub struct Worker {
+    config: WorkerConfig,
+    endpoints: Vec<Endpoint>,
+    kinds: Vec<String>,
+    handlers: BTreeMap<String, Arc<dyn Handler>>,
+    status: watch::Sender<WorkerStatus>,
+}
+
+/// Collects what a worker is made of.
+pub struct WorkerBuilder {
+    config: WorkerConfig,
+    handlers: BTreeMap<String, Arc<dyn Handler>>,
+}
+
+/// How a worker stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerStatus {
+    /// Its id, once a server has welcomed it.
+    pub worker_id: Option<String>,
+    /// Whether it has a stream now.
+    pub is_connected: bool,
+    /// Whether it has been told to take no more work.
+    pub is_draining: bool,
+    /// Runs that it executes now.
+    pub running: usize,
+}
+
+/// What a worker has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerSummary {
+    /// Its id at the end; `None` if no server has ever welcomed it.
+    pub worker_id: Option<String>,
+    /// Who ended it.
+    pub drained_by: DrainedBy,
+    /// Runs that it has begun.
+    pub started: u64,
+    /// Reports of success that were accepted.
+    pub succeeded: u64,
+    /// Reports of failure that were accepted.
+    pub failed: u64,
+    /// Reports of cancellation that were accepted.
+    pub cancelled: u64,
+    /// Reports of runs put off that were accepted.
+    pub snoozed: u64,
+    /// Grants that were lost, and their handlers killed without a report.
+    pub lost: u64,
+    /// Reports that were refused.
+    pub refused: u64,
+    /// Reports that were not acknowledged when the worker had to leave.
+    pub unreported: u64,
+    /// How often it was welcomed.
+    pub connects: u64,
+}
+
+/// Who told a worker to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DrainedBy {
+    /// Its own process.
+    #[default]
+    Shutdown,
+    /// An operator, through the server.
+    Operator,
+}
+
+impl Worker {
+    /// Starts to collect.
+    pub fn builder(config: WorkerConfig) -> WorkerBuilder {
+        WorkerBuilder { config, handlers: BTreeMap::new() }
+    }
+
+    /// How the worker stands, from now on.
+    pub fn subscribe(&self) -> watch::Receiver<WorkerStatus> {
+        self.status.subscribe()
+    }
+
+    /// The kinds that it takes.
+    pub fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+
+    /// Executes runs until `shutdown` is cancelled or an operator drains the worker. Then it takes no more, lets handlers
+    /// finish for `drain_timeout`, cancels the rest, waits until all reports are acknowledged (for a bounded time), and says
+    /// goodbye. Dropping the future kills what runs, and reports nothing.
+    ///
+    /// # Errors
+    /// `Refused` if the first server that answers does not take this worker at all. An unreachable server is not an error:
+    /// it is tried again until the shutdown.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
+        let Self { config, endpoints, kinds, handlers, status } = self;
+        Box::pin(Runtime::new(Setup { config, endpoints, kinds, handlers, status }).run(shutdown)).await
+    }
+}
+
+impl WorkerBuilder {
+    /// Registers the handler of a kind; the last one for a kind counts.
+    #[must_use]
+    pub fn handler(mut self, kind: impl Into<String>, handler: impl Handler) -> Self {
+        self.handlers.insert(kind.into(), Arc::new(handler));
+        self
+    }
+
+    /// Registers the built-in handlers: `shell` and `sleep`.
+    #[must_use]
+    pub fn built_in_handlers(self) -> Self {
+        self.handler(handlers::shell::KIND, handlers::Shell).handler(handlers::sleep::KIND, handlers::Sleep)
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// `Config` with all violations.
+    pub fn build(self) -> Result<Worker, WorkerError> {
+        let registered: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
+        let (endpoints, kinds) = self.config.check(&registered)?;
+        Ok(Worker { config: self.config, endpoints, kinds, handlers: self.handlers, status: watch::Sender::default() })
+    }
+}
