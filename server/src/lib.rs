@@ -5,5 +5,6 @@
 
 pub mod domain;
 mod engine;
+mod grpc;
 mod service;
 mod store;

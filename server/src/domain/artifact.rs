@@ -41,3 +41,11 @@ pub struct NewArtifact {
     /// The worker and its fence, if a worker makes it.
     pub lease: Option<(Uuid, i64)>,
 }
+
+/// Whose artifacts a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactParent {
+    Run(Uuid),
+    /// All runs of the session.
+    Session(Uuid),
+}

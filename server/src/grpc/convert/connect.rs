@@ -1,0 +1,219 @@
+//! Frames of Connect.
+
+use proto::v1;
+use proto::v1::connect_request::Frame as In;
+use proto::v1::connect_response::Frame as Out;
+
+use super::event::event_batch;
+use super::time::duration_out;
+use super::worker::{outcome, progress_list};
+use super::{Fields, Path};
+use crate::domain::event::EventBatch;
+use crate::domain::frame::{
+    DrainReason, Heartbeat, Hello, ReasonText, Refused, Report, ReportAnswer, Resume, Revoke, ServerFrame, Start,
+    Welcome, WorkerFrame,
+};
+use crate::domain::violation::Violations;
+use crate::domain::worker::WorkerProfile;
+use crate::domain::{Lease, Limits};
+
+/// The version of the protocol that this server speaks.
+const PROTOCOL_VERSION: u32 = 1;
+
+/// Why a frame ends its stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameFault {
+    /// A frame that the protocol does not allow at this point.
+    #[error("{0}")]
+    Protocol(&'static str),
+    /// A frame that can not be understood well enough to be answered.
+    #[error(transparent)]
+    Invalid(#[from] Violations),
+}
+
+/// The first frame of a stream.
+pub fn hello(request: v1::ConnectRequest, limits: &Limits) -> Result<Hello, FrameFault> {
+    let Some(In::Hello(hello)) = request.frame else {
+        return Err(FrameFault::Protocol("expected Hello as the first frame, got another"));
+    };
+    let mut fields = Fields::new(limits);
+    let path = Path::Root.field("hello");
+    if hello.protocol_version != PROTOCOL_VERSION {
+        let why = format!("expected {PROTOCOL_VERSION}, got {}", hello.protocol_version);
+        fields.bad(path.field("protocol_version"), why);
+    }
+    if hello.lanes.is_empty() {
+        fields.bad(path.field("lanes"), "expected at least one lane, got none");
+    }
+    let hello = Hello {
+        profile: WorkerProfile {
+            name: fields.name(path.field("name"), hello.name),
+            lanes: fields.lanes(path.field("lanes"), &hello.lanes),
+            kinds: fields.kinds(path.field("kinds"), hello.kinds),
+            labels: fields.labels(path.field("labels"), hello.labels),
+            version: fields.line(path.field("version"), hello.version, 0, limits.kind),
+        },
+        resume: hello.resume.map(|resume| resume_in(&mut fields, path.field("resume"), resume)),
+    };
+    Ok(fields.finish(hello)?)
+}
+
+fn resume_in(fields: &mut Fields<'_>, path: Path<'_>, resume: v1::Resume) -> Resume {
+    let max = fields.limits.name;
+    Resume {
+        worker_id: fields.id(path.field("worker_id"), &resume.worker_id),
+        secret: fields.line(path.field("secret"), resume.secret, 1, max),
+        held: fields.leases(path.field("held"), &resume.held),
+    }
+}
+
+/// Any later frame.
+pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<WorkerFrame, FrameFault> {
+    let mut fields = Fields::new(limits);
+    let frame = match request.frame {
+        None => {
+            return Err(FrameFault::Invalid(Violations::one(
+                "frame",
+                "expected a frame of protocol version 1, got none",
+            )));
+        }
+        Some(In::Hello(_)) => return Err(FrameFault::Protocol("expected Hello only as the first frame, got another")),
+        Some(In::Credit(credit)) => {
+            let path = Path::Root.field("credit");
+            WorkerFrame::Credit(fields.number(path.field("total"), credit.total, 0, i64::MAX))
+        }
+        Some(In::Accepts(accepts)) => {
+            let path = Path::Root.field("accepts");
+            fields.at_most(path.field("leases"), accepts.leases.len(), limits.frame_items);
+            WorkerFrame::Accepts(fields.leases(path.field("leases"), &accepts.leases))
+        }
+        Some(In::Heartbeat(heartbeat)) => {
+            let path = Path::Root.field("heartbeat");
+            WorkerFrame::Heartbeat(Heartbeat {
+                leases: fields.leases(path.field("leases"), &heartbeat.leases),
+                progress: progress_list(&mut fields, path.field("progress"), heartbeat.progress),
+            })
+        }
+        Some(In::Events(events)) => WorkerFrame::Events(events_in(&mut fields, Path::Root.field("events"), events)),
+        Some(In::Reports(reports)) => {
+            let path = Path::Root.field("reports");
+            let path = path.field("reports");
+            fields.at_most(path, reports.reports.len(), limits.frame_items);
+            let reports = reports.reports.into_iter().enumerate();
+            WorkerFrame::Reports(
+                reports.map(|(index, report)| report_in(&mut fields, path.index(index), report)).collect(),
+            )
+        }
+        Some(In::CancelAcks(acks)) => {
+            let path = Path::Root.field("cancel_acks");
+            fields.at_most(path.field("leases"), acks.leases.len(), limits.frame_items);
+            WorkerFrame::CancelAcks(fields.leases(path.field("leases"), &acks.leases))
+        }
+        Some(In::Goodbye(goodbye)) => {
+            let path = Path::Root.field("goodbye");
+            WorkerFrame::Goodbye { reason: fields.prose(path.field("reason"), goodbye.reason, limits.description) }
+        }
+    };
+    Ok(fields.finish(frame)?)
+}
+
+/// A batch whose grant can be read is answered by itself, whatever else is wrong with it.
+fn events_in(fields: &mut Fields<'_>, path: Path<'_>, events: v1::RunEvents) -> Result<EventBatch, Refused<Lease>> {
+    let lease = fields.grant(path, &events.run_id, events.fence);
+    let mut own = Fields::new(fields.limits);
+    let batch = event_batch(&mut own, path, lease, events);
+    own.finish(batch).map_err(|violations| Refused { subject: lease, violations })
+}
+
+/// A report whose grant can be read is answered by itself, whatever else is wrong with it.
+fn report_in(fields: &mut Fields<'_>, path: Path<'_>, report: v1::RunReport) -> Result<Report, Refused<Lease>> {
+    let lease = fields.grant(path, &report.run_id, report.fence);
+    let mut own = Fields::new(fields.limits);
+    let outcome = outcome(&mut own, path.field("outcome"), report.outcome);
+    own.finish(Report { lease, outcome }).map_err(|violations| Refused { subject: lease, violations })
+}
+
+impl From<ServerFrame> for v1::ConnectResponse {
+    fn from(frame: ServerFrame) -> Self {
+        let frame = match frame {
+            ServerFrame::Welcome(welcome) => Out::Welcome(welcome.into()),
+            ServerFrame::Assignments(assignments) => {
+                Out::Assignments(v1::Assignments { assignments: all(assignments) })
+            }
+            ServerFrame::Starts(starts) => Out::Starts(v1::Starts { starts: all(starts) }),
+            ServerFrame::Revokes(revokes) => Out::Revokes(v1::Revokes { revokes: all(revokes) }),
+            ServerFrame::HeartbeatAck { lost, frozen } => {
+                Out::HeartbeatAck(v1::HeartbeatAck { lost: all(lost), frozen })
+            }
+            ServerFrame::EventsAck { lease, through_seq, credits, refused } => {
+                let (reason, message) = reason_out(refused);
+                let run_id = lease.run_id.to_string();
+                Out::EventsAck(v1::EventsAck { run_id, fence: lease.fence, through_seq, credits, reason, message })
+            }
+            ServerFrame::ReportAcks(results) => Out::ReportAcks(v1::ReportAcks { results: all(results) }),
+            ServerFrame::Cancels(cancels) => Out::Cancels(v1::Cancels { cancels: all(cancels) }),
+            ServerFrame::Drain(reason) => Out::Drain(v1::Drain { reason: v1::DrainReason::from(reason).into() }),
+        };
+        v1::ConnectResponse { frame: Some(frame) }
+    }
+}
+
+fn all<T, U: From<T>>(items: Vec<T>) -> Vec<U> {
+    items.into_iter().map(U::from).collect()
+}
+
+fn reason_out(refused: Option<ReasonText>) -> (String, String) {
+    refused.map(|refused| (refused.reason.to_owned(), refused.message)).unwrap_or_default()
+}
+
+impl From<Welcome> for v1::Welcome {
+    fn from(welcome: Welcome) -> Self {
+        v1::Welcome {
+            worker_id: welcome.worker_id.to_string(),
+            secret: welcome.secret,
+            stream_epoch: welcome.stream_epoch,
+            heartbeat_interval: Some(duration_out(welcome.heartbeat_interval)),
+            lease_timeout: Some(duration_out(welcome.lease_timeout)),
+            event_credits: welcome.event_credits,
+            standing: all(welcome.standing),
+        }
+    }
+}
+
+impl From<Start> for v1::Start {
+    fn from(Start { lease, attempt }: Start) -> Self {
+        v1::Start { run_id: lease.run_id.to_string(), fence: lease.fence, attempt }
+    }
+}
+
+impl From<Revoke> for v1::Revoke {
+    fn from(Revoke { lease }: Revoke) -> Self {
+        v1::Revoke { run_id: lease.run_id.to_string(), fence: lease.fence, reason: "LEASE_LOST".to_owned() }
+    }
+}
+
+impl From<ReportAnswer> for v1::RunReportResult {
+    fn from(answer: ReportAnswer) -> Self {
+        let accepted = answer.refused.is_none();
+        let (reason, message) = reason_out(answer.refused);
+        v1::RunReportResult {
+            run_id: answer.lease.run_id.to_string(),
+            fence: answer.lease.fence,
+            accepted,
+            reason,
+            message,
+        }
+    }
+}
+
+impl From<DrainReason> for v1::DrainReason {
+    fn from(reason: DrainReason) -> Self {
+        match reason {
+            DrainReason::Operator => v1::DrainReason::Operator,
+            DrainReason::ServerShutdown => v1::DrainReason::ServerShutdown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! Runs.
+
+use std::time::Duration;
+
+use proto::v1;
+
+use super::time::{duration_out, timestamp_out};
+use super::{Fields, Path};
+use crate::domain::filter::RunFilter;
+use crate::domain::json::Shape;
+use crate::domain::page::PageRequest;
+use crate::domain::run::{Cancellation, Progress, WaitReason};
+use crate::domain::violation::Violations;
+use crate::domain::watch::{WatchEvent, WatchRequest};
+use crate::domain::{Lane, Limits, Run, RunError, RunSpec, RunStatus};
+
+/// The shortest timeout of an attempt.
+const RUN_TIMEOUT_MIN: Duration = Duration::from_millis(1);
+/// How long a worker may take to stop, when the caller does not say.
+const GRACE_DEFAULT: Duration = Duration::from_secs(5);
+/// How long WaitRun waits, when the caller does not say.
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// A new run.
+pub fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, spec: v1::RunSpec) -> RunSpec {
+    let limits = fields.limits;
+    let params = match spec.params {
+        None => "{}".to_owned(),
+        Some(v1::run_spec::Params::ParamsJson(text)) => {
+            fields.json(path.field("params_json"), text, Shape::Object, limits.params, "{}")
+        }
+        Some(v1::run_spec::Params::ParamsStruct(structure)) => {
+            fields.structure(path.field("params_struct"), structure, limits.params)
+        }
+    };
+    let max_attempts = spec.max_attempts.unwrap_or(1);
+    fields.number(path.field("max_attempts"), max_attempts.into(), 1, limits.max_attempts.into());
+    RunSpec {
+        session_id: fields.id(path.field("session_id"), &spec.session_id),
+        lane: fields.lane(path.field("lane"), spec.lane),
+        priority: spec.priority,
+        kind: fields.kind(path.field("kind"), spec.kind),
+        params,
+        labels: fields.labels(path.field("labels"), spec.labels),
+        max_attempts,
+        timeout: spec
+            .timeout
+            .map(|timeout| fields.duration(path.field("timeout"), timeout, RUN_TIMEOUT_MIN, limits.run_timeout)),
+        run_after: spec.run_after_time.map(|time| fields.timestamp(path.field("run_after_time"), time)),
+        request_id: fields.request_id(path.field("request_id"), spec.request_id),
+    }
+}
+
+/// EnqueueRun.
+pub fn enqueue_run(request: v1::EnqueueRunRequest, limits: &Limits) -> Result<RunSpec, Violations> {
+    let Some(spec) = request.run else { return Err(Violations::one("run", "required, and not given")) };
+    let mut fields = Fields::new(limits);
+    let spec = run_spec(&mut fields, Path::Root.field("run"), spec);
+    fields.finish(spec)
+}
+
+/// EnqueueRuns.
+pub fn enqueue_runs(request: v1::EnqueueRunsRequest, limits: &Limits) -> Result<Vec<RunSpec>, Violations> {
+    let mut fields = Fields::new(limits);
+    let path = Path::Root.field("runs");
+    let count = request.runs.len();
+    if count == 0 || count > limits.enqueue_runs {
+        return Err(Violations::one("runs", format!("expected 1 to {} runs, got {count}", limits.enqueue_runs)));
+    }
+    let specs = request
+        .runs
+        .into_iter()
+        .enumerate()
+        .map(|(index, run)| run_spec(&mut fields, path.index(index), run))
+        .collect();
+    fields.finish(specs)
+}
+
+/// A filter; all runs when not given.
+pub fn run_filter(fields: &mut Fields<'_>, path: Path<'_>, filter: Option<v1::RunFilter>) -> RunFilter {
+    let Some(filter) = filter else { return RunFilter::default() };
+    let statuses = path.field("statuses");
+    let mut statuses: Vec<RunStatus> = filter
+        .statuses
+        .iter()
+        .enumerate()
+        .map(|(index, status)| run_status(fields, statuses.index(index), *status))
+        .collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    RunFilter {
+        session_id: fields.optional_id(path.field("session_id"), &filter.session_id),
+        lanes: fields.lanes(path.field("lanes"), &filter.lanes),
+        statuses,
+        kinds: fields.kinds(path.field("kinds"), filter.kinds),
+        labels: fields.labels(path.field("labels"), filter.labels),
+    }
+}
+
+/// ListRuns.
+pub fn list_runs(request: v1::ListRunsRequest, limits: &Limits) -> Result<(RunFilter, PageRequest), Violations> {
+    let mut fields = Fields::new(limits);
+    let filter = run_filter(&mut fields, Path::Root.field("filter"), request.filter);
+    let page = fields.page(Path::Root, request.page_size, request.page_token);
+    fields.finish((filter, page))
+}
+
+/// Why and with what grace a cancel is asked for, in CancelRun and CancelSession.
+pub fn cancel(fields: &mut Fields<'_>, reason: String, grace: Option<prost_types::Duration>) -> (String, Duration) {
+    let limits = fields.limits;
+    let reason = fields.prose(Path::Root.field("reason"), reason, limits.description);
+    let path = Path::Root.field("grace");
+    (reason, fields.duration_or(path, grace, GRACE_DEFAULT, Duration::ZERO, limits.cancel_grace))
+}
+
+/// How long WaitRun waits.
+pub fn wait_timeout(fields: &mut Fields<'_>, timeout: Option<prost_types::Duration>) -> Duration {
+    let max = fields.limits.run_wait;
+    fields.duration_or(Path::Root.field("wait_timeout"), timeout, WAIT_DEFAULT, Duration::ZERO, max)
+}
+
+/// WatchRuns.
+pub fn watch_runs(request: v1::WatchRunsRequest, limits: &Limits) -> Result<WatchRequest, Violations> {
+    let mut fields = Fields::new(limits);
+    let filter = run_filter(&mut fields, Path::Root.field("filter"), request.filter);
+    let resume_token = (!request.resume_token.is_empty()).then_some(request.resume_token);
+    if resume_token.is_some() && request.include_snapshot {
+        fields.bad(Path::Root.field("include_snapshot"), "expected false together with resume_token, got true");
+    }
+    fields.finish(WatchRequest { filter, resume_token, include_snapshot: request.include_snapshot })
+}
+
+/// How far a run is.
+pub fn progress(fields: &mut Fields<'_>, path: Path<'_>, progress: Option<v1::Progress>) -> Progress {
+    let max = fields.limits.description;
+    let progress = fields.required(path, progress).unwrap_or_default();
+    if !(0.0..=1.0).contains(&progress.fraction) {
+        fields.bad(path.field("fraction"), format!("expected 0 to 1, got {}", progress.fraction));
+    }
+    Progress { fraction: progress.fraction, message: fields.prose(path.field("message"), progress.message, max) }
+}
+
+/// Why a run failed.
+pub fn run_error(fields: &mut Fields<'_>, path: Path<'_>, error: v1::RunError) -> RunError {
+    let limits = fields.limits;
+    RunError {
+        kind: fields.name(path.field("type"), error.r#type),
+        message: fields.bytes(path.field("message"), error.message, limits.error_message),
+        stack: fields.bytes(path.field("stack"), error.stack, limits.error_stack),
+        context: fields
+            .optional_object(path.field("context_json"), error.context_json, limits.error_context)
+            .unwrap_or_default(),
+    }
+}
+
+fn run_status(fields: &mut Fields<'_>, path: Path<'_>, value: i32) -> RunStatus {
+    match v1::RunStatus::try_from(value) {
+        Ok(v1::RunStatus::Queued) => return RunStatus::Queued,
+        Ok(v1::RunStatus::Claimed) => return RunStatus::Claimed,
+        Ok(v1::RunStatus::Running) => return RunStatus::Running,
+        Ok(v1::RunStatus::Succeeded) => return RunStatus::Succeeded,
+        Ok(v1::RunStatus::Failed) => return RunStatus::Failed,
+        Ok(v1::RunStatus::Cancelled) => return RunStatus::Cancelled,
+        Ok(v1::RunStatus::Unspecified) => fields.bad(path, "expected a status, got RUN_STATUS_UNSPECIFIED"),
+        Err(_) => fields.bad(path, format!("expected a status, got the unknown number {value}")),
+    }
+    RunStatus::Queued
+}
+
+impl From<Run> for v1::Run {
+    fn from(run: Run) -> Self {
+        v1::Run {
+            id: run.id.to_string(),
+            session_id: run.session_id.to_string(),
+            lane: v1::Lane::from(run.lane).into(),
+            priority: run.priority,
+            kind: run.kind,
+            params_json: run.params,
+            status: v1::RunStatus::from(run.status).into(),
+            wait_reason: wait_reason_out(run.wait_reason).into(),
+            attempt: run.attempt,
+            max_attempts: run.max_attempts,
+            claimed_by: run.claimed_by.unwrap_or_default(),
+            worker_id: run.worker_id.map(|id| id.to_string()).unwrap_or_default(),
+            fence: run.fence,
+            revision: run.revision,
+            timeout: run.timeout.map(duration_out),
+            labels: run.labels,
+            progress: run.progress.map(v1::Progress::from),
+            result_json: run.result.unwrap_or_default(),
+            error: run.error.map(v1::RunError::from),
+            cancellation: run.cancellation.map(v1::Cancellation::from),
+            create_time: Some(timestamp_out(run.created_at)),
+            update_time: Some(timestamp_out(run.updated_at)),
+            run_after_time: Some(timestamp_out(run.run_after)),
+            claim_time: run.claimed_at.map(timestamp_out),
+            start_time: run.started_at.map(timestamp_out),
+            finish_time: run.finished_at.map(timestamp_out),
+            heartbeat_time: run.heartbeat_at.map(timestamp_out),
+        }
+    }
+}
+
+impl From<Lane> for v1::Lane {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::A => v1::Lane::A,
+            Lane::B => v1::Lane::B,
+            Lane::C => v1::Lane::C,
+            Lane::D => v1::Lane::D,
+        }
+    }
+}
+
+impl From<RunStatus> for v1::RunStatus {
+    fn from(status: RunStatus) -> Self {
+        match status {
+            RunStatus::Queued => v1::RunStatus::Queued,
+            RunStatus::Claimed => v1::RunStatus::Claimed,
+            RunStatus::Running => v1::RunStatus::Running,
+            RunStatus::Succeeded => v1::RunStatus::Succeeded,
+            RunStatus::Failed => v1::RunStatus::Failed,
+            RunStatus::Cancelled => v1::RunStatus::Cancelled,
+        }
+    }
+}
+
+fn wait_reason_out(reason: Option<WaitReason>) -> v1::WaitReason {
+    match reason {
+        None => v1::WaitReason::Unspecified,
+        Some(WaitReason::Scheduled) => v1::WaitReason::Scheduled,
+        Some(WaitReason::Undelivered) => v1::WaitReason::Undelivered,
+    }
+}
+
+impl From<Progress> for v1::Progress {
+    fn from(progress: Progress) -> Self {
+        v1::Progress { fraction: progress.fraction, message: progress.message }
+    }
+}
+
+impl From<RunError> for v1::RunError {
+    fn from(error: RunError) -> Self {
+        v1::RunError { r#type: error.kind, message: error.message, stack: error.stack, context_json: error.context }
+    }
+}
+
+impl From<Cancellation> for v1::Cancellation {
+    fn from(cancellation: Cancellation) -> Self {
+        v1::Cancellation {
+            request_time: Some(timestamp_out(cancellation.requested_at)),
+            reason: cancellation.reason,
+            grace: Some(duration_out(cancellation.grace)),
+            confirmed: cancellation.confirmed,
+        }
+    }
+}
+
+impl From<WatchEvent> for v1::WatchRunsResponse {
+    fn from(event: WatchEvent) -> Self {
+        use std::sync::Arc;
+        use v1::watch_runs_response::Event;
+        let event = match event {
+            WatchEvent::Snapshot(runs) => Event::Snapshot(v1::RunSnapshot {
+                runs: runs.into_iter().map(|run| Arc::unwrap_or_clone(run).into()).collect(),
+            }),
+            WatchEvent::SnapshotComplete { token } => {
+                Event::SnapshotComplete(v1::SnapshotComplete { resume_token: token })
+            }
+            WatchEvent::Change(run) => Event::Change(v1::RunChange { run: Some(Arc::unwrap_or_clone(run).into()) }),
+            WatchEvent::LeftFilter { run_id, revision } => {
+                Event::LeftFilter(v1::RunLeftFilter { run_id: run_id.to_string(), revision })
+            }
+            WatchEvent::Deleted { run_id } => Event::Deleted(v1::RunDeleted { run_id: run_id.to_string() }),
+            WatchEvent::Bookmark { token } => Event::Bookmark(v1::Bookmark { resume_token: token }),
+            WatchEvent::Goodbye { token } => Event::Goodbye(v1::WatchGoodbye {
+                reason: v1::WatchGoodbyeReason::ShuttingDown.into(),
+                resume_token: token.unwrap_or_default(),
+            }),
+        };
+        v1::WatchRunsResponse { event: Some(event) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
