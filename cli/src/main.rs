@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: args::Cli) -> Result<exit::Exit> {
-    telemetry::start()?;
+    telemetry::start(&cli.command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can not start")?;
     let result = runtime.block_on(commands::execute(cli));
     // A read of standard input may never end; nothing else is left by now.

@@ -4,16 +4,13 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::errors::UsageError;
+use crate::{args::Command, errors::UsageError};
 
-/// The filter when OPS_LOG is not set.
-const DEFAULT_FILTER: &str = "info";
-
-/// Begins to log, as OPS_LOG says.
-pub(crate) fn start() -> Result<(), UsageError> {
+/// Begins to log, as OPS_LOG says, or as is usual for the command.
+pub(crate) fn start(command: &Command) -> Result<(), UsageError> {
     let filter = match std::env::var("OPS_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
-        _ => DEFAULT_FILTER.to_owned(),
+        _ => usual_filter(command).to_owned(),
     };
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         UsageError::new(format!("OPS_LOG: expected a filter such as `info` or `server=debug`: {error}"))
@@ -25,4 +22,13 @@ pub(crate) fn start() -> Result<(), UsageError> {
         builder.json().flatten_event(true).init()
     }
     Ok(())
+}
+
+/// Whoever runs for long keeps a log; whoever speaks to a person says only what is wrong.
+fn usual_filter(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) | Command::Migrate(_) => "info",
+        Command::Worker(worker) if worker.verb.is_none() => "info",
+        Command::Worker(_) | Command::Dev(_) | Command::Session(_) | Command::Run(_) => "warn",
+    }
 }

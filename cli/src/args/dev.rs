@@ -3,8 +3,10 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
+use worker::{Worker, WorkerConfig};
 
-use super::listen::Listen;
+use super::{listen::Listen, target::ServerAddress};
+use crate::errors::UsageError;
 
 /// Everything in one process, for development: a PostgreSQL of its own, the server, and a worker for `shell` and `sleep`.
 #[derive(Args, Debug)]
@@ -29,4 +31,14 @@ pub(crate) struct DevArgs {
     /// Stop when the demonstration has ended, and exit as it went
     #[arg(long, requires = "demo")]
     pub(crate) once: bool,
+}
+
+impl DevArgs {
+    /// The worker that comes with it.
+    pub(crate) fn worker(&self, server: &ServerAddress) -> Result<Worker, UsageError> {
+        let mut config = WorkerConfig::new(server.to_string());
+        config.name = "dev".to_owned();
+        config.slots = self.slots.get();
+        Worker::builder(config).built_in_handlers().build().map_err(|error| UsageError::new(error.to_string()))
+    }
 }

@@ -9,3 +9,10 @@ pub(crate) struct MigrateArgs {
     #[arg(long, env = "OPS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: String,
 }
+
+impl MigrateArgs {
+    /// What the server is told.
+    pub(crate) fn config(&self) -> server::Config {
+        server::Config { database_url: self.database_url.clone(), ..server::Config::default() }
+    }
+}

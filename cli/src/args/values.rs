@@ -36,6 +36,17 @@ impl From<Lane> for v1::Lane {
     }
 }
 
+impl From<Lane> for worker::Lane {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::A => Self::A,
+            Lane::B => Self::B,
+            Lane::C => Self::C,
+            Lane::D => Self::D,
+        }
+    }
+}
+
 /// A label as `KEY=VALUE`. The value may hold further equal signs and may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label {

@@ -4,11 +4,13 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use proto::v1;
+use worker::{Worker, WorkerConfig};
 
 use super::{
     target::{Output, ServerAddress, Target},
     values::{Label, Lane, duration},
 };
+use crate::errors::UsageError;
 
 /// Runs a worker: it executes runs of the kinds `shell` and `sleep` until it is told to stop.
 #[derive(Args, Debug)]
@@ -59,6 +61,23 @@ pub(crate) struct WorkerRun {
     /// How long runs may go on after it was told to stop; then they are stopped and reported as failed
     #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "30s")]
     pub(crate) drain_timeout: Duration,
+}
+
+impl WorkerRun {
+    /// The worker that is described, with the handlers that are built in.
+    pub(crate) fn worker(&self) -> Result<Worker, UsageError> {
+        let mut config = WorkerConfig::new("");
+        config.servers = self.server.iter().map(ToString::to_string).collect();
+        config.lanes = self.lanes.iter().copied().map(worker::Lane::from).collect();
+        config.kinds = (!self.kinds.is_empty()).then(|| self.kinds.clone());
+        config.slots = self.slots.get();
+        config.labels = self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
+        config.drain_timeout = self.drain_timeout;
+        if let Some(name) = &self.name {
+            config.name.clone_from(name);
+        }
+        Worker::builder(config).built_in_handlers().build().map_err(|error| UsageError::new(error.to_string()))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,8 +2,10 @@
 
 use anyhow::Result;
 
-use crate::{args::migrate::MigrateArgs, exit::Exit};
+use crate::{args::migrate::MigrateArgs, exit::Exit, output};
 
-pub(crate) async fn execute(_args: MigrateArgs) -> Result<Exit> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn execute(args: MigrateArgs) -> Result<Exit> {
+    server::migrate(&args.config()).await?;
+    output::tell("the database has this version's schema");
+    Ok(Exit::Success)
 }

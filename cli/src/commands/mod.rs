@@ -8,6 +8,7 @@ use crate::{
 };
 
 mod dev;
+mod listener;
 mod migrate;
 mod serve;
 

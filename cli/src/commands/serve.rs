@@ -2,8 +2,15 @@
 
 use anyhow::Result;
 
-use crate::{args::serve::ServeArgs, exit::Exit};
+use super::listener;
+use crate::{args::serve::ServeArgs, exit::Exit, output, signals::Signals};
 
-pub(crate) async fn execute(_args: ServeArgs) -> Result<Exit> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn execute(args: ServeArgs) -> Result<Exit> {
+    let address = args.listen.address()?;
+    let config = args.config();
+    let signals = Signals::listen()?;
+    let listener = listener::bind(address).await?;
+    output::tell(format_args!("listening on http://{}", listener.local_addr()?));
+    server::run(listener, config, signals.first().clone()).await?;
+    Ok(Exit::Success)
 }

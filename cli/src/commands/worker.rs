@@ -2,18 +2,20 @@
 
 use anyhow::Result;
 use proto::v1::{DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse, WorkerState};
+use worker::WorkerSummary;
 
 use super::pages;
 use crate::{
-    args::worker::{self as words, WorkerArgs, WorkerVerb},
+    args::worker::{self as words, WorkerArgs, WorkerRun, WorkerVerb},
     client::Client,
     exit::Exit,
     output::{self, Format},
+    signals::Signals,
 };
 
 pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
     match args.verb {
-        None => anyhow::bail!("not built yet"),
+        None => run(&args.run).await,
         Some(WorkerVerb::List { state, limit, target, output }) => {
             print_list(output.output, Client::connect(&target.server).await?, state, limit).await
         }
@@ -24,6 +26,32 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
             Ok(Exit::Success)
         }
     }
+}
+
+async fn run(args: &WorkerRun) -> Result<Exit> {
+    let worker = args.worker()?;
+    let signals = Signals::listen()?;
+    let done = worker.run(signals.first().clone()).await?;
+    output::tell(summary(&done));
+    Ok(Exit::Success)
+}
+
+/// What a worker has done, in one line.
+pub(super) fn summary(done: &WorkerSummary) -> String {
+    let counts = [
+        (done.succeeded, "succeeded"),
+        (done.failed, "failed"),
+        (done.cancelled, "cancelled"),
+        (done.snoozed, "put off"),
+        (done.lost, "lost to another worker"),
+        (done.refused, "refused by the server"),
+        (done.unreported, "not reported"),
+    ];
+    let mut text = format!("worker stopped: {} runs begun", done.started);
+    for (count, how) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        text.push_str(&format!(", {count} {how}"));
+    }
+    text
 }
 
 async fn print_list(format: Format, mut client: Client, states: Vec<words::WorkerState>, limit: u32) -> Result<Exit> {
@@ -38,4 +66,15 @@ async fn print_list(format: Format, mut client: Client, states: Vec<words::Worke
     output::list(format, "ListWorkersResponse", &page, &page.workers)?;
     output::mention_more(&page.next_page_token);
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_leaves_out_what_did_not_happen() {
+        let done = WorkerSummary { started: 3, succeeded: 2, lost: 1, ..WorkerSummary::default() };
+        assert_eq!(summary(&done), "worker stopped: 3 runs begun, 2 succeeded, 1 lost to another worker");
+    }
 }

@@ -1,0 +1,48 @@
+//! The port that a server listens on.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use anyhow::{Context, Result, anyhow};
+use tokio::net::TcpListener;
+
+/// Binds the address, or says why not.
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(anyhow!(
+            "can not listen on {address}: another program does; stop it, or choose another address with --listen"
+        )),
+        bound => bound.with_context(|| format!("can not listen on {address}")),
+    }
+}
+
+/// The address by which this machine reaches a listener: one that listens everywhere is reached on loopback.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_told_with_what_to_do() {
+        let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let error = bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
+        assert!(error.ends_with("another program does; stop it, or choose another address with --listen"), "{error}");
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
+        assert_eq!(reachable("0.0.0.0:7".parse().unwrap()).to_string(), "127.0.0.1:7");
+        assert_eq!(reachable("[::]:7".parse().unwrap()).to_string(), "[::1]:7");
+        assert_eq!(reachable("10.1.2.3:7".parse().unwrap()).to_string(), "10.1.2.3:7");
+    }
+}
