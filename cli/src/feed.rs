@@ -105,3 +105,79 @@ pub(crate) fn runs_of(event: &Event) -> &[Run] {
         | Event::Goodbye(_) => &[],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, VecDeque};
+
+    use proto::v1::{Bookmark, RunChange, SnapshotComplete, WatchGoodbye};
+    use tonic::Code;
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+    use crate::fake::Fake;
+
+    fn message(event: Event) -> Result<WatchRunsResponse, Status> {
+        Ok(WatchRunsResponse { event: Some(event) })
+    }
+
+    fn change(id: &str) -> Result<WatchRunsResponse, Status> {
+        message(Event::Change(RunChange { run: Some(Run { id: id.to_owned(), ..Run::default() }) }))
+    }
+
+    fn bookmark(token: &str) -> Result<WatchRunsResponse, Status> {
+        message(Event::Bookmark(Bookmark { resume_token: token.to_owned() }))
+    }
+
+    /// The runs that a feed brings until its watches are used up, and what was asked of the server.
+    async fn seen(
+        watches: Vec<Result<Vec<Result<WatchRunsResponse, Status>>, Status>>,
+    ) -> (Vec<String>, Vec<(String, bool)>) {
+        let fake = Fake { watches: VecDeque::from(watches).into(), ..Fake::default() };
+        let (fake, client, _task) = fake.serve().await;
+        let mut feed = Feed::begin(client.runs, RunFilter::default(), Begin::Snapshot).await.unwrap();
+        let mut runs = Vec::new();
+        while let Ok(message) = feed.next().await {
+            runs.extend(message.event.iter().flat_map(runs_of).map(|run| run.id.clone()));
+        }
+        let asked = fake.watched().into_iter().map(|request| (request.resume_token, request.include_snapshot));
+        (runs, asked.collect())
+    }
+
+    fn asked(calls: &[(&str, bool)]) -> Vec<(String, bool)> {
+        calls.iter().map(|(token, snapshot)| ((*token).to_owned(), *snapshot)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_is_cut_goes_on_from_its_last_token() {
+        let complete = message(Event::SnapshotComplete(SnapshotComplete { resume_token: "t1".to_owned() }));
+        let goodbye =
+            message(Event::Goodbye(WatchGoodbye { resume_token: "t3".to_owned(), ..WatchGoodbye::default() }));
+        let (runs, calls) = seen(vec![
+            Ok(vec![complete, change("a"), Err(Status::unavailable("cut"))]),
+            Ok(vec![change("b"), bookmark("t2"), change("c"), Err(Status::unknown("cut"))]),
+            Err(Status::unavailable("not back yet")),
+            Ok(vec![change("c"), goodbye]),
+        ])
+        .await;
+        assert_eq!(runs, ["a", "b", "c", "c"]);
+        assert_eq!(calls, asked(&[("", true), ("t1", false), ("t2", false), ("t2", false), ("t3", false)]));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_too_old_makes_it_begin_with_a_snapshot_again() {
+        let details = ErrorDetails::with_error_info("REVISION_COMPACTED", "ops", HashMap::new());
+        let compacted = Status::with_error_details(Code::OutOfRange, "too old", details);
+        let (runs, calls) =
+            seen(vec![Ok(vec![bookmark("old")]), Err(compacted), Ok(vec![change("a"), Err(Status::aborted("end"))])])
+                .await;
+        assert_eq!(runs, ["a"]);
+        assert_eq!(calls, asked(&[("", true), ("old", false), ("", true)]));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_will_not_pass_ends_it() {
+        let (runs, calls) = seen(vec![Ok(vec![change("a"), Err(Status::invalid_argument("wrong"))])]).await;
+        assert_eq!((runs.len(), calls.len()), (1, 1));
+    }
+}

@@ -14,6 +14,8 @@ mod demo;
 mod telemetry;
 
 mod client;
+#[cfg(test)]
+mod fake;
 mod feed;
 mod patience;
 mod signals;

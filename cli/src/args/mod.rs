@@ -16,7 +16,7 @@ pub(crate) mod values;
 
 /// Ops Control Room: services enqueue runs, workers execute them, operators watch. One program over one PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(name = "ops", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "ops", version, max_term_width = 110)]
 #[command(after_help = "\
 Begin with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration.
 Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error.")]

@@ -9,6 +9,7 @@ use crate::output::Format;
 
 /// Where the server is.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Server and output")]
 pub(crate) struct Target {
     /// Address of the server
     #[arg(long, global = true, env = "OPS_SERVER", value_name = "URL", default_value = "http://127.0.0.1:7070")]
@@ -17,8 +18,9 @@ pub(crate) struct Target {
 
 /// How to print.
 #[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Server and output")]
 pub(crate) struct Output {
-    /// What to print on standard output
+    /// What to print: for people, the API's JSON, one JSON object a line, or only ids
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,
 }

@@ -29,13 +29,10 @@ pub(crate) use run::{lane, note, status, transition};
 /// What to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    // No doc comments on the values: clap would spread every help text that has this option over three pages.
     Table,
-    /// One JSON document, as the API's JSON mapping has it
     Json,
-    /// One JSON object a line
     Jsonl,
-    /// Only ids, one a line
     Id,
 }
 

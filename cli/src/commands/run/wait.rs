@@ -44,3 +44,41 @@ pub(crate) async fn until_ended(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proto::v1::RunStatus;
+
+    use super::*;
+    use crate::fake::Fake;
+
+    async fn outcome(waits: Vec<Result<Run, Status>>, limit: Option<Duration>) -> Result<Run> {
+        let fake = Fake { waits: VecDeque::from(waits).into(), ..Fake::default() };
+        let (_fake, client, _task) = fake.serve().await;
+        until_ended(client.runs, "0190", limit).await
+    }
+
+    fn run(status: RunStatus) -> Result<Run, Status> {
+        Ok(Run { status: status.into(), ..Run::default() })
+    }
+
+    #[tokio::test]
+    async fn it_bears_a_server_that_goes_away_for_a_while() {
+        let waits = vec![run(RunStatus::Running), Err(Status::unavailable("gone")), run(RunStatus::Failed)];
+        assert_eq!(outcome(waits, None).await.unwrap().status(), RunStatus::Failed);
+    }
+
+    #[tokio::test]
+    async fn it_does_not_bear_a_run_that_does_not_exist() {
+        let error = outcome(vec![Err(Status::not_found("no such run"))], None).await.unwrap_err();
+        assert!(error.is::<Status>());
+    }
+
+    #[tokio::test]
+    async fn after_the_limit_it_has_timed_out() {
+        let error = outcome(vec![run(RunStatus::Queued)], Some(Duration::ZERO)).await.unwrap_err();
+        assert!(error.is::<TimedOut>());
+    }
+}
