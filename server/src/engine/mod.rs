@@ -1,5 +1,24 @@
-//! The hot path.
+//! The hot path: what waits together goes together, in rounds ([`rounds`]).
+//!
+//! In the order of a run's life: [`enqueue`]; [`dispatch`] with [`demand`] and the streams' [`connection`]s; [`results`];
+//! [`events`] and [`leases`] while it runs; [`cancels`]. [`hints`] wake; [`releases`] give back what was not begun.
 
+pub mod bisect;
+pub mod cancels;
+pub mod connection;
+pub mod demand;
+pub mod dispatch;
+pub mod enqueue;
 pub mod error;
+pub mod events;
+pub mod grants;
+pub mod hints;
+pub mod leases;
+pub mod registry;
+pub mod releases;
+pub mod results;
+pub mod rounds;
+pub mod settings;
 
 pub use error::EngineError;
+pub use settings::EngineSettings;

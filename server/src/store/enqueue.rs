@@ -60,3 +60,9 @@ pub async fn run_enqueue_in_tx(c: &mut PgConnection, runs: &[&NewRun]) -> Result
     .await?;
     Ok(created_at)
 }
+
+/// Which of these runs exist, and since when.
+pub async fn run_created(c: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap<Uuid, DateTime<Utc>>, StoreError> {
+    let rows = sqlx::query!("SELECT id, created_at FROM ops.runs WHERE id = ANY ($1)", ids).fetch_all(c).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.created_at)).collect())
+}

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::report::{Guard, GuardColumns};
+use crate::domain::Lease;
 use crate::domain::run::Progress;
 
 /// A worker names a grant that it holds.
@@ -16,14 +17,14 @@ pub struct LeaseBeat {
     pub progress: Option<Progress>,
 }
 
-/// Keeps leases alive. What is not in the answer is lost.
-pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<Uuid>, StoreError> {
+/// Keeps leases alive. What is not in the answer, by worker and grant, is lost.
+pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<(Uuid, Lease)>, StoreError> {
     let guards: Vec<Guard> = beats.iter().map(|beat| beat.guard).collect();
     let columns = GuardColumns::of(&guards);
     let fractions: Vec<Option<f64>> = beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.fraction)).collect();
     let messages: Vec<Option<String>> =
         beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.message.clone())).collect();
-    let rows = sqlx::query_file_scalar!(
+    let rows = sqlx::query_file!(
         "src/store/sql/run_heartbeat.sql",
         &columns.run_ids,
         &columns.fences,
@@ -34,7 +35,7 @@ pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().collect())
+    Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
 }
 
 /// A lease round of this replica: says that leases are looked after, and since when if nobody did for 5 s.

@@ -12,12 +12,15 @@ pub mod enqueue;
 pub mod error;
 pub mod event_append;
 pub mod lease;
+pub mod listen;
 pub mod migrate;
 pub mod release;
 pub mod report;
+pub mod request;
 pub mod run_read;
 pub mod run_row;
 pub mod worker;
 
 pub use db::{Db, DbSettings, Work};
 pub use error::StoreError;
+pub use sqlx::PgConnection;

@@ -43,11 +43,11 @@ pub enum ReportVerdict {
     LeaseLost,
 }
 
-/// Writes down starts. What is not in the answer has lost its lease.
-pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<HashSet<Uuid>, StoreError> {
+/// Writes down starts. What is not in the answer, by worker and grant, has lost its lease.
+pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<HashSet<(Uuid, Lease)>, StoreError> {
     let guards: Vec<Guard> = begins.iter().map(|begin| begin.guard).collect();
     let columns = GuardColumns::of(&guards);
-    let rows = sqlx::query_file_scalar!(
+    let rows = sqlx::query_file!(
         "src/store/sql/run_begin.sql",
         &columns.run_ids,
         &columns.fences,
@@ -57,7 +57,7 @@ pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<H
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().collect())
+    Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
 }
 
 /// Ends grants. At most one report for a run may be in the batch. Each gets its verdict, in order.
@@ -74,10 +74,10 @@ pub async fn run_report_in_tx(c: &mut PgConnection, reports: &[GrantReport]) -> 
     let errors: Vec<Option<String>> = reports
         .iter()
         .map(|report| match &report.outcome {
-            Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => Some(error_json(error)),
-            _ => None,
+            Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => error_json(error).map(Some),
+            _ => Ok(None),
         })
-        .collect();
+        .collect::<Result<_, _>>()?;
     let delays: Vec<i64> = reports
         .iter()
         .map(|report| match &report.outcome {
@@ -146,12 +146,9 @@ async fn outcome_earlier_in_tx(c: &mut PgConnection, guards: &[Guard]) -> Result
     Ok(rows.into_iter().map(|row| (Lease { run_id: row.run_id, fence: row.fence }, row.hash)).collect())
 }
 
-/// The `error` column's object, its context embedded as text.
-fn error_json(error: &RunError) -> String {
-    serde_json::json!({
-        "type": error.kind, "message": error.message, "stack": error.stack, "context": error.context
-    })
-    .to_string()
+/// The `error` column's object.
+fn error_json(error: &RunError) -> Result<String, StoreError> {
+    serde_json::to_string(error).map_err(|error| StoreError::defect(error.to_string()))
 }
 
 /// Guards as the columns of an `unnest`.

@@ -30,4 +30,4 @@ fed AS (
     SELECT tenant_id, array_agg(id) FROM begun GROUP BY tenant_id
 )
 -- A grant that is running already was begun before: by the same write, whose answer was lost.
-SELECT id AS "id!" FROM locked
+SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!" FROM locked

@@ -14,7 +14,7 @@ WITH expired AS MATERIALIZED (
                'message', format('no heartbeat from worker %s for %s s', r.claimed_by, r.lease_ms / 1000.0),
                'stack', '',
                'context', jsonb_build_object('worker_id', r.worker_id, 'attempt', r.attempt,
-                                             'last_heartbeat', r.heartbeat_at)::text) AS error
+                                             'last_heartbeat', r.heartbeat_at)) AS error
     FROM ops.runs r
     CROSS JOIN ops.lease_service s
     WHERE r.held

@@ -23,10 +23,10 @@ touched AS (
         updated_at = CASE WHEN l.progress_fraction IS NULL THEN r.updated_at ELSE clock_timestamp() END
     FROM locked l
     WHERE r.id = l.id AND r.fence = l.fence AND r.worker_id = l.worker_id AND r.status IN ('claimed', 'running')
-    RETURNING r.id, r.tenant_id, l.progress_fraction IS NOT NULL AS progressed
+    RETURNING r.id, r.fence, l.worker_id, r.tenant_id, l.progress_fraction IS NOT NULL AS progressed
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM touched WHERE progressed GROUP BY tenant_id
 )
-SELECT id AS "id!" FROM touched
+SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!" FROM touched

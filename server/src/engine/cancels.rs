@@ -1,0 +1,63 @@
+//! Tells the workers of this replica what the database has for them: to stop a run, that a run is lost, to drain.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::hints::{Hints, Topic};
+use super::registry::Registry;
+use super::settings::POLL_INTERVAL;
+use crate::domain::Lease;
+use crate::domain::frame::DrainReason;
+use crate::domain::worker::CancelKind;
+use crate::store::cancel::{cancel_pending, cancel_told};
+use crate::store::worker::worker_draining;
+use crate::store::{Db, StoreError};
+
+/// Looks on each hint, and each second while there are streams.
+pub async fn run(db: Db, hints: Hints, registry: Arc<Registry>, closing: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = hints.awaited(Topic::Cancels) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = closing.cancelled() => return,
+        }
+        if let Err(error) = round(&db, &registry).await {
+            tracing::warn!(%error, "cancels can not be read; they are looked for again in a second");
+        }
+    }
+}
+
+async fn round(db: &Db, registry: &Registry) -> Result<(), StoreError> {
+    let workers: Vec<Uuid> = registry.all().iter().map(|connection| connection.worker_id).collect();
+    if workers.is_empty() {
+        return Ok(());
+    }
+    let read = db.run(move |c| {
+        let workers = workers.clone();
+        Box::pin(async move { Ok((cancel_pending(c, &workers).await?, worker_draining(c, &workers).await?)) })
+    });
+    let (orders, draining) = read.await?;
+    let mut told = Vec::new();
+    for order in orders {
+        let Some(connection) = registry.get(order.worker_id) else { continue };
+        if order.kind == CancelKind::Revoke {
+            told.push(Lease { run_id: order.run_id, fence: order.fence });
+        }
+        connection.tell(order);
+    }
+    for worker_id in draining {
+        if let Some(connection) = registry.get(worker_id) {
+            connection.drain(DrainReason::Operator);
+        }
+    }
+    if told.is_empty() {
+        return Ok(());
+    }
+    db.run(move |c| {
+        let told = told.clone();
+        Box::pin(async move { cancel_told(c, &told).await })
+    })
+    .await
+}

@@ -1,0 +1,254 @@
+//! New runs of all callers, in rounds.
+//!
+//! Calls with request ids go in rounds of their own, because they may have to wait for a stranger who holds the same id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::EngineError;
+use super::bisect::bisect;
+use super::hints::{Hints, Topic};
+use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use super::settings::OUTAGE_RETRY_DELAY;
+use crate::domain::{Refusal, Resource, RunSpec, TenantId};
+use crate::store::enqueue::{NewRun, run_created, run_enqueue_in_tx, session_open_in_tx};
+use crate::store::request::{RequestClaim, RequestKey, request_claim_in_tx, request_unclaim_in_tx};
+use crate::store::{Db, PgConnection, StoreError};
+
+/// Calls that may wait. A round takes 2,000 runs, or one call of up to 10,000.
+const BOUNDS: RoundBounds = RoundBounds { waiting: 10_000, items: 2_000, bytes: 16 << 20 };
+
+/// How long a call whose commit was not answered is tried again to learn what became of it.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The scope of request ids of runs, whichever call enqueues them.
+const REQUEST_SCOPE: &str = "EnqueueRun";
+
+/// A call that enqueues all of its runs or none.
+#[derive(Debug, Clone)]
+pub struct EnqueueCall {
+    runs: Arc<Vec<NewRun>>,
+}
+
+impl Weigh for EnqueueCall {
+    fn items(&self) -> usize {
+        self.runs.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.spec.params.len() + run.spec.kind.len()).sum()
+    }
+}
+
+/// What a call has enqueued.
+#[derive(Debug, Clone)]
+pub struct Enqueued {
+    /// In the order of the call.
+    pub ids: Vec<Uuid>,
+    /// When; `None` for what a repeated request made before.
+    pub created_at: Vec<Option<DateTime<Utc>>>,
+}
+
+/// Where calls are handed in.
+#[derive(Debug, Clone)]
+pub struct Enqueue {
+    plain: Rounds<EnqueueCall, Result<Enqueued, Refusal>>,
+    with_request_id: Rounds<EnqueueCall, Result<Enqueued, Refusal>>,
+}
+
+impl Enqueue {
+    /// The handle and its two loops.
+    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let work = move |calls: Vec<EnqueueCall>| {
+            let (db, hints) = (db.clone(), hints.clone());
+            async move {
+                let results = bisect(calls, |calls| round(db.clone(), calls)).await;
+                hints.give(Topic::Work);
+                hints.give(Topic::Changes);
+                results
+            }
+        };
+        let (plain, run_plain) = rounds(BOUNDS, closing.clone(), work.clone());
+        let (with_request_id, run_with_request_id) = rounds(BOUNDS, closing, work);
+        let run = async {
+            tokio::join!(run_plain, run_with_request_id);
+        };
+        (Self { plain, with_request_id }, run)
+    }
+
+    /// Enqueues runs, all or none. When this returns, they are committed.
+    pub async fn enqueue(&self, tenant: &TenantId, specs: Vec<RunSpec>) -> Result<Enqueued, EngineError> {
+        let request_id = specs.iter().find_map(|spec| spec.request_id.clone());
+        let new_run = |spec| NewRun { id: Uuid::now_v7(), tenant: tenant.clone(), spec };
+        let call = EnqueueCall { runs: Arc::new(specs.into_iter().map(new_run).collect()) };
+        let rounds = if request_id.is_some() { &self.with_request_id } else { &self.plain };
+        match rounds.submit(call).await {
+            Ok(result) => Ok(result?),
+            Err(EngineError::Store(StoreError::LockTimeout)) => {
+                Err(Refusal::RequestInProgress(request_id.unwrap_or_default()).into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+type Verdicts = Vec<Result<Enqueued, Refusal>>;
+
+/// One round. Ids are made before the write, so after a commit that was not answered the same write is tried again: if the
+/// runs are there already, it was committed.
+async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    let until = Instant::now() + COMMIT_PATIENCE;
+    let mut in_doubt = false;
+    loop {
+        match write(&db, calls.clone()).await {
+            Err(StoreError::CommitUnknown(_)) => in_doubt = true,
+            Err(StoreError::Constraint { constraint, .. }) if &*constraint == "runs_pkey" => {
+                return look_up(&db, &calls).await;
+            }
+            Err(error) if !(in_doubt && error.is_outage()) => return Err(error),
+            Err(_) => {}
+            Ok(verdicts) => return Ok(verdicts),
+        }
+        if Instant::now() > until {
+            return Err(StoreError::CommitUnknown("the database did not come back".into()));
+        }
+        tokio::time::sleep(OUTAGE_RETRY_DELAY).await;
+    }
+}
+
+/// A round whose runs are there: says so for each call that is, and carries out the others.
+async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Verdicts, StoreError> {
+    let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
+    let created = db
+        .run(move |c| {
+            let ids = ids.clone();
+            Box::pin(async move { run_created(c, &ids).await })
+        })
+        .await?;
+    let mut verdicts = Vec::with_capacity(calls.len());
+    for call in calls {
+        let created_at: Vec<_> = call.runs.iter().map(|run| created.get(&run.id).copied()).collect();
+        if created_at.iter().all(Option::is_some) {
+            verdicts.push(Ok(Enqueued { ids: call.runs.iter().map(|run| run.id).collect(), created_at }));
+        } else {
+            let alone: Vec<NewRun> =
+                call.runs.iter().map(|run| NewRun { id: Uuid::now_v7(), ..run.clone() }).collect();
+            verdicts.extend(write(db, Arc::from([EnqueueCall { runs: Arc::new(alone) }])).await?);
+        }
+    }
+    Ok(verdicts)
+}
+
+async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    db.transaction(move |c| {
+        let calls = calls.clone();
+        Box::pin(async move {
+            let sessions: BTreeSet<Uuid> =
+                calls.iter().flat_map(|call| call.runs.iter().map(|run| run.spec.session_id)).collect();
+            let open = session_open_in_tx(c, &sessions.into_iter().collect::<Vec<_>>()).await?;
+            let mut verdicts: Vec<Result<Vec<Uuid>, Refusal>> =
+                calls.iter().map(|call| check_sessions(call, &open)).collect();
+            claim_requests(c, &calls, &mut verdicts).await?;
+
+            let fresh = |(call, verdict): (&EnqueueCall, &Result<Vec<Uuid>, Refusal>)| {
+                let ids: BTreeSet<Uuid> = verdict.iter().flatten().copied().collect();
+                call.runs.iter().filter(|run| ids.contains(&run.id)).cloned().collect::<Vec<_>>()
+            };
+            let new: Vec<NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
+            let new: Vec<&NewRun> = new.iter().collect();
+            let created_at = if new.is_empty() { None } else { Some(run_enqueue_in_tx(c, &new).await?) };
+            let enqueued = |(call, ids): (&EnqueueCall, Vec<Uuid>)| Enqueued {
+                created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
+                ids,
+            };
+            Ok(calls.iter().zip(verdicts).map(|(call, verdict)| verdict.map(|ids| enqueued((call, ids)))).collect())
+        })
+    })
+    .await
+}
+
+/// The ids of a call's runs, if all their sessions take runs.
+fn check_sessions(call: &EnqueueCall, open: &BTreeMap<(String, Uuid), bool>) -> Result<Vec<Uuid>, Refusal> {
+    for run in call.runs.iter() {
+        let session = run.spec.session_id;
+        match open.get(&(run.tenant.as_str().to_owned(), session)) {
+            Some(true) => {}
+            Some(false) => return Err(Refusal::SessionClosed(session)),
+            None => return Err(Refusal::not_found(Resource::Session, session)),
+        }
+    }
+    Ok(call.runs.iter().map(|run| run.id).collect())
+}
+
+/// Puts the ids that repeated requests made before into the verdicts, and refuses calls that use an id for something else.
+async fn claim_requests(
+    c: &mut PgConnection,
+    calls: &[EnqueueCall],
+    verdicts: &mut [Result<Vec<Uuid>, Refusal>],
+) -> Result<(), StoreError> {
+    let mut places = Vec::new();
+    let mut keys = Vec::new();
+    for (call_index, call) in calls.iter().enumerate() {
+        for (run_index, run) in call.runs.iter().enumerate() {
+            if verdicts[call_index].is_ok()
+                && let Some(request_id) = &run.spec.request_id
+            {
+                places.push((call_index, run_index));
+                keys.push(RequestKey {
+                    tenant: run.tenant.clone(),
+                    scope: REQUEST_SCOPE,
+                    request_id: request_id.clone(),
+                    payload_hash: payload_hash(&run.spec),
+                    resource_ids: vec![run.id],
+                });
+            }
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let claims = request_claim_in_tx(c, &keys).await?;
+    for ((call_index, run_index), (claim, key)) in places.iter().zip(claims.into_iter().zip(&keys)) {
+        match (&mut verdicts[*call_index], claim) {
+            (Ok(ids), RequestClaim::Repeated(first)) => ids[*run_index] = first.first().copied().unwrap_or_default(),
+            (verdict @ Ok(_), RequestClaim::Reused) => {
+                *verdict = Err(Refusal::RequestIdReused(key.request_id.clone()));
+            }
+            (Ok(_), RequestClaim::Fresh) | (Err(_), _) => {}
+        }
+    }
+    // A refused call leaves nothing behind.
+    let refused: Vec<RequestKey> = places
+        .iter()
+        .zip(keys)
+        .filter(|((call_index, _), _)| verdicts[*call_index].is_err())
+        .map(|(_, key)| key)
+        .collect();
+    if refused.is_empty() { Ok(()) } else { request_unclaim_in_tx(c, &refused).await }
+}
+
+/// Tells the same request from another: all of the run but the id of the request.
+fn payload_hash(spec: &RunSpec) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    let mut part = |text: String| {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text);
+    };
+    part(spec.session_id.to_string());
+    part(format!("{} {} {}", spec.lane.as_str(), spec.priority, spec.max_attempts));
+    part(spec.kind.clone());
+    part(spec.params.clone());
+    part(format!("{:?} {:?}", spec.timeout, spec.run_after));
+    for (key, value) in &spec.labels {
+        part(key.clone());
+        part(value.clone());
+    }
+    hasher.finalize().to_vec()
+}

@@ -1,0 +1,64 @@
+//! Log events of all workers, in rounds of their own: a flood of them holds up nothing else.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::EngineError;
+use super::bisect::bisect;
+use super::hints::{Hints, Topic};
+use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use crate::domain::{Lease, Refusal};
+use crate::store::event_append::{GuardedEvents, run_events_append};
+use crate::store::{Db, StoreError};
+
+/// Batches that may wait; what one stream may have on its way is bounded by its event credits.
+const BOUNDS: RoundBounds = RoundBounds { waiting: 10_000, items: 2_000, bytes: 8 << 20 };
+
+impl Weigh for GuardedEvents {
+    fn items(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let data = |data: &Option<String>| data.as_ref().map_or(0, String::len);
+        let raw = |raw: &Option<Vec<u8>>| raw.as_ref().map_or(0, Vec::len);
+        self.entries.iter().map(|entry| entry.message.len() + raw(&entry.raw) + data(&entry.data)).sum()
+    }
+}
+
+/// Where events are handed in.
+#[derive(Debug, Clone)]
+pub struct Events {
+    rounds: Rounds<GuardedEvents, bool>,
+}
+
+impl Events {
+    /// The handle and its loop.
+    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let (rounds, run) = rounds(BOUNDS, closing, move |batches: Vec<GuardedEvents>| {
+            let (db, hints) = (db.clone(), hints.clone());
+            async move { bisect(batches, |batches| round(db.clone(), hints.clone(), batches)).await }
+        });
+        (Self { rounds }, run)
+    }
+
+    /// Keeps events, each position once. Refused with `LeaseLost` if the grant does not stand.
+    pub async fn append(&self, batch: GuardedEvents) -> Result<(), EngineError> {
+        let Lease { run_id, fence } = batch.guard.lease;
+        if self.rounds.submit(batch).await? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
+    }
+}
+
+/// One round: which batches were kept.
+async fn round(db: Db, hints: Hints, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
+    let rows = batches.clone();
+    let standing = db.run(move |c| {
+        let rows = rows.clone();
+        Box::pin(async move { run_events_append(c, &rows).await })
+    });
+    let standing = standing.await?;
+    hints.give(Topic::Changes);
+    Ok(batches.iter().map(|batch| standing.contains(&batch.guard.lease)).collect())
+}

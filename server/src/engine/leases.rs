@@ -1,0 +1,109 @@
+//! Heartbeats of all workers, in rounds.
+
+use std::collections::HashSet;
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::EngineError;
+use super::hints::{Hints, Topic};
+use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use crate::domain::frame::Heartbeat;
+use crate::domain::run::Progress;
+use crate::domain::Lease;
+use crate::store::lease::{LeaseBeat, run_heartbeat};
+use crate::store::report::Guard;
+use crate::store::worker::worker_heard;
+use crate::store::{Db, StoreError};
+
+/// Heartbeats that may wait: one for each of far more workers than a replica serves.
+const BOUNDS: RoundBounds = RoundBounds { waiting: 50_000, items: 2_000, bytes: 4 << 20 };
+
+/// A heartbeat of one worker.
+#[derive(Debug, Clone)]
+struct Beat {
+    worker_id: Uuid,
+    epoch: i64,
+    heartbeat: Heartbeat,
+}
+
+impl Weigh for Beat {
+    fn items(&self) -> usize {
+        1 + self.heartbeat.leases.len()
+    }
+}
+
+/// What became of a heartbeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BeatAnswer {
+    /// Grants that are no longer the worker's own.
+    pub lost: Vec<Lease>,
+    /// The worker has a newer stream, or is not known.
+    pub replaced: bool,
+}
+
+/// Where heartbeats are handed in.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    rounds: Rounds<Beat, BeatAnswer>,
+}
+
+impl Leases {
+    /// The handle and its loop.
+    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let (rounds, run) = rounds(BOUNDS, closing, move |beats: Vec<Beat>| {
+            let (db, hints) = (db.clone(), hints.clone());
+            async move {
+                match round(&db, &hints, &beats).await {
+                    Ok(answers) => answers.into_iter().map(Ok).collect(),
+                    Err(error) => beats.iter().map(|_| Err(EngineError::Store(error.clone()))).collect(),
+                }
+            }
+        });
+        (Self { rounds }, run)
+    }
+
+    /// Keeps the leases alive that a worker names.
+    pub async fn beat(&self, worker_id: Uuid, epoch: i64, heartbeat: Heartbeat) -> Result<BeatAnswer, EngineError> {
+        self.rounds.submit(Beat { worker_id, epoch, heartbeat }).await
+    }
+}
+
+async fn round(db: &Db, hints: &Hints, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
+    let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
+    rows.sort_by_key(|row| row.guard.lease);
+    let progressed = rows.iter().any(|row| row.progress.is_some());
+    let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
+    let written = db.run(move |c| {
+        let (rows, streams) = (rows.clone(), streams.clone());
+        Box::pin(async move {
+            let touched = if rows.is_empty() { HashSet::new() } else { run_heartbeat(c, &rows).await? };
+            Ok((touched, worker_heard(c, &streams).await?))
+        })
+    });
+    let (touched, heard) = written.await?;
+    if progressed {
+        hints.give(Topic::Changes);
+    }
+    let answer = |beat: &Beat| BeatAnswer {
+        lost: beat.heartbeat.leases.iter().filter(|lease| !touched.contains(&(beat.worker_id, **lease))).copied().collect(),
+        replaced: !heard.contains(&beat.worker_id),
+    };
+    Ok(beats.iter().map(answer).collect())
+}
+
+/// The leases that a heartbeat names, each with its progress, if it says any.
+fn rows_of(beat: &Beat) -> Vec<LeaseBeat> {
+    let progress_of = |lease: &Lease| -> Option<Progress> {
+        beat.heartbeat.progress.iter().rev().find(|(of, _)| of == lease).map(|(_, progress)| progress.clone())
+    };
+    let leases: HashSet<Lease> = beat.heartbeat.leases.iter().copied().collect();
+    leases
+        .into_iter()
+        .map(|lease| LeaseBeat {
+            guard: Guard { lease, worker_id: beat.worker_id, epoch: beat.epoch },
+            progress: progress_of(&lease),
+        })
+        .collect()
+}

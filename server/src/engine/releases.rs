@@ -1,0 +1,71 @@
+//! Giving grants back that were not begun.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::hints::{Hints, Topic};
+use super::settings::OUTAGE_RETRY_DELAY;
+use crate::store::Db;
+use crate::store::release::{Release, run_release_in_tx};
+
+/// Grants in one statement.
+const ROUND_ITEMS: usize = 500;
+
+/// Where grants are given back. Unbounded by itself, because what is given back was given out before, which is bounded by
+/// the workers' credit; and giving back must not fail.
+#[derive(Debug, Clone)]
+pub struct Releases {
+    sender: mpsc::UnboundedSender<Vec<Release>>,
+}
+
+impl Releases {
+    /// The handle and its loop, which ends when all handles are gone.
+    pub fn new(db: Db, hints: Hints) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
+        let run = async move {
+            while let Some(mut releases) = receiver.recv().await {
+                while releases.len() < ROUND_ITEMS
+                    && let Ok(more) = receiver.try_recv()
+                {
+                    releases.extend(more);
+                }
+                release(&db, releases).await;
+                hints.give(Topic::Work);
+                hints.give(Topic::Changes);
+            }
+        };
+        (Self { sender }, run)
+    }
+
+    /// Gives grants back, as soon as the database takes it.
+    pub fn give_back(&self, releases: Vec<Release>) {
+        if !releases.is_empty() && self.sender.send(releases).is_err() {
+            tracing::debug!("grants are left to their leases: the engine has ended");
+        }
+    }
+}
+
+/// Tries until the database has answered. The write is guarded, so that it may be repeated.
+async fn release(db: &Db, releases: Vec<Release>) {
+    let releases = Arc::new(releases);
+    loop {
+        let batch = releases.clone();
+        let result = db.transaction(move |c| {
+            let batch = batch.clone();
+            Box::pin(async move { run_release_in_tx(c, &batch).await })
+        });
+        match result.await {
+            Ok(released) => {
+                tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
+                return;
+            }
+            Err(error) if error.is_outage() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
+            Err(error) => {
+                tracing::error!(%error, "grants were not given back; their leases will end");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! How grants begin and end: starts and reports of all streams, in rounds.
+//!
+//! A start that waits for the same round as its report needs no write of its own: the report carries it.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::bisect::bisect;
+use super::hints::{Hints, Topic};
+use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use crate::domain::{Lease, Outcome, Refusal, RunStatus};
+use crate::engine::EngineError;
+use crate::store::report::{Begin, GrantReport, Guard, ReportVerdict, run_begin_in_tx, run_report_in_tx};
+use crate::store::{Db, StoreError};
+
+/// Reports that may wait: each holds its result, of up to 1 MiB.
+const BOUNDS: RoundBounds = RoundBounds { waiting: 20_000, items: 500, bytes: 8 << 20 };
+
+/// Something that happened to a grant.
+#[derive(Debug, Clone)]
+pub enum GrantNews {
+    /// Its worker was told to start.
+    Begun { guard: Guard, at: Instant },
+    /// Its worker says how it ended; it began so long before `at`.
+    Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
+}
+
+impl Weigh for GrantNews {
+    fn bytes(&self) -> usize {
+        match self {
+            GrantNews::Begun { .. } => 0,
+            GrantNews::Ended { outcome, .. } => match outcome.as_ref() {
+                Outcome::Succeeded { result } => result.len(),
+                Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => {
+                    error.message.len() + error.stack.len() + error.context.len()
+                }
+                Outcome::Cancelled { error: None } | Outcome::Snoozed { .. } => 0,
+            },
+        }
+    }
+}
+
+/// Where starts and reports are handed in.
+#[derive(Debug, Clone)]
+pub struct Results {
+    rounds: Rounds<GrantNews, ReportVerdict>,
+}
+
+impl Results {
+    /// The handle and its loop.
+    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let (rounds, run) = rounds(BOUNDS, closing, move |news: Vec<GrantNews>| {
+            let (db, hints) = (db.clone(), hints.clone());
+            async move { bisect(news, |news| round(db.clone(), hints.clone(), news)).await }
+        });
+        (Self { rounds }, run)
+    }
+
+    /// Writes down that a worker was told to start. Refused with `LeaseLost` if the grant does not stand.
+    pub async fn begin(&self, guard: Guard, at: Instant) -> Result<(), EngineError> {
+        match self.rounds.submit(GrantNews::Begun { guard, at }).await? {
+            ReportVerdict::Accepted(_) => Ok(()),
+            ReportVerdict::Conflict | ReportVerdict::LeaseLost => Err(lease_lost(guard.lease)),
+        }
+    }
+
+    /// Ends a grant. The same report again gets the first answer; another one is refused.
+    pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>, started_ago: Duration) -> Result<(), EngineError> {
+        let news = GrantNews::Ended { guard, outcome, started_ago, at: Instant::now() };
+        match self.rounds.submit(news).await? {
+            ReportVerdict::Accepted(_) => Ok(()),
+            ReportVerdict::Conflict => {
+                let Lease { run_id, fence } = guard.lease;
+                Err(Refusal::OutcomeConflict { run_id, fence }.into())
+            }
+            ReportVerdict::LeaseLost => Err(lease_lost(guard.lease)),
+        }
+    }
+}
+
+fn lease_lost(Lease { run_id, fence }: Lease) -> EngineError {
+    Refusal::LeaseLost { run_id, fence }.into()
+}
+
+/// One round: writes what there is, commits, and says what became of each.
+async fn round(db: Db, hints: Hints, news: Arc<[GrantNews]>) -> Result<Vec<ReportVerdict>, StoreError> {
+    let now = Instant::now();
+    let mut reports: Vec<(usize, GrantReport)> = Vec::new();
+    let mut again: Vec<usize> = Vec::new();
+    let mut reported: HashSet<uuid::Uuid> = HashSet::new();
+    for (index, item) in news.iter().enumerate() {
+        if let GrantNews::Ended { guard, outcome, started_ago, at } = item {
+            // Two reports for one run: the second meets the first when that is written.
+            if !reported.insert(guard.lease.run_id) {
+                again.push(index);
+                continue;
+            }
+            let started_ago = *started_ago + now.saturating_duration_since(*at);
+            reports.push((index, GrantReport { guard: *guard, outcome: outcome.as_ref().clone(), started_ago }));
+        }
+    }
+    let carried: HashSet<Guard> = reports.iter().map(|(_, report)| report.guard).collect();
+    let mut begins: Vec<(usize, Begin)> = Vec::new();
+    for (index, item) in news.iter().enumerate() {
+        if let GrantNews::Begun { guard, at } = item
+            && !carried.contains(guard)
+        {
+            begins.push((index, Begin { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
+        }
+    }
+    reports.sort_by_key(|(_, report)| report.guard.lease);
+    begins.sort_by_key(|(_, begin)| begin.guard.lease);
+
+    // What is carried by a report is answered as accepted: should the report be refused, that answer says it.
+    let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
+    let begin_rows: Arc<Vec<Begin>> = Arc::new(begins.iter().map(|(_, begin)| *begin).collect());
+    let report_rows: Arc<Vec<GrantReport>> = Arc::new(reports.iter().map(|(_, report)| report.clone()).collect());
+    let written = db.transaction(move |c| {
+        let (begins, reports) = (begin_rows.clone(), report_rows.clone());
+        Box::pin(async move {
+            let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, &begins).await? };
+            let ended = if reports.is_empty() { Vec::new() } else { run_report_in_tx(c, &reports).await? };
+            Ok((begun, ended))
+        })
+    });
+    let (begun, ended) = written.await?;
+
+    for (index, begin) in &begins {
+        if !begun.contains(&(begin.guard.worker_id, begin.guard.lease)) {
+            verdicts[*index] = ReportVerdict::LeaseLost;
+        }
+    }
+    let mut requeued = false;
+    for ((index, _), verdict) in reports.iter().zip(ended) {
+        requeued |= verdict == ReportVerdict::Accepted(Some(RunStatus::Queued));
+        verdicts[*index] = verdict;
+    }
+    hints.give(Topic::Changes);
+    if requeued {
+        hints.give(Topic::Work);
+    }
+    if !again.is_empty() {
+        let rest: Arc<[GrantNews]> = again.iter().map(|index| news[*index].clone()).collect();
+        let later = Box::pin(round(db, hints, rest)).await?;
+        for (index, verdict) in again.into_iter().zip(later) {
+            verdicts[index] = verdict;
+        }
+    }
+    Ok(verdicts)
+}
