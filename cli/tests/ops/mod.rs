@@ -1,0 +1,6 @@
+mod program;
+
+mod help;
+mod pipe;
+mod unreachable;
+mod usage;

@@ -1,0 +1,44 @@
+use super::program::{command, ops};
+
+/// With exit status 2, a message that says so, and nothing on standard output.
+fn refused(args: &[&str], message: &str) {
+    let ended = ops(args);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{args:?}: {ended:?}");
+    assert!(ended.stderr.contains(message), "{args:?}: {ended:?}");
+}
+
+#[test]
+fn what_can_not_be_understood_exits_with_2() {
+    refused(&["run", "enqueue", "--lane", "A", "--kind", "k"], "--session <ID>");
+    refused(&["run", "enqueue", "--session", "s", "--lane", "E", "--kind", "k"], "[possible values: A, B, C, D]");
+    refused(&["run", "wait", "id", "--timeout", "5"], "expected a duration such as `30s`");
+    refused(&["run", "get", "id", "--server", "localhost"], "expected an address with a port");
+    refused(&["run", "list", "--label", "team"], "expected KEY=VALUE");
+    refused(&["serve", "--listen", "127.0.0.1:0"], "--database-url <URL>");
+    refused(&["worker", "--kinds", "shel"], "shell");
+    refused(&["frobnicate"], "unrecognized subcommand");
+}
+
+#[test]
+fn params_are_checked_before_the_server_is_asked() {
+    let enqueue = ["run", "enqueue", "--session", "s", "--lane", "A", "--kind", "k", "--params"];
+    let with = |params: &'static str| [&enqueue[..], &[params]].concat();
+    refused(&with("{"), "expected JSON");
+    refused(&with("@/nowhere/params.json"), "can not read /nowhere/params.json");
+    // Standard input is empty.
+    refused(&with("-"), "standard input: expected JSON");
+}
+
+#[test]
+fn a_server_does_not_listen_beyond_loopback_unless_told() {
+    let far = ["--listen", "0.0.0.0:0"];
+    refused(&[&["serve", "--database-url", "postgres://h/d"], &far[..]].concat(), "--insecure");
+    refused(&[&["dev"], &far[..]].concat(), "--insecure");
+}
+
+#[test]
+fn a_log_filter_that_can_not_be_understood_is_refused() {
+    let output = command(&["run", "list"]).env("OPS_LOG", "a=b=c").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: OPS_LOG: expected a filter"));
+}
