@@ -35,6 +35,7 @@ pub(crate) async fn execute(args: DevArgs) -> Result<Exit> {
     let programs = Programs::find(args.pg_bin.as_deref())?;
     let signals = Signals::listen()?;
     let listener = listener::bind(address).await?;
+    output::tell(format_args!("starting PostgreSQL of {}", programs.bin().display()));
     let options = ClusterOptions::in_folder(&args.data_dir);
     let cluster = tokio::select! {
         started = Box::pin(Cluster::start(&programs, options)) => started?,
@@ -105,7 +106,7 @@ async fn act(
         .context("the worker ended before it was connected")?;
     output::print(banner(programs, cluster, address, args)?)?;
     if args.demo {
-        demo::perform(address).await.context("the demonstration did not go as it should")?;
+        demo::perform(address, args.slots.get()).await.context("the demonstration did not go as it should")?;
     }
     if args.once { Ok(()) } else { pending().await }
 }

@@ -41,8 +41,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often the way from enqueue to start is measured while the worker has nothing else to do.
 const PROBES: usize = 10;
 
-/// Performs the demonstration on the server at `address`, which has a worker for the kind `shell` on this machine.
-pub(crate) async fn perform(address: &ServerAddress) -> Result<()> {
+/// Performs the demonstration on the server at `address`, which has a worker for the kind `shell` on this machine with so
+/// many slots.
+pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()> {
     let folders = Folders::make()?;
     let mut client = Client::connect(address).await?;
     let session = create_session(&mut client, "demonstration").await?;
@@ -51,7 +52,7 @@ pub(crate) async fn perform(address: &ServerAddress) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let mut stage = Stage::open(&client, &session.id, deadline).await?;
     let queued = stage.enqueue_all(&mut client, &folders).await?;
-    let cancelled_in = stage.cancel_endless(&mut client).await?;
+    let cancelled_in = stage.cancel_endless(&mut client, slots).await?;
     stage.until_ended(&queued).await?;
     stage.check(&PIECES)?;
 

@@ -22,7 +22,8 @@ use crate::{
     output::{self, text, times},
 };
 
-/// The endless run is cancelled when so many others have ended, so that it is seen to run beside them.
+/// The endless run is cancelled when so many others have ended, so that it is seen to run beside them; or fewer, if the
+/// worker has fewer slots, since it takes one for itself.
 const ENDED_BEFORE_CANCEL: usize = 4;
 
 /// What the watch has shown so far of one session.
@@ -84,9 +85,9 @@ impl Stage {
     }
 
     /// Cancels the endless run while it runs beside others. Gives the time from asking to seeing it stopped.
-    pub(super) async fn cancel_endless(&mut self, client: &mut Client) -> Result<Duration> {
+    pub(super) async fn cancel_endless(&mut self, client: &mut Client, slots: usize) -> Result<Duration> {
         self.until("the endless run to begin", |stage| stage.is(ENDLESS.name, RunStatus::Running)).await?;
-        self.until("some runs to end", |stage| stage.ended() >= ENDED_BEFORE_CANCEL).await?;
+        self.until("some runs to end", |stage| stage.ended() >= ENDED_BEFORE_CANCEL.min(slots)).await?;
         let run = self.run(ENDLESS.name).context("the endless run was not seen")?;
         let reason = "the demonstration has seen enough of it".to_owned();
         let request = CancelRunRequest { run_id: run.id.clone(), reason, ..CancelRunRequest::default() };

@@ -28,7 +28,7 @@ out=$2
 cd "$1"
 found() { echo "$1"; echo "$1" > "$out/$0.found"; }
 texts() {
-  find . \( -name .git -o -name target -o -name node_modules -o -name .ops \) -prune -o -type f \
+  find . \( -name '.?*' -o -name target -o -name node_modules \) -prune -o -type f \
     \( -name '*.rs' -o -name '*.proto' -o -name '*.sql' -o -name '*.md' -o -name '*.toml' -o -name '*.txt' \) -print
 }
 "#;
