@@ -26,6 +26,8 @@ pub(crate) struct Waiting {
     handler: Arc<dyn Handler>,
     /// Why the run can not be executed: its params are no JSON.
     invalid: Option<String>,
+    /// It was cancelled before it began.
+    cancelled: Option<StopReason>,
 }
 
 impl Runtime {
@@ -60,10 +62,8 @@ impl Runtime {
             return;
         }
         let handler = Arc::clone(handler);
-        let waiting = match wire::run_info(run, wire::duration(assignment.timeout)) {
-            Ok(info) => Waiting { info, handler, invalid: None },
-            Err((info, reason)) => Waiting { info, handler, invalid: Some(reason) },
-        };
+        let (info, invalid) = wire::run_info(run, wire::duration(assignment.timeout));
+        let waiting = Waiting { info, handler, invalid, cancelled: None };
         if self.grants.assign(key, waiting) {
             session.accepts.push(key);
         } else {
@@ -83,16 +83,21 @@ impl Runtime {
         tracing::debug!(grant = %key, kind = waiting.info.kind, attempt = start.attempt, "run started");
         let (stop, progress) = (Arc::<Stop>::default(), Arc::<ProgressCell>::default());
         let ctx = RunContext::new(Parts {
-            info: waiting.info,
+            info: std::mem::take(&mut waiting.info),
             key,
             stop: Arc::clone(&stop),
             events: self.events.open(key),
             progress: Arc::clone(&progress),
             links: self.links.subscribe(),
         });
-        let (handler, invalid) = (waiting.handler, waiting.invalid);
+        let Waiting { handler, invalid, cancelled, .. } = waiting;
+        let is_cancelled = cancelled.is_some();
+        if let Some(reason) = cancelled {
+            stop.request(reason);
+        }
         let task = self.tasks.spawn(async move {
             match invalid {
+                _ if is_cancelled => Outcome::of(None, ctx.stop_reason()),
                 Some(reason) => Outcome::failed(Failure { permanent: true, ..Failure::new("InvalidParams", reason) }),
                 None => attempt(handler, ctx).await,
             }
@@ -178,11 +183,13 @@ impl Runtime {
     fn on_cancel(&mut self, cancel: v1::RunCancel) {
         let Some(key) = wire::grant_key(&cancel.run_id, cancel.fence) else { return };
         let Some(session) = &mut self.session else { return };
+        let grace = wire::duration(cancel.grace).unwrap_or(DEFAULT_CANCEL_GRACE);
+        let reason = StopReason { cause: StopCause::Cancel, reason: cancel.reason, grace };
         if let Some(running) = self.running.get(&key) {
-            let grace = wire::duration(cancel.grace).unwrap_or(DEFAULT_CANCEL_GRACE);
-            running.stop.request(StopReason { cause: StopCause::Cancel, reason: cancel.reason, grace });
+            running.stop.request(reason);
+        } else if let Some(waiting) = self.grants.waiting(key) {
+            waiting.cancelled = Some(reason);
         } else if !self.grants.is_ended(key) {
-            // Not started or not known: the server sends a cancel again for as long as it matters.
             return;
         }
         push_once(&mut session.cancel_acks, key);
@@ -193,7 +200,7 @@ impl Runtime {
             Ok(v1::DrainReason::ServerShutdown) => {
                 tracing::info!("the server shuts down; another is taken when the stream ends");
                 if let Some(session) = &mut self.session {
-                    session.is_server_leaving = true;
+                    session.is_end_expected = true;
                 }
             }
             Ok(v1::DrainReason::Operator) => self.begin_drain(DrainedBy::Operator),

@@ -4,11 +4,7 @@
 use proto::v1::{self, connect_request::Frame};
 use tokio::time::Instant;
 
-use crate::{
-    grants::GrantKey,
-    runtime::{Runtime, Session},
-    wire,
-};
+use crate::{grants::GrantKey, runtime::Runtime, session::Session, wire};
 
 /// The contract's limit for the grants in one frame.
 const FRAME_LEASES: usize = 1000;

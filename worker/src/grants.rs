@@ -78,6 +78,14 @@ impl<T> Grants<T> {
         }
     }
 
+    /// What waits for the start of this grant.
+    pub(crate) fn waiting(&mut self, key: GrantKey) -> Option<&mut T> {
+        match self.held.get_mut(&key) {
+            Some(Grant::Assigned(waiting)) => Some(waiting),
+            _ => None,
+        }
+    }
+
     /// The handler has ended; false if the grant was lost meanwhile, so that there is nothing to report.
     pub(crate) fn end(&mut self, key: GrantKey) -> bool {
         match self.held.get_mut(&key) {
@@ -123,9 +131,9 @@ impl<T> Grants<T> {
         self.assigned
     }
 
-    /// True if nothing is held but what was never started.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.held.len() == self.assigned
+    /// True if there is nothing to wait for: no start, no handler, no acknowledgement.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// After a resume: those that are held and do not stand any more.

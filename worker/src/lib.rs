@@ -28,9 +28,11 @@ mod backoff;
 mod connection;
 mod wire;
 
+mod drain;
 mod frames_in;
 mod frames_out;
 mod runtime;
+mod session;
 
 pub mod handlers;
 pub mod probe;

@@ -6,7 +6,7 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Expected, MapAccess, SeqAccess, Unexpected, Visitor,
     value::BorrowedStrDeserializer,
 };
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::handler::HandlerError;
 
@@ -106,6 +106,8 @@ impl<'de> Deserializer<'de> for At<'de, '_> {
                     visitor.visit_u64(value)
                 } else if let Some(value) = number.as_i64() {
                     visitor.visit_i64(value)
+                } else if let Some(value) = exact_float(number) {
+                    visitor.visit_f64(value)
                 } else {
                     // Numbers beyond these keep all their digits on serde_json's own way.
                     number.deserialize_any(visitor).map_err(Wrong::custom)
@@ -116,6 +118,18 @@ impl<'de> Deserializer<'de> for At<'de, '_> {
             Value::Object(fields) => visitor.visit_map(Fields { fields: fields.iter(), next: None, path: self.path }),
         }
         .map_err(|error| error.located(self.path.to_string()))
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        // Who asks for a float wants the nearest one, not all digits.
+        match self.value.as_f64() {
+            Some(value) => visitor.visit_f64(value).map_err(|error: Wrong| error.located(self.path.to_string())),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_f64(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -138,9 +152,15 @@ impl<'de> Deserializer<'de> for At<'de, '_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map struct identifier ignored_any
     }
+}
+
+/// The number as a float, if that keeps all of it.
+fn exact_float(number: &Number) -> Option<f64> {
+    let value = number.as_f64()?;
+    (Number::from_f64(value).as_ref() == Some(number)).then_some(value)
 }
 
 struct Items<'de, 'p> {
@@ -185,7 +205,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde::Deserialize;
-    use serde_json::{Number, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -228,6 +248,9 @@ mod tests {
         let params: Value = serde_json::from_str(r#"{"command":"x","count":123456789012345678901234567890}"#).unwrap();
         let read: Params = from_value(&params).unwrap();
         assert_eq!(read.count.unwrap().to_string(), "123456789012345678901234567890");
+        let params: Value = serde_json::from_str(r#"{"command":"x","count":1.50,"timeout":1.50}"#).unwrap();
+        let read: Params = from_value(&params).unwrap();
+        assert_eq!((read.count.unwrap().to_string().as_str(), read.timeout), ("1.50", Some(1.5)));
     }
 
     #[test]

@@ -18,28 +18,22 @@ use tonic::{Status, Streaming, transport::Endpoint};
 
 use crate::{
     artifact::Link,
-    attempt::STOP_GRACE,
     config::WorkerConfig,
-    connection::{Dialed, Dialer, Wire, is_final},
+    connection::{Dialed, Dialer, is_final},
     context::ProgressCell,
+    drain::{Drain, GOODBYE_TIMEOUT},
     error::WorkerError,
     event_outbox::EventOutbox,
     frames_in::Waiting,
-    grants::{Credit, GrantKey, Grants},
+    grants::{GrantKey, Grants},
     handler::{Failure, Handler},
-    heartbeats::Heartbeats,
     outcome::Outcome,
     reports::{FLUSH_TIMEOUT, Reports},
-    stop::{Stop, StopCause, StopReason},
-    wire,
+    session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
+    stop::Stop,
     worker::{DrainedBy, WorkerStatus, WorkerSummary},
 };
 
-/// Assumed when a server does not say.
-const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-const DEFAULT_LEASE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the server may take to end the stream after `Goodbye`.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// When nothing else is due, the loop looks at its state this often.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -70,39 +64,11 @@ pub(crate) struct Runtime {
     pub(crate) summary: WorkerSummary,
 }
 
-/// From `Welcome`.
-pub(crate) struct Identity {
-    pub(crate) worker_id: String,
-    pub(crate) secret: String,
-}
-
 /// A handler that runs.
 pub(crate) struct Running {
     pub(crate) task: AbortHandle,
     pub(crate) stop: Arc<Stop>,
     pub(crate) progress: Arc<ProgressCell>,
-}
-
-/// What belongs to one stream.
-pub(crate) struct Session {
-    pub(crate) heartbeats: Heartbeats,
-    pub(crate) credit: Credit,
-    pub(crate) accepts: Vec<GrantKey>,
-    pub(crate) cancel_acks: Vec<GrantKey>,
-    /// The server shuts down: its end of the stream is no fault.
-    pub(crate) is_server_leaving: bool,
-    /// When `Goodbye` was sent.
-    pub(crate) goodbye: Option<Instant>,
-    /// Why the stream is to be given up.
-    pub(crate) broken: Option<&'static str>,
-}
-
-/// The worker takes no more work.
-pub(crate) struct Drain {
-    /// When handlers that still run are told to stop; `None` once they were.
-    pub(crate) stop_at: Option<Instant>,
-    /// When the worker leaves, whatever is open.
-    pub(crate) give_up_at: Instant,
 }
 
 impl Runtime {
@@ -214,19 +180,7 @@ impl Runtime {
         {
             session.broken.get_or_insert("no heartbeat is acknowledged");
         }
-        if let Some(drain) = &mut self.drain
-            && drain.stop_at.is_some_and(|at| now >= at)
-        {
-            drain.stop_at = None;
-            for (key, running) in &self.running {
-                tracing::warn!(grant = %key, "handler did not finish within the drain timeout and is stopped");
-                running.stop.request(StopReason {
-                    cause: StopCause::Shutdown,
-                    reason: "the worker shuts down".into(),
-                    grace: STOP_GRACE,
-                });
-            }
-        }
+        self.stop_overdue(now);
     }
 
     /// When the clock makes something due.
@@ -240,122 +194,12 @@ impl Runtime {
         wakes.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
-    fn is_finished(&self, now: Instant) -> bool {
-        let Some(drain) = &self.drain else { return false };
-        if now >= drain.give_up_at {
-            return true;
-        }
-        let said_goodbye = |session: &Session| session.goodbye.is_some_and(|said| now >= said + GOODBYE_TIMEOUT);
-        self.is_quiet() && self.session.as_ref().is_none_or(said_goodbye)
-    }
-
-    /// True if nothing runs and every outcome is acknowledged.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.grants.is_idle() && self.tasks.is_empty()
-    }
-
     /// Room for more runs. Handlers that were killed and have not ended yet still hold theirs; and so do outcomes, as soon as
     /// there are more than slots, so that they stay bounded while no server takes them.
     pub(crate) fn free_slots(&self) -> usize {
         let slots = self.setup.config.slots;
         let waiting_outcomes = self.reports.len().saturating_sub(slots);
         slots.saturating_sub(self.grants.assigned_count() + self.tasks.len() + waiting_outcomes)
-    }
-
-    pub(crate) fn begin_drain(&mut self, by: DrainedBy) {
-        if self.drain.is_some() {
-            return;
-        }
-        tracing::info!(?by, running = self.running.len(), "draining");
-        self.summary.drained_by = by;
-        let stop_at = Instant::now() + self.setup.config.drain_timeout;
-        let give_up_at = stop_at + STOP_GRACE * 2 + FLUSH_TIMEOUT;
-        self.drain = Some(Drain { stop_at: Some(stop_at), give_up_at });
-        let is_quiet = self.is_quiet();
-        if let Some(session) = &mut self.session {
-            session.accepts.clear();
-            // Credit can not be taken back, and what the server still sends on it would be lost to others until it
-            // notices that nobody accepts it. A new stream has no credit, and what was not started goes back at once. An
-            // operator's drain needs none of this, since the server knows.
-            if by == DrainedBy::Shutdown
-                && !is_quiet
-                && session.credit.outstanding() + self.grants.assigned_count() as i64 > 0
-            {
-                session.broken.get_or_insert("left to give credit back");
-                session.is_server_leaving = true;
-            }
-        }
-    }
-
-    fn hello(&self) -> v1::Hello {
-        let config = &self.setup.config;
-        v1::Hello {
-            protocol_version: 1,
-            name: config.name.clone(),
-            lanes: config.lanes.iter().map(|lane| wire::lane(*lane)).collect(),
-            kinds: self.setup.kinds.clone(),
-            labels: config.labels.clone(),
-            version: config.version.clone(),
-            resume: self.identity.as_ref().map(|identity| v1::Resume {
-                worker_id: identity.worker_id.clone(),
-                secret: identity.secret.clone(),
-                held: wire::leases(&self.grants.held()),
-            }),
-        }
-    }
-
-    fn welcome(&mut self, dialed: Dialed) -> Wire {
-        let Dialed { welcome, hello_sent, link, wire } = dialed;
-        let now = Instant::now();
-        let is_same = self.identity.as_ref().is_some_and(|identity| identity.worker_id == welcome.worker_id);
-        let standing = if is_same { wire::grant_keys(&welcome.standing) } else { Vec::new() };
-        for key in self.grants.fallen(&standing) {
-            self.kill(key, "the grant does not stand any more");
-        }
-        self.lease_timeout = wire::duration(welcome.lease_timeout).unwrap_or(DEFAULT_LEASE_TIMEOUT);
-        self.grants.renew(&standing, hello_sent);
-        self.lease_check = self.grants.next_expiry(self.lease_timeout);
-        let interval = wire::duration(welcome.heartbeat_interval).filter(|interval| !interval.is_zero());
-        self.session = Some(Session {
-            heartbeats: Heartbeats::new(interval.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL), now),
-            credit: Credit::default(),
-            accepts: Vec::new(),
-            cancel_acks: Vec::new(),
-            is_server_leaving: false,
-            goodbye: None,
-            broken: None,
-        });
-        self.events.resume(welcome.event_credits as usize);
-        self.reports.resume(now);
-        self.running.values().for_each(|running| running.progress.mark_changed());
-        self.summary.connects += 1;
-        tracing::info!(
-            worker_id = welcome.worker_id,
-            stream_epoch = welcome.stream_epoch,
-            standing = standing.len(),
-            "connected"
-        );
-        self.links.send_replace(Some(link));
-        self.identity = Some(Identity { worker_id: welcome.worker_id, secret: welcome.secret });
-        wire
-    }
-
-    pub(crate) fn break_stream(&mut self, reason: &'static str) {
-        if let Some(session) = &mut self.session {
-            session.broken.get_or_insert(reason);
-        }
-    }
-
-    /// Started runs go on; the rest is dropped. True if the next server can be tried at once.
-    fn stream_lost(&mut self, reason: &'static str) -> bool {
-        let Some(session) = self.session.take() else { return false };
-        let dropped = self.grants.drop_unstarted();
-        self.events.pause();
-        self.reports.pause();
-        if session.goodbye.is_none() {
-            tracing::info!(reason, running = self.running.len(), dropped, "stream lost");
-        }
-        session.is_server_leaving
     }
 
     /// Ends a grant that is no longer this worker's: nothing of it is reported.
@@ -393,18 +237,16 @@ impl Runtime {
     }
 
     fn publish_status(&self) {
-        let status = WorkerStatus {
-            worker_id: self.identity.as_ref().map(|identity| identity.worker_id.clone()),
-            is_connected: self.session.is_some(),
-            is_draining: self.drain.is_some(),
-            running: self.running.len(),
-        };
-        self.setup.status.send_if_modified(|published| {
-            let is_new = *published != status;
-            if is_new {
-                *published = status;
+        let worker_id = self.identity.as_ref().map(|identity| identity.worker_id.as_str());
+        let (is_connected, is_draining) = (self.session.is_some(), self.drain.is_some());
+        let running = self.running.len();
+        self.setup.status.send_if_modified(|status| {
+            let is_same = status.worker_id.as_deref() == worker_id
+                && (status.is_connected, status.is_draining, status.running) == (is_connected, is_draining, running);
+            if !is_same {
+                *status = WorkerStatus { worker_id: worker_id.map(Into::into), is_connected, is_draining, running };
             }
-            is_new
+            !is_same
         });
     }
 

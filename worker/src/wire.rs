@@ -33,26 +33,23 @@ pub(crate) fn duration(duration: Option<prost_types::Duration>) -> Option<Durati
     duration.and_then(|duration| Duration::try_from(duration).ok())
 }
 
-/// The run of an assignment; its params come as text and may be wrong.
-pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>) -> Result<RunInfo, (RunInfo, String)> {
-    let params = serde_json::from_str(&run.params_json);
-    let mut info = RunInfo {
+/// The run of an assignment, and what is wrong with its params if they are no JSON.
+pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>) -> (RunInfo, Option<String>) {
+    let (params, invalid) = match serde_json::from_str(&run.params_json) {
+        Ok(params) => (params, None),
+        Err(error) => (serde_json::Value::Null, Some(format!("params: expected JSON, got {error}"))),
+    };
+    let info = RunInfo {
         run_id: run.id,
         session_id: run.session_id,
         kind: run.kind,
-        params: serde_json::Value::Null,
-        labels: run.labels.into_iter().collect(),
+        params,
+        labels: run.labels,
         attempt: run.attempt,
         max_attempts: run.max_attempts,
         timeout,
     };
-    match params {
-        Ok(params) => {
-            info.params = params;
-            Ok(info)
-        }
-        Err(error) => Err((info, format!("params: expected JSON, got {error}"))),
-    }
+    (info, invalid)
 }
 
 pub(crate) fn lane(lane: Lane) -> i32 {

@@ -12,6 +12,8 @@ use tokio::{
     time::{self, Instant},
 };
 
+use super::guardian;
+
 /// How often it is looked whether a group is gone: soon at first, then less often.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(100);
@@ -30,7 +32,9 @@ impl Group {
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let leader = id.ok_or_else(|| io::Error::other("the child has ended before it began"))?;
-        Ok(Self { leader: Pid::from_raw(leader), is_gone: false })
+        let leader = Pid::from_raw(leader);
+        guardian::watch(leader);
+        Ok(Self { leader, is_gone: false })
     }
 
     /// Asks all processes to end, and kills those that have not within the grace.
@@ -47,8 +51,14 @@ impl Group {
         if time::timeout(KILL_PATIENCE, self.gone()).await.is_err() {
             tracing::error!(group = self.leader.as_raw(), "processes survive SIGKILL");
         }
-        // From here on the number may belong to another group.
-        self.is_gone = true;
+        self.forget();
+    }
+
+    /// From here on the number may belong to another group.
+    fn forget(&mut self) {
+        if !std::mem::replace(&mut self.is_gone, true) {
+            guardian::release(self.leader);
+        }
     }
 
     async fn gone(&self) {
@@ -76,6 +86,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
+        self.forget();
     }
 }
 

@@ -5,6 +5,7 @@ pub mod sleep;
 
 mod child;
 mod duration;
+mod guardian;
 mod output;
 mod spawner;
 

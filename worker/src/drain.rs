@@ -1,0 +1,82 @@
+//! How a worker leaves: it takes no more work, lets its handlers finish, stops those that do not, and waits until every
+//! outcome is acknowledged; each for a bounded time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    attempt::STOP_GRACE,
+    reports::FLUSH_TIMEOUT,
+    runtime::Runtime,
+    session::Session,
+    stop::{StopCause, StopReason},
+    worker::DrainedBy,
+};
+
+/// How long the server may take to end the stream after `Goodbye`.
+pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The worker takes no more work.
+pub(crate) struct Drain {
+    /// When handlers that still run are told to stop; `None` once they were.
+    pub(crate) stop_at: Option<Instant>,
+    /// When the worker leaves, whatever is open.
+    pub(crate) give_up_at: Instant,
+}
+
+impl Runtime {
+    pub(crate) fn begin_drain(&mut self, by: DrainedBy) {
+        if self.drain.is_some() {
+            return;
+        }
+        tracing::info!(?by, running = self.running.len(), "draining");
+        self.summary.drained_by = by;
+        let stop_at = Instant::now() + self.setup.config.drain_timeout;
+        let give_up_at = stop_at + STOP_GRACE * 2 + FLUSH_TIMEOUT;
+        self.drain = Some(Drain { stop_at: Some(stop_at), give_up_at });
+        let Some(session) = &mut self.session else { return };
+        // What was accepted may have been started by now, so its start is still waited for.
+        for key in session.accepts.drain(..) {
+            self.grants.remove(key);
+        }
+        // Credit can not be taken back, and runs that the server still sends on it would wait until it notices that nobody
+        // accepts them. A new stream has no credit, and what was not started goes back at once. That matters only while
+        // handlers run, for a goodbye does the same; and an operator's drain is known to the server.
+        if by == DrainedBy::Shutdown && !self.tasks.is_empty() && session.credit.outstanding() > 0 {
+            session.broken.get_or_insert("left to give credit back");
+            session.is_end_expected = true;
+        }
+    }
+
+    /// Handlers that did not finish in time are told to stop.
+    pub(crate) fn stop_overdue(&mut self, now: Instant) {
+        if let Some(drain) = &mut self.drain
+            && drain.stop_at.is_some_and(|at| now >= at)
+        {
+            drain.stop_at = None;
+            for (key, running) in &self.running {
+                tracing::warn!(grant = %key, "handler did not finish within the drain timeout and is stopped");
+                running.stop.request(StopReason {
+                    cause: StopCause::Shutdown,
+                    reason: "the worker shuts down".into(),
+                    grace: STOP_GRACE,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn is_finished(&self, now: Instant) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        if now >= drain.give_up_at {
+            return true;
+        }
+        let said_goodbye = |session: &Session| session.goodbye.is_some_and(|said| now >= said + GOODBYE_TIMEOUT);
+        self.is_quiet() && self.session.as_ref().is_none_or(said_goodbye)
+    }
+
+    /// True if nothing runs and every outcome is acknowledged.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.grants.is_empty() && self.tasks.is_empty()
+    }
+}

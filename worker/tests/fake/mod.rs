@@ -1,0 +1,210 @@
+//! A server that does what the test says, frame by frame.
+
+use std::{net::SocketAddr, pin::Pin, time::Duration};
+
+use proto::v1::{
+    self, ConnectRequest, ConnectResponse,
+    connect_request::Frame as FromWorker,
+    connect_response::Frame as ToWorker,
+    worker_service_server::{WorkerService, WorkerServiceServer},
+};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time};
+use tokio_stream::{
+    Stream,
+    wrappers::{ReceiverStream, TcpListenerStream},
+};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Nothing in these tests takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+const FRAMES: usize = 100;
+
+/// The server; it ends when dropped.
+pub struct FakeServer {
+    pub address: SocketAddr,
+    streams: mpsc::Receiver<FakeStream>,
+    _serving: JoinSet<()>,
+}
+
+/// The server's end of one stream.
+pub struct FakeStream {
+    pub hello: v1::Hello,
+    inbound: Streaming<ConnectRequest>,
+    outbound: mpsc::Sender<Result<ConnectResponse, Status>>,
+    /// Whether heartbeats are answered on the way.
+    pub answers_heartbeats: bool,
+    /// The latest credit.
+    pub credit: i64,
+}
+
+impl FakeServer {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tx, streams) = mpsc::channel(FRAMES);
+        let mut serving = JoinSet::new();
+        let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(Service { streams: tx }));
+        serving.spawn(async move { server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap() });
+        Self { address, streams, _serving: serving }
+    }
+
+    /// The next stream of the worker, after its `Hello`.
+    pub async fn accept(&mut self) -> FakeStream {
+        let mut stream = time::timeout(PATIENCE, self.streams.recv()).await.expect("no stream came").unwrap();
+        match stream.next().await {
+            Some(FromWorker::Hello(hello)) => stream.hello = hello,
+            other => panic!("expected Hello, got {other:?}"),
+        }
+        stream
+    }
+}
+
+impl FakeStream {
+    pub async fn send(&self, frame: ToWorker) {
+        self.outbound.send(Ok(ConnectResponse { frame: Some(frame) })).await.unwrap();
+    }
+
+    pub async fn refuse(&self, status: Status) {
+        self.outbound.send(Err(status)).await.unwrap();
+    }
+
+    pub async fn welcome(&self, welcome: v1::Welcome) {
+        self.send(ToWorker::Welcome(welcome)).await;
+    }
+
+    /// Gives and starts a run, as far as the worker does its part.
+    pub async fn give(&mut self, lease: &v1::Lease, kind: &str) {
+        self.assign(lease, kind).await;
+        let accepted =
+            self.expect(|frame| if let FromWorker::Accepts(it) = frame { Some(it.leases) } else { None }).await;
+        assert_eq!(accepted, std::slice::from_ref(lease));
+        self.start(lease).await;
+    }
+
+    pub async fn assign(&self, lease: &v1::Lease, kind: &str) {
+        let run = v1::Run {
+            id: lease.run_id.clone(),
+            kind: kind.into(),
+            params_json: "{}".into(),
+            max_attempts: 1,
+            ..Default::default()
+        };
+        let assignment = v1::Assignment { run: Some(run), fence: lease.fence, timeout: None };
+        self.send(ToWorker::Assignments(v1::Assignments { assignments: vec![assignment] })).await;
+    }
+
+    pub async fn start(&self, lease: &v1::Lease) {
+        let start = v1::Start { run_id: lease.run_id.clone(), fence: lease.fence, attempt: 1 };
+        self.send(ToWorker::Starts(v1::Starts { starts: vec![start] })).await;
+    }
+
+    pub async fn acknowledge_report(&self, lease: &v1::Lease) {
+        let result = v1::RunReportResult {
+            run_id: lease.run_id.clone(),
+            fence: lease.fence,
+            accepted: true,
+            ..Default::default()
+        };
+        self.send(ToWorker::ReportAcks(v1::ReportAcks { results: vec![result] })).await;
+    }
+
+    pub async fn acknowledge_events(&self, events: &v1::RunEvents) {
+        let count = events.entries.len();
+        let ack = v1::EventsAck {
+            run_id: events.run_id.clone(),
+            fence: events.fence,
+            through_seq: events.first_seq + count as i64 - 1,
+            credits: count as u32,
+            ..Default::default()
+        };
+        self.send(ToWorker::EventsAck(ack)).await;
+    }
+
+    /// The next frame, whatever it is; `None` at the half-close.
+    pub async fn next(&mut self) -> Option<FromWorker> {
+        let message = time::timeout(PATIENCE, self.inbound.message()).await.expect("no frame came");
+        message.ok().flatten().and_then(|request| request.frame)
+    }
+
+    /// The next frame that is wanted; others are noted or passed over.
+    pub async fn expect<T>(&mut self, mut wanted: impl FnMut(FromWorker) -> Option<T>) -> T {
+        loop {
+            let frame = self.next().await.expect("the worker ended the stream");
+            if let FromWorker::Credit(credit) = &frame {
+                assert!(credit.total > self.credit, "credit only rises");
+                self.credit = credit.total;
+            }
+            if self.answers_heartbeats && matches!(frame, FromWorker::Heartbeat(_)) {
+                self.send(ToWorker::HeartbeatAck(v1::HeartbeatAck::default())).await;
+            }
+            if let Some(found) = wanted(frame) {
+                return found;
+            }
+        }
+    }
+
+    pub async fn report(&mut self) -> v1::RunReport {
+        let one = |frame| if let FromWorker::Reports(mut it) = frame { it.reports.pop() } else { None };
+        self.expect(one).await
+    }
+
+    pub async fn wait_for_credit(&mut self, total: i64) {
+        if self.credit < total {
+            self.expect(|frame| matches!(frame, FromWorker::Credit(credit) if credit.total >= total).then_some(()))
+                .await;
+        }
+    }
+}
+
+struct Service {
+    streams: mpsc::Sender<FakeStream>,
+}
+
+#[tonic::async_trait]
+impl WorkerService for Service {
+    type ConnectStream = Pin<Box<dyn Stream<Item = Result<ConnectResponse, Status>> + Send>>;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<ConnectRequest>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let (outbound, frames) = mpsc::channel(FRAMES);
+        let (inbound, hello) = (request.into_inner(), v1::Hello::default());
+        let stream = FakeStream { hello, inbound, outbound, answers_heartbeats: true, credit: 0 };
+        self.streams.send(stream).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(frames))))
+    }
+
+    async fn claim(&self, _: Request<v1::ClaimRequest>) -> Result<Response<v1::ClaimResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn heartbeat(&self, _: Request<v1::HeartbeatRequest>) -> Result<Response<v1::HeartbeatResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn report_run(&self, _: Request<v1::ReportRunRequest>) -> Result<Response<v1::ReportRunResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn append_run_events(
+        &self,
+        _: Request<v1::AppendRunEventsRequest>,
+    ) -> Result<Response<v1::AppendRunEventsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_workers(
+        &self,
+        _: Request<v1::ListWorkersRequest>,
+    ) -> Result<Response<v1::ListWorkersResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn drain_worker(
+        &self,
+        _: Request<v1::DrainWorkerRequest>,
+    ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}

@@ -1,0 +1,396 @@
+//! The worker against a server that does what the test says.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
+mod fake;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use fake::{FakeServer, FakeStream};
+use proto::v1::{self, connect_request::Frame as FromWorker, connect_response::Frame as ToWorker, outcome::Outcome};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use worker::{
+    DrainedBy, Handler, HandlerError, Level, RunContext, Worker, WorkerConfig, WorkerError, WorkerStatus, WorkerSummary,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What the handlers of a test share with it.
+#[derive(Clone)]
+struct Scene {
+    started: Arc<AtomicUsize>,
+    dropped: Arc<Semaphore>,
+    gate: Arc<Semaphore>,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        let closed = || Arc::new(Semaphore::new(0));
+        Self { started: Arc::default(), dropped: closed(), gate: closed() }
+    }
+}
+
+/// Tells when a handler's future is gone.
+struct Dropped(Arc<Semaphore>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+#[async_trait]
+impl Handler for Scene {
+    async fn run(&self, ctx: RunContext) -> Result<Value, HandlerError> {
+        self.started.fetch_add(1, Ordering::SeqCst);
+        let _dropped = Dropped(Arc::clone(&self.dropped));
+        match ctx.kind() {
+            "panic" => panic!("boom"),
+            "flood" => loop {
+                ctx.log(Level::Info, "x".repeat(1000)).await;
+            },
+            "obey" => {
+                ctx.cancelled().await;
+                return Err(HandlerError::Cancelled);
+            }
+            "log" => ctx.log(Level::Info, "line").await,
+            _ => self.gate.acquire().await?.forget(),
+        }
+        Ok(json!("done"))
+    }
+}
+
+struct Running {
+    scene: Scene,
+    shutdown: CancellationToken,
+    status: watch::Receiver<WorkerStatus>,
+    worker: JoinSet<Result<WorkerSummary, WorkerError>>,
+}
+
+impl Running {
+    fn start(server: &FakeServer, slots: usize, drain_timeout: Duration) -> Self {
+        let (scene, shutdown) = (Scene::default(), CancellationToken::new());
+        let mut config = WorkerConfig::new(server.address.to_string());
+        (config.slots, config.drain_timeout) = (slots, drain_timeout);
+        let mut builder = Worker::builder(config);
+        for kind in ["wait", "panic", "flood", "log", "obey"] {
+            builder = builder.handler(kind, scene.clone());
+        }
+        let mut worker = JoinSet::new();
+        let built = builder.build().unwrap();
+        let status = built.subscribe();
+        worker.spawn(built.run(shutdown.clone()));
+        Self { scene, shutdown, status, worker }
+    }
+
+    async fn wait_for_start(&mut self) {
+        self.status.wait_for(|status| status.running > 0).await.unwrap();
+    }
+
+    async fn result(mut self) -> Result<WorkerSummary, WorkerError> {
+        self.worker.join_next().await.unwrap().unwrap()
+    }
+
+    async fn shut_down(self, mut stream: FakeStream) -> WorkerSummary {
+        self.shutdown.cancel();
+        stream.expect(|frame| matches!(frame, FromWorker::Goodbye(_)).then_some(())).await;
+        assert_eq!(stream.next().await, None, "the half-close that belongs to a goodbye");
+        drop(stream);
+        self.result().await.unwrap()
+    }
+}
+
+fn welcome(standing: &[v1::Lease]) -> v1::Welcome {
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    v1::Welcome {
+        worker_id: "w1".into(),
+        secret: "s1".into(),
+        stream_epoch: 1,
+        heartbeat_interval: seconds(5),
+        lease_timeout: seconds(30),
+        event_credits: 10,
+        standing: standing.to_vec(),
+    }
+}
+
+fn lease(run: u8) -> v1::Lease {
+    v1::Lease { run_id: format!("01900000-0000-7000-8000-0000000000{run:02x}"), fence: 1 }
+}
+
+fn outcome(report: &v1::RunReport) -> &Outcome {
+    report.outcome.as_ref().unwrap().outcome.as_ref().unwrap()
+}
+
+#[tokio::test]
+async fn a_run_is_accepted_executed_and_reported_and_its_slot_is_free_again() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 2, MINUTE);
+    let mut stream = server.accept().await;
+    assert_eq!(stream.hello.kinds, ["flood", "log", "obey", "panic", "wait"]);
+    stream.welcome(welcome(&[])).await;
+    stream.wait_for_credit(2).await;
+    stream.give(&lease(1), "panic").await;
+    let report = stream.report().await;
+    let Outcome::Failed(failed) = outcome(&report) else { panic!("not failed") };
+    let error = failed.error.as_ref().unwrap();
+    assert_eq!((error.r#type.as_str(), error.message.as_str()), ("Panic", "boom"));
+    stream.acknowledge_report(&lease(1)).await;
+    stream.wait_for_credit(3).await;
+    let summary = running.shut_down(stream).await;
+    assert_eq!((summary.started, summary.failed, summary.unreported, summary.connects), (1, 1, 0, 1));
+}
+
+#[tokio::test]
+async fn after_a_lost_stream_started_runs_go_on_reports_are_sent_again_and_nothing_runs_twice() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 3, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "wait").await;
+    // This one is accepted and not started.
+    stream.assign(&lease(2), "wait").await;
+    stream.expect(|frame| matches!(frame, FromWorker::Accepts(_)).then_some(())).await;
+    drop(stream);
+
+    let mut stream = server.accept().await;
+    let resume = stream.hello.resume.clone().unwrap();
+    assert_eq!((resume.worker_id.as_str(), resume.secret.as_str(), resume.held), ("w1", "s1", vec![lease(1)]));
+    stream.welcome(welcome(&[lease(1)])).await;
+    stream.wait_for_credit(2).await;
+    assert_eq!(stream.credit, 2, "one slot of three is still busy");
+    stream.start(&lease(2)).await;
+    stream.assign(&lease(1), "wait").await;
+    stream.start(&lease(1)).await;
+    running.scene.gate.add_permits(10);
+    assert_eq!(stream.report().await.run_id, lease(1).run_id);
+    drop(stream);
+
+    let mut stream = server.accept().await;
+    assert_eq!(stream.hello.resume.clone().unwrap().held, [lease(1)]);
+    stream.welcome(welcome(&[lease(1)])).await;
+    assert!(matches!(outcome(&stream.report().await), Outcome::Succeeded(_)));
+    stream.acknowledge_report(&lease(1)).await;
+    let scene = running.scene.clone();
+    let summary = running.shut_down(stream).await;
+    assert_eq!((summary.started, summary.succeeded, summary.lost, summary.connects), (1, 1, 0, 3));
+    assert_eq!(scene.started.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_stand_after_a_resume_is_killed_and_not_reported() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 2, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "wait").await;
+    stream.give(&lease(2), "wait").await;
+    drop(stream);
+    let stream = server.accept().await;
+    stream.welcome(welcome(&[lease(2)])).await;
+    running.scene.dropped.acquire().await.unwrap().forget();
+    drop(stream);
+    // A server that does not know the worker any more: everything is lost.
+    let mut stream = server.accept().await;
+    stream.welcome(v1::Welcome { worker_id: "w2".into(), ..welcome(&[lease(2)]) }).await;
+    running.scene.dropped.acquire().await.unwrap().forget();
+    stream.wait_for_credit(2).await;
+    let summary = running.shut_down(stream).await;
+    assert_eq!((summary.started, summary.lost, summary.succeeded), (2, 2, 0));
+    assert_eq!(summary.worker_id.as_deref(), Some("w2"));
+}
+
+#[tokio::test]
+async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    stream.answers_heartbeats = false;
+    let lease_timeout = Some(prost_types::Duration { seconds: 0, nanos: 200_000_000 });
+    stream.welcome(v1::Welcome { lease_timeout, ..welcome(&[]) }).await;
+    stream.give(&lease(1), "wait").await;
+    running.scene.dropped.acquire().await.unwrap().forget();
+    // The stream itself lives, and the slot is free again.
+    stream.wait_for_credit(2).await;
+    let summary = running.shut_down(stream).await;
+    assert_eq!((summary.started, summary.lost), (1, 1));
+}
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_is_answered_is_given_up() {
+    let mut server = FakeServer::start().await;
+    let _running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    stream.answers_heartbeats = false;
+    let heartbeat_interval = Some(prost_types::Duration { seconds: 0, nanos: 50_000_000 });
+    stream.welcome(v1::Welcome { heartbeat_interval, ..welcome(&[]) }).await;
+    let again = server.accept().await;
+    assert_eq!(again.hello.resume.unwrap().worker_id, "w1");
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat_and_no_cancel() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    let heartbeat_interval = Some(prost_types::Duration { seconds: 0, nanos: 50_000_000 });
+    stream.welcome(v1::Welcome { heartbeat_interval, ..welcome(&[]) }).await;
+    stream.give(&lease(1), "flood").await;
+    let mut entries = 0;
+    let mut heartbeats = 0;
+    // None of the lines is acknowledged, and heartbeats that name the run still come.
+    stream
+        .expect(|frame| {
+            match frame {
+                FromWorker::Events(events) => entries += events.entries.len(),
+                FromWorker::Heartbeat(heartbeat) => heartbeats += heartbeat.leases.len(),
+                _ => {}
+            }
+            (heartbeats >= 3 && entries >= 10).then_some(())
+        })
+        .await;
+    assert_eq!(entries, 10);
+    let (lease, grace) = (lease(1), Some(prost_types::Duration { seconds: 0, nanos: 0 }));
+    let cancel = v1::RunCancel { run_id: lease.run_id.clone(), fence: 1, reason: "enough".into(), grace };
+    stream.send(ToWorker::Cancels(v1::Cancels { cancels: vec![cancel] })).await;
+    let acked =
+        stream.expect(|frame| if let FromWorker::CancelAcks(it) = frame { Some(it.leases) } else { None }).await;
+    assert_eq!(acked, std::slice::from_ref(&lease));
+    // The freed slot tells that the handler is gone.
+    stream.wait_for_credit(2).await;
+    // Its log is acknowledged, so the report need not wait for it.
+    let all = v1::EventsAck {
+        run_id: lease.run_id.clone(),
+        fence: 1,
+        through_seq: i64::MAX,
+        credits: 10,
+        ..Default::default()
+    };
+    stream.send(ToWorker::EventsAck(all)).await;
+    assert!(matches!(outcome(&stream.report().await), Outcome::Cancelled(_)));
+    stream.acknowledge_report(&lease).await;
+    assert_eq!(running.shut_down(stream).await.cancelled, 1);
+}
+
+#[tokio::test]
+async fn a_report_follows_the_acknowledgement_of_its_log() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "log").await;
+    let events = stream.expect(|frame| if let FromWorker::Events(it) = frame { Some(it) } else { None }).await;
+    assert_eq!((events.first_seq, events.entries.len()), (1, 1));
+    running.scene.dropped.acquire().await.unwrap().forget();
+    // The freed slot tells that the worker has seen the end of the handler.
+    stream
+        .expect(|frame| match frame {
+            FromWorker::Reports(_) => panic!("the report came before its log was acknowledged"),
+            FromWorker::Credit(credit) => (credit.total == 2).then_some(()),
+            _ => None,
+        })
+        .await;
+    stream.acknowledge_events(&events).await;
+    stream.report().await;
+    stream.acknowledge_report(&lease(1)).await;
+    assert_eq!(running.shut_down(stream).await.succeeded, 1);
+}
+
+#[tokio::test]
+async fn at_shutdown_credit_is_given_back_and_what_runs_is_finished() {
+    let mut server = FakeServer::start().await;
+    let mut running = Running::start(&server, 2, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.wait_for_credit(2).await;
+    stream.give(&lease(1), "wait").await;
+    running.wait_for_start().await;
+    running.shutdown.cancel();
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[lease(1)])).await;
+    // What is given nevertheless is not accepted.
+    stream.assign(&lease(2), "wait").await;
+    running.scene.gate.add_permits(1);
+    let report = stream
+        .expect(|frame| match frame {
+            FromWorker::Accepts(_) | FromWorker::Credit(_) => panic!("a leaving worker takes no work"),
+            FromWorker::Reports(mut reports) => reports.reports.pop(),
+            _ => None,
+        })
+        .await;
+    assert_eq!(report.run_id, lease(1).run_id);
+    stream.acknowledge_report(&lease(1)).await;
+    let summary = running.shut_down(stream).await;
+    assert_eq!((summary.drained_by, summary.succeeded, summary.started), (DrainedBy::Shutdown, 1, 1));
+}
+
+#[tokio::test]
+async fn what_does_not_finish_within_the_drain_timeout_is_stopped_and_reported() {
+    let mut server = FakeServer::start().await;
+    let mut running = Running::start(&server, 1, Duration::ZERO);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "obey").await;
+    running.wait_for_start().await;
+    running.shutdown.cancel();
+    let report = stream.report().await;
+    let Outcome::Failed(failed) = outcome(&report) else { panic!("not failed") };
+    assert_eq!((failed.error.as_ref().unwrap().r#type.as_str(), failed.permanent), ("WorkerShutdown", false));
+    stream.acknowledge_report(&lease(1)).await;
+    assert_eq!(running.shut_down(stream).await.failed, 1);
+}
+
+#[tokio::test]
+async fn a_run_that_was_accepted_before_the_shutdown_is_still_executed() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.assign(&lease(1), "log").await;
+    stream.expect(|frame| matches!(frame, FromWorker::Accepts(_)).then_some(())).await;
+    running.shutdown.cancel();
+    running.scene.gate.add_permits(1);
+    stream.start(&lease(1)).await;
+    let events = stream.expect(|frame| if let FromWorker::Events(it) = frame { Some(it) } else { None }).await;
+    stream.acknowledge_events(&events).await;
+    stream.report().await;
+    stream.acknowledge_report(&lease(1)).await;
+    assert_eq!(running.shut_down(stream).await.succeeded, 1);
+}
+
+#[tokio::test]
+async fn an_operators_drain_ends_the_worker_once_its_runs_are_reported() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "wait").await;
+    stream.send(ToWorker::Drain(v1::Drain { reason: v1::DrainReason::Operator.into() })).await;
+    running.scene.gate.add_permits(1);
+    stream.report().await;
+    stream.acknowledge_report(&lease(1)).await;
+    stream.expect(|frame| matches!(frame, FromWorker::Goodbye(_)).then_some(())).await;
+    drop(stream);
+    assert_eq!(running.result().await.unwrap().drained_by, DrainedBy::Operator);
+}
+
+#[tokio::test]
+async fn a_worker_that_the_server_does_not_take_ends_with_the_reason() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let stream = server.accept().await;
+    stream.refuse(Status::invalid_argument("labels: expected up to 32, got 33")).await;
+    let error = running.result().await.unwrap_err();
+    assert_eq!(error.to_string(), "refused by the server: InvalidArgument: labels: expected up to 32, got 33");
+}
