@@ -57,6 +57,8 @@ CREATE TABLE ops.runs (
     fence                bigint NOT NULL DEFAULT 0,
     server_id            uuid,
     claim_round          bigint,
+    -- Of the unary call that claimed it, if that call can be repeated.
+    claim_id             uuid,
     lease_ms             bigint,
     claimed_at           timestamptz,
     started_at           timestamptz,
@@ -87,6 +89,7 @@ CREATE TABLE ops.runs (
 CREATE INDEX runs_ready ON ops.runs (tenant_id, lane, kind, priority DESC, run_after, id) WHERE claimable;
 CREATE INDEX runs_waiting ON ops.runs (run_after) WHERE wait_reason IS NOT NULL;
 CREATE INDEX runs_held ON ops.runs (worker_id) WHERE held;
+CREATE INDEX runs_claim ON ops.runs (claim_id) WHERE claim_id IS NOT NULL;
 CREATE INDEX runs_session ON ops.runs (session_id, id);
 CREATE INDEX runs_tenant ON ops.runs (tenant_id, id);
 

@@ -45,6 +45,12 @@ pub enum Refusal {
     ResumeTokenInvalid,
     #[error("the resume token is older than the changes that are kept; watch again with a snapshot")]
     RevisionCompacted,
+    #[error("{0}")]
+    ProtocolViolation(String),
+    #[error("more log events were sent than there were credits: {sent} of {credits}")]
+    EventCreditsExceeded { sent: u32, credits: u32 },
+    #[error("a newer stream of the same worker has taken the place of this one")]
+    StreamReplaced,
 }
 
 impl Refusal {
@@ -64,6 +70,9 @@ impl Refusal {
             Refusal::PageTokenInvalid => "PAGE_TOKEN_INVALID",
             Refusal::ResumeTokenInvalid => "RESUME_TOKEN_INVALID",
             Refusal::RevisionCompacted => "REVISION_COMPACTED",
+            Refusal::ProtocolViolation(_) => "PROTOCOL_VIOLATION",
+            Refusal::EventCreditsExceeded { .. } => "EVENT_CREDITS_EXCEEDED",
+            Refusal::StreamReplaced => "STREAM_REPLACED",
         }
     }
 

@@ -23,6 +23,8 @@ pub struct UnaryClaim {
     pub group: ClaimGroup,
     pub max_runs: usize,
     pub lease: Duration,
+    /// Written into the runs, if the call can be repeated.
+    pub claim_id: Option<Uuid>,
     pub deadline: Instant,
     /// A round has looked for it.
     pub looked: bool,
@@ -78,6 +80,7 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, t
                 worker_name: connection.worker_name.clone(),
                 begin: false,
                 lease: connection.lease,
+                claim_id: None,
             };
             groups.entry(&connection.group).or_default().push((Holder::Stream(connection.clone()), slot, free));
         }
@@ -88,6 +91,7 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, t
             worker_name: call.worker_name.clone(),
             begin: true,
             lease: call.lease,
+            claim_id: call.claim_id,
         };
         groups.entry(&call.group).or_default().push((Holder::Call(call.call), slot, call.max_runs));
     }

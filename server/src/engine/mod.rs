@@ -1,13 +1,16 @@
 //! The hot path: what waits together goes together, in rounds ([`rounds`]).
 //!
 //! In the order of a run's life: [`enqueue`]; [`dispatch`] with [`demand`] and the streams' [`connection`]s; [`results`];
-//! [`events`] and [`leases`] while it runs; [`cancels`]. [`hints`] wake; [`releases`] give back what was not begun.
+//! [`events`] and [`leases`] while it runs; [`cancels`]. [`changes`] for who watches,
+//! with a [`subscription`] each; [`hints`] wake; [`releases`] give back what was not begun.
 
 pub mod bisect;
 pub mod cancels;
+pub mod changes;
 pub mod connection;
 pub mod demand;
 pub mod dispatch;
+pub mod engine;
 pub mod enqueue;
 pub mod error;
 pub mod events;
@@ -19,6 +22,8 @@ pub mod releases;
 pub mod results;
 pub mod rounds;
 pub mod settings;
+pub mod subscription;
 
+pub use engine::{Engine, EngineStop};
 pub use error::EngineError;
 pub use settings::EngineSettings;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::hints::{Hints, Topic};
 use super::settings::OUTAGE_RETRY_DELAY;
@@ -21,11 +22,19 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// The handle and its loop, which ends when all handles are gone.
-    pub fn new(db: Db, hints: Hints) -> (Self, impl Future<Output = ()> + Send) {
+    /// The handle and its loop. When `closing` is cancelled it takes nothing new, gives back what waits, and ends.
+    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
         let run = async move {
-            while let Some(mut releases) = receiver.recv().await {
+            loop {
+                let next = tokio::select! {
+                    next = receiver.recv() => next,
+                    () = closing.cancelled(), if !receiver.is_closed() => {
+                        receiver.close();
+                        continue;
+                    }
+                };
+                let Some(mut releases) = next else { return };
                 while releases.len() < ROUND_ITEMS
                     && let Ok(more) = receiver.try_recv()
                 {

@@ -45,15 +45,24 @@ impl<I, O> Clone for Rounds<I, O> {
     }
 }
 
-impl<I, O> Rounds<I, O> {
+impl<I, O: Send> Rounds<I, O> {
     /// Hands a request in and waits for its answer. Once handed in it is carried out, whether anybody waits or not.
     pub async fn submit(&self, request: I) -> Result<O, EngineError> {
+        self.hand_in(request)?.await
+    }
+
+    /// Hands a request in, now and in order; the answer is awaited apart.
+    pub fn hand_in(
+        &self,
+        request: I,
+    ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError>
+    {
         let (answer, answered) = oneshot::channel();
         self.sender.try_send((request, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,
         })?;
-        answered.await.unwrap_or(Err(EngineError::ShuttingDown))
+        Ok(async { answered.await.unwrap_or(Err(EngineError::ShuttingDown)) })
     }
 }
 

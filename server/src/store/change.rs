@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::domain::TenantId;
 
 /// Where a reader of the feed stands: it has seen what is visible in this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,4 +99,28 @@ pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
 pub async fn hint_send(c: &mut PgConnection, channel: &str) -> Result<(), StoreError> {
     sqlx::query!("SELECT pg_notify($1, '')", channel).execute(c).await?;
     Ok(())
+}
+
+/// The runs of a tenant that changed since a cursor, each once, up to `limit`.
+pub async fn feed_changed_since(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    cursor: &FeedCursor,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"SELECT DISTINCT r.id AS "id!"
+           FROM (SELECT $2::text::pg_snapshot AS snapshot) last
+           JOIN ops.run_changes c
+             ON c.xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(c.xid, last.snapshot)
+           CROSS JOIN LATERAL unnest(c.run_ids) AS r (id)
+           WHERE c.tenant_id = $1
+           LIMIT $3"#,
+        tenant.as_str(),
+        cursor.snapshot,
+        limit
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(rows)
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::run_row::RunRow;
+use super::run_row::{RunRow, run_rows};
 use crate::domain::{Lane, Run, TenantId};
 
 /// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
@@ -25,6 +25,8 @@ pub struct Slot {
     /// The claim implies the start: for workers without a stream.
     pub begin: bool,
     pub lease: Duration,
+    /// Of a unary call that can be repeated.
+    pub claim_id: Option<Uuid>,
 }
 
 /// Who claims, so that a claim whose commit was not answered can be found again.
@@ -51,6 +53,7 @@ pub async fn run_claim_in_tx(
         &slots.iter().map(|slot| slot.worker_name.clone()).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.begin).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.lease.as_millis() as i64).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
         by.round,
     )
@@ -77,6 +80,23 @@ pub async fn run_claimable_in_tx(c: &mut PgConnection, group: &ClaimGroup) -> Re
     .fetch_one(c)
     .await?;
     Ok(found)
+}
+
+/// Whether a unary call got runs, and those that its worker still holds of them.
+pub async fn run_claimed_before(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    worker_id: Uuid,
+    claim_id: Uuid,
+) -> Result<Option<Vec<Run>>, StoreError> {
+    let rows = run_rows!("FROM ops.runs r WHERE r.tenant_id = $1 AND r.claim_id = $2", tenant.as_str(), claim_id)
+        .fetch_all(c)
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let runs: Vec<Run> = rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?;
+    Ok(Some(runs.into_iter().filter(|run| run.status.is_held() && run.worker_id == Some(worker_id)).collect()))
 }
 
 /// Gives back whatever a round claimed: its answer was lost, so nobody was told of it. No attempt is spent.

@@ -80,3 +80,9 @@ pub async fn run_list(
     };
     rows.into_iter().map(Run::try_from).collect()
 }
+
+/// These runs, of whatever tenant: for the watch hub, which hands each on to its own tenant's watchers alone.
+pub async fn run_get_many(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Run>, StoreError> {
+    let rows = run_rows!("FROM ops.runs r WHERE r.id = ANY ($1)", ids).fetch_all(c).await?;
+    rows.into_iter().map(Run::try_from).collect()
+}

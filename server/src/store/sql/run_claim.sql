@@ -1,4 +1,4 @@
--- Gives the best claimable runs of some lanes and kinds to workers: one row of $4 to $7 is one free slot.
+-- Gives the best claimable runs of some lanes and kinds to workers: one row of $4 to $8 is one free slot.
 WITH RECURSIVE lanes AS (
     SELECT unnest($2::text[])::ops.lane_type AS lane
 ),
@@ -23,8 +23,8 @@ queues AS (
 ),
 slots AS MATERIALIZED (
     SELECT *
-    FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::bigint[]) WITH ORDINALITY
-        AS s (worker_id, worker_name, begin, lease_ms, place)
+    FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::bigint[], $8::uuid[]) WITH ORDINALITY
+        AS s (worker_id, worker_name, begin, lease_ms, claim_id, place)
 ),
 best AS MATERIALIZED (
     SELECT c.id
@@ -58,8 +58,9 @@ claimed AS (
         claimed_by = s.worker_name,
         worker_id = s.worker_id,
         fence = r.fence + 1,
-        server_id = $8,
-        claim_round = $9,
+        server_id = $9,
+        claim_round = $10,
+        claim_id = s.claim_id,
         lease_ms = s.lease_ms,
         claimed_at = clock_timestamp(),
         heartbeat_at = clock_timestamp(),

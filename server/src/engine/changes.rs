@@ -1,0 +1,183 @@
+//! The change feed and the watch hub: one reader a replica for all that watch.
+//!
+//! The feed says *that* runs changed; the hub reads them again, once, and hands them to whom they concern. Nobody watches:
+//! nothing is read. A slow watcher delays nobody: what waits for it is kept by run, the newest state alone.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::hints::{Hints, Topic};
+use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
+use super::subscription::{Interest, RunNews, Subscriber, Subscription};
+use crate::domain::{Run, TenantId};
+use crate::store::change::{FeedBatch, FeedCursor, feed_cursor, feed_read};
+use crate::store::run_read::run_get_many;
+use crate::store::{Db, StoreError};
+
+/// Runs that are read in one statement.
+const READ_PAGE: usize = 500;
+
+/// Hands changes to whom they concern.
+#[derive(Debug)]
+pub struct ChangeHub {
+    db: Db,
+    hints: Hints,
+    subscribers: Mutex<HashMap<u64, Arc<Subscriber>>>,
+    /// The number of rounds that have begun, and of the last one that has ended well.
+    begun: Mutex<u64>,
+    ended: watch::Sender<u64>,
+    wanted: Notify,
+}
+
+impl ChangeHub {
+    pub fn new(db: Db, hints: Hints) -> Arc<Self> {
+        Arc::new(Self {
+            db,
+            hints,
+            subscribers: Mutex::default(),
+            begun: Mutex::new(0),
+            ended: watch::channel(0).0,
+            wanted: Notify::new(),
+        })
+    }
+
+    /// Registers an interest. Whatever is committed after this returns reaches the subscription.
+    pub async fn subscribe(self: &Arc<Self>, tenant: TenantId, interest: Interest) -> Subscription {
+        let subscriber = Arc::new(Subscriber::new(tenant, interest));
+        self.lock_subscribers().insert(subscriber.id, subscriber.clone());
+        // The subscription unregisters itself when it is dropped, also while this waits.
+        let subscription = Subscription::new(self.clone(), subscriber);
+        self.barrier().await;
+        subscription
+    }
+
+    pub(super) fn unsubscribe(&self, id: u64) {
+        self.lock_subscribers().remove(&id);
+    }
+
+    /// Waits for a round that begins after this call: whatever was committed before has then been handed out.
+    pub async fn barrier(&self) {
+        let next = *self.begun.lock().unwrap_or_else(PoisonError::into_inner) + 1;
+        let mut ended = self.ended.subscribe();
+        self.wanted.notify_one();
+        // The sender lives as long as the hub.
+        let _ = ended.wait_for(|round| *round >= next).await;
+    }
+
+    /// Follows the feed while somebody watches, until `closing`.
+    pub async fn run(self: Arc<Self>, closing: CancellationToken) {
+        let mut cursor: Option<FeedCursor> = None;
+        loop {
+            if self.lock_subscribers().is_empty() {
+                cursor = None;
+                tokio::select! {
+                    () = self.wanted.notified() => {}
+                    () = closing.cancelled() => return,
+                }
+            }
+            let round = {
+                let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+                *begun += 1;
+                *begun
+            };
+            let pause = match self.round(cursor.as_ref()).await {
+                Ok(next) => {
+                    cursor = Some(next);
+                    self.ended.send_replace(round);
+                    POLL_INTERVAL
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the change feed can not be read; watchers wait");
+                    OUTAGE_RETRY_DELAY
+                }
+            };
+            tokio::select! {
+                () = self.hints.awaited(Topic::Changes) => {}
+                () = self.wanted.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// One round: what was committed since the cursor, read once, handed out. Answers the next cursor.
+    async fn round(&self, cursor: Option<&FeedCursor>) -> Result<FeedCursor, StoreError> {
+        let Some(cursor) = cursor.cloned() else {
+            let cursor = self.db.run(|c| Box::pin(feed_cursor(c))).await?;
+            self.hand_out(&[], &cursor);
+            return Ok(cursor);
+        };
+        let batch = self
+            .db
+            .run(move |c| {
+                let cursor = cursor.clone();
+                Box::pin(async move { feed_read(c, &cursor).await })
+            })
+            .await?;
+        let FeedBatch { run_ids, event_run_ids, cursor } = batch;
+        let wanted = self.wanted_runs(run_ids);
+        let mut news = Vec::with_capacity(wanted.len());
+        for page in wanted.chunks(READ_PAGE) {
+            news.extend(read_news(&self.db, page).await?);
+        }
+        self.hand_out(&news, &cursor);
+        self.ring_for_events(&event_run_ids);
+        Ok(cursor)
+    }
+
+    /// The changed runs that somebody may be interested in, each once.
+    fn wanted_runs(&self, changed: Vec<(String, Uuid)>) -> Vec<(TenantId, Uuid)> {
+        let subscribers = self.lock_subscribers();
+        let (mut tenants, mut runs) = (HashSet::new(), HashSet::new());
+        for subscriber in subscribers.values() {
+            match &subscriber.interest {
+                Interest::Filter(_) => tenants.insert(subscriber.tenant.as_str().to_owned()),
+                Interest::Run(id) => runs.insert(*id),
+            };
+        }
+        let changed: BTreeSet<(String, Uuid)> = changed
+            .into_iter()
+            .filter(|(tenant, id)| tenants.contains(tenant) || runs.contains(id))
+            .collect();
+        changed.into_iter().map(|(tenant, id)| (TenantId::new(&tenant), id)).collect()
+    }
+
+    fn hand_out(&self, news: &[RunNews], cursor: &FeedCursor) {
+        for subscriber in self.lock_subscribers().values() {
+            subscriber.take_in(news, cursor);
+        }
+    }
+
+    fn ring_for_events(&self, runs: &[Uuid]) {
+        for subscriber in self.lock_subscribers().values() {
+            if matches!(subscriber.interest, Interest::Run(id) if runs.contains(&id)) {
+                subscriber.ring();
+            }
+        }
+    }
+
+    fn lock_subscribers(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Subscriber>>> {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// These runs as they are now; one that is not there any more was deleted.
+pub async fn read_news(db: &Db, page: &[(TenantId, Uuid)]) -> Result<Vec<RunNews>, StoreError> {
+    let ids: Vec<Uuid> = page.iter().map(|(_, id)| *id).collect();
+    let runs = db
+        .run(move |c| {
+            let ids = ids.clone();
+            Box::pin(async move { run_get_many(c, &ids).await })
+        })
+        .await?;
+    let mut runs: HashMap<Uuid, Arc<Run>> = runs.into_iter().map(|run| (run.id, Arc::new(run))).collect();
+    let news = |(tenant, id): &(TenantId, Uuid)| match runs.remove(id) {
+        Some(run) => RunNews::Now(run),
+        None => RunNews::Deleted(tenant.clone(), *id),
+    };
+    Ok(page.iter().map(news).collect())
+}

@@ -1,0 +1,116 @@
+//! The engine as a whole: its parts, its loops, and the order in which they end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::cancels;
+use super::changes::ChangeHub;
+use super::dispatch::Dispatcher;
+use super::enqueue::Enqueue;
+use super::events::Events;
+use super::hints::{Hints, Topic};
+use super::leases::Leases;
+use super::registry::Registry;
+use super::releases::Releases;
+use super::results::Results;
+use super::settings::{EngineSettings, POLL_INTERVAL};
+use crate::store::Db;
+use crate::store::release::Release;
+
+/// The parts of the engine, for the use cases.
+#[derive(Debug)]
+pub struct Engine {
+    pub db: Db,
+    pub settings: EngineSettings,
+    /// This process, as the database knows it.
+    pub server_id: Uuid,
+    pub hints: Hints,
+    pub registry: Arc<Registry>,
+    pub enqueue: Enqueue,
+    pub dispatcher: Arc<Dispatcher>,
+    pub results: Results,
+    pub leases: Leases,
+    pub events: Events,
+    pub releases: Releases,
+    pub hub: Arc<ChangeHub>,
+}
+
+/// Ends the engine's loops, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct EngineStop {
+    /// Nothing new is claimed, told or watched.
+    pub loops: CancellationToken,
+    /// What was handed in is written, then the rounds end. After the streams have ended.
+    pub rounds: CancellationToken,
+}
+
+impl Engine {
+    /// Makes the engine, and starts its loops in `tasks`.
+    pub fn start(db: Db, settings: EngineSettings, tasks: &mut JoinSet<()>, stop: &EngineStop) -> Arc<Self> {
+        let server_id = Uuid::now_v7();
+        let hints = Hints::default();
+        let registry = Arc::new(Registry::default());
+        let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let (results, result_rounds) = Results::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let (leases, lease_rounds) = Leases::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let (events, event_rounds) = Events::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let (releases, release_rounds) = Releases::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let dispatcher =
+            Arc::new(Dispatcher::new(db.clone(), hints.clone(), registry.clone(), releases.clone(), server_id));
+        let hub = ChangeHub::new(db.clone(), hints.clone());
+        let engine = Arc::new(Self {
+            db: db.clone(),
+            settings,
+            server_id,
+            hints: hints.clone(),
+            registry: registry.clone(),
+            enqueue,
+            dispatcher: dispatcher.clone(),
+            results,
+            leases,
+            events,
+            releases,
+            hub: hub.clone(),
+        });
+
+        tasks.spawn(enqueue_rounds);
+        tasks.spawn(result_rounds);
+        tasks.spawn(lease_rounds);
+        tasks.spawn(event_rounds);
+        tasks.spawn(release_rounds);
+        tasks.spawn(dispatcher.run(stop.loops.clone()));
+        tasks.spawn(hub.run(stop.loops.clone()));
+        tasks.spawn(cancels::run(db.clone(), hints.clone(), registry, stop.loops.clone()));
+        tasks.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
+        for topic in [Topic::Work, Topic::Cancels, Topic::Changes] {
+            tasks.spawn(hints.clone().send(topic, db.clone(), stop.rounds.clone()));
+        }
+        tasks.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
+        engine
+    }
+
+    /// Each second, gives back what workers have not accepted in time.
+    async fn take_back_unaccepted(self: Arc<Self>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = closing.cancelled() => return,
+            }
+            let now = Instant::now();
+            for connection in self.registry.all() {
+                let late = connection.book().take_unaccepted(self.settings.accept_timeout, now);
+                if late.is_empty() {
+                    continue;
+                }
+                tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
+                connection.revoke(late.clone());
+                let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: true };
+                self.releases.give_back(late.into_iter().map(release).collect());
+            }
+        }
+    }
+}
