@@ -162,9 +162,13 @@ impl<T> PageFill<T> {
         }
     }
 
-    /// The entries, and whether there are more after them.
-    pub fn finish(self) -> (Vec<T>, bool) {
-        (self.items, self.more.unwrap_or(false))
+    /// The page, with the token that `encode` makes of its last entry if there are more after it.
+    pub fn finish(self, encode: impl FnOnce(&T) -> String) -> Page<T> {
+        let next_token = match (self.more, self.items.last()) {
+            (Some(true), Some(last)) => encode(last),
+            _ => String::new(),
+        };
+        Page { items: self.items, next_token }
     }
 }
 
@@ -205,7 +209,8 @@ mod tests {
             let rest = &sizes[fill.items.len()..];
             fill.take(rest.iter().copied().take(wanted as usize).collect(), wanted, |size| *size);
         }
-        fill.finish()
+        let page = fill.finish(|_| "more".to_owned());
+        (page.items, page.next_token == "more")
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A function that joins a larger transaction takes the connection and ends in `_in_tx`.
 
+pub mod artifact;
 pub mod cancel;
 pub mod change;
 pub mod claim;
@@ -10,6 +11,7 @@ pub mod db;
 pub mod due;
 pub mod enqueue;
 pub mod error;
+pub mod event;
 pub mod event_append;
 pub mod lease;
 pub mod listen;
@@ -19,7 +21,9 @@ pub mod report;
 pub mod request;
 pub mod run_read;
 pub mod run_row;
+pub mod session;
 pub mod worker;
+pub mod worker_read;
 
 pub use db::{Db, DbSettings, Work};
 pub use error::StoreError;
