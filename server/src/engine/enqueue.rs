@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,7 +18,8 @@ use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
 use crate::store::enqueue::{NewRun, run_created, run_enqueue_in_tx, session_open_in_tx};
-use crate::store::request::{RequestClaim, RequestKey, request_claim_in_tx, request_unclaim_in_tx};
+use crate::store::request::{RequestClaim, payload_hash};
+use crate::store::request_batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::{Db, PgConnection, StoreError};
 
 /// Calls that may wait. A round takes 2,000 runs, or one call of up to 10,000.
@@ -205,7 +205,7 @@ async fn claim_requests(
                     tenant: run.tenant.clone(),
                     scope: REQUEST_SCOPE,
                     request_id: request_id.clone(),
-                    payload_hash: payload_hash(&run.spec),
+                    payload_hash: spec_hash(&run.spec),
                     resource_ids: vec![run.id],
                 });
             }
@@ -214,7 +214,7 @@ async fn claim_requests(
     if keys.is_empty() {
         return Ok(());
     }
-    let claims = request_claim_in_tx(c, &keys).await?;
+    let claims = request_claim_many_in_tx(c, &keys).await?;
     for ((call_index, run_index), (claim, key)) in places.iter().zip(claims.into_iter().zip(&keys)) {
         match (&mut verdicts[*call_index], claim) {
             (Ok(ids), RequestClaim::Repeated(first)) => ids[*run_index] = first.first().copied().unwrap_or_default(),
@@ -231,24 +231,13 @@ async fn claim_requests(
         .filter(|((call_index, _), _)| verdicts[*call_index].is_err())
         .map(|(_, key)| key)
         .collect();
-    if refused.is_empty() { Ok(()) } else { request_unclaim_in_tx(c, &refused).await }
+    if refused.is_empty() { Ok(()) } else { request_release_many_in_tx(c, &refused).await }
 }
 
 /// Tells the same request from another: all of the run but the id of the request.
-fn payload_hash(spec: &RunSpec) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    let mut part = |text: String| {
-        hasher.update((text.len() as u64).to_be_bytes());
-        hasher.update(text);
-    };
-    part(spec.session_id.to_string());
-    part(format!("{} {} {}", spec.lane.as_str(), spec.priority, spec.max_attempts));
-    part(spec.kind.clone());
-    part(spec.params.clone());
-    part(format!("{:?} {:?}", spec.timeout, spec.run_after));
-    for (key, value) in &spec.labels {
-        part(key.clone());
-        part(value.clone());
-    }
-    hasher.finalize().to_vec()
+fn spec_hash(spec: &RunSpec) -> Vec<u8> {
+    let numbers = format!("{} {} {} {}", spec.session_id, spec.lane.as_str(), spec.priority, spec.max_attempts);
+    let times = format!("{:?} {:?}", spec.timeout, spec.run_after);
+    let labels = spec.labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    payload_hash([numbers.as_str(), &spec.kind, &spec.params, &times].into_iter().chain(labels))
 }

@@ -84,7 +84,7 @@ impl Runs {
         let tenant = Arc::new(tenant.clone());
         let read = self.engine.db.run(move |c| {
             let tenant = tenant.clone();
-            Box::pin(async move { event_list(c, &tenant, run_id, min_level, after, PAGE).await })
+            Box::pin(async move { event_list(c, &tenant, run_id, after, min_level, PAGE).await })
         });
         Ok(read.await?)
     }

@@ -19,6 +19,7 @@ pub mod migrate;
 pub mod release;
 pub mod report;
 pub mod request;
+pub mod request_batch;
 pub mod run_read;
 pub mod run_row;
 pub mod session;

@@ -1,11 +1,10 @@
-//! Request ids: the same request again gets the first answer.
-
-use std::time::Duration;
+//! Request ids of many calls at once, for the rounds that enqueue.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::request::{RequestClaim, request_patience_in_tx};
 use crate::domain::TenantId;
 
 /// A request that names an id, and what it is about to make.
@@ -19,28 +18,9 @@ pub struct RequestKey {
     pub resource_ids: Vec<Uuid>,
 }
 
-/// What became of a request id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestClaim {
-    /// It is new: make the resource in the same transaction.
-    Fresh,
-    /// The same request made this before.
-    Repeated(Vec<Uuid>),
-    /// Another request made something with it before.
-    Reused,
-}
-
-/// How long a request waits for another with the same id that is being executed.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Claims request ids, in order. Waits for other transactions that hold one of them, for 2 s; then it is `LockTimeout`.
-pub async fn request_claim_in_tx(
-    c: &mut PgConnection,
-    keys: &[RequestKey],
-) -> Result<Vec<RequestClaim>, StoreError> {
-    let timeout = format!("{}ms", LOCK_TIMEOUT.as_millis());
-    sqlx::query!("SELECT set_config('lock_timeout', $1, true)", timeout).fetch_one(&mut *c).await?;
-
+/// Claims request ids, in order. `LockTimeout` means that another call with one of them is still being executed.
+pub async fn request_claim_many_in_tx(c: &mut PgConnection, keys: &[RequestKey]) -> Result<Vec<RequestClaim>, StoreError> {
+    request_patience_in_tx(c).await?;
     let tenants: Vec<String> = keys.iter().map(|key| key.tenant.as_str().to_owned()).collect();
     let scopes: Vec<String> = keys.iter().map(|key| key.scope.to_owned()).collect();
     let ids: Vec<String> = keys.iter().map(|key| key.request_id.clone()).collect();
@@ -93,7 +73,7 @@ pub async fn request_claim_in_tx(
 }
 
 /// Forgets request ids that were claimed in this transaction for what is not made after all.
-pub async fn request_unclaim_in_tx(c: &mut PgConnection, keys: &[RequestKey]) -> Result<(), StoreError> {
+pub async fn request_release_many_in_tx(c: &mut PgConnection, keys: &[RequestKey]) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM ops.request_ids r
          USING unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (tenant_id, scope, request_id, resource_ids)

@@ -1,0 +1,332 @@
+//! Serves a worker's stream: each frame that it sends, until it ends.
+//!
+//! The server never stops reading: what takes time is awaited in tasks of the stream, and what a worker may have on its way
+//! is bounded by its credits and by the rounds' queues.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, StreamExt};
+use tokio_util::task::TaskTracker;
+
+use super::ServiceError;
+use crate::domain::event::EventBatch;
+use crate::domain::frame::{
+    Heartbeat, ReasonText, Refused, Report, ReportAnswer, ServerFrame, WorkerFrame,
+};
+use crate::domain::worker::WorkerState;
+use crate::domain::{Lease, Refusal};
+use crate::engine::connection::{Connection, StreamEnd};
+use crate::engine::settings::OUTAGE_RETRY_DELAY;
+use crate::engine::{Engine, EngineError};
+use crate::store::event_append::GuardedEvents;
+use crate::store::release::Release;
+use crate::store::worker::worker_stream_ended;
+
+/// Heartbeats of one stream that may wait for the database. A worker whose third is unanswered will send a fourth.
+const HEARTBEATS_IN_FLIGHT: usize = 3;
+
+/// How long what a worker has sent may take to be written after its stream was ended.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves a stream until it ends. `Ok`: the worker has ended it.
+pub async fn serve<S>(engine: Arc<Engine>, connection: Arc<Connection>, mut frames: S) -> Result<(), ServiceError>
+where
+    S: Stream<Item = Result<WorkerFrame, ServiceError>> + Unpin,
+{
+    let (events, waiting_events) = mpsc::unbounded_channel();
+    let stream = Arc::new(WorkerStream {
+        engine,
+        connection,
+        tasks: TaskTracker::new(),
+        heartbeats: AtomicUsize::new(0),
+        event_credits_used: AtomicI64::new(0),
+        events,
+    });
+    stream.tasks.spawn(stream.clone().keep_events(waiting_events));
+    let mut goodbye = false;
+    let ended = loop {
+        let frame = tokio::select! {
+            frame = frames.next() => frame,
+            () = stream.connection.ended().cancelled() => break Err(end_error(&stream.connection)),
+        };
+        match frame {
+            None => break Ok(()),
+            Some(Err(error)) => break Err(error),
+            Some(Ok(WorkerFrame::Goodbye { reason })) => {
+                tracing::info!(worker_id = %stream.connection.worker_id, reason, "worker said goodbye");
+                goodbye = true;
+                break Ok(());
+            }
+            Some(Ok(frame)) => {
+                if let Err(error) = stream.frame(frame) {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    stream.end(goodbye).await;
+    ended
+}
+
+struct WorkerStream {
+    engine: Arc<Engine>,
+    connection: Arc<Connection>,
+    /// What waits for the database.
+    tasks: TaskTracker,
+    heartbeats: AtomicUsize,
+    event_credits_used: AtomicI64,
+    /// Events in the order in which they came; bounded by the worker's event credits.
+    events: mpsc::UnboundedSender<EventBatch>,
+}
+
+impl WorkerStream {
+    /// One frame. An error ends the stream.
+    fn frame(self: &Arc<Self>, frame: WorkerFrame) -> Result<(), ServiceError> {
+        match frame {
+            WorkerFrame::Credit(total) => {
+                self.connection.book().credit(total).map_err(|refused| {
+                    let text = format!("credit.total: expected {} or somewhat more, got {total}", refused.before);
+                    Refusal::ProtocolViolation(text)
+                })?;
+                self.engine.dispatcher.room();
+            }
+            WorkerFrame::Accepts(leases) => self.accept(&leases),
+            WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
+            WorkerFrame::Events(events) => self.events(events)?,
+            WorkerFrame::Reports(reports) => {
+                for report in reports {
+                    self.report(report);
+                }
+            }
+            // The cancel was sent on this stream and is not sent again; the report will say what became of it.
+            WorkerFrame::CancelAcks(leases) => {
+                tracing::debug!(worker_id = %self.connection.worker_id, runs = leases.len(), "cancels were understood");
+            }
+            WorkerFrame::Goodbye { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The worker will execute these: it may start them now, and that is written down as soon as the database takes it.
+    fn accept(self: &Arc<Self>, leases: &[Lease]) {
+        let now = Instant::now();
+        let mut book = self.connection.book();
+        let (mut starts, mut refused) = (Vec::new(), Vec::new());
+        for lease in leases {
+            match book.accept(*lease, now) {
+                Some(start) => starts.push(start),
+                None if book.started_ago(*lease, now).is_some() => {}
+                None => refused.push(*lease),
+            }
+        }
+        drop(book);
+        if !refused.is_empty() {
+            self.connection.revoke(refused);
+        }
+        if starts.is_empty() {
+            return;
+        }
+        let begun: Vec<Lease> = starts.iter().map(|start| start.lease).collect();
+        self.connection.send(ServerFrame::Starts(starts));
+        let stream = self.clone();
+        let begins = begun.into_iter().map(move |lease| {
+            let stream = stream.clone();
+            async move {
+                let guard = stream.connection.guard(lease);
+                let written = persist(&stream.connection, || stream.engine.results.begin(guard, now)).await;
+                // Taken away meanwhile, unless it has ended by its own report.
+                if let Err(EngineError::Refused(_)) = written
+                    && stream.connection.book().started_ago(lease, now).is_some()
+                {
+                    stream.connection.revoke(vec![lease]);
+                }
+            }
+        });
+        self.tasks.spawn(async move { join_all(begins).await });
+    }
+
+    fn heartbeat(self: &Arc<Self>, heartbeat: Heartbeat) {
+        if self.heartbeats.fetch_add(1, Ordering::Relaxed) >= HEARTBEATS_IN_FLIGHT {
+            self.heartbeats.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let stream = self.clone();
+        self.tasks.spawn(async move {
+            let connection = &stream.connection;
+            let answer = stream.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat).await;
+            match answer {
+                Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
+                Ok(answer) => {
+                    let mut book = connection.book();
+                    answer.lost.iter().for_each(|lease| {
+                        book.end(*lease);
+                    });
+                    drop(book);
+                    connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen: false });
+                }
+                Err(error) if is_outage(&error) => {
+                    connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen: true });
+                }
+                Err(error) => tracing::warn!(%error, "a heartbeat was not written"),
+            }
+            stream.heartbeats.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    fn events(&self, events: Result<EventBatch, Refused<Lease>>) -> Result<(), ServiceError> {
+        match events {
+            Err(refused) => {
+                let (reason, message) = ("INVALID_FIELD", refused.violations.to_string());
+                let refused_text = Some(ReasonText { reason, message });
+                let lease = refused.subject;
+                self.connection.send(ServerFrame::EventsAck { lease, through_seq: 0, credits: 0, refused: refused_text });
+            }
+            Ok(batch) => {
+                let sent = batch.entries.len() as i64;
+                let used = self.event_credits_used.fetch_add(sent, Ordering::Relaxed) + sent;
+                let credits = self.engine.settings.event_credits;
+                if used > i64::from(credits) {
+                    let sent = u32::try_from(used).unwrap_or(u32::MAX);
+                    return Err(Refusal::EventCreditsExceeded { sent, credits }.into());
+                }
+                // The receiver lives as long as the stream.
+                let _ = self.events.send(batch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps events in the order in which they came, all that wait at once.
+    async fn keep_events(self: Arc<Self>, mut waiting: mpsc::UnboundedReceiver<EventBatch>) {
+        let ended = self.connection.ended().clone();
+        let mut batches = Vec::new();
+        loop {
+            let received = tokio::select! {
+                received = waiting.recv_many(&mut batches, 1_000) => received,
+                () = ended.cancelled() => return,
+            };
+            if received == 0 {
+                return;
+            }
+            let kept = batches.drain(..).map(|batch| {
+                let EventBatch { run_id, fence, first_seq, entries } = batch;
+                let lease = Lease { run_id, fence };
+                let count = entries.len() as i64;
+                let guarded = GuardedEvents { guard: self.connection.guard(lease), first_seq, entries };
+                let (engine, connection) = (&self.engine, &self.connection);
+                async move {
+                    let kept = persist(connection, || engine.events.append(guarded.clone())).await;
+                    (lease, first_seq + count - 1, count, kept)
+                }
+            });
+            for (lease, through_seq, count, kept) in join_all(kept).await {
+                self.event_credits_used.fetch_sub(count, Ordering::Relaxed);
+                let refused = kept.err().map(|error| reason_of(&error));
+                let credits = count as u32;
+                self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+            }
+        }
+    }
+
+    fn report(self: &Arc<Self>, report: Result<Report, Refused<Lease>>) {
+        let Report { lease, outcome } = match report {
+            Ok(report) => report,
+            Err(refused) => {
+                let text = ReasonText { reason: "INVALID_FIELD", message: refused.violations.to_string() };
+                return self.answer_report(refused.subject, Some(text));
+            }
+        };
+        // A grant that was not started on this stream may have ended before, with this very report.
+        let started_ago = self.connection.book().started_ago(lease, Instant::now()).unwrap_or_default();
+        let (stream, outcome) = (self.clone(), Arc::new(outcome));
+        self.tasks.spawn(async move {
+            let guard = stream.connection.guard(lease);
+            let report = || stream.engine.results.report(guard, outcome.clone(), started_ago);
+            let refused = persist(&stream.connection, report).await.err();
+            if refused.as_ref().is_some_and(is_outage) {
+                // The stream has ended while the database was away: the worker sends the report again when it resumes.
+                return;
+            }
+            stream.connection.book().end(lease);
+            stream.answer_report(lease, refused.as_ref().map(reason_of));
+        });
+    }
+
+    fn answer_report(&self, lease: Lease, refused: Option<ReasonText>) {
+        self.connection.send(ServerFrame::ReportAcks(vec![ReportAnswer { lease, refused }]));
+    }
+
+    /// The stream has ended: what was not started goes back at once, what was started keeps its lease.
+    async fn end(self: Arc<Self>, goodbye: bool) {
+        let (engine, connection) = (&self.engine, &self.connection);
+        if goodbye {
+            // All that came before the goodbye is written first.
+            self.tasks.close();
+        }
+        engine.registry.remove(connection);
+        let unstarted = connection.close();
+        let release =
+            |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
+        engine.releases.give_back(unstarted.into_iter().map(release).collect());
+        self.tasks.close();
+        if tokio::time::timeout(END_PATIENCE, self.tasks.wait()).await.is_err() {
+            tracing::warn!(worker_id = %connection.worker_id, "a stream ended while its frames waited for the database");
+        }
+        let state = if goodbye { WorkerState::Gone } else { WorkerState::Disconnected };
+        let (id, epoch) = (connection.worker_id, connection.epoch);
+        let ended = engine.db.run(move |c| Box::pin(worker_stream_ended(c, id, epoch, state))).await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "the end of a stream was not written; the worker will be marked as lost");
+        }
+        tracing::info!(worker_id = %id, epoch, goodbye, "worker disconnected");
+    }
+}
+
+/// Tries until the database has answered, or the stream has ended. For writes that are guarded, so that they may be
+/// repeated.
+async fn persist<T, F>(connection: &Connection, write: impl Fn() -> F) -> Result<T, EngineError>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    loop {
+        match write().await {
+            Err(error) if is_outage(&error) && !connection.ended().is_cancelled() => {
+                tokio::time::sleep(OUTAGE_RETRY_DELAY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The database is away, or the queue is full: the same later may succeed.
+fn is_outage(error: &EngineError) -> bool {
+    match error {
+        EngineError::Overloaded => true,
+        EngineError::Store(error) => error.is_outage(),
+        EngineError::Refused(_) | EngineError::ShuttingDown => false,
+    }
+}
+
+fn reason_of(error: &EngineError) -> ReasonText {
+    let reason = match error {
+        EngineError::Refused(refusal) => refusal.reason(),
+        EngineError::Overloaded => "OVERLOADED",
+        EngineError::ShuttingDown => "SHUTTING_DOWN",
+        EngineError::Store(_) => "INTERNAL",
+    };
+    ReasonText { reason, message: error.to_string() }
+}
+
+fn end_error(connection: &Connection) -> ServiceError {
+    match connection.end_reason() {
+        Some(StreamEnd::Replaced) => Refusal::StreamReplaced.into(),
+        Some(StreamEnd::NotReading) => {
+            Refusal::ProtocolViolation("the worker does not read what it is sent".to_owned()).into()
+        }
+        Some(StreamEnd::ShuttingDown) | None => ServiceError::ShuttingDown,
+    }
+}

@@ -1,0 +1,241 @@
+//! The unary twins of a worker's stream, and draining.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::ServiceError;
+use crate::domain::event::EventBatch;
+use crate::domain::frame::{Assignment, Heartbeat, Report};
+use crate::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile};
+use crate::domain::{Lease, Refusal, Resource, Run, TenantId};
+use crate::engine::Engine;
+use crate::engine::demand::UnaryClaim;
+use crate::engine::hints::Topic;
+use crate::store::StoreError;
+use crate::store::cancel::{cancel_pending, cancel_told};
+use crate::store::claim::{ClaimGroup, run_claimed_before};
+use crate::store::event_append::GuardedEvents;
+use crate::store::report::Guard;
+use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx};
+use crate::store::run_read::run_get;
+use crate::store::worker::{worker_drain, worker_upsert_unary};
+use crate::store::worker_read::worker_get;
+
+/// The epoch of workers without a stream.
+const UNARY_EPOCH: i64 = 0;
+
+/// Use cases of workers that use unary calls, and of those who drain workers.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    engine: Arc<Engine>,
+    shutdown: CancellationToken,
+}
+
+impl Workers {
+    pub fn new(engine: Arc<Engine>, shutdown: CancellationToken) -> Self {
+        Self { engine, shutdown }
+    }
+
+    /// Claims runs and starts them; waits for the first if that is wanted.
+    pub async fn claim(
+        &self,
+        tenant: TenantId,
+        request: ClaimRequest,
+    ) -> Result<(Uuid, Vec<Assignment>), ServiceError> {
+        let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
+        let (worker_id, draining) = self.register(&tenant, &request, lease).await?;
+        if draining {
+            return Err(Refusal::WorkerDraining(worker_id).into());
+        }
+        let claim_id = match &request.request_id {
+            Some(request_id) => Some(self.claim_id(&tenant, worker_id, request_id, &request).await?),
+            None => None,
+        };
+        if let Some(claim_id) = claim_id {
+            let of = tenant.clone();
+            let before = self.engine.db.run(move |c| {
+                let of = of.clone();
+                Box::pin(async move { run_claimed_before(c, &of, worker_id, claim_id).await })
+            });
+            if let Some(runs) = before.await? {
+                return Ok((worker_id, assignments(runs)));
+            }
+        }
+
+        let (mut lanes, mut kinds) = (request.lanes, request.kinds);
+        lanes.sort();
+        lanes.dedup();
+        kinds.sort();
+        kinds.dedup();
+        let (reply, answered) = oneshot::channel();
+        self.engine.dispatcher.claim(UnaryClaim {
+            call: Uuid::now_v7(),
+            worker_id,
+            worker_name: request.worker_name,
+            group: ClaimGroup { tenant, lanes, kinds },
+            max_runs: usize::try_from(request.max_runs).unwrap_or(1),
+            lease,
+            claim_id,
+            deadline: Instant::now() + request.wait,
+            looked: false,
+            reply,
+        });
+        tokio::select! {
+            runs = answered => Ok((worker_id, assignments(runs.map_err(|_| ServiceError::ShuttingDown)?))),
+            () = self.shutdown.cancelled() => Err(ServiceError::ShuttingDown),
+        }
+    }
+
+    /// Keeps leases alive, and tells which are lost and which runs shall be stopped.
+    pub async fn heartbeat(
+        &self,
+        tenant: TenantId,
+        worker_id: Uuid,
+        heartbeat: Heartbeat,
+    ) -> Result<(Vec<Lease>, Vec<CancelOrder>), ServiceError> {
+        self.worker(&tenant, worker_id).await?;
+        let answer = self.engine.leases.beat(worker_id, UNARY_EPOCH, heartbeat).await?;
+        if answer.replaced {
+            // A worker that has a stream sends its heartbeats there.
+            return Err(Refusal::not_found(Resource::Worker, worker_id).into());
+        }
+        let orders = self.engine.db.run(move |c| {
+            Box::pin(async move {
+                let orders = cancel_pending(c, &[worker_id]).await?;
+                let revoked = |order: &&CancelOrder| order.kind == CancelKind::Revoke;
+                let told: Vec<Lease> = orders
+                    .iter()
+                    .filter(revoked)
+                    .map(|order| Lease { run_id: order.run_id, fence: order.fence })
+                    .collect();
+                if !told.is_empty() {
+                    cancel_told(c, &told).await?;
+                }
+                Ok(orders)
+            })
+        });
+        let (cancels, revokes): (Vec<CancelOrder>, Vec<CancelOrder>) =
+            orders.await?.into_iter().partition(|order| order.kind == CancelKind::Cancel);
+        let mut lost = answer.lost;
+        lost.extend(revokes.iter().map(|order| Lease { run_id: order.run_id, fence: order.fence }));
+        lost.sort();
+        lost.dedup();
+        Ok((lost, cancels))
+    }
+
+    /// Ends a claimed run, and answers it as it is then.
+    pub async fn report(&self, tenant: TenantId, worker_id: Uuid, report: Report) -> Result<Run, ServiceError> {
+        let run_id = report.lease.run_id;
+        let guard = Guard { lease: report.lease, worker_id, epoch: UNARY_EPOCH };
+        self.run(&tenant, run_id).await?;
+        self.engine.results.report(guard, Arc::new(report.outcome), Duration::ZERO).await?;
+        self.run(&tenant, run_id).await
+    }
+
+    /// Adds to the log of a claimed run; answers up to which number its events are kept.
+    pub async fn append_events(
+        &self,
+        tenant: TenantId,
+        worker_id: Uuid,
+        batch: EventBatch,
+    ) -> Result<i64, ServiceError> {
+        self.run(&tenant, batch.run_id).await?;
+        let through_seq = batch.first_seq + batch.entries.len() as i64 - 1;
+        let lease = Lease { run_id: batch.run_id, fence: batch.fence };
+        let guard = Guard { lease, worker_id, epoch: UNARY_EPOCH };
+        let events = GuardedEvents { guard, first_seq: batch.first_seq, entries: batch.entries };
+        self.engine.events.append(events).await?;
+        Ok(through_seq)
+    }
+
+    /// Asks a worker to end what it holds and take no more.
+    pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, ServiceError> {
+        let of = tenant.clone();
+        let drained = self.engine.db.run(move |c| {
+            let of = of.clone();
+            Box::pin(async move { worker_drain(c, &of, worker_id).await })
+        });
+        if !drained.await? {
+            return Err(Refusal::not_found(Resource::Worker, worker_id).into());
+        }
+        self.engine.hints.give(Topic::Cancels);
+        self.worker(&tenant, worker_id).await
+    }
+
+    async fn register(
+        &self,
+        tenant: &TenantId,
+        request: &ClaimRequest,
+        lease: Duration,
+    ) -> Result<(Uuid, bool), StoreError> {
+        let profile = WorkerProfile {
+            name: request.worker_name.clone(),
+            lanes: request.lanes.clone(),
+            kinds: request.kinds.clone(),
+            labels: Default::default(),
+            version: String::new(),
+        };
+        let tenant = tenant.clone();
+        let registered = self.engine.db.run(move |c| {
+            let (tenant, profile) = (tenant.clone(), profile.clone());
+            Box::pin(async move { worker_upsert_unary(c, &tenant, &profile, lease).await })
+        });
+        registered.await
+    }
+
+    /// The id under which runs are claimed for a request that can be repeated: the first call's.
+    async fn claim_id(
+        &self,
+        tenant: &TenantId,
+        worker_id: Uuid,
+        request_id: &str,
+        request: &ClaimRequest,
+    ) -> Result<Uuid, ServiceError> {
+        let payload = format!(
+            "{worker_id} {:?} {:?} {} {:?} {:?}",
+            request.lanes, request.kinds, request.max_runs, request.wait, request.lease_timeout
+        );
+        let (hash, new_id) = (payload_hash([payload.as_str()]), Uuid::now_v7());
+        let (tenant, id) = (tenant.clone(), request_id.to_owned());
+        let claimed = self.engine.db.transaction(move |c| {
+            let (tenant, id, hash) = (tenant.clone(), id.clone(), hash.clone());
+            Box::pin(async move {
+                request_patience_in_tx(c).await?;
+                request_claim_in_tx(c, &tenant, "Claim", &id, &hash, &[new_id]).await
+            })
+        });
+        match claimed.await {
+            Ok(RequestClaim::Fresh) => Ok(new_id),
+            Ok(RequestClaim::Repeated(ids)) => Ok(ids.first().copied().unwrap_or(new_id)),
+            Ok(RequestClaim::Reused) => Err(Refusal::RequestIdReused(request_id.to_owned()).into()),
+            Err(StoreError::LockTimeout) => Err(Refusal::RequestInProgress(request_id.to_owned()).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn run(&self, tenant: &TenantId, run_id: Uuid) -> Result<Run, ServiceError> {
+        let tenant = tenant.clone();
+        let read = self.engine.db.run(move |c| {
+            let tenant = tenant.clone();
+            Box::pin(async move { run_get(c, &tenant, run_id).await })
+        });
+        Ok(read.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?)
+    }
+
+    async fn worker(&self, tenant: &TenantId, worker_id: Uuid) -> Result<Worker, ServiceError> {
+        let tenant = tenant.clone();
+        let read = self.engine.db.run(move |c| {
+            let tenant = tenant.clone();
+            Box::pin(async move { worker_get(c, &tenant, worker_id).await })
+        });
+        Ok(read.await?.ok_or(Refusal::not_found(Resource::Worker, worker_id))?)
+    }
+}
+
+fn assignments(runs: Vec<Run>) -> Vec<Assignment> {
+    runs.into_iter().map(|run| Assignment { run }).collect()
+}
