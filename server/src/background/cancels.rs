@@ -1,0 +1,27 @@
+//! Repairs cancels that no worker confirms: 5 s after the grace the lease is revoked and the run is cancelled, unconfirmed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::ticker;
+use crate::engine::Engine;
+use crate::engine::hints::Topic;
+use crate::store::StoreError;
+use crate::store::cancel::run_cancel_unconfirmed;
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
+    ticker::each("unconfirmed cancels", PERIOD, closing, || once(&engine)).await;
+}
+
+async fn once(engine: &Engine) -> Result<usize, StoreError> {
+    let ended = engine.db.run(|c| Box::pin(run_cancel_unconfirmed(c))).await?;
+    if ended > 0 {
+        engine.hints.give(Topic::Changes);
+        engine.hints.give(Topic::Cancels);
+    }
+    Ok(ended)
+}

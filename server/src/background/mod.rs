@@ -1,0 +1,24 @@
+//! Periodic repairs: idempotent, without input, each returns counts. A tick that fails is logged and tried again.
+
+pub mod cancels;
+pub mod counters;
+pub mod due;
+pub mod recovery;
+pub mod retention;
+pub mod ticker;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+
+/// Starts all of them.
+pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &CancellationToken) {
+    tasks.spawn(recovery::run(engine.clone(), closing.clone()));
+    tasks.spawn(cancels::run(engine.clone(), closing.clone()));
+    tasks.spawn(counters::run(engine.clone(), closing.clone()));
+    tasks.spawn(due::run(engine.clone(), closing.clone()));
+    tasks.spawn(retention::run(engine.clone(), closing.clone()));
+}

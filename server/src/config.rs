@@ -1,0 +1,97 @@
+//! What can be chosen about a server, in one struct per concern, checked before anything binds.
+
+use std::time::Duration;
+
+use crate::domain::Limits;
+use crate::engine::EngineSettings;
+
+/// The whole configuration of a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the database is. The role migrates, and must be able to become `ops_engine`.
+    pub database_url: String,
+    pub database: DatabaseConfig,
+    pub engine: EngineConfig,
+    /// Bounds of what clients may send.
+    pub limits: Limits,
+    /// Apply migrations at start. Without it the schema must be there.
+    pub migrate: bool,
+    /// How long a shutdown may take.
+    pub shutdown_timeout: Duration,
+}
+
+/// How the server uses its database.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// Connections at the most.
+    pub max_connections: u32,
+    /// How long a unit of database work may take before its connection is given up.
+    pub deadline: Duration,
+}
+
+/// How the engine behaves.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// How long a grant lives without a heartbeat.
+    pub lease_timeout: Duration,
+    /// How long a worker may take to accept a run.
+    pub accept_timeout: Duration,
+    /// How many log events a worker may send ahead of their acknowledgement.
+    pub event_credits: u32,
+}
+
+impl Config {
+    /// The defaults, over this database.
+    pub fn new(database_url: impl Into<String>) -> Self {
+        Self {
+            database_url: database_url.into(),
+            database: DatabaseConfig::default(),
+            engine: EngineConfig::default(),
+            limits: Limits::default(),
+            migrate: true,
+            shutdown_timeout: Duration::from_secs(20),
+        }
+    }
+
+    /// All that is wrong with it, each with the name of its setting.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        let mut wrong = Vec::new();
+        if self.database.max_connections < 8 {
+            let got = self.database.max_connections;
+            wrong.push(format!("database.max_connections: expected 8 or more, got {got}"));
+        }
+        for (name, value) in [
+            ("database.deadline", self.database.deadline),
+            ("engine.lease_timeout", self.engine.lease_timeout),
+            ("engine.accept_timeout", self.engine.accept_timeout),
+        ] {
+            if value < Duration::from_millis(500) {
+                wrong.push(format!("{name}: expected 500 ms or more, got {value:?}"));
+            }
+        }
+        if self.engine.event_credits == 0 {
+            wrong.push("engine.event_credits: expected 1 or more, got 0".to_owned());
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { max_connections: 20, deadline: Duration::from_secs(10) }
+    }
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let EngineSettings { lease_timeout, accept_timeout, event_credits } = EngineSettings::default();
+        Self { lease_timeout, accept_timeout, event_credits }
+    }
+}
+
+impl From<&EngineConfig> for EngineSettings {
+    fn from(config: &EngineConfig) -> Self {
+        let EngineConfig { lease_timeout, accept_timeout, event_credits } = config.clone();
+        Self { lease_timeout, accept_timeout, event_credits }
+    }
+}
