@@ -6,5 +6,6 @@
 pub mod domain;
 mod engine;
 mod grpc;
+mod http;
 mod service;
 mod store;

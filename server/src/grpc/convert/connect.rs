@@ -15,26 +15,16 @@ use crate::domain::frame::{
 };
 use crate::domain::violation::Violations;
 use crate::domain::worker::WorkerProfile;
-use crate::domain::{Lease, Limits};
+use crate::domain::{Lease, Limits, Refusal};
+use crate::service::ServiceError;
 
 /// The version of the protocol that this server speaks.
 const PROTOCOL_VERSION: u32 = 1;
 
-/// Why a frame ends its stream.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FrameFault {
-    /// A frame that the protocol does not allow at this point.
-    #[error("{0}")]
-    Protocol(&'static str),
-    /// A frame that can not be understood well enough to be answered.
-    #[error(transparent)]
-    Invalid(#[from] Violations),
-}
-
-/// The first frame of a stream.
-pub fn hello(request: v1::ConnectRequest, limits: &Limits) -> Result<Hello, FrameFault> {
+/// The first frame of a stream. An error ends it.
+pub fn hello(request: v1::ConnectRequest, limits: &Limits) -> Result<Hello, ServiceError> {
     let Some(In::Hello(hello)) = request.frame else {
-        return Err(FrameFault::Protocol("expected Hello as the first frame, got another"));
+        return Err(protocol_violation("expected Hello as the first frame, got another"));
     };
     let mut fields = Fields::new(limits);
     let path = Path::Root.field("hello");
@@ -67,17 +57,14 @@ fn resume_in(fields: &mut Fields<'_>, path: Path<'_>, resume: v1::Resume) -> Res
     }
 }
 
-/// Any later frame.
-pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<WorkerFrame, FrameFault> {
+/// Any later frame. An error ends the stream: it is of a frame that can not be understood well enough to be answered.
+pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<WorkerFrame, ServiceError> {
     let mut fields = Fields::new(limits);
     let frame = match request.frame {
         None => {
-            return Err(FrameFault::Invalid(Violations::one(
-                "frame",
-                "expected a frame of protocol version 1, got none",
-            )));
+            return Err(Violations::one("frame", "expected a frame of protocol version 1, got none").into());
         }
-        Some(In::Hello(_)) => return Err(FrameFault::Protocol("expected Hello only as the first frame, got another")),
+        Some(In::Hello(_)) => return Err(protocol_violation("expected Hello only as the first frame, got another")),
         Some(In::Credit(credit)) => {
             let path = Path::Root.field("credit");
             WorkerFrame::Credit(fields.number(path.field("total"), credit.total, 0, i64::MAX))
@@ -115,6 +102,10 @@ pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<Work
         }
     };
     Ok(fields.finish(frame)?)
+}
+
+fn protocol_violation(what: &str) -> ServiceError {
+    Refusal::ProtocolViolation(what.to_owned()).into()
 }
 
 /// A batch whose grant can be read is answered by itself, whatever else is wrong with it.

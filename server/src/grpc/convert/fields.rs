@@ -228,6 +228,14 @@ impl<'l> Fields<'l> {
     }
 }
 
+/// The only field of a request: an id.
+pub fn single_id(field: &'static str, text: &str) -> Result<Uuid, Violations> {
+    let limits = Limits::default();
+    let mut fields = Fields::new(&limits);
+    let id = fields.id(Path::Root.field(field), text);
+    fields.finish(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::v1;
+use uuid::Uuid;
 
 use super::time::{duration_out, timestamp_out};
 use super::{Fields, Path};
@@ -113,10 +114,21 @@ pub fn cancel(fields: &mut Fields<'_>, reason: String, grace: Option<prost_types
     (reason, fields.duration_or(path, grace, GRACE_DEFAULT, Duration::ZERO, limits.cancel_grace))
 }
 
-/// How long WaitRun waits.
-pub fn wait_timeout(fields: &mut Fields<'_>, timeout: Option<prost_types::Duration>) -> Duration {
-    let max = fields.limits.run_wait;
-    fields.duration_or(Path::Root.field("wait_timeout"), timeout, WAIT_DEFAULT, Duration::ZERO, max)
+/// CancelRun: the run, why, and with what grace.
+pub fn cancel_run(request: v1::CancelRunRequest, limits: &Limits) -> Result<(Uuid, String, Duration), Violations> {
+    let mut fields = Fields::new(limits);
+    let id = fields.id(Path::Root.field("run_id"), &request.run_id);
+    let (reason, grace) = cancel(&mut fields, request.reason, request.grace);
+    fields.finish((id, reason, grace))
+}
+
+/// WaitRun: the run, and for how long.
+pub fn wait_run(request: v1::WaitRunRequest, limits: &Limits) -> Result<(Uuid, Duration), Violations> {
+    let mut fields = Fields::new(limits);
+    let id = fields.id(Path::Root.field("run_id"), &request.run_id);
+    let path = Path::Root.field("wait_timeout");
+    let timeout = fields.duration_or(path, request.wait_timeout, WAIT_DEFAULT, Duration::ZERO, limits.run_wait);
+    fields.finish((id, timeout))
 }
 
 /// WatchRuns.

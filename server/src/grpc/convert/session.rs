@@ -1,17 +1,19 @@
 //! Sessions.
 
-use proto::v1;
+use std::time::Duration;
 
+use proto::v1;
+use uuid::Uuid;
+
+use super::run::cancel;
 use super::time::timestamp_out;
 use super::{Fields, Path};
-use crate::domain::Session;
 use crate::domain::json::Shape;
-use crate::domain::limits::Limits;
 use crate::domain::page::PageRequest;
 use crate::domain::session::{NewSession, SessionPatch, SessionStatus};
 use crate::domain::text::excerpt;
 use crate::domain::violation::Violations;
-use uuid::Uuid;
+use crate::domain::{Limits, Session};
 
 /// CreateSession.
 pub fn create_session(request: v1::CreateSessionRequest, limits: &Limits) -> Result<NewSession, Violations> {
@@ -87,6 +89,17 @@ pub fn list_sessions(
         .collect();
     let page = fields.page(Path::Root, request.page_size, request.page_token);
     fields.finish((statuses, page))
+}
+
+/// CancelSession: the session, why, and with what grace.
+pub fn cancel_session(
+    request: v1::CancelSessionRequest,
+    limits: &Limits,
+) -> Result<(Uuid, String, Duration), Violations> {
+    let mut fields = Fields::new(limits);
+    let id = fields.id(Path::Root.field("session_id"), &request.session_id);
+    let (reason, grace) = cancel(&mut fields, request.reason, request.grace);
+    fields.finish((id, reason, grace))
 }
 
 fn context_json(fields: &mut Fields<'_>, text: String) -> String {

@@ -5,11 +5,11 @@ use crate::domain::Outcome;
 
 const RUN: &str = "01980000-0000-7000-8000-000000000001";
 
-fn read(frame: In) -> Result<WorkerFrame, FrameFault> {
+fn read(frame: In) -> Result<WorkerFrame, ServiceError> {
     worker_frame(v1::ConnectRequest { frame: Some(frame) }, &Limits::default())
 }
 
-fn say_hello(hello_in: v1::Hello) -> Result<Hello, FrameFault> {
+fn say_hello(hello_in: v1::Hello) -> Result<Hello, ServiceError> {
     hello(v1::ConnectRequest { frame: Some(In::Hello(hello_in)) }, &Limits::default())
 }
 
@@ -29,9 +29,12 @@ fn lease(fence: i64) -> Lease {
 fn the_first_frame_is_hello_and_no_later_one() {
     assert!(say_hello(good_hello()).is_ok());
     let credit = v1::ConnectRequest { frame: Some(In::Credit(v1::Credit { total: 1 })) };
-    assert!(matches!(hello(credit, &Limits::default()), Err(FrameFault::Protocol(_))));
-    assert!(matches!(hello(v1::ConnectRequest::default(), &Limits::default()), Err(FrameFault::Protocol(_))));
-    assert!(matches!(read(In::Hello(good_hello())), Err(FrameFault::Protocol(_))));
+    assert!(matches!(hello(credit, &Limits::default()), Err(ServiceError::Refused(Refusal::ProtocolViolation(_)))));
+    assert!(matches!(
+        hello(v1::ConnectRequest::default(), &Limits::default()),
+        Err(ServiceError::Refused(Refusal::ProtocolViolation(_)))
+    ));
+    assert!(matches!(read(In::Hello(good_hello())), Err(ServiceError::Refused(Refusal::ProtocolViolation(_)))));
 }
 
 #[test]
@@ -40,7 +43,7 @@ fn a_bad_hello_names_all_that_is_wrong() {
         resume: Some(v1::Resume { worker_id: "x".into(), secret: String::new(), held: vec![v1::Lease::default()] }),
         ..Default::default()
     };
-    let Err(FrameFault::Invalid(violations)) = say_hello(bad) else { panic!("expected violations") };
+    let Err(ServiceError::Invalid(violations)) = say_hello(bad) else { panic!("expected violations") };
     let fields: Vec<&str> = violations.0.iter().map(|violation| violation.field.as_str()).collect();
     let expected = [
         "hello.protocol_version",
@@ -56,9 +59,10 @@ fn a_bad_hello_names_all_that_is_wrong() {
 
 #[test]
 fn a_frame_that_is_none_or_negative_ends_the_stream() {
-    assert!(matches!(worker_frame(v1::ConnectRequest::default(), &Limits::default()), Err(FrameFault::Invalid(_))));
-    assert!(matches!(read(In::Credit(v1::Credit { total: -1 })), Err(FrameFault::Invalid(_))));
-    assert_eq!(read(In::Credit(v1::Credit { total: i64::MAX })), Ok(WorkerFrame::Credit(i64::MAX)));
+    assert!(matches!(worker_frame(v1::ConnectRequest::default(), &Limits::default()), Err(ServiceError::Invalid(_))));
+    assert!(matches!(read(In::Credit(v1::Credit { total: -1 })), Err(ServiceError::Invalid(_))));
+    let most = read(In::Credit(v1::Credit { total: i64::MAX }));
+    assert!(matches!(most, Ok(WorkerFrame::Credit(i64::MAX))));
 }
 
 #[test]
@@ -83,7 +87,7 @@ fn a_wrong_report_is_refused_alone() {
 #[test]
 fn a_report_that_can_not_be_answered_ends_the_stream() {
     for bad in [report("", 1, None), report(RUN, 0, None), report(RUN, -1, None)] {
-        assert!(matches!(read(In::Reports(v1::Reports { reports: vec![bad] })), Err(FrameFault::Invalid(_))));
+        assert!(matches!(read(In::Reports(v1::Reports { reports: vec![bad] })), Err(ServiceError::Invalid(_))));
     }
 }
 

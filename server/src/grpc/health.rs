@@ -1,0 +1,36 @@
+//! `grpc.health.v1`: of each service, and as a whole under the empty name.
+
+use proto::v1;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::HealthReporter;
+
+/// The services of this API, as health and reflection name them.
+pub const SERVICES: [&str; 4] = [
+    v1::session_service_server::SERVICE_NAME,
+    v1::run_service_server::SERVICE_NAME,
+    v1::worker_service_server::SERVICE_NAME,
+    v1::artifact_service_server::SERVICE_NAME,
+];
+
+/// Says whether the server serves. It begins as not serving.
+#[derive(Debug, Clone)]
+pub struct HealthSwitch(HealthReporter);
+
+impl HealthSwitch {
+    /// The switch, and the service that answers by it.
+    pub async fn new() -> (Self, HealthServer<impl Health>) {
+        let (reporter, service) = tonic_health::server::health_reporter();
+        let switch = Self(reporter);
+        switch.set(false).await;
+        (switch, service)
+    }
+
+    /// Sets all services and the whole at once; watchers are told.
+    pub async fn set(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES.into_iter().chain([""]) {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}
