@@ -1,11 +1,19 @@
 //! The control plane of Ops Control Room, as a library.
 //!
-//! From the edge downwards: [`grpc`] and [`http`] convert and call [`service`], the use cases; these call [`engine`], the hot
-//! path, and [`store`], the SQL; [`domain`] has the types and rules that all share. [`background`] repairs what time brings.
+//! From the edge downwards: `grpc` and `http` convert and call `service`, the use cases; these call `engine`, the hot path,
+//! and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what time brings. [`run`] in
+//! `app` wires it all.
 
-pub mod domain;
+mod app;
+mod background;
+mod config;
+mod domain;
 mod engine;
 mod grpc;
 mod http;
 mod service;
 mod store;
+
+pub use app::{Error, migrate, run};
+pub use config::{Config, DatabaseConfig, EngineConfig};
+pub use domain::Limits;

@@ -33,13 +33,21 @@ pub enum WorkerFrame {
     Accepts(Vec<Lease>),
     Heartbeat(Heartbeat),
     /// A batch that is wrong is refused alone, and the stream goes on.
-    Events(Result<EventBatch, Refused<Lease>>),
+    Events(Result<EventBatch, Refused<EventRange>>),
     /// A report that is wrong is refused alone, and the stream goes on.
     Reports(Vec<Result<Report, Refused<Lease>>>),
     CancelAcks(Vec<Lease>),
     Goodbye {
         reason: String,
     },
+}
+
+/// Which events of a grant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EventRange {
+    pub lease: Lease,
+    pub through_seq: i64,
+    pub count: u32,
 }
 
 /// Something that was understood well enough to be answered, and is wrong.

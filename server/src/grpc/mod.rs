@@ -1,9 +1,14 @@
 //! The gRPC edge: one thin file a service, conversions in [`convert`], errors in [`status`], the whole in [`routes`].
 
 pub mod artifact;
+pub mod connect;
 pub mod convert;
 pub mod health;
+pub mod routes;
+pub mod run;
+pub mod session;
 pub mod status;
 pub mod tenant;
+pub mod worker;
 
 pub use health::HealthSwitch;

@@ -4,7 +4,7 @@
 //! is bounded by its credits and by the rounds' queues.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::ServiceError;
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{
-    Heartbeat, ReasonText, Refused, Report, ReportAnswer, ServerFrame, WorkerFrame,
+    EventRange, Heartbeat, ReasonText, Refused, Report, ReportAnswer, ServerFrame, WorkerFrame,
 };
 use crate::domain::worker::WorkerState;
 use crate::domain::{Lease, Refusal};
@@ -26,32 +26,36 @@ use crate::store::event_append::GuardedEvents;
 use crate::store::release::Release;
 use crate::store::worker::worker_stream_ended;
 
-/// Heartbeats of one stream that may wait for the database. A worker whose third is unanswered will send a fourth.
-const HEARTBEATS_IN_FLIGHT: usize = 3;
+/// Heartbeats of one stream that may wait for the database. Each is answered, in order; a worker that sends more ahead of
+/// the answers is cut off.
+const HEARTBEATS_WAITING: usize = 64;
 
 /// How long what a worker has sent may take to be written after its stream was ended.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves a stream until it ends. `Ok`: the worker has ended it.
-pub async fn serve<S>(engine: Arc<Engine>, connection: Arc<Connection>, mut frames: S) -> Result<(), ServiceError>
+pub async fn serve<S, E>(engine: Arc<Engine>, connection: Arc<Connection>, mut frames: S) -> Result<(), E>
 where
-    S: Stream<Item = Result<WorkerFrame, ServiceError>> + Unpin,
+    S: Stream<Item = Result<WorkerFrame, E>> + Unpin,
+    E: From<ServiceError>,
 {
     let (events, waiting_events) = mpsc::unbounded_channel();
+    let (heartbeats, waiting_heartbeats) = mpsc::channel(HEARTBEATS_WAITING);
     let stream = Arc::new(WorkerStream {
         engine,
         connection,
         tasks: TaskTracker::new(),
-        heartbeats: AtomicUsize::new(0),
+        heartbeats,
         event_credits_used: AtomicI64::new(0),
         events,
     });
     stream.tasks.spawn(stream.clone().keep_events(waiting_events));
+    stream.tasks.spawn(stream.clone().keep_leases(waiting_heartbeats));
     let mut goodbye = false;
     let ended = loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
-            () = stream.connection.ended().cancelled() => break Err(end_error(&stream.connection)),
+            () = stream.connection.ended().cancelled() => break Err(end_error(&stream.connection).into()),
         };
         match frame {
             None => break Ok(()),
@@ -63,7 +67,7 @@ where
             }
             Some(Ok(frame)) => {
                 if let Err(error) = stream.frame(frame) {
-                    break Err(error);
+                    break Err(error.into());
                 }
             }
         }
@@ -77,7 +81,7 @@ struct WorkerStream {
     connection: Arc<Connection>,
     /// What waits for the database.
     tasks: TaskTracker,
-    heartbeats: AtomicUsize,
+    heartbeats: mpsc::Sender<Heartbeat>,
     event_credits_used: AtomicI64,
     /// Events in the order in which they came; bounded by the worker's event credits.
     events: mpsc::UnboundedSender<EventBatch>,
@@ -95,7 +99,7 @@ impl WorkerStream {
                 self.engine.dispatcher.room();
             }
             WorkerFrame::Accepts(leases) => self.accept(&leases),
-            WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
+            WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat)?,
             WorkerFrame::Events(events) => self.events(events)?,
             WorkerFrame::Reports(reports) => {
                 for report in reports {
@@ -149,16 +153,18 @@ impl WorkerStream {
         self.tasks.spawn(async move { join_all(begins).await });
     }
 
-    fn heartbeat(self: &Arc<Self>, heartbeat: Heartbeat) {
-        if self.heartbeats.fetch_add(1, Ordering::Relaxed) >= HEARTBEATS_IN_FLIGHT {
-            self.heartbeats.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
-        let stream = self.clone();
-        self.tasks.spawn(async move {
-            let connection = &stream.connection;
-            let answer = stream.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat).await;
-            match answer {
+    fn heartbeat(&self, heartbeat: Heartbeat) -> Result<(), ServiceError> {
+        self.heartbeats.try_send(heartbeat).map_err(|_| {
+            let text = format!("expected no more than {HEARTBEATS_WAITING} heartbeats ahead of their answers");
+            Refusal::ProtocolViolation(text).into()
+        })
+    }
+
+    /// Keeps the leases alive that heartbeats name: one after the other, each answered.
+    async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<Heartbeat>) {
+        let connection = &self.connection;
+        while let Some(heartbeat) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
+            match self.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat).await {
                 Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
                 Ok(answer) => {
                     let mut book = connection.book();
@@ -168,22 +174,22 @@ impl WorkerStream {
                     drop(book);
                     connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen: false });
                 }
-                Err(error) if is_outage(&error) => {
+                // Whatever it is, nothing was written; while that lasts here, no lease can end here.
+                Err(error) => {
+                    tracing::warn!(%error, worker_id = %connection.worker_id, "a heartbeat was not written");
                     connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen: true });
                 }
-                Err(error) => tracing::warn!(%error, "a heartbeat was not written"),
             }
-            stream.heartbeats.fetch_sub(1, Ordering::Relaxed);
-        });
+        }
     }
 
-    fn events(&self, events: Result<EventBatch, Refused<Lease>>) -> Result<(), ServiceError> {
+    fn events(&self, events: Result<EventBatch, Refused<EventRange>>) -> Result<(), ServiceError> {
         match events {
             Err(refused) => {
                 let (reason, message) = ("INVALID_FIELD", refused.violations.to_string());
-                let refused_text = Some(ReasonText { reason, message });
-                let lease = refused.subject;
-                self.connection.send(ServerFrame::EventsAck { lease, through_seq: 0, credits: 0, refused: refused_text });
+                let EventRange { lease, through_seq, count: credits } = refused.subject;
+                let refused = Some(ReasonText { reason, message });
+                self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
             }
             Ok(batch) => {
                 let sent = batch.entries.len() as i64;
@@ -247,8 +253,8 @@ impl WorkerStream {
             let guard = stream.connection.guard(lease);
             let report = || stream.engine.results.report(guard, outcome.clone(), started_ago);
             let refused = persist(&stream.connection, report).await.err();
-            if refused.as_ref().is_some_and(is_outage) {
-                // The stream has ended while the database was away: the worker sends the report again when it resumes.
+            if refused.as_ref().is_some_and(|error| is_outage(error) || matches!(error, EngineError::ShuttingDown)) {
+                // The stream has ended, or is about to: the worker sends the report again when it resumes.
                 return;
             }
             stream.connection.book().end(lease);
@@ -316,7 +322,8 @@ fn reason_of(error: &EngineError) -> ReasonText {
         EngineError::Refused(refusal) => refusal.reason(),
         EngineError::Overloaded => "OVERLOADED",
         EngineError::ShuttingDown => "SHUTTING_DOWN",
-        EngineError::Store(_) => "INTERNAL",
+        // The database refuses a value that the checks let through.
+        EngineError::Store(_) => "INVALID_FIELD",
     };
     ReasonText { reason, message: error.to_string() }
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::ServiceError;
+use super::{ServiceError, connect};
 use crate::domain::event::EventBatch;
-use crate::domain::frame::{Assignment, Heartbeat, Report};
+use crate::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
 use crate::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile};
 use crate::domain::{Lease, Refusal, Resource, Run, TenantId};
 use crate::engine::Engine;
+use crate::engine::connection::Connection;
 use crate::engine::demand::UnaryClaim;
 use crate::engine::hints::Topic;
 use crate::store::StoreError;
@@ -32,12 +34,34 @@ const UNARY_EPOCH: i64 = 0;
 #[derive(Debug, Clone)]
 pub struct Workers {
     engine: Arc<Engine>,
+    streams: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl Workers {
-    pub fn new(engine: Arc<Engine>, shutdown: CancellationToken) -> Self {
-        Self { engine, shutdown }
+    pub fn new(engine: Arc<Engine>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self { engine, streams, shutdown }
+    }
+
+    /// Where a worker's stream is served.
+    pub fn streams(&self) -> &TaskTracker {
+        &self.streams
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Opens a worker's stream: [`super::stream::serve`] serves it.
+    pub async fn open(
+        &self,
+        tenant: TenantId,
+        hello: Hello,
+    ) -> Result<(Arc<Connection>, mpsc::Receiver<ServerFrame>), ServiceError> {
+        if self.shutdown.is_cancelled() {
+            return Err(ServiceError::ShuttingDown);
+        }
+        connect::open(&self.engine, tenant, hello).await
     }
 
     /// Claims runs and starts them; waits for the first if that is wanted.

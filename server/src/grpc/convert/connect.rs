@@ -10,7 +10,7 @@ use super::worker::{outcome, progress_list};
 use super::{Fields, Path};
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{
-    DrainReason, Heartbeat, Hello, ReasonText, Refused, Report, ReportAnswer, Resume, Revoke, ServerFrame, Start,
+    DrainReason, EventRange, Heartbeat, Hello, ReasonText, Refused, Report, ReportAnswer, Resume, Revoke, ServerFrame, Start,
     Welcome, WorkerFrame,
 };
 use crate::domain::violation::Violations;
@@ -109,11 +109,21 @@ fn protocol_violation(what: &str) -> ServiceError {
 }
 
 /// A batch whose grant can be read is answered by itself, whatever else is wrong with it.
-fn events_in(fields: &mut Fields<'_>, path: Path<'_>, events: v1::RunEvents) -> Result<EventBatch, Refused<Lease>> {
+fn events_in(
+    fields: &mut Fields<'_>,
+    path: Path<'_>,
+    events: v1::RunEvents,
+) -> Result<EventBatch, Refused<EventRange>> {
     let lease = fields.grant(path, &events.run_id, events.fence);
+    let count = events.entries.len();
+    let subject = EventRange {
+        lease,
+        through_seq: events.first_seq.saturating_add(count as i64).saturating_sub(1),
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+    };
     let mut own = Fields::new(fields.limits);
     let batch = event_batch(&mut own, path, lease, events);
-    own.finish(batch).map_err(|violations| Refused { subject: lease, violations })
+    own.finish(batch).map_err(|violations| Refused { subject, violations })
 }
 
 /// A report whose grant can be read is answered by itself, whatever else is wrong with it.

@@ -1,0 +1,181 @@
+//! The composition root: wires everything, and orders start and stop.
+
+use std::pin::pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
+
+use crate::background;
+use crate::config::Config;
+use crate::domain::frame::DrainReason;
+use crate::engine::connection::StreamEnd;
+use crate::engine::{Engine, EngineStop};
+use crate::grpc::HealthSwitch;
+use crate::grpc::routes::{Services, routes};
+use crate::http::{self, Readiness};
+use crate::service::artifacts::Artifacts;
+use crate::service::runs::Runs;
+use crate::service::runs_read::RunsRead;
+use crate::service::session_end::SessionEnd;
+use crate::service::sessions::Sessions;
+use crate::service::workers::Workers;
+use crate::service::workers_read::WorkersRead;
+use crate::store::change::feed_cursor;
+use crate::store::{Db, DbSettings, StoreError, migrate as migration};
+
+/// How often the database is asked whether it answers.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// HTTP/2 pings find out that the other side is gone, in half the shortest lease that makes sense.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the configuration is wrong: {}", .0.join("; "))]
+    Config(Vec<String>),
+    #[error("database-url: expected postgres://user@host/database: {0}")]
+    DatabaseUrl(String),
+    #[error("the database can not be brought to this version's schema: {0}")]
+    Migrate(String),
+    #[error("the server could not be set up: {0}")]
+    Setup(String),
+    #[error("the listener failed: {0}")]
+    Listener(#[from] tonic::transport::Error),
+    #[error("a part of the server ended by itself: {0}")]
+    PartEnded(String),
+}
+
+/// Brings the database to the schema of this version.
+pub async fn migrate(config: &Config) -> Result<(), Error> {
+    migration::migrate(&options(config)?).await.map_err(|error| Error::Migrate(error.to_string()))
+}
+
+/// Serves until `shutdown`, then ends in order: not ready; workers are told to drain; streams end; what was handed in is
+/// written.
+pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    config.check().map_err(Error::Config)?;
+    let options = options(&config)?;
+    if config.migrate {
+        migrate(&config).await?;
+    }
+    let db = Db::new(
+        options,
+        &DbSettings { max_connections: config.database.max_connections, deadline: config.database.deadline },
+    );
+    let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    let engine = Engine::start(db.clone(), (&config.engine).into(), &mut tasks, &stop);
+    background::start(&engine, &mut tasks, &stop.loops);
+
+    let limits = Arc::new(config.limits.clone());
+    let services = Services {
+        sessions: Sessions::new(db.clone(), limits.clone()),
+        session_end: SessionEnd::new(engine.clone()),
+        runs: Runs::new(engine.clone(), streams.clone(), closing.clone()),
+        runs_read: RunsRead::new(db.clone(), limits.clone()),
+        workers: Workers::new(engine.clone(), streams.clone(), closing.clone()),
+        workers_read: WorkersRead::new(db.clone(), limits.clone()),
+        artifacts: Artifacts::new(db.clone(), limits.clone()),
+    };
+    let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
+    let (routes, health) = routes(services, limits, http::health::router(ready))
+        .await
+        .map_err(|error| Error::Setup(error.to_string()))?;
+    tasks.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
+
+    let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
+    tracing::info!(%address, server_id = %engine.server_id, "serving");
+    let stop_listening = CancellationToken::new();
+    let mut server = pin!(
+        tonic::transport::Server::builder()
+            .accept_http1(true)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                stop_listening.clone().cancelled_owned(),
+            )
+    );
+
+    let ended = tokio::select! {
+        served = &mut server => served.map_err(Error::from).and(Err(Error::PartEnded("the listener".to_owned()))),
+        ended = tasks.join_next() => Err(Error::PartEnded(format!("{ended:?}"))),
+        () = shutdown.cancelled() => Ok(()),
+    };
+    if ended.is_err() {
+        return ended;
+    }
+
+    tracing::info!("shutting down");
+    let end = async {
+        readiness.send_replace(Readiness::NotReady("shutting down".to_owned()));
+        health.set(false).await;
+        // Nothing new is claimed, and workers know that they will have to go elsewhere.
+        stop.loops.cancel();
+        engine.registry.all().iter().for_each(|connection| connection.drain(DrainReason::ServerShutdown));
+        closing.cancel();
+        engine.registry.all().iter().for_each(|connection| connection.end(StreamEnd::ShuttingDown));
+        streams.close();
+        stop_listening.cancel();
+        let (served, ()) = tokio::join!(&mut server, streams.wait());
+        stop.rounds.cancel();
+        while tasks.join_next().await.is_some() {}
+        db.close().await;
+        served
+    };
+    match tokio::time::timeout(config.shutdown_timeout, end).await {
+        Ok(served) => served?,
+        Err(_) => tracing::warn!(timeout = ?config.shutdown_timeout, "the shutdown took too long and was cut short"),
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn options(config: &Config) -> Result<PgConnectOptions, Error> {
+    PgConnectOptions::from_str(&config.database_url).map_err(|error| Error::DatabaseUrl(error.to_string()))
+}
+
+/// Says whether the server serves: whether the database answers.
+async fn probe(
+    db: Db,
+    readiness: watch::Sender<Readiness>,
+    health: HealthSwitch,
+    closing: CancellationToken,
+) {
+    loop {
+        let answered: Result<_, StoreError> = db.run(|c| Box::pin(feed_cursor(c))).await;
+        if closing.is_cancelled() {
+            return;
+        }
+        let now = match answered {
+            Ok(_) => Readiness::Ready,
+            Err(error) => Readiness::NotReady(error.to_string()),
+        };
+        let changed = readiness.send_if_modified(|before| {
+            let changed = before.is_ready() != now.is_ready();
+            if *before != now {
+                *before = now.clone();
+            }
+            changed
+        });
+        if changed {
+            tracing::info!(ready = now.is_ready(), "readiness has changed");
+            health.set(now.is_ready()).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PROBE_INTERVAL) => {}
+            () = closing.cancelled() => return,
+        }
+    }
+}

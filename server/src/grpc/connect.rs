@@ -1,0 +1,96 @@
+//! WorkerService.Connect: frames in, frames out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use proto::v1;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::connect::{hello, worker_frame};
+use super::status::unreadable;
+use super::tenant::tenant_of;
+use super::worker::WorkerApi;
+use crate::domain::frame::ServerFrame;
+use crate::domain::{Limits, Refusal, TenantId};
+use crate::service::workers::Workers;
+use crate::service::{ServiceError, stream};
+
+/// How long a worker may take to say who it is.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+
+type Frames = Streaming<v1::ConnectRequest>;
+
+/// Answers at once, so that a client that waits for headers before it says Hello does not wait for ever; all else
+/// happens in a task of the stream.
+pub async fn connect(
+    api: &WorkerApi,
+    request: Request<Frames>,
+) -> Result<Response<BoxStream<'static, Result<v1::ConnectResponse, Status>>>, Status> {
+    let tenant = tenant_of(request.metadata());
+    let (opened, frames) = oneshot::channel();
+    let (ended, end) = oneshot::channel();
+    let all_sent = CancellationToken::new();
+    let (workers, limits, closing) = (api.workers.clone(), api.limits.clone(), all_sent.clone());
+    let inbound = request.into_inner();
+    api.workers.streams().spawn(async move {
+        let result = converse(&workers, tenant, inbound, &limits, opened).await;
+        // A worker that has gone away does not read why its stream ended.
+        let _ = ended.send(result.err());
+        closing.cancel();
+    });
+
+    // The frames, until the stream's task has ended and all that it sent was taken; then why it ended, if not well.
+    let frames = futures::stream::once(frames)
+        .filter_map(|opened| async { opened.ok() })
+        .flat_map(move |frames: mpsc::Receiver<ServerFrame>| until_drained(frames, all_sent.clone()))
+        .map(|frame| Ok(v1::ConnectResponse::from(frame)));
+    let end = futures::stream::once(end).filter_map(|end| async { end.ok().flatten().map(Err) });
+    Ok(Response::new(frames.chain(end).boxed()))
+}
+
+/// What was sent before `all_sent`, and nothing after it.
+fn until_drained(
+    frames: mpsc::Receiver<ServerFrame>,
+    all_sent: CancellationToken,
+) -> BoxStream<'static, ServerFrame> {
+    futures::stream::unfold((frames, all_sent), |(mut frames, all_sent)| async move {
+        let frame = tokio::select! {
+            biased;
+            frame = frames.recv() => frame,
+            () = all_sent.cancelled() => frames.try_recv().ok(),
+        };
+        frame.map(|frame| (frame, (frames, all_sent)))
+    })
+    .boxed()
+}
+
+/// Hello, then all other frames, until the end.
+async fn converse(
+    workers: &Workers,
+    tenant: TenantId,
+    mut inbound: Frames,
+    limits: &Arc<Limits>,
+    opened: oneshot::Sender<mpsc::Receiver<ServerFrame>>,
+) -> Result<(), Status> {
+    let first = tokio::time::timeout(HELLO_PATIENCE, inbound.message()).await;
+    let first = first.map_err(|_| {
+        let text = format!("expected Hello as the first frame within {HELLO_PATIENCE:?}, got nothing");
+        Status::from(ServiceError::from(Refusal::ProtocolViolation(text)))
+    })?;
+    let Some(first) = first.map_err(unreadable)? else { return Ok(()) };
+    let hello = hello(first, limits)?;
+    let (connection, frames) = workers.open(tenant, hello).await?;
+    // If nobody is there to send frames to, the stream is found lost below.
+    let _ = opened.send(frames);
+
+    let limits = limits.clone();
+    let frames = inbound.map(move |frame| match frame {
+        Ok(frame) => worker_frame(frame, &limits).map_err(Status::from),
+        Err(status) => Err(unreadable(status)),
+    });
+    stream::serve(workers.engine().clone(), connection, frames).await
+}
