@@ -1,6 +1,5 @@
 //! The composition root: wires everything, and orders start and stop.
 
-use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +48,6 @@ pub enum Error {
     Migrate(String),
     #[error("the server could not be set up: {0}")]
     Setup(String),
-    #[error("the listener failed: {0}")]
-    Listener(#[from] tonic::transport::Error),
     #[error("a part of the server ended by itself: {0}")]
     PartEnded(String),
 }
@@ -96,7 +93,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
     let stop_listening = CancellationToken::new();
-    let mut server = pin!(
+    let mut listening = JoinSet::new();
+    listening.spawn(
         tonic::transport::Server::builder()
             .accept_http1(true)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -105,16 +103,13 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 stop_listening.clone().cancelled_owned(),
-            )
+            ),
     );
 
-    let ended = tokio::select! {
-        served = &mut server => served.map_err(Error::from).and(Err(Error::PartEnded("the listener".to_owned()))),
-        ended = tasks.join_next() => Err(Error::PartEnded(format!("{ended:?}"))),
-        () = shutdown.cancelled() => Ok(()),
-    };
-    if ended.is_err() {
-        return ended;
+    tokio::select! {
+        ended = listening.join_next() => return Err(Error::PartEnded(format!("the listener: {ended:?}"))),
+        ended = tasks.join_next() => return Err(Error::PartEnded(format!("{ended:?}"))),
+        () = shutdown.cancelled() => {}
     }
 
     tracing::info!("shutting down");
@@ -128,15 +123,14 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         engine.registry.all().iter().for_each(|connection| connection.end(StreamEnd::ShuttingDown));
         streams.close();
         stop_listening.cancel();
-        let (served, ()) = tokio::join!(&mut server, streams.wait());
+        streams.wait().await;
+        while listening.join_next().await.is_some() {}
         stop.rounds.cancel();
         while tasks.join_next().await.is_some() {}
         db.close().await;
-        served
     };
-    match tokio::time::timeout(config.shutdown_timeout, end).await {
-        Ok(served) => served?,
-        Err(_) => tracing::warn!(timeout = ?config.shutdown_timeout, "the shutdown took too long and was cut short"),
+    if tokio::time::timeout(config.shutdown_timeout, end).await.is_err() {
+        tracing::warn!(timeout = ?config.shutdown_timeout, "the shutdown took too long and was cut short");
     }
     tracing::info!("ended");
     Ok(())

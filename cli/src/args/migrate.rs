@@ -13,6 +13,6 @@ pub(crate) struct MigrateArgs {
 impl MigrateArgs {
     /// What the server is told.
     pub(crate) fn config(&self) -> server::Config {
-        server::Config { database_url: self.database_url.clone(), ..server::Config::default() }
+        server::Config::new(&self.database_url)
     }
 }

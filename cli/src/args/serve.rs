@@ -1,5 +1,7 @@
 //! `ops serve`
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::listen::Listen;
@@ -15,11 +17,45 @@ pub(crate) struct ServeArgs {
     /// The database, as postgres://USER:PASSWORD@HOST:PORT/NAME
     #[arg(long, env = "OPS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: String,
+    /// Do not apply migrations at start; the schema must be there (`ops migrate`)
+    #[arg(long, env = "OPS_NO_MIGRATE")]
+    pub(crate) no_migrate: bool,
+    /// How long a grant lives without a heartbeat of its worker
+    #[arg(long, env = "OPS_LEASE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) lease_timeout: Duration,
+    /// How long a worker may take to accept a run before it is given to another
+    #[arg(long, env = "OPS_ACCEPT_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(crate) accept_timeout: Duration,
+    /// How many log events a worker may send ahead of their acknowledgement
+    #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = 1_000)]
+    pub(crate) event_credits: u32,
+    /// Connections to the database at the most
+    #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
+    pub(crate) database_connections: u32,
+    /// How long a unit of database work may take before its connection is given up
+    #[arg(long, env = "OPS_DATABASE_DEADLINE", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) database_deadline: Duration,
+    /// How long a shutdown may take
+    #[arg(long, env = "OPS_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
+    pub(crate) shutdown_timeout: Duration,
 }
 
 impl ServeArgs {
     /// What the server is told.
     pub(crate) fn config(&self) -> server::Config {
-        server::Config { database_url: self.database_url.clone(), ..server::Config::default() }
+        server::Config {
+            database: server::DatabaseConfig {
+                max_connections: self.database_connections,
+                deadline: self.database_deadline,
+            },
+            engine: server::EngineConfig {
+                lease_timeout: self.lease_timeout,
+                accept_timeout: self.accept_timeout,
+                event_credits: self.event_credits,
+            },
+            migrate: !self.no_migrate,
+            shutdown_timeout: self.shutdown_timeout,
+            ..server::Config::new(&self.database_url)
+        }
     }
 }

@@ -60,7 +60,7 @@ async fn serve(
     let address: ServerAddress =
         listener::reachable(listener.local_addr()?).to_string().parse().map_err(|error: String| anyhow!(error))?;
     let worker = args.worker(&address)?;
-    let config = server::Config { database_url: database(cluster).await?, ..server::Config::default() };
+    let config = server::Config::new(database(cluster).await?);
     server::migrate(&config).await.context("can not bring the database to this version's schema")?;
 
     let (server_stop, worker_stop) = (CancellationToken::new(), CancellationToken::new());

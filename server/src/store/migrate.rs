@@ -30,7 +30,8 @@ async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
     migrator.set_ignore_missing(true);
     migrator.dangerous_set_table_name("ops._sqlx_migrations");
     let begun = std::time::Instant::now();
-    migrator.run(&mut *connection).await.map_err(|error| match error {
+    // `run` would do, but for a lifetime that keeps its future from moving between threads.
+    migrator.run_direct(None, &mut *connection, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
         error => StoreError::defect(error.to_string()),
     })?;
