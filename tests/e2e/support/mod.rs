@@ -1,0 +1,5 @@
+//! What the tests share: a house with servers and clients.
+
+mod house;
+
+pub use house::{House, Server, spec};
