@@ -88,12 +88,11 @@ impl From<Violations> for Status {
             if size > DETAIL_BYTES && !told.is_empty() {
                 break;
             }
-            told.push(format!("{field}: {description}"));
+            told.push(if field.is_empty() { description.clone() } else { format!("{field}: {description}") });
             details.add_bad_request_violation(field, description);
         }
-        let more = violations.0.len() - told.len();
-        let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        let message = shortened(&told.join("; "), MESSAGE_CHARACTERS) + &rest;
+        let rest = if told.len() < violations.0.len() { " (and more)" } else { "" };
+        let message = shortened(&told.join("; "), MESSAGE_CHARACTERS) + rest;
         Status::with_error_details(code(ErrorReason::InvalidField), message, details)
     }
 }
@@ -243,7 +242,7 @@ mod tests {
         let status = Status::from(violations);
         assert!(status.details().len() < 4_096, "{}", status.details().len());
         assert!(status.message().len() < 2_048);
-        assert!(status.message().contains("more)"));
+        assert!(status.message().ends_with("(and more)"));
     }
 
     #[test]
