@@ -121,10 +121,24 @@ impl From<ServiceError> for Status {
 pub fn unreadable(status: Status) -> Status {
     match status.code() {
         Code::Internal | Code::OutOfRange if status.details().is_empty() => {
-            Violations::one("", format!("expected a readable message: {}", status.message())).into()
+            let (field, why) = undecoded_field(status.message());
+            Violations::one(field, format!("expected a readable message: {why}")).into()
         }
         _ => status,
     }
+}
+
+/// The field that could not be decoded, as far as the decoder says it, and why. It says
+/// `failed to decode Protobuf message: EnqueueRunRequest.run: RunSpec.kind: invalid string value`.
+fn undecoded_field(message: &str) -> (String, &str) {
+    let mut rest = message.strip_prefix("failed to decode Protobuf message: ").unwrap_or(message);
+    let mut path = Vec::new();
+    while let Some((place, why)) = rest.split_once(": ") {
+        let Some((_, field)) = place.split_once('.').filter(|_| !place.contains(' ')) else { break };
+        path.push(field);
+        rest = why;
+    }
+    (path.join("."), rest)
 }
 
 /// The answer to a gRPC method that this server does not have.
@@ -261,6 +275,11 @@ mod tests {
         let status = unreadable(Status::new(Code::Internal, "failed to decode Protobuf message"));
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.get_details_error_info().expect("error info").reason, "INVALID_FIELD");
+        let nested =
+            "failed to decode Protobuf message: EnqueueRunRequest.run: RunSpec.kind: invalid string value: not UTF-8";
+        let nested = undecoded_field(nested);
+        assert_eq!(nested, ("run.kind".to_owned(), "invalid string value: not UTF-8"));
+        assert_eq!(undecoded_field("Error, decoded message: 5.5"), (String::new(), "Error, decoded message: 5.5"));
         let own = Status::from(ServiceError::Store(StoreError::defect("x")));
         assert_eq!(unreadable(own).code(), Code::Internal);
     }

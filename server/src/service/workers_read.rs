@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::ServiceError;
 use crate::domain::page::{Page, PageFill, PageRequest, PageScope};
 use crate::domain::worker::{Worker, WorkerState};
-use crate::domain::{Limits, Refusal, Resource, TenantId};
+use crate::domain::{Limits, TenantId};
 use crate::store::Db;
-use crate::store::worker_read::{worker_get, worker_list};
+use crate::store::worker_read::worker_list;
 
 /// The reads of workers.
 #[derive(Debug, Clone)]
@@ -21,16 +21,6 @@ pub struct WorkersRead {
 impl WorkersRead {
     pub fn new(db: Db, limits: Arc<Limits>) -> Self {
         Self { db, limits }
-    }
-
-    /// One worker.
-    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Worker, ServiceError> {
-        let tenant = tenant.clone();
-        let worker = self.db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { worker_get(c, &tenant, id).await })
-        });
-        Ok(worker.await?.ok_or(Refusal::not_found(Resource::Worker, id))?)
     }
 
     /// The newest workers of some states; none named = those that are not gone.

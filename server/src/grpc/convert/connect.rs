@@ -10,8 +10,8 @@ use super::worker::{outcome, progress_list};
 use super::{Fields, Path};
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{
-    DrainReason, EventRange, Heartbeat, Hello, ReasonText, Refused, Report, ReportAnswer, Resume, Revoke, ServerFrame, Start,
-    Welcome, WorkerFrame,
+    DrainReason, EventRange, Heartbeat, Hello, ReasonText, Refused, Report, ReportAnswer, Resume, Revoke, ServerFrame,
+    Start, Welcome, WorkerFrame,
 };
 use crate::domain::violation::Violations;
 use crate::domain::worker::WorkerProfile;

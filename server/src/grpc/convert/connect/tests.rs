@@ -95,7 +95,7 @@ fn a_report_that_can_not_be_answered_ends_the_stream() {
 fn wrong_events_are_refused_alone() {
     let events = v1::RunEvents { run_id: RUN.into(), fence: i64::MAX, first_seq: 0, entries: vec![] };
     let Ok(WorkerFrame::Events(Err(refused))) = read(In::Events(events)) else { panic!("expected a refusal") };
-    assert_eq!(refused.subject, lease(i64::MAX));
+    assert_eq!((refused.subject.lease, refused.subject.count), (lease(i64::MAX), 0));
     assert_eq!(refused.violations.0.len(), 2);
 }
 
