@@ -8,9 +8,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let include = Path::new("proto");
     println!("cargo:rerun-if-changed=proto");
 
-    let mut files: Vec<PathBuf> = fs::read_dir(include.join("ops/v1"))?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(include.join("ops/v1"))?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.sort();
 
     let mut compiler = protox::Compiler::new([include])?;

@@ -1,10 +1,8 @@
 //! The composition root: wires everything, and orders start and stop.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,7 +26,7 @@ use crate::service::sessions::Sessions;
 use crate::service::workers::Workers;
 use crate::service::workers_read::WorkersRead;
 use crate::store::change::feed_cursor;
-use crate::store::{Db, DbSettings, StoreError, migrate as migration};
+use crate::store::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
 
 /// How often the database is asked whether it answers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,6 +34,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// HTTP/2 pings find out that the other side is gone, in half the shortest lease that makes sense.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often streams are told to end while some are left.
+const STREAM_END_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long clients may take to close their connections once all streams have ended.
+const LISTENER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -54,19 +58,20 @@ pub enum Error {
 
 /// Brings the database to the schema of this version.
 pub async fn migrate(config: &Config) -> Result<(), Error> {
-    migration::migrate(&options(config)?).await.map_err(|error| Error::Migrate(error.to_string()))
+    let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
+    migration::migrate(&url).await.map_err(|error| Error::Migrate(error.to_string()))
 }
 
 /// Serves until `shutdown`, then ends in order: not ready; workers are told to drain; streams end; what was handed in is
 /// written.
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     config.check().map_err(Error::Config)?;
-    let options = options(&config)?;
+    let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
     if config.migrate {
         migrate(&config).await?;
     }
     let db = Db::new(
-        options,
+        &url,
         &DbSettings { max_connections: config.database.max_connections, deadline: config.database.deadline },
     );
     let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
@@ -85,9 +90,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         artifacts: Artifacts::new(db.clone(), limits.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
-    let (routes, health) = routes(services, limits, http::health::router(ready))
-        .await
-        .map_err(|error| Error::Setup(error.to_string()))?;
+    let (routes, health) =
+        routes(services, limits, http::health::router(ready)).await.map_err(|error| Error::Setup(error.to_string()))?;
     tasks.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
@@ -120,11 +124,19 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         stop.loops.cancel();
         engine.registry.all().iter().for_each(|connection| connection.drain(DrainReason::ServerShutdown));
         closing.cancel();
-        engine.registry.all().iter().for_each(|connection| connection.end(StreamEnd::ShuttingDown));
         streams.close();
         stop_listening.cancel();
-        streams.wait().await;
-        while listening.join_next().await.is_some() {}
+        loop {
+            // Again, for a stream that was opening meanwhile.
+            engine.registry.all().iter().for_each(|connection| connection.end(StreamEnd::ShuttingDown));
+            if tokio::time::timeout(STREAM_END_INTERVAL, streams.wait()).await.is_ok() {
+                break;
+            }
+        }
+        // What is still open belongs to nobody here, such as a client that watches health.
+        if tokio::time::timeout(LISTENER_PATIENCE, listening.join_next()).await.is_err() {
+            listening.shutdown().await;
+        }
         stop.rounds.cancel();
         while tasks.join_next().await.is_some() {}
         db.close().await;
@@ -136,17 +148,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     Ok(())
 }
 
-fn options(config: &Config) -> Result<PgConnectOptions, Error> {
-    PgConnectOptions::from_str(&config.database_url).map_err(|error| Error::DatabaseUrl(error.to_string()))
-}
-
 /// Says whether the server serves: whether the database answers.
-async fn probe(
-    db: Db,
-    readiness: watch::Sender<Readiness>,
-    health: HealthSwitch,
-    closing: CancellationToken,
-) {
+async fn probe(db: Db, readiness: watch::Sender<Readiness>, health: HealthSwitch, closing: CancellationToken) {
     loop {
         let answered: Result<_, StoreError> = db.run(|c| Box::pin(feed_cursor(c))).await;
         if closing.is_cancelled() {
@@ -154,7 +157,10 @@ async fn probe(
         }
         let now = match answered {
             Ok(_) => Readiness::Ready,
-            Err(error) => Readiness::NotReady(error.to_string()),
+            Err(error) => {
+                tracing::debug!(%error, "the database does not answer");
+                Readiness::NotReady("the database does not answer".to_owned())
+            }
         };
         let changed = readiness.send_if_modified(|before| {
             let changed = before.is_ready() != now.is_ready();

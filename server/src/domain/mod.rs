@@ -19,6 +19,7 @@ pub mod tenant;
 pub mod text;
 pub mod violation;
 pub mod watch;
+pub mod weight;
 pub mod worker;
 
 pub use lane::Lane;

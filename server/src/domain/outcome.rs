@@ -1,10 +1,8 @@
-//! How a grant ends.
+//! How a grant ends. Where its run goes then is decided in `store/sql/run_report.sql`, in the statement that writes it.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-
-use super::RunStatus;
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -44,21 +42,21 @@ mod json_object {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The result is a JSON value, as text.
-    Succeeded { result: String },
+    Succeeded {
+        result: String,
+    },
     /// Permanent: another attempt can not help.
-    Failed { error: RunError, permanent: bool },
-    Cancelled { error: Option<RunError> },
+    Failed {
+        error: RunError,
+        permanent: bool,
+    },
+    Cancelled {
+        error: Option<RunError>,
+    },
     /// Offered again after the delay; the attempt does not count.
-    Snoozed { delay: Duration },
-}
-
-/// What decides, beside the outcome itself, where a run goes.
-#[derive(Debug, Clone, Copy)]
-pub struct RunFacts {
-    /// The attempt that ends, counted from 1.
-    pub attempt: i32,
-    pub max_attempts: i32,
-    pub cancel_requested: bool,
+    Snoozed {
+        delay: Duration,
+    },
 }
 
 impl Outcome {
@@ -70,20 +68,6 @@ impl Outcome {
             Outcome::Failed { permanent: true, .. } => "failed_permanently",
             Outcome::Cancelled { .. } => "cancelled",
             Outcome::Snoozed { .. } => "snoozed",
-        }
-    }
-
-    /// Where a run goes. `store/sql/run_report.sql` decides the same for many at once; a test walks all cases through both.
-    ///
-    /// A success always stands. After a cancel was asked for, anything else is the cancel's confirmation.
-    pub fn settle(&self, facts: RunFacts) -> RunStatus {
-        match self {
-            Outcome::Succeeded { .. } => RunStatus::Succeeded,
-            _ if facts.cancel_requested => RunStatus::Cancelled,
-            Outcome::Cancelled { .. } => RunStatus::Cancelled,
-            Outcome::Snoozed { .. } => RunStatus::Queued,
-            Outcome::Failed { permanent: false, .. } if facts.attempt < facts.max_attempts => RunStatus::Queued,
-            Outcome::Failed { .. } => RunStatus::Failed,
         }
     }
 
@@ -114,27 +98,6 @@ mod tests {
 
     fn error() -> RunError {
         RunError { kind: "E".into(), message: "m".into(), stack: String::new(), context: String::new() }
-    }
-
-    #[test]
-    fn a_success_stands_even_after_a_cancel() {
-        let facts = RunFacts { attempt: 1, max_attempts: 1, cancel_requested: true };
-        assert_eq!(Outcome::Succeeded { result: "1".into() }.settle(facts), RunStatus::Succeeded);
-    }
-
-    #[test]
-    fn a_failure_after_a_cancel_is_cancelled_and_not_retried() {
-        let facts = RunFacts { attempt: 1, max_attempts: 3, cancel_requested: true };
-        assert_eq!(Outcome::Failed { error: error(), permanent: false }.settle(facts), RunStatus::Cancelled);
-    }
-
-    #[test]
-    fn a_failure_is_retried_while_attempts_are_left_unless_it_is_permanent() {
-        let facts = |attempt| RunFacts { attempt, max_attempts: 2, cancel_requested: false };
-        let failed = |permanent| Outcome::Failed { error: error(), permanent };
-        assert_eq!(failed(false).settle(facts(1)), RunStatus::Queued);
-        assert_eq!(failed(false).settle(facts(2)), RunStatus::Failed);
-        assert_eq!(failed(true).settle(facts(1)), RunStatus::Failed);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::store::change::{FeedBatch, FeedCursor, feed_cursor, feed_read};
 use crate::store::run_read::run_get_many;
 use crate::store::{Db, StoreError};
 
-/// Runs that are read in one statement.
-const READ_PAGE: usize = 500;
+/// Runs that are read in one statement: also the largest must fit into memory.
+pub const READ_PAGE: usize = 100;
 
 /// Hands changes to whom they concern.
 #[derive(Debug)]
@@ -118,7 +118,11 @@ impl ChangeHub {
                 Box::pin(async move { feed_read(c, &cursor).await })
             })
             .await?;
-        let FeedBatch { run_ids, event_run_ids, cursor } = batch;
+        let FeedBatch { run_ids, event_run_ids, overflown, cursor } = batch;
+        if overflown {
+            self.lock_subscribers().values().for_each(|subscriber| subscriber.overflow());
+            return Ok(cursor);
+        }
         let wanted = self.wanted_runs(run_ids);
         let mut news = Vec::with_capacity(wanted.len());
         for page in wanted.chunks(READ_PAGE) {
@@ -139,10 +143,8 @@ impl ChangeHub {
                 Interest::Run(id) => runs.insert(*id),
             };
         }
-        let changed: BTreeSet<(String, Uuid)> = changed
-            .into_iter()
-            .filter(|(tenant, id)| tenants.contains(tenant) || runs.contains(id))
-            .collect();
+        let changed: BTreeSet<(String, Uuid)> =
+            changed.into_iter().filter(|(tenant, id)| tenants.contains(tenant) || runs.contains(id)).collect();
         changed.into_iter().map(|(tenant, id)| (TenantId::new(&tenant), id)).collect()
     }
 

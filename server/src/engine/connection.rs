@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::grants::GrantBook;
 use crate::domain::frame::{Assignment, DrainReason, Revoke, ServerFrame};
+use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::worker::{CancelKind, CancelOrder};
 use crate::domain::{Lease, Run};
 use crate::store::claim::ClaimGroup;
@@ -93,7 +94,9 @@ impl Connection {
             book.assign(Lease { run_id: run.id, fence: run.fence }, run.attempt, now);
         }
         drop(book);
-        self.send(ServerFrame::Assignments(runs.into_iter().map(|run| Assignment { run }).collect()));
+        for message in messages(runs, MESSAGE_BYTES) {
+            self.send(ServerFrame::Assignments(message.into_iter().map(|run| Assignment { run }).collect()));
+        }
         true
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::EngineError;
 use super::connection::Connection;
 use crate::domain::{Lease, Run};
 use crate::store::claim::{ClaimGroup, Slot};
@@ -28,13 +29,13 @@ pub struct UnaryClaim {
     pub deadline: Instant,
     /// A round has looked for it.
     pub looked: bool,
-    pub reply: oneshot::Sender<Vec<Run>>,
+    pub reply: oneshot::Sender<Result<Vec<Run>, EngineError>>,
 }
 
 impl UnaryClaim {
-    /// Answers the call. The runs come back if nobody waits for them any more.
-    pub fn answer(self, runs: Vec<Run>) -> Option<Vec<Run>> {
-        self.reply.send(runs).err()
+    /// Answers the call. False if nobody waits for the answer any more.
+    pub fn answer(self, answer: Result<Vec<Run>, EngineError>) -> bool {
+        self.reply.send(answer).is_ok()
     }
 }
 
@@ -139,7 +140,7 @@ pub fn hand_over(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>
             let call = calls.swap_remove(position);
             let worker_id = call.worker_id;
             drop(calls);
-            call.answer(runs).map(|_| release(worker_id, 0, true))
+            (!call.answer(Ok(runs))).then(|| release(worker_id, 0, true))
         }
     }
 }

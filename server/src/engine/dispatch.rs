@@ -5,7 +5,7 @@
 //! room, or the poll begins the next.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -83,7 +83,7 @@ impl Dispatcher {
 
     /// Takes a unary call in; it is answered with runs, or with none at its deadline, but not before one round.
     pub fn claim(&self, claim: UnaryClaim) {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
+        self.lock_claims().push(claim);
         self.room();
     }
 
@@ -95,10 +95,11 @@ impl Dispatcher {
             self.undo_lost_rounds().await;
             let demand = self.demand(slots);
             let idle = demand.is_empty();
-            let pause = match self.claim_round(demand).await {
+            let round = self.claim_round(demand).await;
+            self.answer_due_claims(round.as_ref().err());
+            let pause = match round {
                 Ok(Found::Full) => {
-                    slots = FULL_ROUND_SLOTS;
-                    contention = CONTENTION_DELAY;
+                    (slots, contention) = (FULL_ROUND_SLOTS, CONTENTION_DELAY);
                     continue;
                 }
                 Ok(Found::Contended) => {
@@ -115,7 +116,6 @@ impl Dispatcher {
                     Some(OUTAGE_RETRY_DELAY)
                 }
             };
-            self.answer_due_claims();
             let pause = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
@@ -129,7 +129,7 @@ impl Dispatcher {
                 () = closing.cancelled() => {}
             }
         }
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lock_claims().clear();
     }
 
     /// One round, first to last: claim, commit, deliver.
@@ -158,8 +158,7 @@ impl Dispatcher {
             Ok(claimed) => claimed,
             Err(error) => {
                 if matches!(error, StoreError::CommitUnknown(_)) {
-                    let mut lost = self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner);
-                    lost.push((by, Instant::now() + LOST_ROUND_WATCH));
+                    self.lock_lost_rounds().push((by, Instant::now() + LOST_ROUND_WATCH));
                 }
                 return Err(error);
             }
@@ -189,39 +188,45 @@ impl Dispatcher {
         }
     }
 
+    /// Who has room now. Calls that nobody waits for any more are forgotten.
     fn demand(&self, slots: usize) -> Vec<GroupDemand> {
-        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut claims = self.lock_claims();
+        claims.retain(|claim| !claim.reply.is_closed());
+        claims.iter_mut().for_each(|claim| claim.looked = true);
         demand::collect(&self.registry.all(), &claims, slots, self.round.load(Ordering::Relaxed) as usize)
     }
 
     fn is_waited_for(&self) -> bool {
-        !self.claims.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-            || !self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.lock_claims().is_empty() || !self.lock_lost_rounds().is_empty()
     }
 
     /// Until the next poll, or the end of a unary call's wait.
     fn pause(&self) -> Duration {
-        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = claims.iter().map(|claim| claim.deadline.saturating_duration_since(Instant::now())).min();
+        let now = Instant::now();
+        let next = self.lock_claims().iter().map(|claim| claim.deadline.saturating_duration_since(now)).min();
         next.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL)
     }
 
-    /// Answers unary calls whose wait has ended, with nothing.
-    fn answer_due_claims(&self) {
+    /// Answers unary calls whose wait has ended and for which a round has looked: with nothing, or why it failed.
+    fn answer_due_claims(&self, failure: Option<&StoreError>) {
         let now = Instant::now();
-        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        for due in claims.extract_if(.., |claim| claim.looked && claim.deadline <= now) {
-            due.answer(Vec::new());
+        for due in self.lock_claims().extract_if(.., |claim| claim.looked && claim.deadline <= now) {
+            due.answer(failure.map_or(Ok(Vec::new()), |error| Err(error.clone().into())));
         }
-        for claim in claims.iter_mut() {
-            claim.looked = true;
-        }
+    }
+
+    fn lock_claims(&self) -> MutexGuard<'_, Vec<UnaryClaim>> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_lost_rounds(&self) -> MutexGuard<'_, Vec<(ClaimRound, Instant)>> {
+        self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives back what rounds claimed whose commit was not answered. The commit may come late, so it is looked for until
     /// no such transaction can be alive any more.
     async fn undo_lost_rounds(&self) {
-        let lost = self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lost = self.lock_lost_rounds().clone();
         for (by, _) in &lost {
             let by = *by;
             match self.db.run(move |c| Box::pin(run_claim_undo(c, by))).await {
@@ -237,6 +242,6 @@ impl Dispatcher {
             }
         }
         let now = Instant::now();
-        self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, until)| *until > now);
+        self.lock_lost_rounds().retain(|(_, until)| *until > now);
     }
 }

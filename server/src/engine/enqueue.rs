@@ -138,8 +138,7 @@ async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Verdicts, StoreError>
         if created_at.iter().all(Option::is_some) {
             verdicts.push(Ok(Enqueued { ids: call.runs.iter().map(|run| run.id).collect(), created_at }));
         } else {
-            let alone: Vec<NewRun> =
-                call.runs.iter().map(|run| NewRun { id: Uuid::now_v7(), ..run.clone() }).collect();
+            let alone: Vec<NewRun> = call.runs.iter().map(|run| NewRun { id: Uuid::now_v7(), ..run.clone() }).collect();
             verdicts.extend(write(db, Arc::from([EnqueueCall { runs: Arc::new(alone) }])).await?);
         }
     }
@@ -157,12 +156,8 @@ async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreErro
                 calls.iter().map(|call| check_sessions(call, &open)).collect();
             claim_requests(c, &calls, &mut verdicts).await?;
 
-            let fresh = |(call, verdict): (&EnqueueCall, &Result<Vec<Uuid>, Refusal>)| {
-                let ids: BTreeSet<Uuid> = verdict.iter().flatten().copied().collect();
-                call.runs.iter().filter(|run| ids.contains(&run.id)).cloned().collect::<Vec<_>>()
-            };
-            let new: Vec<NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
-            let new: Vec<&NewRun> = new.iter().collect();
+            let fresh = |(call, verdict)| fresh_runs(call, verdict);
+            let new: Vec<&NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
             let created_at = if new.is_empty() { None } else { Some(run_enqueue_in_tx(c, &new).await?) };
             let enqueued = |(call, ids): (&EnqueueCall, Vec<Uuid>)| Enqueued {
                 created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
@@ -172,6 +167,15 @@ async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreErro
         })
     })
     .await
+}
+
+/// The runs of a call that are to be made: not refused, and not made by the same request before.
+fn fresh_runs<'c>(
+    call: &'c EnqueueCall,
+    verdict: &'c Result<Vec<Uuid>, Refusal>,
+) -> impl Iterator<Item = &'c NewRun> + 'c {
+    let ids = verdict.as_deref().unwrap_or_default();
+    call.runs.iter().zip(ids).filter(|(run, id)| run.id == **id).map(|(run, _)| run)
 }
 
 /// The ids of a call's runs, if all their sessions take runs.

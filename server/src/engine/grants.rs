@@ -125,17 +125,6 @@ impl GrantBook {
         self.take_assigned(|_| true)
     }
 
-    /// When the oldest grant was given that is not accepted yet.
-    pub fn oldest_unaccepted(&self) -> Option<Instant> {
-        self.grants
-            .values()
-            .filter_map(|grant| match grant.stage {
-                Stage::Assigned { at } => Some(at),
-                Stage::Started { .. } => None,
-            })
-            .min()
-    }
-
     /// Gives no more runs. False if that was said before.
     pub fn drain(&mut self) -> bool {
         !std::mem::replace(&mut self.draining, true)

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::EngineError;
 use super::hints::{Hints, Topic};
 use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use crate::domain::Lease;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
-use crate::domain::Lease;
 use crate::store::lease::{LeaseBeat, run_heartbeat};
 use crate::store::report::Guard;
 use crate::store::worker::worker_heard;
@@ -87,7 +87,13 @@ async fn round(db: &Db, hints: &Hints, beats: &[Beat]) -> Result<Vec<BeatAnswer>
         hints.give(Topic::Changes);
     }
     let answer = |beat: &Beat| BeatAnswer {
-        lost: beat.heartbeat.leases.iter().filter(|lease| !touched.contains(&(beat.worker_id, **lease))).copied().collect(),
+        lost: beat
+            .heartbeat
+            .leases
+            .iter()
+            .filter(|lease| !touched.contains(&(beat.worker_id, **lease)))
+            .copied()
+            .collect(),
         replaced: !heard.contains(&beat.worker_id),
     };
     Ok(beats.iter().map(answer).collect())

@@ -10,13 +10,14 @@ pub mod changes;
 pub mod connection;
 pub mod demand;
 pub mod dispatch;
-pub mod engine;
+
 pub mod enqueue;
 pub mod error;
 pub mod events;
 pub mod grants;
 pub mod hints;
 pub mod leases;
+pub mod parts;
 pub mod registry;
 pub mod releases;
 pub mod results;
@@ -24,6 +25,6 @@ pub mod rounds;
 pub mod settings;
 pub mod subscription;
 
-pub use engine::{Engine, EngineStop};
 pub use error::EngineError;
+pub use parts::{Engine, EngineStop};
 pub use settings::EngineSettings;

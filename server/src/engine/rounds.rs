@@ -55,8 +55,7 @@ impl<I, O: Send> Rounds<I, O> {
     pub fn hand_in(
         &self,
         request: I,
-    ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError>
-    {
+    ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError> {
         let (answer, answered) = oneshot::channel();
         self.sender.try_send((request, answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
@@ -184,9 +183,8 @@ mod tests {
     #[tokio::test]
     async fn closing_carries_out_what_waits() {
         let closing = CancellationToken::new();
-        let (handle, run) = rounds(BOUNDS, closing.clone(), |requests: Vec<u32>| async move {
-            requests.into_iter().map(Ok).collect()
-        });
+        let (handle, run) =
+            rounds(BOUNDS, closing.clone(), |requests: Vec<u32>| async move { requests.into_iter().map(Ok).collect() });
         let mut waiting = Box::pin(handle.submit(7));
         assert!(futures::poll!(&mut waiting).is_pending());
         closing.cancel();

@@ -24,10 +24,6 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self {
-            lease_timeout: Duration::from_secs(30),
-            accept_timeout: Duration::from_secs(5),
-            event_credits: 1_000,
-        }
+        Self { lease_timeout: Duration::from_secs(30), accept_timeout: Duration::from_secs(5), event_credits: 1_000 }
     }
 }

@@ -10,11 +10,13 @@ use uuid::Uuid;
 use super::changes::ChangeHub;
 use crate::domain::filter::RunFilter;
 use crate::domain::watch::WatchEvent;
+use crate::domain::weight::Weight;
 use crate::domain::{Run, TenantId};
 use crate::store::change::FeedCursor;
 
-/// Runs that may wait for one watcher. Beyond that it reads what it missed from the feed by itself.
+/// What may wait for one watcher, in runs and in bytes. Beyond that it reads what it missed from the feed by itself.
 const PENDING_RUNS: usize = 10_000;
+const PENDING_BYTES: usize = 32 << 20;
 
 /// What a watcher wants to know of.
 #[derive(Debug, Clone)]
@@ -59,6 +61,8 @@ impl Interest {
 struct Pending {
     /// The newest state of each run, in the order in which they changed first.
     events: IndexMap<Uuid, WatchEvent>,
+    /// What was put in since it was empty; a run that changes again counts again.
+    bytes: usize,
     /// All up to here has been handed out. Stays behind after an overflow.
     cursor: Option<FeedCursor>,
     overflown: bool,
@@ -89,19 +93,31 @@ impl Subscriber {
         }
         let mut any = false;
         for (run_id, event) in news.iter().filter_map(|news| self.interest.event(&self.tenant, news)) {
+            pending.bytes += match &event {
+                WatchEvent::Change(run) => run.weight(),
+                _ => 0,
+            };
             pending.events.insert(run_id, event);
             any = true;
         }
-        if pending.events.len() > PENDING_RUNS {
-            pending.events = IndexMap::new();
-            pending.overflown = true;
-        } else {
-            pending.cursor = Some(cursor.clone());
+        if pending.events.len() > PENDING_RUNS || pending.bytes > PENDING_BYTES {
+            drop(pending);
+            return self.overflow();
         }
+        pending.cursor = Some(cursor.clone());
         drop(pending);
         if any {
             self.ring();
         }
+    }
+
+    /// Gives up on keeping what happens: the watcher reads it from the feed when it comes to it.
+    pub(super) fn overflow(&self) {
+        let mut pending = self.pending();
+        pending.events = IndexMap::new();
+        pending.overflown = true;
+        drop(pending);
+        self.ring();
     }
 
     pub(super) fn ring(&self) {
@@ -143,6 +159,7 @@ impl Subscription {
     /// Takes out what has come.
     pub fn take(&self) -> Taken {
         let mut pending = self.subscriber.pending();
+        pending.bytes = 0;
         Taken {
             events: std::mem::take(&mut pending.events).into_values().collect(),
             cursor: pending.cursor.clone(),

@@ -53,10 +53,7 @@ pub async fn connect(
 }
 
 /// What was sent before `all_sent`, and nothing after it.
-fn until_drained(
-    frames: mpsc::Receiver<ServerFrame>,
-    all_sent: CancellationToken,
-) -> BoxStream<'static, ServerFrame> {
+fn until_drained(frames: mpsc::Receiver<ServerFrame>, all_sent: CancellationToken) -> BoxStream<'static, ServerFrame> {
     futures::stream::unfold((frames, all_sent), |(mut frames, all_sent)| async move {
         let frame = tokio::select! {
             biased;

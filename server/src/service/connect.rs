@@ -107,10 +107,10 @@ async fn resume_worker(
         .transaction(move |c| {
             let (opening, resume) = (opening.clone(), resume.clone());
             Box::pin(async move {
-                let Some(known) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
+                let Some(secret_hash) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
                     return Ok(None);
                 };
-                if !bool::from(known.secret_hash.ct_eq(&opening.secret_hash)) {
+                if !bool::from(secret_hash.ct_eq(&opening.secret_hash)) {
                     return Ok(None);
                 }
                 let epoch = worker_resume_in_tx(c, &opening).await?;

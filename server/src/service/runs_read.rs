@@ -8,6 +8,7 @@ use super::ServiceError;
 use crate::domain::event::{EventLevel, EventPosition, RunEvent};
 use crate::domain::filter::RunFilter;
 use crate::domain::page::{Page, PageFill, PageRequest, PageScope};
+use crate::domain::weight::Weight;
 use crate::domain::{Limits, Refusal, Resource, Run, TenantId};
 use crate::store::Db;
 use crate::store::event::event_list;
@@ -51,7 +52,7 @@ impl RunsRead {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|run: &Run| run.id).or(after);
-                    fill.take(run_list(c, &tenant, &filter, before, wanted).await?, wanted, run_bytes);
+                    fill.take(run_list(c, &tenant, &filter, before, wanted).await?, wanted, Run::weight);
                 }
                 Ok(fill)
             })
@@ -82,7 +83,7 @@ impl RunsRead {
                 while let Some(wanted) = fill.wants() {
                     let after = fill.last().map_or(after, |event: &RunEvent| event.position);
                     let rows = event_list(c, &tenant, run_id, after, min_level, wanted).await?;
-                    fill.take(rows, wanted, event_bytes);
+                    fill.take(rows, wanted, RunEvent::weight);
                 }
                 Ok(Some(fill))
             })
@@ -101,16 +102,4 @@ fn filter_scope(method: &str, tenant: &TenantId, filter: &RunFilter) -> PageScop
         .with("kinds", filter.kinds.iter().map(String::as_str))
         .with("label keys", filter.labels.keys().map(String::as_str))
         .with("labels", filter.labels.iter().map(|(key, value)| format!("{key}={value}")))
-}
-
-fn run_bytes(run: &Run) -> usize {
-    let error = run.error.as_ref().map_or(0, |error| error.message.len() + error.stack.len() + error.context.len());
-    let labels: usize = run.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
-    let progress = run.progress.as_ref().map_or(0, |progress| progress.message.len());
-    let reason = run.cancellation.as_ref().map_or(0, |cancellation| cancellation.reason.len());
-    1024 + run.params.len() + run.result.as_ref().map_or(0, String::len) + error + labels + progress + reason
-}
-
-fn event_bytes(event: &RunEvent) -> usize {
-    256 + event.message.len() + event.raw.as_ref().map_or(0, Vec::len) + event.data.as_ref().map_or(0, String::len)
 }

@@ -275,8 +275,7 @@ impl WorkerStream {
         }
         engine.registry.remove(connection);
         let unstarted = connection.close();
-        let release =
-            |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
+        let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
         engine.releases.give_back(unstarted.into_iter().map(release).collect());
         self.tasks.close();
         if tokio::time::timeout(END_PATIENCE, self.tasks.wait()).await.is_err() {

@@ -11,12 +11,13 @@ use uuid::Uuid;
 use super::ServiceError;
 use super::runs::Runs;
 use crate::domain::event::{EventLevel, EventPosition, RunEvent};
+use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::{Refusal, TenantId};
 use crate::engine::subscription::Interest;
 use crate::store::event::event_list;
 
-/// Events in one message.
-const PAGE: i64 = 500;
+/// Events that are read in one statement.
+const PAGE: i64 = 200;
 
 /// Messages that may wait in a stream.
 const STREAM_MESSAGES: usize = 4;
@@ -46,9 +47,9 @@ impl Runs {
                     let ended = runs.get(&tenant, run_id).await?.status.is_terminal();
                     let page = runs.event_page(&tenant, run_id, min_level, after).await?;
                     let full = page.len() as i64 == PAGE;
-                    if let Some(last) = page.last() {
-                        after = last.position;
-                        if pages.send(Ok((page, encode(after, run_id)))).await.is_err() {
+                    for message in messages(page, MESSAGE_BYTES) {
+                        after = message.last().map_or(after, |last| last.position);
+                        if pages.send(Ok((message, encode(after, run_id)))).await.is_err() {
                             return Ok(());
                         }
                     }

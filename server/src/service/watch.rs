@@ -11,9 +11,10 @@ use uuid::Uuid;
 use super::runs::Runs;
 use super::{ServiceError, watch_token};
 use crate::domain::watch::{WatchEvent, WatchRequest};
+use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::{Refusal, Run, TenantId};
 use crate::engine::Engine;
-use crate::engine::changes::read_news;
+use crate::engine::changes::{READ_PAGE, read_news};
 use crate::engine::subscription::{Interest, RunNews, Subscription};
 use crate::store::change::{DatabaseIdentity, FeedCursor, database_identity, feed_changed_since};
 use crate::store::run_read::run_list;
@@ -21,14 +22,11 @@ use crate::store::run_read::run_list;
 /// How often a watcher is told up to where it has seen everything.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Runs in a page of a snapshot, and of what is read after a gap.
-const PAGE: usize = 500;
-
 /// Changed runs that are read one by one after a gap; beyond that a new snapshot is the shorter way.
 const GAP_RUNS: i64 = 200_000;
 
 /// Messages that may wait in a stream, beyond what waits in the subscription.
-const STREAM_MESSAGES: usize = 16;
+const STREAM_MESSAGES: usize = 4;
 
 /// A stream of a watch.
 pub type WatchStream = ReceiverStream<Result<WatchEvent, ServiceError>>;
@@ -137,15 +135,17 @@ impl Watch {
             let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
             let page = self.engine.db.run(move |c| {
                 let (tenant, filter) = (tenant.clone(), filter.clone());
-                Box::pin(async move { run_list(c, &tenant, &filter, before, PAGE as i64).await })
+                Box::pin(async move { run_list(c, &tenant, &filter, before, READ_PAGE as i64).await })
             });
             let page: Vec<Arc<Run>> = page.await?.into_iter().map(Arc::new).collect();
-            let full = page.len() == PAGE;
+            let full = page.len() == READ_PAGE;
             before = page.last().map(|run| run.id);
             let news: Vec<RunNews> = page.iter().cloned().map(RunNews::Now).collect();
             self.subscription.settle(&news).await;
-            if !page.is_empty() && self.send(WatchEvent::Snapshot(page)).await.is_err() {
-                return Ok(Err(Gone));
+            for message in messages(page, MESSAGE_BYTES) {
+                if self.send(WatchEvent::Snapshot(message)).await.is_err() {
+                    return Ok(Err(Gone));
+                }
             }
             if !full {
                 let token = self.token(self.reached.as_ref()).unwrap_or_default();
@@ -198,7 +198,7 @@ impl Watch {
         if changed.len() as i64 > GAP_RUNS {
             return Err(Refusal::RevisionCompacted.into());
         }
-        for page in changed.chunks(PAGE) {
+        for page in changed.chunks(READ_PAGE) {
             let news = read_news(&self.engine.db, page).await?;
             self.subscription.settle(&news).await;
             for event in news.iter().filter_map(|news| self.subscription.event(news)) {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{ServiceError, connect};
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
+use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile};
 use crate::domain::{Lease, Refusal, Resource, Run, TenantId};
 use crate::engine::Engine;
@@ -21,6 +22,7 @@ use crate::store::StoreError;
 use crate::store::cancel::{cancel_pending, cancel_told};
 use crate::store::claim::{ClaimGroup, run_claimed_before};
 use crate::store::event_append::GuardedEvents;
+use crate::store::release::Release;
 use crate::store::report::Guard;
 use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx};
 use crate::store::run_read::run_get;
@@ -108,10 +110,24 @@ impl Workers {
             looked: false,
             reply,
         });
-        tokio::select! {
-            runs = answered => Ok((worker_id, assignments(runs.map_err(|_| ServiceError::ShuttingDown)?))),
-            () = self.shutdown.cancelled() => Err(ServiceError::ShuttingDown),
-        }
+        let runs = tokio::select! {
+            runs = answered => runs.map_err(|_| ServiceError::ShuttingDown)??,
+            () = self.shutdown.cancelled() => return Err(ServiceError::ShuttingDown),
+        };
+        Ok((worker_id, assignments(self.fit(worker_id, runs))))
+    }
+
+    /// The first of the runs, as many as one message carries; the others go back at once.
+    fn fit(&self, worker_id: Uuid, runs: Vec<Run>) -> Vec<Run> {
+        let mut messages = messages(runs, MESSAGE_BYTES).into_iter();
+        let first = messages.next().unwrap_or_default();
+        let release = |run: Run| Release {
+            guard: Guard { lease: Lease { run_id: run.id, fence: run.fence }, worker_id, epoch: UNARY_EPOCH },
+            begun_too: true,
+            undelivered: false,
+        };
+        self.engine.releases.give_back(messages.flatten().map(release).collect());
+        first
     }
 
     /// Keeps leases alive, and tells which are lost and which runs shall be stopped.

@@ -79,10 +79,11 @@ pub async fn cancel_told(c: &mut PgConnection, told: &[Lease]) -> Result<(), Sto
 
 /// Forgets revokes that nobody was there to be told of.
 pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
-    let pruned =
-        sqlx::query!("DELETE FROM ops.run_cancels WHERE kind = 'revoke' AND requested_at < now() - interval '1 minute'")
-            .execute(c)
-            .await?;
+    let pruned = sqlx::query!(
+        "DELETE FROM ops.run_cancels WHERE kind = 'revoke' AND requested_at < now() - interval '1 minute'"
+    )
+    .execute(c)
+    .await?;
     Ok(pruned.rows_affected())
 }
 

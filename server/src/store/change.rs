@@ -23,9 +23,14 @@ pub struct FeedBatch {
     pub run_ids: Vec<(String, Uuid)>,
     /// Runs of which events were kept.
     pub event_run_ids: Vec<Uuid>,
+    /// There was more than one batch takes: the rest is passed over.
+    pub overflown: bool,
     /// The next cursor.
     pub cursor: FeedCursor,
 }
+
+/// Change rows in one batch: who is so far behind reads less by reading the runs again.
+const BATCH_ROWS: i64 = 10_000;
 
 /// A cursor at this moment.
 pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError> {
@@ -45,17 +50,19 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
                SELECT c.tenant_id, c.run_ids, c.event_run_ids
                FROM last, ops.run_changes c
                WHERE c.xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(c.xid, last.snapshot)
-               ORDER BY c.id
+               LIMIT $2
            ),
            changed AS (SELECT f.tenant_id, r.id FROM fresh f, unnest(f.run_ids) AS r (id))
            SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
-                  ARRAY(SELECT tenant_id FROM changed) AS "tenants!", ARRAY(SELECT id FROM changed) AS "run_ids!",
+                  (SELECT count(*) FROM fresh) AS "rows!", ARRAY(SELECT tenant_id FROM changed) AS "tenants!", ARRAY(SELECT id FROM changed) AS "run_ids!",
                   ARRAY(SELECT DISTINCT e.id FROM fresh f, unnest(f.event_run_ids) AS e (id)) AS "event_run_ids!""#,
-        cursor.snapshot
+        cursor.snapshot,
+        BATCH_ROWS
     )
     .fetch_one(c)
     .await?;
     Ok(FeedBatch {
+        overflown: row.rows == BATCH_ROWS,
         run_ids: row.tenants.into_iter().zip(row.run_ids).collect(),
         event_run_ids: row.event_run_ids,
         cursor: FeedCursor { snapshot: row.snapshot, taken_at: row.taken_at },

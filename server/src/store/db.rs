@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -16,7 +17,24 @@ pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send
 /// How often a unit of work that met another transaction (40001, 40P01) is run again.
 const SERIALIZATION_RETRIES: usize = 4;
 
-/// How the server reaches its database.
+/// How long to wait for a connection: whoever waits longer is told that the database is away.
+const ACQUIRE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A connection that was idle for longer is asked whether it is alive before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_millis(500);
+
+/// Where a database is.
+#[derive(Debug, Clone)]
+pub struct DatabaseUrl(pub(super) PgConnectOptions);
+
+impl DatabaseUrl {
+    /// Of a `postgres://` URL; or what is wrong with it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        PgConnectOptions::from_str(url).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+/// How the server uses its database.
 #[derive(Debug, Clone)]
 pub struct DbSettings {
     pub max_connections: u32,
@@ -39,26 +57,37 @@ pub struct Db {
 
 impl Db {
     /// Makes the pool; connections are opened when first needed.
-    pub fn new(options: PgConnectOptions, settings: &DbSettings) -> Self {
+    pub fn new(url: &DatabaseUrl, settings: &DbSettings) -> Self {
         let deadline = settings.deadline;
+        // Plans must not depend on what the statistics happened to be: the hot path's statements are right as nested loops
+        // over indexes, on an empty table and on a huge one.
         let session = format!(
             "SET ROLE ops_engine; \
              SET statement_timeout = {ms}; \
              SET idle_in_transaction_session_timeout = {ms}; \
              SET plan_cache_mode = force_generic_plan; \
+             SET enable_seqscan = off; \
+             SET enable_hashjoin = off; \
+             SET enable_mergejoin = off; \
              SET jit = off; \
              SET timezone = 'UTC'",
             ms = deadline.as_millis()
         );
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(deadline)
+            .acquire_timeout(deadline.min(ACQUIRE_PATIENCE))
             .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    // After a restart of the database all connections are dead, and none of them knows.
+                    if meta.idle_for > TRUSTED_IDLE { connection.ping().await.map(|()| true) } else { Ok(true) }
+                })
+            })
             .after_connect(move |connection, _| {
                 let session = sqlx::AssertSqlSafe(session.clone());
                 Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
             })
-            .connect_lazy_with(options.application_name("ops"));
+            .connect_lazy_with(url.0.clone().application_name("ops"));
         Self { pool, tracker: TaskTracker::new(), deadline }
     }
 

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::StoreError;
+use super::{DatabaseUrl, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Makes the roles and the schema, and applies what is not applied yet. One at a time for a database: the others wait at
 /// the migrator's advisory lock. Migrations of a later release, already applied, are left alone, so that the old release
 /// can run beside the new during a rolling restart.
-pub async fn migrate(options: &PgConnectOptions) -> Result<(), StoreError> {
-    let mut connection = options.connect().await?;
+pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
+    let mut connection = url.0.connect().await?;
     let result = apply(&mut connection).await;
     connection.close().await?;
     result

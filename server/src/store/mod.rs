@@ -26,6 +26,6 @@ pub mod session;
 pub mod worker;
 pub mod worker_read;
 
-pub use db::{Db, DbSettings};
+pub use db::{DatabaseUrl, Db, DbSettings};
 pub use error::StoreError;
 pub use sqlx::PgConnection;

@@ -107,7 +107,8 @@ pub async fn run_report_in_tx(c: &mut PgConnection, reports: &[GrantReport]) -> 
         status.insert(row.id, word);
     }
 
-    let refused: Vec<Guard> = guards.iter().filter(|guard| !status.contains_key(&guard.lease.run_id)).copied().collect();
+    let refused: Vec<Guard> =
+        guards.iter().filter(|guard| !status.contains_key(&guard.lease.run_id)).copied().collect();
     let earlier = if refused.is_empty() { HashMap::new() } else { outcome_earlier_in_tx(c, &refused).await? };
     let verdict = |(report, hash): (&GrantReport, &Vec<u8>)| {
         let guard = report.guard;

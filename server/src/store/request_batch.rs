@@ -19,7 +19,10 @@ pub struct RequestKey {
 }
 
 /// Claims request ids, in order. `LockTimeout` means that another call with one of them is still being executed.
-pub async fn request_claim_many_in_tx(c: &mut PgConnection, keys: &[RequestKey]) -> Result<Vec<RequestClaim>, StoreError> {
+pub async fn request_claim_many_in_tx(
+    c: &mut PgConnection,
+    keys: &[RequestKey],
+) -> Result<Vec<RequestClaim>, StoreError> {
     request_patience_in_tx(c).await?;
     let tenants: Vec<String> = keys.iter().map(|key| key.tenant.as_str().to_owned()).collect();
     let scopes: Vec<String> = keys.iter().map(|key| key.scope.to_owned()).collect();

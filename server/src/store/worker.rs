@@ -46,28 +46,21 @@ pub async fn worker_insert(c: &mut PgConnection, opening: &StreamOpening) -> Res
     Ok(epoch)
 }
 
-/// A worker that is known, and locked, because it resumes.
-#[derive(Debug, Clone)]
-pub struct KnownWorker {
-    pub secret_hash: Vec<u8>,
-    pub drain_requested: bool,
-}
-
-/// Reads a worker that wants to resume, and locks it.
+/// Locks a worker that wants to resume. Answers the hash of its secret, if there is such a worker.
 pub async fn worker_lock_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
     id: Uuid,
-) -> Result<Option<KnownWorker>, StoreError> {
-    let row = sqlx::query!(
-        r#"SELECT secret_hash AS "secret_hash!", drain_requested_at IS NOT NULL AS "drain_requested!" FROM ops.workers
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let secret_hash = sqlx::query_scalar!(
+        r#"SELECT secret_hash AS "secret_hash!" FROM ops.workers
            WHERE tenant_id = $1 AND id = $2 AND mode = 'stream' FOR NO KEY UPDATE"#,
         tenant.as_str(),
         id
     )
     .fetch_optional(c)
     .await?;
-    Ok(row.map(|row| KnownWorker { secret_hash: row.secret_hash, drain_requested: row.drain_requested }))
+    Ok(secret_hash)
 }
 
 /// Raises the epoch of a worker that resumes, so that its older streams can write nothing.

@@ -34,10 +34,9 @@ impl House {
 
     /// Some servers, configured.
     pub async fn with(servers: usize, configure: impl Fn(&mut server::Config)) -> Self {
-        let database = devpg::testing::database("ops_e2e", async |url: String| {
-            server::migrate(&server::Config::new(url)).await
-        })
-        .await;
+        let database =
+            devpg::testing::database("ops_e2e", async |url: String| server::migrate(&server::Config::new(url)).await)
+                .await;
         let mut house = Self { database, servers: Vec::new() };
         for _ in 0..servers {
             house.add_server(&configure).await;

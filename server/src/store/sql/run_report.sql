@@ -17,7 +17,7 @@ locked AS MATERIALIZED (
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
 ),
--- The same decision as domain::outcome::Outcome::settle.
+-- Where a run goes. A success always stands; after a cancel was asked for, anything else is the cancel's confirmation.
 settled AS MATERIALIZED (
     SELECT *,
            CASE
