@@ -14,11 +14,19 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{artifact::Link, backoff::Backoff, config::WorkerConfig, error::WorkerError};
+use crate::{
+    artifact::Link,
+    backoff::Backoff,
+    config::WorkerConfig,
+    error::WorkerError,
+    evidence::{refuses, says_outage},
+    outage::retry_limit,
+};
 
-/// How long a TCP or TLS handshake may take, and the answer to `Hello`.
+/// How long a TCP or TLS handshake may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than a server waits for its database before it says that this is away, for that answer counts.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection that was cut without a word is noticed after these two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +52,16 @@ pub(crate) struct Dialed {
     pub(crate) hello_sent: Instant,
     pub(crate) link: Link,
     pub(crate) wire: Wire,
+}
+
+/// A try that failed.
+#[derive(Debug)]
+pub(crate) struct Undialed {
+    pub(crate) status: Status,
+    /// Which of the addresses was tried.
+    pub(crate) address: usize,
+    /// When the try began, if it showed that no server can end a lease there.
+    pub(crate) evidence: Option<Instant>,
 }
 
 /// Both directions of a stream.
@@ -87,24 +105,36 @@ impl Dialer {
         Ok(Self { endpoints: prepared, next, backoff: Backoff::default(), authorization: authorization.transpose()? })
     }
 
-    /// The next try, as a future of its own: the worker goes on with its work meanwhile.
+    /// The next try, as a future of its own: the worker goes on with its work meanwhile. `lease` is how long that may go
+    /// unheard of.
     pub(crate) fn dial(
         &mut self,
         hello: v1::Hello,
         at_once: bool,
-    ) -> impl Future<Output = Result<Dialed, Status>> + use<> {
-        let endpoint = self.endpoints[self.next % self.endpoints.len()].clone();
+        lease: Duration,
+    ) -> impl Future<Output = Result<Dialed, Undialed>> + use<> {
+        let address = self.next % self.endpoints.len();
+        let endpoint = self.endpoints[address].clone();
         self.next += 1;
-        let delay = if at_once { Duration::ZERO } else { self.backoff.next_delay() };
+        let limit = retry_limit(lease, self.endpoints.len());
+        let delay = if at_once { Duration::ZERO } else { self.backoff.next_delay().min(limit) };
         let authorization = self.authorization.clone();
         async move {
             time::sleep(delay).await;
-            let server = endpoint.uri().to_string();
-            let dialed = dial(endpoint, hello, authorization).await;
-            if let Err(status) = &dialed {
-                tracing::warn!(server, code = ?status.code(), error = status.message(), "connecting failed");
-            }
-            dialed
+            let (asked, server) = (Instant::now(), endpoint.uri().clone());
+            let (status, is_evidence) = match connect(&endpoint).await {
+                Ok(channel) => match greet(channel, hello, authorization).await {
+                    Ok(dialed) => return Ok(dialed),
+                    Err(status) => {
+                        let is_evidence = says_outage(&status);
+                        (status, is_evidence)
+                    }
+                },
+                Err(status) => (status, refuses(&server, CONNECT_TIMEOUT).await),
+            };
+            let (code, error) = (status.code(), status.message());
+            tracing::warn!(%server, ?code, error, leases_frozen_there = is_evidence, "connecting failed");
+            Err(Undialed { status, address, evidence: is_evidence.then_some(asked) })
         }
     }
 
@@ -119,20 +149,24 @@ pub(crate) fn is_final(code: Code) -> bool {
     matches!(code, Code::InvalidArgument | Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented)
 }
 
-async fn dial(
-    endpoint: Endpoint,
+async fn connect(endpoint: &Endpoint) -> Result<Channel, Status> {
+    let connected = time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await;
+    connected
+        .map_err(|_elapsed| Status::unavailable("no connection within 5 s"))?
+        .map_err(|error| Status::unavailable(with_causes(&error)))
+}
+
+/// Says `Hello` and waits for `Welcome`.
+async fn greet(
+    channel: Channel,
     hello: v1::Hello,
     authorization: Option<AsciiMetadataValue>,
 ) -> Result<Dialed, Status> {
     let worker_id = hello.resume.as_ref().map(|resume| resume.worker_id.clone());
-    let connected = time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await;
-    let channel = connected
-        .map_err(|_elapsed| Status::unavailable("no connection within 5 s"))?
-        .map_err(|error| Status::unavailable(with_causes(&error)))?;
     let opening = open(channel.clone(), hello, authorization.clone());
     let (welcome, hello_sent, wire) = time::timeout(WELCOME_TIMEOUT, opening)
         .await
-        .map_err(|_elapsed| Status::unavailable("no Welcome within 10 s"))??;
+        .map_err(|_elapsed| Status::unavailable("no Welcome within 15 s"))??;
     if worker_id.is_some_and(|worker_id| worker_id != welcome.worker_id) {
         tracing::warn!(worker_id = welcome.worker_id, "the server did not know this worker any more");
     }

@@ -151,6 +151,17 @@ impl<T> Grants<T> {
         }
     }
 
+    /// No lease could end until `proven`. That renews all that live, and revives none that has lapsed by now.
+    pub(crate) fn renew_living(&mut self, proven: Instant, now: Instant, lease: Duration) {
+        for grant in self.held.values_mut() {
+            if let Grant::Started { renewed } = grant
+                && now < *renewed + lease
+            {
+                *renewed = proven.max(*renewed);
+            }
+        }
+    }
+
     /// Started grants whose lease has ended by now. A lease that has ended does not matter to an ended grant: its work is
     /// over, and the server judges its report.
     pub(crate) fn expired(&self, now: Instant, lease: Duration) -> Vec<GrantKey> {

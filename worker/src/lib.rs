@@ -18,6 +18,7 @@ mod worker;
 
 mod grants;
 mod heartbeats;
+mod outage;
 mod reports;
 
 mod event_outbox;
@@ -26,6 +27,7 @@ mod event_queue;
 mod attempt;
 mod backoff;
 mod connection;
+mod evidence;
 mod wire;
 
 mod drain;

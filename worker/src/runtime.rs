@@ -19,7 +19,7 @@ use tonic::{Status, Streaming, transport::Endpoint};
 use crate::{
     artifact::Link,
     config::WorkerConfig,
-    connection::{Dialed, Dialer, is_final},
+    connection::{Dialed, Dialer, Undialed, is_final},
     context::ProgressCell,
     drain::{Drain, GOODBYE_TIMEOUT},
     error::WorkerError,
@@ -27,6 +27,7 @@ use crate::{
     frames_in::Waiting,
     grants::{GrantKey, Grants},
     handler::{Failure, Handler},
+    outage::Outage,
     outcome::Outcome,
     reports::{FLUSH_TIMEOUT, Reports},
     session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
@@ -60,6 +61,7 @@ pub(crate) struct Runtime {
     pub(crate) session: Option<Session>,
     pub(crate) drain: Option<Drain>,
     pub(crate) lease_check: Option<Instant>,
+    pub(crate) outage: Outage,
     pub(crate) links: watch::Sender<Option<Link>>,
     pub(crate) summary: WorkerSummary,
 }
@@ -74,6 +76,7 @@ pub(crate) struct Running {
 impl Runtime {
     pub(crate) fn new(setup: Setup) -> Self {
         Self {
+            outage: Outage::new(setup.endpoints.len()),
             setup,
             identity: None,
             lease_timeout: DEFAULT_LEASE_TIMEOUT,
@@ -93,7 +96,7 @@ impl Runtime {
 
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
         let mut dialer = Dialer::new(&self.setup.config, std::mem::take(&mut self.setup.endpoints))?;
-        let mut dials: JoinSet<Result<Dialed, Status>> = JoinSet::new();
+        let mut dials: JoinSet<Result<Dialed, Undialed>> = JoinSet::new();
         // Both directions of the stream. The way out is closed before the way in, by a goodbye.
         let (mut tx, mut rx) = (None, None);
         let events_ready = self.events.ready();
@@ -110,7 +113,7 @@ impl Runtime {
                 break;
             }
             if rx.is_none() && dials.is_empty() {
-                dials.spawn(dialer.dial(self.hello(), std::mem::take(&mut dial_at_once)));
+                dials.spawn(dialer.dial(self.hello(), std::mem::take(&mut dial_at_once), self.lease_timeout));
             }
             self.publish_status();
             let has_frame = self.has_frame(now);
@@ -122,12 +125,13 @@ impl Runtime {
                         let wire = self.welcome(dialed);
                         (tx, rx) = (Some(wire.tx), Some(wire.rx));
                     }
-                    Some(Ok(Err(status))) if self.identity.is_none() && is_final(status.code()) => {
+                    Some(Ok(Err(Undialed { status, .. }))) if self.identity.is_none() && is_final(status.code()) => {
                         return Err(WorkerError::Refused {
                             code: format!("{:?}", status.code()),
                             message: status.message().into(),
                         });
                     }
+                    Some(Ok(Err(undialed))) => self.on_undialed(&undialed, Instant::now()),
                     _ => {}
                 },
                 frame = receive(rx.as_mut()) => match frame {

@@ -6,7 +6,7 @@ use proto::v1;
 use tokio::time::Instant;
 
 use crate::{
-    connection::{Dialed, Wire},
+    connection::{Dialed, Undialed, Wire},
     grants::{Credit, GrantKey},
     heartbeats::Heartbeats,
     runtime::Runtime,
@@ -55,9 +55,18 @@ impl Runtime {
         }
     }
 
+    /// A server was not reached. If that proves that no lease can end, those that live are kept alive.
+    pub(crate) fn on_undialed(&mut self, undialed: &Undialed, now: Instant) {
+        self.outage.tried(undialed.address, undialed.evidence);
+        if let Some(proven) = self.outage.proven_at() {
+            self.grants.renew_living(proven, now, self.lease_timeout);
+        }
+    }
+
     pub(crate) fn welcome(&mut self, dialed: Dialed) -> Wire {
         let Dialed { welcome, hello_sent, link, wire } = dialed;
         let now = Instant::now();
+        self.outage.over();
         let is_same = self.identity.as_ref().is_some_and(|identity| identity.worker_id == welcome.worker_id);
         let standing = if is_same { wire::grant_keys(&welcome.standing) } else { Vec::new() };
         for key in self.grants.fallen(&standing) {

@@ -1,137 +1,15 @@
-//! The worker against a server that does what the test says.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+//! The life of runs on a stream: taken, executed, reported; lost, cancelled, drained.
 
-mod fake;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
-
-use async_trait::async_trait;
-use fake::{FakeServer, FakeStream};
 use proto::v1::{self, connect_request::Frame as FromWorker, connect_response::Frame as ToWorker, outcome::Outcome};
-use serde_json::{Value, json};
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinSet,
-};
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use worker::{
-    DrainedBy, Handler, HandlerError, Level, RunContext, Worker, WorkerConfig, WorkerError, WorkerStatus, WorkerSummary,
+use worker::DrainedBy;
+
+use crate::{
+    fake::FakeServer,
+    scene::{MINUTE, Running, lease, outcome, welcome},
 };
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// What the handlers of a test share with it.
-#[derive(Clone)]
-struct Scene {
-    started: Arc<AtomicUsize>,
-    dropped: Arc<Semaphore>,
-    gate: Arc<Semaphore>,
-}
-
-impl Default for Scene {
-    fn default() -> Self {
-        let closed = || Arc::new(Semaphore::new(0));
-        Self { started: Arc::default(), dropped: closed(), gate: closed() }
-    }
-}
-
-/// Tells when a handler's future is gone.
-struct Dropped(Arc<Semaphore>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
-#[async_trait]
-impl Handler for Scene {
-    async fn run(&self, ctx: RunContext) -> Result<Value, HandlerError> {
-        self.started.fetch_add(1, Ordering::SeqCst);
-        let _dropped = Dropped(Arc::clone(&self.dropped));
-        match ctx.kind() {
-            "panic" => panic!("boom"),
-            "flood" => loop {
-                ctx.log(Level::Info, "x".repeat(1000)).await;
-            },
-            "obey" => {
-                ctx.cancelled().await;
-                return Err(HandlerError::Cancelled);
-            }
-            "log" => ctx.log(Level::Info, "line").await,
-            _ => self.gate.acquire().await?.forget(),
-        }
-        Ok(json!("done"))
-    }
-}
-
-struct Running {
-    scene: Scene,
-    shutdown: CancellationToken,
-    status: watch::Receiver<WorkerStatus>,
-    worker: JoinSet<Result<WorkerSummary, WorkerError>>,
-}
-
-impl Running {
-    fn start(server: &FakeServer, slots: usize, drain_timeout: Duration) -> Self {
-        let (scene, shutdown) = (Scene::default(), CancellationToken::new());
-        let mut config = WorkerConfig::new(server.address.to_string());
-        (config.slots, config.drain_timeout) = (slots, drain_timeout);
-        let mut builder = Worker::builder(config);
-        for kind in ["wait", "panic", "flood", "log", "obey"] {
-            builder = builder.handler(kind, scene.clone());
-        }
-        let mut worker = JoinSet::new();
-        let built = builder.build().unwrap();
-        let status = built.subscribe();
-        worker.spawn(built.run(shutdown.clone()));
-        Self { scene, shutdown, status, worker }
-    }
-
-    async fn wait_for_start(&mut self) {
-        self.status.wait_for(|status| status.running > 0).await.unwrap();
-    }
-
-    async fn result(mut self) -> Result<WorkerSummary, WorkerError> {
-        self.worker.join_next().await.unwrap().unwrap()
-    }
-
-    async fn shut_down(self, mut stream: FakeStream) -> WorkerSummary {
-        self.shutdown.cancel();
-        stream.expect(|frame| matches!(frame, FromWorker::Goodbye(_)).then_some(())).await;
-        assert_eq!(stream.next().await, None, "the half-close that belongs to a goodbye");
-        drop(stream);
-        self.result().await.unwrap()
-    }
-}
-
-fn welcome(standing: &[v1::Lease]) -> v1::Welcome {
-    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-    v1::Welcome {
-        worker_id: "w1".into(),
-        secret: "s1".into(),
-        stream_epoch: 1,
-        heartbeat_interval: seconds(5),
-        lease_timeout: seconds(30),
-        event_credits: 10,
-        standing: standing.to_vec(),
-    }
-}
-
-fn lease(run: u8) -> v1::Lease {
-    v1::Lease { run_id: format!("01900000-0000-7000-8000-0000000000{run:02x}"), fence: 1 }
-}
-
-fn outcome(report: &v1::RunReport) -> &Outcome {
-    report.outcome.as_ref().unwrap().outcome.as_ref().unwrap()
-}
 
 #[tokio::test]
 async fn a_run_is_accepted_executed_and_reported_and_its_slot_is_free_again() {

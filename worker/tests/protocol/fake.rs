@@ -23,7 +23,7 @@ const FRAMES: usize = 100;
 pub struct FakeServer {
     pub address: SocketAddr,
     streams: mpsc::Receiver<FakeStream>,
-    _serving: JoinSet<()>,
+    serving: JoinSet<()>,
 }
 
 /// The server's end of one stream.
@@ -39,13 +39,23 @@ pub struct FakeStream {
 
 impl FakeServer {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    pub async fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tx, streams) = mpsc::channel(FRAMES);
         let mut serving = JoinSet::new();
         let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(Service { streams: tx }));
         serving.spawn(async move { server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap() });
-        Self { address, streams, _serving: serving }
+        Self { address, streams, serving }
+    }
+
+    /// Ends it, with all its connections: from here on nobody listens at its address.
+    pub async fn stop(mut self) -> SocketAddr {
+        self.serving.shutdown().await;
+        self.address
     }
 
     /// The next stream of the worker, after its `Hello`.

@@ -1,0 +1,8 @@
+//! The worker against a server that does what the test says.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
+mod fake;
+mod scene;
+
+mod outage;
+mod runs;
