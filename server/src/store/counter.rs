@@ -39,11 +39,15 @@ pub struct Folded {
 /// not folded.
 pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreError> {
     let due = sqlx::query_scalar!(
-        "SELECT s.id FROM ops.sessions s
-         WHERE s.id IN (SELECT d.session_id FROM ops.session_deltas d ORDER BY d.id LIMIT 5000)
-            OR (s.status = 'active' AND s.closed_at IS NOT NULL
-                AND s.total_runs = s.succeeded_runs + s.failed_runs + s.cancelled_runs)
-         ORDER BY s.id LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED"
+        "WITH due AS MATERIALIZED (
+             SELECT session_id AS id FROM (SELECT session_id FROM ops.session_deltas ORDER BY id LIMIT 5000) d
+             UNION
+             SELECT id FROM ops.sessions
+             WHERE status = 'active' AND closed_at IS NOT NULL
+               AND total_runs = succeeded_runs + failed_runs + cancelled_runs
+         )
+         SELECT s.id FROM due JOIN ops.sessions s ON s.id = due.id
+         ORDER BY s.id LIMIT 500 FOR NO KEY UPDATE OF s SKIP LOCKED"
     )
     .fetch_all(&mut *c)
     .await?;

@@ -1,4 +1,7 @@
 -- Writes down that workers were told to start.
+--
+-- Here and in the other statements for many runs, `status IN (..)` and not `held`: that would invite the planner into the
+-- index of all held runs, once for each of these.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[])
@@ -9,7 +12,7 @@ locked AS MATERIALIZED (
     FROM input i
     JOIN ops.runs r ON r.id = i.run_id
     JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch = i.epoch
-    WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.held
+    WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
 ),

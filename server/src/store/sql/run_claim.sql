@@ -1,4 +1,4 @@
--- Gives the best claimable runs of some lanes and kinds to workers: one row of $4 to $8 is one free slot.
+-- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot.
 WITH RECURSIVE lanes AS (
     SELECT unnest($2::text[])::ops.lane_type AS lane
 ),
@@ -20,11 +20,6 @@ queues AS (
     SELECT lane, kind FROM hops WHERE kind IS NOT NULL
     UNION ALL
     SELECT l.lane, k.kind FROM lanes l CROSS JOIN unnest($3::text[]) AS k (kind)
-),
-slots AS MATERIALIZED (
-    SELECT *
-    FROM unnest($4::uuid[], $5::text[], $6::boolean[], $7::bigint[], $8::uuid[]) WITH ORDINALITY
-        AS s (worker_id, worker_name, begin, lease_ms, claim_id, place)
 ),
 best AS MATERIALIZED (
     SELECT c.id
@@ -48,24 +43,24 @@ locked AS MATERIALIZED (
     FOR NO KEY UPDATE SKIP LOCKED
 ),
 placed AS MATERIALIZED (
-    SELECT id, row_number() OVER (ORDER BY priority DESC, run_after, id) AS place FROM locked
+    SELECT id, (row_number() OVER (ORDER BY priority DESC, run_after, id))::int AS place FROM locked
 ),
 claimed AS (
     UPDATE ops.runs r
-    SET status = CASE WHEN s.begin THEN 'running' ELSE 'claimed' END,
+    SET status = CASE WHEN ($6::boolean[])[p.place] THEN 'running' ELSE 'claimed' END,
         claimable = false,
         held = true,
-        claimed_by = s.worker_name,
-        worker_id = s.worker_id,
+        claimed_by = ($5::text[])[p.place],
+        worker_id = ($4::uuid[])[p.place],
         fence = r.fence + 1,
         server_id = $9,
         claim_round = $10,
-        claim_id = s.claim_id,
-        lease_ms = s.lease_ms,
+        claim_id = ($8::uuid[])[p.place],
+        lease_ms = ($7::bigint[])[p.place],
         claimed_at = clock_timestamp(),
         heartbeat_at = clock_timestamp(),
-        started_at = CASE WHEN s.begin THEN clock_timestamp() END,
-        attempt = r.attempt + s.begin::int,
+        started_at = CASE WHEN ($6::boolean[])[p.place] THEN clock_timestamp() END,
+        attempt = r.attempt + ($6::boolean[])[p.place]::int,
         progress_fraction = NULL,
         progress_message = NULL,
         outcome_source = NULL,
@@ -73,7 +68,6 @@ claimed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM placed p
-    JOIN slots s ON s.place = p.place
     WHERE r.id = p.id AND r.status = 'queued' AND r.claimable
     RETURNING r.*
 ),

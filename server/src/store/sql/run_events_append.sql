@@ -8,7 +8,7 @@ standing AS MATERIALIZED (
     FROM batches b
     JOIN ops.runs r ON r.id = b.run_id
     JOIN ops.workers w ON w.id = b.worker_id AND w.stream_epoch = b.epoch
-    WHERE r.fence = b.fence AND r.worker_id = b.worker_id AND r.held
+    WHERE r.fence = b.fence AND r.worker_id = b.worker_id AND r.status IN ('claimed', 'running')
 ),
 entries AS MATERIALIZED (
     SELECT *

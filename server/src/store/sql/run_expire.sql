@@ -1,7 +1,15 @@
 -- Ends the leases of workers that are not heard of any more. What was not begun is offered again and no attempt is spent;
 -- what ran is offered again if it has attempts left, and failed otherwise. Nothing ends while the lease service is not
 -- current, or sooner than a lease after it resumed.
-WITH expired AS MATERIALIZED (
+WITH overdue AS MATERIALIZED (
+    SELECT r.id
+    FROM ops.runs r
+    CROSS JOIN ops.lease_service s
+    WHERE r.held
+      AND s.round_at > clock_timestamp() - interval '5 s'
+      AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
+),
+expired AS MATERIALIZED (
     SELECT r.id, r.fence, r.status, r.heartbeat_at, r.cancel_requested_at IS NOT NULL AS cancel_requested,
            CASE
                WHEN r.status = 'claimed' THEN 'queued'
@@ -15,11 +23,11 @@ WITH expired AS MATERIALIZED (
                'stack', '',
                'context', jsonb_build_object('worker_id', r.worker_id, 'attempt', r.attempt,
                                              'last_heartbeat', r.heartbeat_at)) AS error
-    FROM ops.runs r
+    FROM overdue o
+    JOIN ops.runs r ON r.id = o.id
     CROSS JOIN ops.lease_service s
-    WHERE r.held
-      AND s.round_at > clock_timestamp() - interval '5 s'
-      AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
+    -- Again, for a heartbeat that came while this waited its turn.
+    WHERE r.held AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
     ORDER BY r.id
     LIMIT 1000
     FOR NO KEY UPDATE OF r SKIP LOCKED

@@ -10,7 +10,7 @@ locked AS MATERIALIZED (
     FROM input i
     JOIN ops.runs r ON r.id = i.run_id
     JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch = i.epoch
-    WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.held
+    WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
 ),

@@ -13,7 +13,7 @@ locked AS MATERIALIZED (
     FROM input i
     JOIN ops.runs r ON r.id = i.run_id
     JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch = i.epoch
-    WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.held
+    WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
 ),
@@ -51,15 +51,16 @@ ended AS (
         updated_at = clock_timestamp()
     FROM settled s
     WHERE r.id = s.id AND r.fence = s.fence AND r.worker_id = s.worker_id AND r.status IN ('claimed', 'running')
-    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, r.claimed_at, r.started_at
+    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, r.claimed_at, r.started_at,
+              s.attempt AS ended_attempt, s.hash, s.error AS ended_error
 ),
 -- What goes on to another grant keeps the outcome of this one here.
 kept AS (
     INSERT INTO ops.run_grants (run_id, fence, tenant_id, worker_id, attempt, claimed_at, started_at, outcome_source,
                                 outcome_hash, error)
-    SELECT e.id, e.fence, e.tenant_id, e.worker_id, s.attempt, e.claimed_at, e.started_at, 'worker', s.hash, s.error::jsonb
-    FROM ended e JOIN settled s ON s.id = e.id
-    WHERE e.status = 'queued'
+    SELECT id, fence, tenant_id, worker_id, ended_attempt, claimed_at, started_at, 'worker', hash, ended_error::jsonb
+    FROM ended
+    WHERE status = 'queued'
 ),
 answered AS (
     DELETE FROM ops.run_cancels c USING ended e WHERE c.run_id = e.id AND c.fence = e.fence
