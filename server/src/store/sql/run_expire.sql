@@ -19,17 +19,17 @@ expired AS MATERIALIZED (
            END AS next,
            jsonb_build_object(
                'type', 'HeartbeatTimeout',
-               'message', format('no heartbeat from worker %s for %s s', r.claimed_by, r.lease_ms / 1000.0),
+               'message', format('no heartbeat from worker %s for %s s', r.claimed_by, trim_scale(r.lease_ms / 1000.0)),
                'stack', '',
                'context', jsonb_build_object('worker_id', r.worker_id, 'attempt', r.attempt,
                                              'last_heartbeat', r.heartbeat_at)) AS error
-    FROM overdue o
-    JOIN ops.runs r ON r.id = o.id
+    FROM ops.runs r
     CROSS JOIN ops.lease_service s
-    -- Again, for a heartbeat that came while this waited its turn.
-    WHERE r.held AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
+    -- Again, for a heartbeat that came meanwhile.
+    WHERE r.id = ANY (ARRAY(SELECT id FROM overdue ORDER BY id LIMIT 1000))
+      AND r.status IN ('claimed', 'running')
+      AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
     ORDER BY r.id
-    LIMIT 1000
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ),
 ended AS (
