@@ -1,8 +1,13 @@
--- Cancels runs: what has not begun at once, what runs by asking its worker. $2 = the runs, or NULL for all of session $3.
-WITH locked AS MATERIALIZED (
+-- Cancels runs: what has not begun at once, what runs by asking its worker. These runs ($2), or all of a session ($3).
+WITH target AS MATERIALIZED (
+    SELECT unnest($2::uuid[]) AS id
+    UNION ALL
+    SELECT id FROM ops.runs WHERE session_id = $3
+),
+locked AS MATERIALIZED (
     SELECT r.id, r.status
     FROM ops.runs r
-    WHERE r.tenant_id = $1 AND (r.id = ANY ($2::uuid[]) OR r.session_id = $3)
+    WHERE r.id = ANY (ARRAY(SELECT id FROM target)) AND r.tenant_id = $1
       AND r.status IN ('queued', 'claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE
