@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 pub(crate) mod dev;
+pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod serve;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::listen::Listen;
+use super::{limits::LimitArgs, listen::Listen};
 
 /// Runs a server on a PostgreSQL database. Any number of them may share one database; each may die at any time.
 #[derive(Args, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct ServeArgs {
     /// How long a shutdown may take
     #[arg(long, env = "OPS_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
     pub(crate) shutdown_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 impl ServeArgs {
@@ -53,6 +55,7 @@ impl ServeArgs {
                 accept_timeout: self.accept_timeout,
                 event_credits: self.event_credits,
             },
+            limits: self.limits.limits(),
             migrate: !self.no_migrate,
             shutdown_timeout: self.shutdown_timeout,
             ..server::Config::new(&self.database_url)

@@ -1,0 +1,42 @@
+//! What clients may send at the most.
+
+use clap::Args;
+
+/// Bounds of what clients may send; beyond them a request is refused with the name of the field.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// A whole message, in or out, in bytes
+    #[arg(long, env = "OPS_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().message_in)]
+    max_message_bytes: usize,
+    /// A run's params, or a session's context, in bytes
+    #[arg(long, env = "OPS_MAX_PARAMS_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().params)]
+    max_params_bytes: usize,
+    /// A run's result, in bytes
+    #[arg(long, env = "OPS_MAX_RESULT_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().result)]
+    max_result_bytes: usize,
+    /// The text of an artifact, in bytes
+    #[arg(long, env = "OPS_MAX_ARTIFACT_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().artifact_text)]
+    max_artifact_bytes: usize,
+    /// The content of one log event, in bytes
+    #[arg(long, env = "OPS_MAX_EVENT_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().event)]
+    max_event_bytes: usize,
+    /// The runs of one EnqueueRuns
+    #[arg(long, env = "OPS_MAX_ENQUEUE_RUNS", value_name = "COUNT", default_value_t = server::Limits::default().enqueue_runs)]
+    max_enqueue_runs: usize,
+}
+
+impl LimitArgs {
+    pub(crate) fn limits(&self) -> server::Limits {
+        server::Limits {
+            message_in: self.max_message_bytes,
+            message_out: self.max_message_bytes,
+            params: self.max_params_bytes,
+            result: self.max_result_bytes,
+            artifact_text: self.max_artifact_bytes,
+            event: self.max_event_bytes,
+            enqueue_runs: self.max_enqueue_runs,
+            ..server::Limits::default()
+        }
+    }
+}
