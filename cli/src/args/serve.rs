@@ -27,7 +27,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPS_ACCEPT_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) accept_timeout: Duration,
     /// How many log events a worker may send ahead of their acknowledgement
-    #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = 1_000)]
+    #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineConfig::default().event_credits)]
     pub(crate) event_credits: u32,
     /// Connections to the database at the most
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]

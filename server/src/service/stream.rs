@@ -30,6 +30,9 @@ use crate::store::worker::worker_stream_ended;
 /// the answers is cut off.
 const HEARTBEATS_WAITING: usize = 64;
 
+/// Reports of one stream that may wait for the database: more than any worker holds runs.
+const REPORTS_WAITING: usize = 20_000;
+
 /// How long what a worker has sent may take to be written after its stream was ended.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -102,6 +105,10 @@ impl WorkerStream {
             WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat)?,
             WorkerFrame::Events(events) => self.events(events)?,
             WorkerFrame::Reports(reports) => {
+                if self.tasks.len() > REPORTS_WAITING {
+                    let text = format!("expected no more than {REPORTS_WAITING} reports ahead of their answers");
+                    return Err(Refusal::ProtocolViolation(text).into());
+                }
                 for report in reports {
                     self.report(report);
                 }
@@ -269,10 +276,6 @@ impl WorkerStream {
     /// The stream has ended: what was not started goes back at once, what was started keeps its lease.
     async fn end(self: Arc<Self>, goodbye: bool) {
         let (engine, connection) = (&self.engine, &self.connection);
-        if goodbye {
-            // All that came before the goodbye is written first.
-            self.tasks.close();
-        }
         engine.registry.remove(connection);
         let unstarted = connection.close();
         let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
