@@ -22,6 +22,7 @@ use crate::domain::{Lease, Refusal};
 use crate::engine::connection::{Connection, StreamEnd};
 use crate::engine::settings::OUTAGE_RETRY_DELAY;
 use crate::engine::{Engine, EngineError};
+use crate::store::StoreError;
 use crate::store::event_append::GuardedEvents;
 use crate::store::release::Release;
 use crate::store::worker::worker_stream_ended;
@@ -237,6 +238,9 @@ impl WorkerStream {
                 }
             });
             for (lease, through_seq, count, kept) in join_all(kept).await {
+                if kept.as_ref().is_err_and(is_undecided) {
+                    continue;
+                }
                 self.event_credits_used.fetch_sub(count, Ordering::Relaxed);
                 let refused = kept.err().map(|error| reason_of(&error));
                 let credits = count as u32;
@@ -260,8 +264,7 @@ impl WorkerStream {
             let guard = stream.connection.guard(lease);
             let report = || stream.engine.results.report(guard, outcome.clone(), started_ago);
             let refused = persist(&stream.connection, report).await.err();
-            if refused.as_ref().is_some_and(|error| is_outage(error) || matches!(error, EngineError::ShuttingDown)) {
-                // The stream has ended, or is about to: the worker sends the report again when it resumes.
+            if refused.as_ref().is_some_and(is_undecided) {
                 return;
             }
             stream.connection.book().end(lease);
@@ -302,7 +305,7 @@ where
 {
     loop {
         match write().await {
-            Err(error) if is_outage(&error) && !connection.ended().is_cancelled() => {
+            Err(error) if is_passing(&error) && !connection.ended().is_cancelled() => {
                 tokio::time::sleep(OUTAGE_RETRY_DELAY).await;
             }
             result => return result,
@@ -310,13 +313,20 @@ where
     }
 }
 
-/// The database is away, or the queue is full: the same later may succeed.
-fn is_outage(error: &EngineError) -> bool {
+/// The database is away, others are in the way, or the queue is full: the same later may succeed.
+fn is_passing(error: &EngineError) -> bool {
     match error {
         EngineError::Overloaded => true,
+        EngineError::Store(StoreError::LockTimeout | StoreError::Serialization(_)) => true,
         EngineError::Store(error) => error.is_outage(),
         EngineError::Refused(_) | EngineError::ShuttingDown => false,
     }
+}
+
+/// The stream has ended, or is about to, before it was known what becomes of the write. It is not answered, so that the
+/// worker sends the same again when it resumes; a refusal would have it dropped.
+fn is_undecided(error: &EngineError) -> bool {
+    is_passing(error) || matches!(error, EngineError::ShuttingDown)
 }
 
 fn reason_of(error: &EngineError) -> ReasonText {
