@@ -73,7 +73,7 @@ impl EventOutbox {
         }
     }
 
-    /// The server has refused as many entries as credits come back.
+    /// The server has refused as many entries up to this number as credits come back.
     pub(crate) fn refuse(&mut self, key: GrantKey, through_seq: i64, credits: usize) {
         self.credits = (self.credits + credits).min(self.limit);
         if let Some(queue) = self.queues.get(&key) {
@@ -173,7 +173,7 @@ mod tests {
         outbox.resume(2);
         sent(&mut outbox);
         outbox.remove(key(1));
-        outbox.refuse(key(1), 0, 2);
+        outbox.refuse(key(1), 2, 2);
         let queue = outbox.open(key(2));
         log(&queue, 1).await;
         assert_eq!(sent(&mut outbox), [(2, 1, 1)]);

@@ -56,8 +56,9 @@ pub(crate) struct EventQueue {
 
 #[derive(Debug)]
 struct State {
-    /// The number of the first entry kept.
-    first_seq: i64,
+    /// The number of the last entry that was added.
+    last_seq: i64,
+    /// In the order of their numbers, which has gaps where entries were refused.
     entries: VecDeque<Kept>,
     /// How many of the entries were sent on this stream.
     sent: usize,
@@ -68,6 +69,7 @@ struct State {
 
 #[derive(Debug)]
 struct Kept {
+    seq: i64,
     entry: LogEntry,
     _room: OwnedSemaphorePermit,
 }
@@ -81,7 +83,7 @@ pub(crate) struct Batch {
 
 impl EventQueue {
     pub(crate) fn new(key: GrantKey, ready: Arc<Ready>) -> Self {
-        let state = State { first_seq: 1, entries: VecDeque::new(), sent: 0, is_ready: false, is_closed: false };
+        let state = State { last_seq: 0, entries: VecDeque::new(), sent: 0, is_ready: false, is_closed: false };
         Self { key, room: Arc::new(Semaphore::new(ROOM_BYTES)), ready, state: Mutex::new(state) }
     }
 
@@ -92,20 +94,23 @@ impl EventQueue {
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(cost).await else { return };
         let mut state = self.state();
         if !state.is_closed {
-            state.entries.push_back(Kept { entry, _room: room });
+            state.last_seq += 1;
+            let seq = state.last_seq;
+            state.entries.push_back(Kept { seq, entry, _room: room });
             self.make_ready(&mut state);
         }
     }
 
-    /// The next unsent entries, which count as sent from now on; the queue stays ready while there are more.
+    /// The next unsent entries, numbered without a gap, which count as sent from now on; the queue stays ready while there
+    /// are more.
     pub(crate) fn take(&self, max_entries: usize, max_bytes: usize) -> Option<Batch> {
         let mut state = self.state();
         state.is_ready = false;
-        let first_seq = state.first_seq + i64::try_from(state.sent).unwrap_or(i64::MAX);
+        let first_seq = state.entries.get(state.sent).map_or(0, |kept| kept.seq);
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        for kept in state.entries.iter().skip(state.sent).take(max_entries) {
+        for (kept, seq) in state.entries.iter().skip(state.sent).take(max_entries).zip(first_seq..) {
             bytes += kept.entry.size();
-            if bytes > max_bytes && !entries.is_empty() {
+            if kept.seq != seq || (bytes > max_bytes && !entries.is_empty()) {
                 break;
             }
             entries.push(kept.entry.clone());
@@ -119,20 +124,14 @@ impl EventQueue {
 
     /// All entries up to this number are kept by the server.
     pub(crate) fn acknowledge(&self, through_seq: i64) {
-        let mut state = self.state();
-        while state.first_seq <= through_seq && !state.entries.is_empty() {
-            state.drop_first();
-        }
+        self.state().drop_entries(|seq| seq <= through_seq);
     }
 
-    /// The server has refused the first entries that it was sent and has not kept: they are given up.
+    /// The server has refused the last so many numbers up to this one: their entries are given up. Earlier ones may still
+    /// be on their way.
     pub(crate) fn refuse(&self, through_seq: i64, count: usize) {
-        let mut state = self.state();
-        let mut dropped = 0;
-        while !state.entries.is_empty() && (state.first_seq <= through_seq || (dropped < count && state.sent > 0)) {
-            state.drop_first();
-            dropped += 1;
-        }
+        let after = through_seq.saturating_sub_unsigned(count as u64);
+        self.state().drop_entries(|seq| after < seq && seq <= through_seq);
     }
 
     /// On a new stream everything that is not acknowledged is sent again.
@@ -167,10 +166,10 @@ impl EventQueue {
 }
 
 impl State {
-    fn drop_first(&mut self) {
-        self.entries.pop_front();
-        self.first_seq += 1;
-        self.sent = self.sent.saturating_sub(1);
+    fn drop_entries(&mut self, is_over: impl Fn(i64) -> bool) {
+        let sent_and_over = self.entries.iter().take(self.sent).filter(|kept| is_over(kept.seq)).count();
+        self.entries.retain(|kept| !is_over(kept.seq));
+        self.sent -= sent_and_over;
     }
 }
 
@@ -220,13 +219,16 @@ mod tests {
     #[tokio::test]
     async fn refused_entries_are_given_up_and_the_next_ones_keep_their_numbers() {
         let queue = queue();
-        for text in ["a", "b", "c"] {
+        for text in ["a", "b", "c", "d"] {
             queue.push(entry(text)).await;
         }
-        queue.take(2, 1000);
-        queue.refuse(0, 2);
-        assert_eq!(texts(queue.take(9, 1000)), (3, vec!["c".into()]));
-        queue.refuse(3, 1);
+        queue.take(3, 1000);
+        // It overtakes the answer for the first.
+        queue.refuse(3, 2);
+        queue.rewind();
+        assert_eq!(texts(queue.take(9, 1000)), (1, vec!["a".into()]));
+        assert_eq!(texts(queue.take(9, 1000)), (4, vec!["d".into()]));
+        queue.acknowledge(4);
         assert!(queue.is_empty());
     }
 

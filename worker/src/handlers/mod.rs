@@ -6,6 +6,7 @@ pub mod sleep;
 mod child;
 mod duration;
 mod guardian;
+mod lines;
 mod output;
 mod spawner;
 

@@ -34,6 +34,12 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 /// Executes a program. Its output becomes the run's log line by line (stdout as info, stderr as warn), its exit status the
 /// outcome: 0 succeeds with `{"exit_code": 0, "duration_ms": 12}`; anything else fails with type `ExitStatus`.
 ///
+/// From the log, what the program wrote can be put together again, byte by byte. Each event has the data
+/// `{"stream": "stdout"}` or `"stderr"`. A text is one line without its newline (a carriage return before that is kept);
+/// with `"partial": true` in its data no newline follows: the line goes on in the next event of the same stream, as when it
+/// is longer than 16 KiB or was shown before it ended, or the output ended without one. What text can not say, because it is
+/// not UTF-8 or has a NUL, comes as bytes, with the newline if there is one.
+///
 /// It gets the worker's environment without the variables that start with `OPS_`, and with `OPS_RUN_ID` and `OPS_ATTEMPT`.
 /// Asked to stop, its whole process group gets SIGTERM and, after the grace, SIGKILL; an exit status of 0 after that counts
 /// as stopped, not as done. When it ends, what it left running in its group is killed.

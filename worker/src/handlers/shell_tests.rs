@@ -66,7 +66,7 @@ async fn output_becomes_log_lines_as_it_comes_and_the_exit_status_the_outcome() 
     assert_eq!((&context["exit_code"], &context["signal"]), (&json!(3), &Value::Null));
     assert_eq!(context["stderr_tail"], "oops");
     let rest = probe.entries();
-    assert!(rest.iter().any(|entry| entry.content == Content::Bytes(b"\xFF".as_slice().into())), "{rest:?}");
+    assert!(rest.iter().any(|entry| entry.content == Content::Bytes(b"\xFF\n".as_slice().into())), "{rest:?}");
     assert!(rest.iter().any(|entry| entry.level == Level::Warn && entry.data_json.contains("stderr")), "{rest:?}");
 }
 
@@ -74,7 +74,9 @@ async fn output_becomes_log_lines_as_it_comes_and_the_exit_status_the_outcome() 
 async fn arguments_and_input_reach_the_program_and_the_workers_settings_do_not() {
     let (ctx, probe) = Probe::with_params(json!({ "argv": ["/bin/cat", "-"], "stdin": "no newline" }));
     assert_eq!(Shell.run(ctx).await.unwrap()["exit_code"], 0);
-    assert_eq!(next_text(&probe).await, "no newline");
+    let last = probe.next_entry().await;
+    assert_eq!(last.content, "no newline".into());
+    assert_eq!(last.data_json, r#"{"partial":true,"stream":"stdout"}"#);
     let (ctx, probe) = Probe::with_params(json!({ "command": "env | grep ^OPS_ | cut -d= -f1 | sort" }));
     Shell.run(ctx).await.unwrap();
     assert_eq!((next_text(&probe).await, next_text(&probe).await), ("OPS_ATTEMPT".into(), "OPS_RUN_ID".into()));
