@@ -29,8 +29,8 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// The worker's version, for people. Default: that of this library.
     pub version: String,
-    /// After a shutdown (or a drain by an operator) running handlers may take this long to finish. Then they are cancelled,
-    /// with 5 s to stop, and reported as failed with type `WorkerShutdown`. Default: 30 s.
+    /// After a shutdown running handlers may take this long to finish. Then they are told to stop, with 5 s to do so, and
+    /// reported as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 30 s.
     pub drain_timeout: Duration,
     /// Sent as `authorization: Bearer <token>`.
     pub token: Option<String>,

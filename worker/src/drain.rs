@@ -1,5 +1,6 @@
-//! How a worker leaves: it takes no more work, lets its handlers finish, stops those that do not, and waits until every
-//! outcome is acknowledged; each for a bounded time.
+//! How a worker leaves: it takes no more work, lets its handlers finish, and waits until every outcome is acknowledged. Its
+//! own process gives it a bounded time for that, and handlers that do not finish are stopped. An operator's drain takes as
+//! long as it takes: whoever wants a run stopped cancels it.
 
 use std::time::Duration;
 
@@ -19,22 +20,37 @@ pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The worker takes no more work.
 pub(crate) struct Drain {
-    /// When handlers that still run are told to stop; `None` once they were.
-    pub(crate) stop_at: Option<Instant>,
-    /// When the worker leaves, whatever is open.
-    pub(crate) give_up_at: Instant,
+    /// When handlers that still run are told to stop; `None` once they were, and in an operator's drain.
+    stop_at: Option<Instant>,
+    /// When the worker leaves, whatever is open; `None` in an operator's drain.
+    give_up_at: Option<Instant>,
+}
+
+impl Drain {
+    /// When the clock makes something due.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.stop_at.or(self.give_up_at)
+    }
 }
 
 impl Runtime {
+    /// The process ends, maybe during an operator's drain.
+    pub(crate) fn shut_down(&mut self) {
+        self.begin_drain(DrainedBy::Shutdown);
+        if let Some(drain) = &mut self.drain {
+            let stop_at = Instant::now() + self.setup.config.drain_timeout;
+            drain.stop_at = Some(stop_at);
+            drain.give_up_at = Some(stop_at + STOP_GRACE * 2 + FLUSH_TIMEOUT);
+        }
+    }
+
     pub(crate) fn begin_drain(&mut self, by: DrainedBy) {
         if self.drain.is_some() {
             return;
         }
         tracing::info!(?by, running = self.running.len(), "draining");
         self.summary.drained_by = by;
-        let stop_at = Instant::now() + self.setup.config.drain_timeout;
-        let give_up_at = stop_at + STOP_GRACE * 2 + FLUSH_TIMEOUT;
-        self.drain = Some(Drain { stop_at: Some(stop_at), give_up_at });
+        self.drain = Some(Drain { stop_at: None, give_up_at: None });
         let Some(session) = &mut self.session else { return };
         // What was accepted may have been started by now, so its start is still waited for.
         for key in session.accepts.drain(..) {
@@ -66,9 +82,13 @@ impl Runtime {
         }
     }
 
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| drain.give_up_at.is_some())
+    }
+
     pub(crate) fn is_finished(&self, now: Instant) -> bool {
         let Some(drain) = &self.drain else { return false };
-        if now >= drain.give_up_at {
+        if drain.give_up_at.is_some_and(|at| now >= at) {
             return true;
         }
         let said_goodbye = |session: &Session| session.goodbye.is_some_and(|said| now >= said + GOODBYE_TIMEOUT);

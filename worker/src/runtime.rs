@@ -32,7 +32,7 @@ use crate::{
     reports::{FLUSH_TIMEOUT, Reports},
     session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
     stop::Stop,
-    worker::{DrainedBy, WorkerStatus, WorkerSummary},
+    worker::{WorkerStatus, WorkerSummary},
 };
 
 /// When nothing else is due, the loop looks at its state this often.
@@ -119,7 +119,7 @@ impl Runtime {
             let has_frame = self.has_frame(now);
             tokio::select! {
                 () = time::sleep_until(self.wake_at(now)) => {}
-                () = shutdown.cancelled(), if self.drain.is_none() => self.begin_drain(DrainedBy::Shutdown),
+                () = shutdown.cancelled(), if !self.is_shutting_down() => self.shut_down(),
                 dialed = dials.join_next(), if !dials.is_empty() => match dialed {
                     Some(Ok(Ok(dialed))) => {
                         let wire = self.welcome(dialed);
@@ -193,7 +193,7 @@ impl Runtime {
             Some(said) => said + GOODBYE_TIMEOUT,
             None => session.heartbeats.wake_at(now),
         });
-        let drain = self.drain.as_ref().map(|drain| drain.stop_at.unwrap_or(drain.give_up_at));
+        let drain = self.drain.as_ref().and_then(Drain::wake_at);
         let wakes = [session, drain, self.lease_check, self.reports.next_deadline()];
         wakes.into_iter().flatten().min().unwrap_or(now + IDLE)
     }

@@ -96,8 +96,10 @@ impl Worker {
     }
 
     /// Executes runs until `shutdown` is cancelled or an operator drains the worker. Then it takes no more, lets handlers
-    /// finish for `drain_timeout`, cancels the rest, waits until all reports are acknowledged (for a bounded time), and says
-    /// goodbye. Dropping the future kills what runs, and reports nothing.
+    /// finish, waits until all reports are acknowledged, and says goodbye. After a shutdown, also one that comes during an
+    /// operator's drain, that is bounded: handlers that have not finished within `drain_timeout` are stopped, and the worker
+    /// leaves at most 20 s after that. An operator's drain alone takes as long as the handlers do, whose runs can be
+    /// cancelled. Dropping the future kills what runs, and reports nothing.
     ///
     /// # Errors
     /// `Refused` if the first server that answers does not take this worker at all. An unreachable server is not an error:

@@ -248,19 +248,37 @@ async fn a_run_that_was_accepted_before_the_shutdown_is_still_executed() {
 }
 
 #[tokio::test]
-async fn an_operators_drain_ends_the_worker_once_its_runs_are_reported() {
+async fn an_operators_drain_waits_for_handlers_whatever_the_drain_timeout_is() {
     let mut server = FakeServer::start().await;
-    let running = Running::start(&server, 1, MINUTE);
+    let mut running = Running::start(&server, 1, Duration::ZERO);
     let mut stream = server.accept().await;
     stream.welcome(welcome(&[])).await;
-    stream.give(&lease(1), "wait").await;
+    stream.give(&lease(1), "obey").await;
     stream.send(ToWorker::Drain(v1::Drain { reason: v1::DrainReason::Operator.into() })).await;
+    running.status.wait_for(|status| status.is_draining).await.unwrap();
     running.scene.gate.add_permits(1);
-    stream.report().await;
+    assert!(matches!(outcome(&stream.report().await), Outcome::Succeeded(_)));
     stream.acknowledge_report(&lease(1)).await;
     stream.expect(|frame| matches!(frame, FromWorker::Goodbye(_)).then_some(())).await;
     drop(stream);
     assert_eq!(running.result().await.unwrap().drained_by, DrainedBy::Operator);
+}
+
+#[tokio::test]
+async fn a_shutdown_during_an_operators_drain_is_bounded() {
+    let mut server = FakeServer::start().await;
+    let mut running = Running::start(&server, 1, Duration::ZERO);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "obey").await;
+    stream.send(ToWorker::Drain(v1::Drain { reason: v1::DrainReason::Operator.into() })).await;
+    running.status.wait_for(|status| status.is_draining).await.unwrap();
+    running.shutdown.cancel();
+    let report = stream.report().await;
+    let Outcome::Failed(failed) = outcome(&report) else { panic!("not failed") };
+    assert_eq!(failed.error.as_ref().unwrap().r#type, "WorkerShutdown");
+    stream.acknowledge_report(&lease(1)).await;
+    assert_eq!(running.shut_down(stream).await.drained_by, DrainedBy::Operator);
 }
 
 #[tokio::test]

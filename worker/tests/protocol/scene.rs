@@ -59,8 +59,11 @@ impl Handler for Scene {
                 ctx.log(Level::Info, "x".repeat(1000)).await;
             },
             "obey" => {
-                ctx.cancelled().await;
-                return Err(HandlerError::Cancelled);
+                tokio::select! {
+                    biased;
+                    _ = ctx.cancelled() => return Err(HandlerError::Cancelled),
+                    permit = self.gate.acquire() => permit?.forget(),
+                }
             }
             "log" => ctx.log(Level::Info, "line").await,
             _ => self.gate.acquire().await?.forget(),
@@ -72,7 +75,7 @@ impl Handler for Scene {
 pub struct Running {
     pub scene: Scene,
     pub shutdown: CancellationToken,
-    status: watch::Receiver<WorkerStatus>,
+    pub status: watch::Receiver<WorkerStatus>,
     worker: JoinSet<Result<WorkerSummary, WorkerError>>,
 }
 
