@@ -8,6 +8,8 @@ use crate::error::WorkerError;
 
 /// Runs that a worker executes at the same time, unless it is told otherwise.
 pub const DEFAULT_SLOTS: usize = 8;
+/// The server's limit: it gives no stream more at once.
+const MAX_SLOTS: usize = 10_000;
 /// How long running handlers may finish after a shutdown was asked for, unless the worker is told otherwise.
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -23,7 +25,7 @@ pub struct WorkerConfig {
     pub lanes: Vec<Lane>,
     /// Kinds that it takes, each with a registered handler. Default (`None`): those of all registered handlers.
     pub kinds: Option<Vec<String>>,
-    /// Runs that it executes at the same time; at least 1. Default: 8.
+    /// Runs that it executes at the same time; 1 to 10,000. Default: 8.
     pub slots: usize,
     /// Labels for people; they route nothing.
     pub labels: BTreeMap<String, String>,
@@ -78,8 +80,8 @@ impl WorkerConfig {
         if self.lanes.is_empty() {
             violations.push("lanes: expected at least one of A, B, C, D, got none".into());
         }
-        if self.slots == 0 {
-            violations.push("slots: expected at least 1, got 0".into());
+        if !(1..=MAX_SLOTS).contains(&self.slots) {
+            violations.push(format!("slots: expected 1 to {MAX_SLOTS}, got {}", self.slots));
         }
         if registered.is_empty() {
             violations.push("handlers: expected at least one, got none".into());
