@@ -1,0 +1,114 @@
+# Ops Control Room. `make help` lists what there is to do; CI runs `make check` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# Where `make run` listens, and where its database stays.
+LISTEN ?= 127.0.0.1:7070
+DATA ?= .ops
+# dev is built in a fraction of the time of release, and from what the tests are built from.
+PROFILE ?= dev
+
+GRPCURL := .tools/bin/grpcurl
+BUF := .tools/node_modules/.bin/buf
+PYTHON := .tools/python/bin/python
+NEED := tests/tools/need.sh
+CARGO := cargo
+# Nothing is written that was not asked for, and CI sees the versions that were committed.
+LOCKED := --locked
+
+.PHONY: help
+help: ## List what there is to do
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run takes LISTEN=$(LISTEN), DATA=$(DATA) (a folder) and PROFILE=$(PROFILE) (or release)."
+
+##@ To see it
+
+.PHONY: run
+run: need-cargo need-postgres ## Build it, start it with a database of its own, show what it does, go on serving
+	@$(CARGO) build $(LOCKED) --workspace --bin ops --profile $(PROFILE)
+	@exec $(CARGO) run --quiet $(LOCKED) --bin ops --profile $(PROFILE) -- \
+		dev --demo --listen $(LISTEN) --data-dir $(DATA)
+
+.PHONY: clean-dev
+clean-dev: need-cargo ## Remove the database of `make run`
+	@$(CARGO) run --quiet $(LOCKED) --example remove_cluster -- $(DATA)
+
+##@ To change it
+
+.PHONY: test
+test: need-cargo need-postgres tools ## Run all tests of the whole workspace
+	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
+
+.PHONY: check
+check: check-fmt check-proto check-clippy check-doc check-sqlx check-tidy ## All that CI checks without running the program
+
+.PHONY: fmt
+fmt: need-cargo ## Format the Rust code
+	$(CARGO) fmt --all
+
+.PHONY: sqlx
+sqlx: need-cargo need-postgres ## Prepare the SQL statements again (.sqlx), after a change of one or of the schema
+	tests/tools/sqlx.sh write
+
+.PHONY: tools
+tools: $(GRPCURL) $(PYTHON) ## Install what the tests call into .tools
+
+##@ The parts of `make check`
+
+.PHONY: check-fmt check-proto check-clippy check-doc check-sqlx check-tidy
+check-fmt: need-cargo
+	$(CARGO) fmt --all --check
+
+check-proto: $(BUF)
+	$(BUF) lint
+	tests/tools/breaking.sh $(BUF)
+
+check-clippy: need-cargo
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+check-doc: need-cargo
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --document-private-items
+
+check-sqlx: need-cargo need-postgres
+	tests/tools/sqlx.sh check
+
+# Who may know whom, the size of files, licences and sources of what we depend on.
+check-tidy: need-cargo
+	$(CARGO) test $(LOCKED) --workspace --test tidy
+
+##@ What has to be on the machine, and what is installed below .tools
+
+.PHONY: need-cargo need-postgres
+need-cargo:
+	@$(NEED) cargo
+
+need-postgres:
+	@$(NEED) postgres
+
+.tools:
+	@mkdir -p .tools/bin
+
+# Each is made again when its version changes, and only then.
+$(GRPCURL): tests/tools/grpcurl.version | .tools
+	@$(NEED) go
+	GOBIN=$(CURDIR)/.tools/bin \
+		go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$$(cat tests/tools/grpcurl.version)
+	@touch $@
+
+$(PYTHON): tests/tools/requirements.txt | .tools
+	@$(NEED) python3
+	rm -rf .tools/python
+	python3 -m venv .tools/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement tests/tools/requirements.txt
+	@touch -c $@
+
+$(BUF): tests/tools/package.json tests/tools/package-lock.json | .tools
+	@$(NEED) npm
+	cp tests/tools/package.json tests/tools/package-lock.json .tools/
+	npm install --prefix .tools --no-save --ignore-scripts --silent --no-fund --no-audit
+	@touch -c $@

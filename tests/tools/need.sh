@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# need.sh NAME: makes sure that the machine has what NAME stands for. What Debian's or Ubuntu's packages have is installed
+# where that needs no password; otherwise it says what is missing and the command that installs it.
+set -euo pipefail
+
+RUST=1.95
+
+has_postgres() {
+  [ -n "${OPS_PG_BIN:-}" ] && { [ -x "$OPS_PG_BIN/postgres" ]; return; }
+  local folder
+  for folder in "$(pg_config --bindir 2>/dev/null)" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
+    /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
+    [ -x "$folder/postgres" ] && [ -x "$folder/initdb" ] && return 0
+  done
+  command -v postgres >/dev/null && command -v initdb >/dev/null
+}
+
+# A venv with pip in it; Debian ships both apart from Python.
+has_python() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Whether cargo is there and new enough.
+has_cargo() {
+  local version
+  version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
+  [ -n "$version" ] && [ "$(printf '%s\n' "$RUST" "$version" | sort -V | head -n 1)" = "$RUST" ]
+}
+
+# aws-lc-rs, the TLS library, is compiled from C.
+has_cc() { command -v cc >/dev/null; }
+
+has_go() { command -v go >/dev/null; }
+has_npm() { command -v npm >/dev/null; }
+
+# install NAME TEST PACKAGE...: installs Debian packages, or says how, and looks again.
+install() {
+  local name=$1 test=$2
+  shift 2
+  local command="apt-get install -y --no-install-recommends $*"
+  if command -v apt-get >/dev/null; then
+    local sudo=()
+    [ "$(id -u)" = 0 ] || sudo=(sudo -n)
+    if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then
+      echo "$name is missing: $command" >&2
+      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
+      # shellcheck disable=SC2086 # The command is words.
+      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive $command >&2
+      "$test" && return 0
+    fi
+    echo "$name is missing. Install it with: sudo apt-get update && sudo $command" >&2
+  else
+    echo "$name is missing. Install it with your system's packages (Debian's are: $*)" >&2
+  fi
+  exit 1
+}
+
+case "${1:?a name}" in
+  cargo)
+    has_cc || install "A C compiler" has_cc gcc libc6-dev
+    has_cargo && exit 0
+    echo "Rust $RUST or newer is missing. Install it with rustup (https://rustup.rs): rustup toolchain install stable" >&2
+    exit 1
+    ;;
+  postgres) has_postgres || install "PostgreSQL" has_postgres postgresql ;;
+  go) has_go || install "Go, which builds grpcurl," has_go golang-go ;;
+  python3) has_python || install "Python with venv" has_python python3 python3-venv ;;
+  npm) has_npm || install "npm, which brings buf," has_npm npm ;;
+  *)
+    echo "need.sh: what is $1?" >&2
+    exit 2
+    ;;
+esac
