@@ -19,6 +19,10 @@ NEED := tests/tools/need.sh
 CARGO := cargo
 # Nothing is written that was not asked for, and CI sees the versions that were committed.
 LOCKED := --locked
+# An example among what is built makes cargo give the dependencies the features that the tests need. With the same
+# features everywhere, they are compiled once for all of `make run`, `make test` and `make check`.
+LIKE_TESTS := $(if $(filter dev,$(PROFILE)),--examples)
+TARGET := $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 
 .PHONY: help
 help: ## List what there is to do
@@ -30,9 +34,8 @@ help: ## List what there is to do
 
 .PHONY: run
 run: need-cargo need-postgres ## Build it, start it with a database of its own, show what it does, go on serving
-	@$(CARGO) build $(LOCKED) --workspace --bin ops --profile $(PROFILE)
-	@exec $(CARGO) run --quiet $(LOCKED) --bin ops --profile $(PROFILE) -- \
-		dev --demo --listen $(LISTEN) --data-dir $(DATA)
+	@$(CARGO) build $(LOCKED) --workspace --bin ops $(LIKE_TESTS) --profile $(PROFILE)
+	@exec "$$($(TARGET))/$(PROFILE:dev=debug)/ops" dev --demo --listen $(LISTEN) --data-dir $(DATA)
 
 .PHONY: clean-dev
 clean-dev: need-cargo ## Remove the database of `make run`
@@ -72,7 +75,7 @@ check-clippy: need-cargo
 	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 
 check-doc: need-cargo
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --lib --bins --examples --no-deps --document-private-items
 
 check-sqlx: need-cargo need-postgres
 	tests/tools/sqlx.sh check

@@ -18,10 +18,12 @@ cp -p "$source" "$times"
 trap 'if cmp -s "$source" "$times"; then touch -r "$times" "$source"; fi; rm -f "$times"' EXIT
 touch "$source"
 
-# Built before, so that the temporary database does not wait for it.
+# Built before, so that the temporary database does not wait for it. An example among what is built makes cargo give the
+# dependencies the same features as for the tests, so that they are not compiled twice.
 SQLX_OFFLINE=true cargo build --locked --quiet --workspace --example with_database
 SQLX_OFFLINE=true cargo run --locked --quiet --example with_database -- migrations \
-  env -u SQLX_OFFLINE SQLX_OFFLINE_DIR="$made" cargo check --locked --workspace --lib
+  env -u SQLX_OFFLINE SQLX_OFFLINE_DIR="$made" \
+  cargo check --locked --workspace --lib --examples
 
 if [ "$what" = write ]; then
   rm -rf .sqlx

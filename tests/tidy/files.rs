@@ -1,0 +1,66 @@
+//! What every file keeps to.
+
+use crate::paths::paths;
+use crate::tree::files;
+
+const CODE: [&str; 11] = [".rs", ".sql", ".proto", ".py", ".sh", ".ts", ".tsx", ".css", ".go", "Makefile", ".toml"];
+/// Past this a file has more than one subject.
+const MOST_LINES: usize = 400;
+/// Marks of what was left undone; joined here, so that this file has none of them.
+const UNDONE: [[&str; 2]; 5] = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["db", "g!("], ["unimpl", "emented!("]];
+
+#[test]
+fn no_file_is_longer_than_400_lines() {
+    let breaks: Vec<_> = files(&CODE)
+        .map(|file| (file, file.lines().count()))
+        .filter(|(_, lines)| *lines > MOST_LINES)
+        .map(|(file, lines)| format!("{}:{MOST_LINES}: it has {lines} lines", file.path))
+        .collect();
+    crate::nothing_breaks("a file past 400 lines is split by subject", &breaks);
+}
+
+#[test]
+fn nothing_is_marked_as_left_undone() {
+    let marks = UNDONE.map(|parts| parts.concat());
+    let mut breaks = Vec::new();
+    for file in files(&CODE).chain(files(&[".md"])) {
+        for (number, line) in file.lines() {
+            if let Some(mark) = marks.iter().find(|mark| has_word(line, mark)) {
+                breaks.push(format!("{}:{number}: {mark}", file.path));
+            }
+        }
+    }
+    crate::nothing_breaks("what is to be done is done, or is not in the code", &breaks);
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let alone = |c: Option<char>| !c.is_some_and(is_part);
+        alone(line[..at].chars().next_back()) && (word.ends_with('(') || alone(line[at + word.len()..].chars().next()))
+    })
+}
+
+#[test]
+fn every_module_begins_by_saying_what_it_is() {
+    let is_tests = |path: &str| path.ends_with("/tests.rs") || path.ends_with("_tests.rs");
+    let breaks: Vec<_> = files(&[".rs"])
+        .filter(|file| file.path.contains("src/") && !is_tests(&file.path))
+        .filter(|file| !file.text.starts_with("//! "))
+        .map(|file| format!("{}:1: it does not begin with `//! `", file.path))
+        .collect();
+    crate::nothing_breaks("a module begins with a sentence about it", &breaks);
+}
+
+#[test]
+fn every_task_is_owned_by_somebody_who_waits_for_it() {
+    let mut breaks = Vec::new();
+    for file in files(&[".rs"]) {
+        for named in paths(&file.text) {
+            if named.path == "tokio::spawn" || named.path == "tokio::task::spawn" {
+                breaks.push(format!("{}:{}: {}", file.path, named.line, named.path));
+            }
+        }
+    }
+    crate::nothing_breaks("tasks are spawned on a JoinSet or a TaskTracker", &breaks);
+}

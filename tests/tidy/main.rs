@@ -1,0 +1,14 @@
+//! Holds what a compiler does not: who may know whom, how long a file may be, what may be depended on.
+//!
+//! [`tree`] has the files, [`paths`] what a file names; the rules are in [`arrows`], [`files`] and [`crates`].
+
+mod arrows;
+mod crates;
+mod files;
+mod paths;
+mod tree;
+
+/// Fails with one line for each break of a rule.
+fn nothing_breaks(rule: &str, breaks: &[String]) {
+    assert!(breaks.is_empty(), "{rule}\n  {}\n", breaks.join("\n  "));
+}
