@@ -2,4 +2,6 @@
 
 mod support;
 
+mod connect;
 mod enqueue;
+mod exactly_once;

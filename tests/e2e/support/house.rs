@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use super::eventually;
+
 /// A database that is migrated, with servers on it. What is started here ends with it.
 pub struct House {
     pub database: devpg::testing::TestDatabase,
@@ -53,15 +55,15 @@ impl House {
     }
 
     pub fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel())
+        self.servers[0].sessions()
     }
 
     pub fn runs(&self) -> RunServiceClient<Channel> {
-        RunServiceClient::new(self.channel())
+        self.servers[0].runs()
     }
 
     pub fn workers(&self) -> WorkerServiceClient<Channel> {
-        WorkerServiceClient::new(self.channel())
+        self.servers[0].workers()
     }
 
     pub fn artifacts(&self) -> ArtifactServiceClient<Channel> {
@@ -85,6 +87,18 @@ impl House {
         answer.into_inner().session.expect("it is answered").id
     }
 
+    /// A session as it is now.
+    pub async fn session_now(&self, session: &str) -> Session {
+        let request = GetSessionRequest { session_id: session.to_owned() };
+        self.sessions().get_session(request).await.expect("it is there").into_inner().session.expect("it is answered")
+    }
+
+    /// Closes a session.
+    pub async fn close(&self, session: &str) -> Session {
+        let request = CloseSessionRequest { session_id: session.to_owned() };
+        self.sessions().close_session(request).await.expect("it is there").into_inner().session.expect("answered")
+    }
+
     /// A new run of this kind, with default settings.
     pub async fn enqueue(&self, session: &str, kind: &str) -> Run {
         self.enqueue_spec(spec(session, kind)).await.expect("it is enqueued")
@@ -95,9 +109,29 @@ impl House {
         Ok(self.runs().enqueue_run(request).await?.into_inner().run.expect("it is answered"))
     }
 
+    /// Many new runs of this kind, in one transaction.
+    pub async fn enqueue_many(&self, session: &str, kind: &str, runs: usize) -> Vec<String> {
+        let runs = vec![spec(session, kind); runs];
+        self.runs().enqueue_runs(EnqueueRunsRequest { runs }).await.expect("they are enqueued").into_inner().run_ids
+    }
+
+    /// Asks a run to stop, with a grace of 5 s.
+    pub async fn cancel(&self, run_id: &str) -> Run {
+        let request = CancelRunRequest { run_id: run_id.to_owned(), reason: "no more".into(), grace: None };
+        self.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("it is answered")
+    }
+
     pub async fn get(&self, run_id: &str) -> Run {
         let request = GetRunRequest { run_id: run_id.to_owned() };
         self.runs().get_run(request).await.expect("the run is there").into_inner().run.expect("it is answered")
+    }
+
+    /// Waits until it is written down that a run has begun: its worker is told first.
+    pub async fn running(&self, run_id: &str) -> Run {
+        eventually("the start is written", async || {
+            Some(self.get(run_id).await).filter(|run| run.status() == RunStatus::Running)
+        })
+        .await
     }
 
     /// Waits until a run has ended.
@@ -126,9 +160,25 @@ impl Server {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(server::run(listener, config, stop.clone()));
-        let endpoint = tonic::transport::Endpoint::from_shared(url.clone()).expect("a URL");
-        let channel = endpoint.connect_timeout(Duration::from_secs(10)).connect().await.expect("the server answers");
+        let channel = dial(&url).await;
         Self { url, channel, stop, task }
+    }
+
+    pub fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel.clone())
+    }
+
+    pub fn runs(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::new(self.channel.clone())
+    }
+
+    pub fn workers(&self) -> WorkerServiceClient<Channel> {
+        WorkerServiceClient::new(self.channel.clone())
+    }
+
+    /// A second connection, for what would hold up the first.
+    pub async fn dial(&self) -> Channel {
+        dial(&self.url).await
     }
 
     /// Asks the server to end, and waits until it has.
@@ -137,4 +187,9 @@ impl Server {
         let ended = self.task.join_next().await.expect("the server runs");
         ended.expect("the server does not panic").expect("the server ends well");
     }
+}
+
+async fn dial(url: &str) -> Channel {
+    let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned()).expect("a URL");
+    endpoint.connect_timeout(Duration::from_secs(10)).connect().await.expect("the server answers")
 }

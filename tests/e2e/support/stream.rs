@@ -1,0 +1,221 @@
+//! A worker by hand: it says what the test makes it say.
+
+use std::collections::VecDeque;
+
+use proto::v1::connect_request::Frame as In;
+use proto::v1::connect_response::Frame as Out;
+use proto::v1::*;
+use tonic::Status;
+
+use super::{Server, Wire};
+
+/// A stream that was welcomed. Dropped, it is lost.
+pub struct Stream {
+    pub welcome: Welcome,
+    wire: Wire,
+    /// What has come and was not asked for yet; lists are taken apart.
+    waiting: VecDeque<Out>,
+}
+
+/// A worker of lane A that takes any kind.
+pub fn hello(name: &str) -> Hello {
+    Hello { protocol_version: 1, name: name.into(), lanes: vec![Lane::A.into()], ..Default::default() }
+}
+
+/// The same worker again, which still holds these.
+pub fn resume(welcome: &Welcome, held: &[Lease]) -> Hello {
+    let resume = Resume { worker_id: welcome.worker_id.clone(), secret: welcome.secret.clone(), held: held.to_vec() };
+    Hello { resume: Some(resume), ..hello("resumed") }
+}
+
+impl Stream {
+    /// A new worker of lane A, without credit yet.
+    pub async fn open(server: &Server) -> Self {
+        Self::say(server, hello("by-hand")).await
+    }
+
+    /// Opens a stream with this Hello.
+    pub async fn say(server: &Server, hello: Hello) -> Self {
+        let mut wire = Wire::open(server).await;
+        wire.send(In::Hello(hello));
+        match wire.next().await {
+            Ok(Some(Out::Welcome(welcome))) => Self { welcome, wire, waiting: VecDeque::new() },
+            other => panic!("expected Welcome first, got {other:?}"),
+        }
+    }
+
+    pub fn send(&self, frame: In) {
+        self.wire.send(frame);
+    }
+
+    pub fn credit(&self, total: i64) {
+        self.send(In::Credit(Credit { total }));
+    }
+
+    pub fn accept(&self, leases: &[Lease]) {
+        self.send(In::Accepts(Accepts { leases: leases.to_vec() }));
+    }
+
+    pub fn report(&self, lease: &Lease, outcome: Outcome) {
+        let report = RunReport { run_id: lease.run_id.clone(), fence: lease.fence, outcome: Some(outcome) };
+        self.send(In::Reports(Reports { reports: vec![report] }));
+    }
+
+    /// Sends lines of a run's log.
+    pub fn log(&self, lease: &Lease, first_seq: i64, lines: &[String]) {
+        let entry = |line: &String| EventEntry {
+            content: Some(event_entry::Content::Text(line.clone())),
+            ..Default::default()
+        };
+        let entries = lines.iter().map(entry).collect();
+        self.send(In::Events(RunEvents { run_id: lease.run_id.clone(), fence: lease.fence, first_seq, entries }));
+    }
+
+    pub fn beat(&self, leases: &[Lease]) {
+        self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.to_vec(), progress: Vec::new() }));
+    }
+
+    /// Says that these are held, and waits for the answer.
+    pub async fn heartbeat(&mut self, leases: &[Lease]) -> HeartbeatAck {
+        self.beat(leases);
+        self.heartbeat_ack().await
+    }
+
+    pub async fn heartbeat_ack(&mut self) -> HeartbeatAck {
+        self.take("a HeartbeatAck", |frame| match frame {
+            Out::HeartbeatAck(ack) => Some(ack.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next run that is given to this worker.
+    pub async fn assigned(&mut self) -> (Run, Lease) {
+        let assignment = self
+            .take("an Assignment", |frame| match frame {
+                Out::Assignments(list) => Some(list.assignments[0].clone()),
+                _ => None,
+            })
+            .await;
+        let run = assignment.run.expect("an assignment names its run");
+        let lease = Lease { run_id: run.id.clone(), fence: assignment.fence };
+        (run, lease)
+    }
+
+    pub async fn start(&mut self) -> Start {
+        self.take("a Start", |frame| match frame {
+            Out::Starts(list) => Some(list.starts[0].clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Takes the next run and is told to start it.
+    pub async fn begin(&mut self) -> Lease {
+        let (_, lease) = self.assigned().await;
+        self.accept(std::slice::from_ref(&lease));
+        let start = self.start().await;
+        assert_eq!((&start.run_id, start.fence), (&lease.run_id, lease.fence));
+        lease
+    }
+
+    pub async fn revoke(&mut self) -> Lease {
+        self.take("a Revoke", |frame| match frame {
+            Out::Revokes(list) => {
+                let Revoke { run_id, fence, .. } = list.revokes[0].clone();
+                Some(Lease { run_id, fence })
+            }
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn cancel(&mut self) -> RunCancel {
+        self.take("a Cancel", |frame| match frame {
+            Out::Cancels(list) => Some(list.cancels[0].clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn report_ack(&mut self) -> RunReportResult {
+        self.take("a ReportAck", |frame| match frame {
+            Out::ReportAcks(list) => Some(list.results[0].clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Reports, and waits for the answer: empty if it was accepted, else the reason.
+    pub async fn ends(&mut self, lease: &Lease, outcome: Outcome) -> String {
+        self.report(lease, outcome);
+        let ack = self.report_ack().await;
+        assert_eq!((&ack.run_id, ack.fence), (&lease.run_id, lease.fence));
+        assert_eq!(ack.accepted, ack.reason.is_empty(), "{ack:?}");
+        ack.reason
+    }
+
+    pub async fn events_ack(&mut self) -> EventsAck {
+        self.take("an EventsAck", |frame| match frame {
+            Out::EventsAck(ack) => Some(ack.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub async fn drain(&mut self) -> DrainReason {
+        self.take("a Drain", |frame| match frame {
+            Out::Drain(drain) => Some(drain.reason()),
+            _ => None,
+        })
+        .await
+    }
+
+    pub fn half_close(&mut self) {
+        self.wire.half_close();
+    }
+
+    /// Reads until the server ends the stream, and says why it did; `None` = well.
+    pub async fn end(&mut self) -> Option<Status> {
+        self.wire.end().await
+    }
+
+    /// All that has come so far and was not asked for: whatever the server sent before it answered a heartbeat.
+    pub async fn rest(&mut self) -> Vec<Out> {
+        self.heartbeat(&[]).await;
+        self.waiting.drain(..).collect()
+    }
+
+    async fn take<T>(&mut self, what: &str, pick: impl Fn(&Out) -> Option<T>) -> T {
+        let mut looked = 0;
+        loop {
+            for place in looked..self.waiting.len() {
+                if let Some(picked) = pick(&self.waiting[place]) {
+                    self.waiting.remove(place);
+                    return picked;
+                }
+            }
+            looked = self.waiting.len();
+            match self.wire.next().await {
+                Ok(Some(frame)) => self.waiting.extend(apart(frame)),
+                other => panic!("expected {what}, but the stream has ended: {other:?}"),
+            }
+        }
+    }
+}
+
+/// A frame with a list as frames with one entry each.
+fn apart(frame: Out) -> Vec<Out> {
+    match frame {
+        Out::Assignments(list) => {
+            list.assignments.into_iter().map(|one| Out::Assignments(Assignments { assignments: vec![one] })).collect()
+        }
+        Out::Starts(list) => list.starts.into_iter().map(|one| Out::Starts(Starts { starts: vec![one] })).collect(),
+        Out::Revokes(list) => list.revokes.into_iter().map(|one| Out::Revokes(Revokes { revokes: vec![one] })).collect(),
+        Out::Cancels(list) => list.cancels.into_iter().map(|one| Out::Cancels(Cancels { cancels: vec![one] })).collect(),
+        Out::ReportAcks(list) => {
+            list.results.into_iter().map(|one| Out::ReportAcks(ReportAcks { results: vec![one] })).collect()
+        }
+        other => vec![other],
+    }
+}

@@ -1,0 +1,83 @@
+//! A watch, and what it has told.
+
+use std::collections::BTreeMap;
+
+use proto::v1::watch_runs_response::Event;
+use proto::v1::*;
+use tonic::{Status, Streaming};
+
+use super::{Server, in_time};
+
+/// Follows a watch. It holds the stream to its promise that no run goes backwards.
+pub struct Watcher {
+    stream: Streaming<WatchRunsResponse>,
+    /// The newest state of each run that was told.
+    pub runs: BTreeMap<String, Run>,
+    /// Where the watch goes on.
+    pub token: String,
+}
+
+impl Watcher {
+    /// Watches; whatever is committed from now on is told.
+    pub async fn open(server: &Server, request: WatchRunsRequest) -> Result<Self, Status> {
+        let called = in_time("the headers of a watch", server.runs().watch_runs(request)).await?;
+        Ok(Self { stream: called.into_inner(), runs: BTreeMap::new(), token: String::new() })
+    }
+
+    /// Watches all that happens from now on.
+    pub async fn all(server: &Server) -> Self {
+        Self::open(server, WatchRunsRequest::default()).await.expect("the watch is taken")
+    }
+
+    /// Goes on from a token.
+    pub async fn resume(server: &Server, token: &str) -> Result<Self, Status> {
+        let request = WatchRunsRequest { resume_token: token.to_owned(), ..Default::default() };
+        let mut watcher = Self::open(server, request).await?;
+        watcher.token = token.to_owned();
+        Ok(watcher)
+    }
+
+    /// The next message, taken in.
+    pub async fn next(&mut self) -> Event {
+        self.try_next().await.expect("the watch goes on")
+    }
+
+    /// The next message, or why there is none.
+    pub async fn try_next(&mut self) -> Result<Event, Status> {
+        let message = in_time("a message of a watch", self.stream.message()).await?;
+        let event = message.expect("the watch goes on").event.expect("a message says something");
+        match &event {
+            Event::Snapshot(page) => page.runs.iter().for_each(|run| self.take_in(run)),
+            Event::SnapshotComplete(complete) => self.token.clone_from(&complete.resume_token),
+            Event::Change(change) => self.take_in(change.run.as_ref().expect("a change brings its run")),
+            Event::Bookmark(bookmark) => self.token.clone_from(&bookmark.resume_token),
+            Event::Goodbye(goodbye) => self.token.clone_from(&goodbye.resume_token),
+            Event::LeftFilter(_) | Event::Deleted(_) => {}
+        }
+        Ok(event)
+    }
+
+    fn take_in(&mut self, run: &Run) {
+        if let Some(before) = self.runs.insert(run.id.clone(), run.clone()) {
+            assert!(before.revision <= run.revision, "a run went backwards: {before:?} then {run:?}");
+        }
+    }
+
+    /// Reads on until what was told fits.
+    pub async fn until(&mut self, mut fits: impl FnMut(&BTreeMap<String, Run>) -> bool) {
+        while !fits(&self.runs) {
+            self.next().await;
+        }
+    }
+
+    /// Reads on until this run is told with this status.
+    pub async fn sees(&mut self, run_id: &str, status: RunStatus) {
+        self.until(|runs| runs.get(run_id).is_some_and(|run| run.status() == status)).await;
+    }
+
+    /// Reads on until the next bookmark.
+    pub async fn bookmark(&mut self) -> String {
+        while !matches!(self.next().await, Event::Bookmark(_)) {}
+        self.token.clone()
+    }
+}

@@ -1,0 +1,58 @@
+//! Connect, frame by frame, without any manners.
+
+use proto::v1::connect_request::Frame as In;
+use proto::v1::connect_response::Frame as Out;
+use proto::v1::worker_service_client::WorkerServiceClient;
+use proto::v1::*;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::{Server, in_time};
+
+/// Frames that may wait to be sent: as many as a test sends ahead.
+const FRAMES: usize = 10_000;
+
+/// A call of Connect. Dropped, its stream is lost.
+pub struct Wire {
+    sender: Option<mpsc::Sender<ConnectRequest>>,
+    answers: Streaming<ConnectResponse>,
+}
+
+impl Wire {
+    /// Calls; nothing is sent yet.
+    pub async fn open(server: &Server) -> Self {
+        let (sender, frames) = mpsc::channel(FRAMES);
+        let mut client = WorkerServiceClient::new(server.channel.clone());
+        let called = in_time("the headers", client.connect(ReceiverStream::new(frames))).await;
+        Self { sender: Some(sender), answers: called.expect("the call is taken").into_inner() }
+    }
+
+    pub fn send(&self, frame: In) {
+        let sender = self.sender.as_ref().expect("this side is open");
+        // A stream that the server has ended takes no more; what it said last is what the test looks at.
+        let _ = sender.try_send(ConnectRequest { frame: Some(frame) });
+    }
+
+    /// Ends this side and no more.
+    pub fn half_close(&mut self) {
+        self.sender = None;
+    }
+
+    /// The next frame; `None` if the server has ended the stream well.
+    pub async fn next(&mut self) -> Result<Option<Out>, Status> {
+        let answer = in_time("a frame", self.answers.message()).await?;
+        Ok(answer.map(|answer| answer.frame.expect("a frame of this version")))
+    }
+
+    /// Reads until the server ends the stream, and says why it did; `None` = well.
+    pub async fn end(&mut self) -> Option<Status> {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(status) => return Some(status),
+            }
+        }
+    }
+}
