@@ -1,5 +1,6 @@
 -- Gives grants back that were not begun: no attempt is spent. What was given out ten times in a row and not begun waits a
--- minute. A cancelled run that is given back has nothing running any more.
+-- minute. A cancelled run that is given back has nothing running any more. A replica that has not heard yet that its stream
+-- was replaced may still be given runs for it: what was not begun it gives back all the same, and nobody else knows of it.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::boolean[], $6::boolean[])
@@ -11,7 +12,7 @@ locked AS MATERIALIZED (
            r.undelivered + i.undelivered::int >= 10 AS waits
     FROM input i
     JOIN ops.runs r ON r.id = i.run_id
-    JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch = i.epoch
+    JOIN ops.workers w ON w.id = i.worker_id AND (w.stream_epoch = i.epoch OR NOT i.begun_too)
     WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
