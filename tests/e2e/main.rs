@@ -2,6 +2,9 @@
 
 mod support;
 
+mod cancel;
 mod connect;
 mod enqueue;
 mod exactly_once;
+mod leases;
+mod waits;

@@ -1,0 +1,248 @@
+//! Cancels: at once for what has not begun, by its worker for what runs, by force when the worker does not answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::v1::*;
+use sqlx::Connection;
+use tokio::sync::Notify;
+use worker::HandlerError;
+
+use crate::support::{
+    Handle, House, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, passes, passes_unserved, reason,
+    snoozed, spec, succeeded, two_lease_rounds,
+};
+
+/// A run of three attempts that this worker has begun at the first server.
+async fn begun(house: &House) -> (Stream, Lease) {
+    let session = house.session().await;
+    let spec = RunSpec { max_attempts: Some(3), ..spec(&session, "any") };
+    house.enqueue_spec(spec).await.expect("it is enqueued");
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(1);
+    let lease = stream.begin().await;
+    house.running(&lease.run_id).await;
+    (stream, lease)
+}
+
+async fn cancel_at(server: &Server, run_id: &str, reason: &str, grace: Duration) -> Run {
+    let grace = Some(grace.try_into().expect("a short time"));
+    let request = CancelRunRequest { run_id: run_id.to_owned(), reason: reason.to_owned(), grace };
+    server.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("it is answered")
+}
+
+fn confirmed(run: &Run) -> Option<bool> {
+    run.cancellation.as_ref().and_then(|cancellation| cancellation.confirmed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_run_is_cancelled_at_once_and_never_given() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let run = house.enqueue(&session, "any").await;
+    let cancelled = house.cancel(&run.id).await;
+    assert_eq!((cancelled.status(), confirmed(&cancelled)), (RunStatus::Cancelled, Some(true)));
+    assert_eq!(house.session_now(&session).await.cancelled_runs, 1);
+    let later = house.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(2);
+    assert_eq!(stream.assigned().await.0.id, later.id);
+    assert!(stream.rest().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimed_run_is_cancelled_at_once_and_revoked() {
+    let house = House::with(2, |_| {}).await;
+    let session = house.session().await;
+    let run = house.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(1);
+    let (_, lease) = stream.assigned().await;
+    let cancelled = cancel_at(&house.servers[1], &run.id, "no more", Duration::ZERO).await;
+    assert_eq!((cancelled.status(), confirmed(&cancelled)), (RunStatus::Cancelled, Some(true)));
+    assert_eq!(stream.revoke().await, lease);
+    assert_eq!(stream.ends(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(house.get(&run.id).await, cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_run_is_told_to_stop_through_another_replica_and_its_report_confirms() {
+    let house = House::with(2, |_| {}).await;
+    let (mut stream, lease) = begun(&house).await;
+    let asked = cancel_at(&house.servers[1], &lease.run_id, "wrong input", Duration::from_secs(7)).await;
+    assert_eq!((asked.status(), confirmed(&asked)), (RunStatus::Running, None));
+    let told = stream.cancel().await;
+    assert_eq!((&told.run_id, told.fence, told.reason.as_str()), (&lease.run_id, lease.fence, "wrong input"));
+    assert_eq!(told.grace.map(|grace| grace.seconds), Some(7));
+    stream.send(connect_request::Frame::CancelAcks(CancelAcks { leases: vec![lease.clone()] }));
+    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+    let run = house.get(&lease.run_id).await;
+    assert_eq!((run.status(), confirmed(&run), run.error.as_ref()), (RunStatus::Cancelled, Some(true), None));
+    let session = house.session_now(&run.session_id).await;
+    assert_eq!((session.total_runs, session.cancelled_runs), (1, 1));
+    let left = "SELECT count(*) FROM ops.run_cancels";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut house.sql().await).await.expect("it is counted");
+    assert_eq!(left, 0, "nobody is told again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_cancel_counts() {
+    let house = House::new().await;
+    let (mut stream, lease) = begun(&house).await;
+    let first = cancel_at(&house.servers[0], &lease.run_id, "first", Duration::from_secs(7)).await;
+    let again = cancel_at(&house.servers[0], &lease.run_id, "second", Duration::ZERO).await;
+    assert_eq!(again, first);
+    assert_eq!(stream.cancel().await.reason, "first");
+    assert!(stream.rest().await.is_empty(), "it is told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_that_is_reported_after_the_cancel_stands() {
+    let house = House::new().await;
+    let (mut stream, lease) = begun(&house).await;
+    house.cancel(&lease.run_id).await;
+    stream.cancel().await;
+    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    let run = house.get(&lease.run_id).await;
+    assert_eq!((run.status(), confirmed(&run), run.result_json.as_str()), (RunStatus::Succeeded, None, "1"));
+    let session = house.session_now(&run.session_id).await;
+    assert_eq!((session.succeeded_runs, session.cancelled_runs), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_after_the_cancel_is_cancelled_with_its_error_and_not_tried_again() {
+    let house = House::new().await;
+    for (outcome, error) in [(failed("Broken"), Some("Broken")), (snoozed(Duration::ZERO), None)] {
+        let (mut stream, lease) = begun(&house).await;
+        house.cancel(&lease.run_id).await;
+        stream.cancel().await;
+        assert_eq!(stream.ends(&lease, outcome).await, "");
+        let run = house.get(&lease.run_id).await;
+        assert_eq!((run.status(), run.attempt, confirmed(&run)), (RunStatus::Cancelled, 1, Some(true)));
+        assert_eq!(run.error.as_ref().map(|error| error.r#type.as_str()), error);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_is_not_confirmed_in_time_ends_the_run_and_its_lease() {
+    let house = House::with(2, |_| {}).await;
+    let (mut stream, lease) = begun(&house).await;
+    cancel_at(&house.servers[1], &lease.run_id, "no more", Duration::from_secs(1)).await;
+    stream.cancel().await;
+    let run = house.ended(&lease.run_id).await;
+    assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(false)));
+    // The grace of 1 s, and 5 s more.
+    let patient = "SELECT finished_at - cancel_requested_at >= interval '6 s' FROM ops.runs";
+    let patient: bool = sqlx::query_scalar(patient).fetch_one(&mut house.sql().await).await.expect("it is compared");
+    assert!(patient);
+    assert_eq!(stream.revoke().await, lease);
+    assert_eq!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
+    assert_eq!(stream.ends(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(house.get(&lease.run_id).await, run);
+    assert_eq!(house.session_now(&run.session_id).await.cancelled_runs, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_does_not_count_against_a_worker_that_is_to_confirm() {
+    let house = House::new().await;
+    let (mut stream, lease) = begun(&house).await;
+    house.cancel(&lease.run_id).await;
+    stream.cancel().await;
+    let mut sql = house.sql().await;
+    let mut outage = sql.begin().await.expect("it begins");
+    passes_unserved(&mut outage, 3600).await;
+    outage.commit().await.expect("an hour has passed without a lease round");
+    two_lease_rounds(&house).await;
+    assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Running);
+    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+    assert_eq!(confirmed(&house.get(&lease.run_id).await), Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_run_of_a_worker_that_died_after_the_cancel_is_cancelled_and_not_tried_again() {
+    let house = House::new().await;
+    let (stream, lease) = begun(&house).await;
+    cancel_at(&house.servers[0], &lease.run_id, "no more", Duration::from_secs(3600)).await;
+    drop(stream);
+    passes(&mut house.sql().await, 1800).await;
+    let run = house.ended(&lease.run_id).await;
+    assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(false)));
+    assert_eq!(run.error.expect("it is known why").r#type, "HeartbeatTimeout");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_cancelled_with_all_its_runs() {
+    let house = House::with(2, |_| {}).await;
+    let (mut stream, running) = begun(&house).await;
+    let session = house.get(&running.run_id).await.session_id;
+    stream.credit(2);
+    let claimed = house.enqueue(&session, "any").await.id;
+    let (_, claim) = stream.assigned().await;
+    let queued = house.enqueue_many(&session, "any", 3).await;
+    let untouched = house.enqueue(&house.session().await, "other").await.id;
+
+    let request = CancelSessionRequest { session_id: session.clone(), reason: "all of it".into(), grace: None };
+    let ended = house.servers[1].sessions().cancel_session(request.clone()).await.expect("it is there");
+    let ended = ended.into_inner().session.expect("it is answered");
+    assert_eq!((ended.status(), ended.total_runs, ended.cancelled_runs), (SessionStatus::Cancelled, 5, 4));
+    assert!(ended.close_time.is_some());
+    for id in queued.iter().chain([&claimed]) {
+        assert_eq!(house.get(id).await.status(), RunStatus::Cancelled);
+    }
+    assert_eq!(stream.revoke().await, claim);
+    assert_eq!(stream.cancel().await.reason, "all of it");
+    assert_eq!(stream.ends(&running, cancelled()).await, "");
+    assert_eq!(house.session_now(&session).await.cancelled_runs, 5);
+    assert_ne!(house.get(&untouched).await.status(), RunStatus::Cancelled);
+
+    let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("it takes no more");
+    assert_eq!(reason(&refused), "SESSION_CLOSED");
+    let again = house.sessions().cancel_session(request).await.expect("it is there").into_inner();
+    assert_eq!(again.session.expect("it is answered").status(), SessionStatus::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unary_heartbeat_brings_cancels() {
+    let house = House::with(2, |_| {}).await;
+    let session = house.session().await;
+    house.enqueue_many(&session, "any", 2).await;
+    let mut worker = Unary::new(&house.servers[0], "unary");
+    let (first, second) = (worker.take().await, worker.take().await);
+    let leases = [first.clone(), second.clone()];
+    let quiet = worker.heartbeat(&leases).await;
+    assert!(quiet.cancels.is_empty() && quiet.lost.is_empty());
+    cancel_at(&house.servers[1], &first.run_id, "no more", Duration::from_secs(7)).await;
+    let told = worker.heartbeat(&leases).await;
+    assert!(told.lost.is_empty());
+    assert_eq!(told.cancels.len(), 1);
+    assert_eq!((&told.cancels[0].run_id, told.cancels[0].reason.as_str()), (&first.run_id, "no more"));
+    assert_eq!(told.cancels[0].grace.map(|grace| grace.seconds), Some(7));
+    let run = worker.report(&first, cancelled()).await.expect("it is kept");
+    assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(true)));
+    assert!(worker.heartbeat(&[second]).await.cancels.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_handler_of_a_real_worker_is_asked_to_stop_and_confirms() {
+    let house = House::with(2, |_| {}).await;
+    let begun = Arc::new(Notify::new());
+    let beginning = begun.clone();
+    let handle = Handle::new(move |context| {
+        let begun = beginning.clone();
+        async move {
+            begun.notify_one();
+            context.cancelled().await;
+            Err(HandlerError::Cancelled)
+        }
+    });
+    let worker = LiveWorker::start(&[&house.servers[0]], 1, "endless", &handle);
+    let session = house.session().await;
+    let run = house.enqueue(&session, "endless").await;
+    begun.notified().await;
+    house.running(&run.id).await;
+    cancel_at(&house.servers[1], &run.id, "no more", Duration::from_secs(30)).await;
+    let run = house.ended(&run.id).await;
+    assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(true)));
+    assert_eq!(worker.stop().await.cancelled, 1);
+    eventually("it is counted", async || (house.session_now(&session).await.cancelled_runs == 1).then_some(())).await;
+}
