@@ -7,4 +7,6 @@ mod connect;
 mod enqueue;
 mod exactly_once;
 mod leases;
+mod sessions;
 mod waits;
+mod watch;

@@ -1,6 +1,7 @@
 //! What the tests share: a house with servers and clients, workers real and by hand, and ways to wait.
 
 mod house;
+mod locks;
 mod outcome;
 mod poll;
 mod refusal;
@@ -12,6 +13,7 @@ mod wire;
 mod worker;
 
 pub use house::{House, Server, spec};
+pub use locks::waiting_for_locks;
 pub use outcome::{cancelled, failed, failed_for_good, snoozed, succeeded};
 pub use poll::{eventually, in_time};
 pub use refusal::reason;

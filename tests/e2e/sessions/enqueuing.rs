@@ -1,0 +1,57 @@
+//! Many runs in one call: all of them or none.
+
+use proto::v1::*;
+
+use crate::support::{House, reason, spec};
+
+async fn runs_there(house: &House) -> i64 {
+    let count = "SELECT count(*) FROM ops.runs";
+    sqlx::query_scalar(count).fetch_one(&mut house.sql().await).await.expect("they are counted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_runs_are_enqueued_in_one_transaction() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let ids = house.enqueue_many(&session, "any", 10_000).await;
+    assert_eq!((ids.len(), runs_there(&house).await), (10_000, 10_000));
+    assert_eq!(house.session_now(&session).await.total_runs, 10_000);
+    let transactions = "SELECT count(DISTINCT xmin::text) FROM ops.runs";
+    let transactions: i64 =
+        sqlx::query_scalar(transactions).fetch_one(&mut house.sql().await).await.expect("they are counted");
+    assert_eq!(transactions, 1);
+    let one_more = vec![spec(&session, "any"); 10_001];
+    let refused = house.runs().enqueue_runs(EnqueueRunsRequest { runs: one_more }).await.expect_err("too many");
+    assert_eq!(reason(&refused), "INVALID_FIELD");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() {
+    let house = House::new().await;
+    let (open, closed) = (house.session().await, house.session().await);
+    house.close(&closed).await;
+    let nobodys = uuid::Uuid::now_v7().to_string();
+    let cases = [
+        (spec(&closed, "any"), "SESSION_CLOSED"),
+        (spec(&nobodys, "any"), "SESSION_NOT_FOUND"),
+        (RunSpec { kind: String::new(), ..spec(&open, "any") }, "INVALID_FIELD"),
+    ];
+    for (bad, why) in cases {
+        let mut runs = vec![spec(&open, "any"); 100];
+        runs[57] = bad;
+        let before = runs_there(&house).await;
+        let request = EnqueueRunsRequest { runs };
+        // Other callers are in the same round.
+        let mut clients = [house.runs(), house.runs(), house.runs()];
+        let [bad, first, second] = &mut clients;
+        let good = EnqueueRunsRequest { runs: vec![spec(&open, "any"); 2] };
+        let (refused, first, second) =
+            tokio::join!(bad.enqueue_runs(request), first.enqueue_runs(good.clone()), second.enqueue_runs(good.clone()));
+        let refused = refused.expect_err("one of its runs is refused");
+        assert_eq!(reason(&refused), why);
+        assert!(why != "INVALID_FIELD" || refused.message().contains("runs[57].kind"), "{refused:?}");
+        first.expect("it has nothing to do with it");
+        second.expect("it has nothing to do with it");
+        assert_eq!(runs_there(&house).await, before + 4);
+    }
+}

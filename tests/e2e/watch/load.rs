@@ -1,0 +1,102 @@
+//! Many changes: no gap while runs come and end, and a slow watcher misses no end.
+
+use std::collections::BTreeSet;
+
+use proto::v1::run_service_client::RunServiceClient;
+use proto::v1::watch_runs_response::Event;
+use proto::v1::*;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::support::{Handle, House, LiveWorker, Watcher, in_time, spec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
+    let house = House::with(2, |_| {}).await;
+    let session = house.session().await;
+    let nothing = Handle::new(|_| async { Ok(Value::Null) });
+    let crew = [
+        LiveWorker::start(&[&house.servers[0]], 8, "quick", &nothing),
+        LiveWorker::start(&[&house.servers[1]], 8, "quick", &nothing),
+    ];
+    let mut enqueuers = JoinSet::new();
+    for caller in 0..8 {
+        let mut runs = house.servers[caller % 2].runs();
+        let spec = spec(&session, "quick");
+        enqueuers.spawn(async move {
+            let mut ids = Vec::new();
+            for _ in 0..100 {
+                let request = EnqueueRunRequest { run: Some(spec.clone()) };
+                let answered = runs.enqueue_run(request).await.expect("it is enqueued");
+                ids.push(answered.into_inner().run.expect("it is answered").id);
+            }
+            ids
+        });
+    }
+    // They begin in the midst of it, one after the other.
+    let mut watchers = Vec::new();
+    for watcher in 0..4 {
+        let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
+        let server = &house.servers[watcher % 2];
+        let mut watcher = Watcher::open(server, request).await.expect("the watch is taken");
+        while !matches!(watcher.next().await, Event::SnapshotComplete(_)) {}
+        watchers.push(watcher);
+    }
+    let mut ids = BTreeSet::new();
+    while let Some(enqueued) = enqueuers.join_next().await {
+        ids.extend(enqueued.expect("the callers do not panic"));
+    }
+    assert_eq!(ids.len(), 800);
+    for watcher in &mut watchers {
+        let all = |runs: &std::collections::BTreeMap<String, Run>| {
+            runs.len() == ids.len() && runs.values().all(|run| run.status() == RunStatus::Succeeded)
+        };
+        watcher.until(all).await;
+        assert_eq!(watcher.runs.keys().cloned().collect::<BTreeSet<_>>(), ids);
+    }
+    drop(crew);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
+    let house = House::new().await;
+    let session = house.session().await;
+    // On a connection of its own, since what it does not read stays there.
+    let mut client = RunServiceClient::new(house.servers[0].dial().await);
+    let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is taken").into_inner();
+    let filter = Some(RunFilter { kinds: vec!["last".into()], ..Default::default() });
+    let request = WatchRunsRequest { filter, ..Default::default() };
+    let mut quick = Watcher::open(&house.servers[0], request).await.expect("the watch is taken");
+
+    // Far more changes than may wait for a watcher, in several steps, so that what waits overflows more than once.
+    let mut ids = BTreeSet::new();
+    for step in 0..3 {
+        ids.extend(house.enqueue_many(&session, "any", 8_000).await);
+        let last = house.enqueue(&session, "last").await;
+        quick.sees(&last.id, RunStatus::Queued).await;
+        if step == 1 {
+            // It reads a little, and stops again.
+            in_time("a message", slow.message()).await.expect("the watch goes on");
+        }
+    }
+    let request = CancelSessionRequest { session_id: session.clone(), reason: "enough".into(), grace: None };
+    house.sessions().cancel_session(request).await.expect("it is there");
+    quick.until(|runs| runs.len() == 3 && runs.values().all(|run| run.status() == RunStatus::Cancelled)).await;
+
+    let mut revisions = std::collections::BTreeMap::new();
+    while !ids.is_empty() {
+        let message = in_time("a message of the slow watch", slow.message()).await.expect("the watch goes on");
+        match message.expect("the watch goes on").event.expect("a message says something") {
+            Event::Change(change) => {
+                let run = change.run.expect("a change brings its run");
+                let before = revisions.insert(run.id.clone(), run.revision);
+                assert!(before.is_none_or(|before| before <= run.revision), "a run went backwards");
+                if run.status() == RunStatus::Cancelled {
+                    ids.remove(&run.id);
+                }
+            }
+            Event::Bookmark(_) => {}
+            other => panic!("expected changes, got {other:?}"),
+        }
+    }
+}
