@@ -228,14 +228,31 @@ async fn claim_requests(
             (Ok(_), RequestClaim::Fresh) | (Err(_), _) => {}
         }
     }
-    // A refused call leaves nothing behind.
-    let refused: Vec<RequestKey> = places
-        .iter()
+    // A refused call leaves nothing behind. What it would have made may have answered another call of the round already:
+    // then the round is divided, until each call is judged by what is there.
+    let refused: Vec<(usize, RequestKey)> = places
+        .into_iter()
         .zip(keys)
         .filter(|((call_index, _), _)| verdicts[*call_index].is_err())
-        .map(|(_, key)| key)
+        .map(|((call_index, _), key)| (call_index, key))
         .collect();
+    if is_shared(calls, &refused) {
+        return Err(StoreError::Serialization("a refused call shares a request id with another".into()));
+    }
+    let refused: Vec<RequestKey> = refused.into_iter().map(|(_, key)| key).collect();
     if refused.is_empty() { Ok(()) } else { request_release_many_in_tx(c, &refused).await }
+}
+
+/// Whether another call names a request id of a refused one.
+fn is_shared(calls: &[EnqueueCall], refused: &[(usize, RequestKey)]) -> bool {
+    let refused: BTreeMap<(&TenantId, &str), usize> =
+        refused.iter().map(|(call, key)| ((&key.tenant, key.request_id.as_str()), *call)).collect();
+    calls.iter().enumerate().any(|(index, call)| {
+        call.runs.iter().any(|run| {
+            let id = run.spec.request_id.as_deref();
+            id.and_then(|id| refused.get(&(&run.tenant, id))).is_some_and(|call| *call != index)
+        })
+    })
 }
 
 /// Tells the same request from another: all of the run but the id of the request.
