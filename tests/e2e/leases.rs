@@ -156,8 +156,7 @@ async fn a_unary_claim_has_the_lease_that_it_asks_for() {
     let session = house.session().await;
     let runs = house.enqueue_many(&session, "any", 2).await;
     let lease = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-    let (mut short, mut long) =
-        (Unary::new(&house.servers[0], "short"), Unary::new(&house.servers[0], "long"));
+    let (mut short, mut long) = (Unary::new(&house.servers[0], "short"), Unary::new(&house.servers[0], "long"));
     let of_short = short.claim(ClaimRequest { lease_timeout: lease(1), ..Default::default() }).await;
     let of_short = of_short.expect("it claims").remove(0);
     long.claim(ClaimRequest { lease_timeout: lease(3600), ..Default::default() }).await.expect("it claims");

@@ -4,9 +4,14 @@ mod support;
 
 mod cancel;
 mod connect;
+mod dropped_calls;
 mod enqueue;
 mod exactly_once;
 mod leases;
+mod migrations;
+mod outcomes;
+mod security;
 mod sessions;
+mod shutdown;
 mod waits;
 mod watch;

@@ -78,7 +78,10 @@ async fn a_snoozed_attempt_does_not_count_and_comes_again_after_its_delay() {
         assert_eq!(stream.start().await.attempt, 1);
         assert_eq!(stream.ends(&lease, snoozed(Duration::from_secs(1))).await, "");
         let waiting = house.get(&run.id).await;
-        assert_eq!((waiting.status(), waiting.wait_reason(), waiting.attempt), (RunStatus::Queued, WaitReason::Scheduled, 0));
+        assert_eq!(
+            (waiting.status(), waiting.wait_reason(), waiting.attempt),
+            (RunStatus::Queued, WaitReason::Scheduled, 0)
+        );
     }
     stream.credit(4);
     let lease = stream.begin().await;

@@ -22,11 +22,8 @@ async fn welcome_is_the_first_frame_and_names_the_terms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_does_not_begin_with_hello_is_refused() {
     let house = House::new().await;
-    let frames = [
-        In::Credit(Credit { total: 1 }),
-        In::Heartbeat(WorkerHeartbeat::default()),
-        In::Goodbye(Goodbye::default()),
-    ];
+    let frames =
+        [In::Credit(Credit { total: 1 }), In::Heartbeat(WorkerHeartbeat::default()), In::Goodbye(Goodbye::default())];
     for frame in frames {
         let mut wire = Wire::open(&house.servers[0]).await;
         wire.send(frame);

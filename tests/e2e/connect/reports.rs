@@ -125,11 +125,8 @@ async fn unary_calls_can_not_touch_what_a_stream_carries() {
     let before = house.running(&lease.run_id).await;
     let worker_id = stream.welcome.worker_id.clone();
 
-    let heartbeat = HeartbeatRequest {
-        worker_id: worker_id.clone(),
-        leases: vec![lease.clone()],
-        progress: Vec::new(),
-    };
+    let heartbeat =
+        HeartbeatRequest { worker_id: worker_id.clone(), leases: vec![lease.clone()], progress: Vec::new() };
     let refused = house.workers().heartbeat(heartbeat).await.expect_err("its heartbeats come on its stream");
     assert_eq!(reason(&refused), "WORKER_NOT_FOUND");
     let Lease { run_id, fence } = lease.clone();
@@ -170,11 +167,8 @@ async fn a_report_that_can_not_be_kept_is_refused_alone() {
     let mut stream = Stream::open(&house.servers[0]).await;
     stream.credit(2);
     let (good, bad) = (stream.begin().await, stream.begin().await);
-    let report = |lease: &Lease, outcome| RunReport {
-        run_id: lease.run_id.clone(),
-        fence: lease.fence,
-        outcome: Some(outcome),
-    };
+    let report =
+        |lease: &Lease, outcome| RunReport { run_id: lease.run_id.clone(), fence: lease.fence, outcome: Some(outcome) };
     let reports = vec![report(&bad, succeeded("{")), report(&good, succeeded("1"))];
     stream.send(connect_request::Frame::Reports(Reports { reports }));
     for _ in 0..2 {

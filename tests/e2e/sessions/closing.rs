@@ -86,7 +86,8 @@ async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
             });
         }
         // In the midst of it.
-        eventually("some are enqueued", async || (house.session_now(&session).await.total_runs > 50).then_some(())).await;
+        eventually("some are enqueued", async || (house.session_now(&session).await.total_runs > 50).then_some(()))
+            .await;
         let closed = house.close(&session).await;
         let mut acknowledged = 0;
         while let Some(enqueued) = enqueuers.join_next().await {

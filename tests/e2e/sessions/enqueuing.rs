@@ -45,8 +45,11 @@ async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() 
         let mut clients = [house.runs(), house.runs(), house.runs()];
         let [bad, first, second] = &mut clients;
         let good = EnqueueRunsRequest { runs: vec![spec(&open, "any"); 2] };
-        let (refused, first, second) =
-            tokio::join!(bad.enqueue_runs(request), first.enqueue_runs(good.clone()), second.enqueue_runs(good.clone()));
+        let (refused, first, second) = tokio::join!(
+            bad.enqueue_runs(request),
+            first.enqueue_runs(good.clone()),
+            second.enqueue_runs(good.clone())
+        );
         let refused = refused.expect_err("one of its runs is refused");
         assert_eq!(reason(&refused), why);
         assert!(why != "INVALID_FIELD" || refused.message().contains("runs[57].kind"), "{refused:?}");

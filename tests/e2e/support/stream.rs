@@ -211,8 +211,12 @@ fn apart(frame: Out) -> Vec<Out> {
             list.assignments.into_iter().map(|one| Out::Assignments(Assignments { assignments: vec![one] })).collect()
         }
         Out::Starts(list) => list.starts.into_iter().map(|one| Out::Starts(Starts { starts: vec![one] })).collect(),
-        Out::Revokes(list) => list.revokes.into_iter().map(|one| Out::Revokes(Revokes { revokes: vec![one] })).collect(),
-        Out::Cancels(list) => list.cancels.into_iter().map(|one| Out::Cancels(Cancels { cancels: vec![one] })).collect(),
+        Out::Revokes(list) => {
+            list.revokes.into_iter().map(|one| Out::Revokes(Revokes { revokes: vec![one] })).collect()
+        }
+        Out::Cancels(list) => {
+            list.cancels.into_iter().map(|one| Out::Cancels(Cancels { cancels: vec![one] })).collect()
+        }
         Out::ReportAcks(list) => {
             list.results.into_iter().map(|one| Out::ReportAcks(ReportAcks { results: vec![one] })).collect()
         }

@@ -39,7 +39,9 @@ async fn progress_is_told() {
     let progress = vec![RunProgress { run_id: run.id.clone(), fence: lease.fence, progress: progress.clone() }];
     let leases = vec![lease];
     stream.send(connect_request::Frame::Heartbeat(WorkerHeartbeat { leases, progress }));
-    watcher.until(|runs| runs.get(&run.id).and_then(|run| run.progress.as_ref()).is_some_and(|p| p.message == "half")).await;
+    watcher
+        .until(|runs| runs.get(&run.id).and_then(|run| run.progress.as_ref()).is_some_and(|p| p.message == "half"))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,11 +76,7 @@ async fn a_snapshot_brings_what_matches_now_and_then_the_changes() {
 async fn a_run_that_does_not_match_any_more_leaves_and_one_that_never_did_is_not_told() {
     let house = House::new().await;
     let (mine, other) = (house.session().await, house.session().await);
-    let filter = RunFilter {
-        session_id: mine.clone(),
-        statuses: vec![RunStatus::Queued.into()],
-        ..Default::default()
-    };
+    let filter = RunFilter { session_id: mine.clone(), statuses: vec![RunStatus::Queued.into()], ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
     let mut watcher = Watcher::open(&house.servers[0], request).await.expect("the watch is taken");
     house.enqueue(&other, "any").await;
@@ -167,7 +165,9 @@ async fn retries_and_lost_leases_are_told() {
     stream.credit(1);
     let lease = stream.begin().await;
     assert_eq!(stream.ends(&lease, failed("First")).await, "");
-    watcher.until(|runs| runs.get(&run.id).is_some_and(|run| run.status() == RunStatus::Queued && run.attempt == 1)).await;
+    watcher
+        .until(|runs| runs.get(&run.id).is_some_and(|run| run.status() == RunStatus::Queued && run.attempt == 1))
+        .await;
     stream.credit(2);
     stream.begin().await;
     watcher.until(|runs| runs[&run.id].status() == RunStatus::Running).await;

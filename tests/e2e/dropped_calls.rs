@@ -1,0 +1,88 @@
+//! A client may go away at any moment of its call. What is acknowledged to others afterwards is committed all the same.
+
+use std::time::Duration;
+
+use proto::v1::*;
+use tokio::task::JoinSet;
+
+use crate::support::{House, eventually, spec};
+
+/// Gives a call up after this time.
+async fn dropped<T>(after: Duration, call: impl Future<Output = T>) {
+    // Whether it was answered before does not matter.
+    let _ = tokio::time::timeout(after, call).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_write() {
+    let house = House::with(1, |config| config.database.max_connections = 8).await;
+    let session = house.session().await;
+    let run = house.enqueue(&session, "any").await.id;
+    for round in 0..4_u64 {
+        let mut calls = JoinSet::new();
+        // Connections of their own, few calls on each: a server cuts off who resets too many.
+        let mut channels = Vec::new();
+        for _ in 0..15 {
+            channels.push(house.servers[0].dial().await);
+        }
+        for call in 0..150_u64 {
+            // From at once to longer than a call takes, each moment between.
+            let after = Duration::from_micros((call * 211 + round * 53) % 20_000);
+            let channel = channels[call as usize % channels.len()].clone();
+            let (session, run) = (session.clone(), run.clone());
+            let name = format!("dropped {round} {call}");
+            calls.spawn(async move {
+                let mut sessions = session_service_client::SessionServiceClient::new(channel.clone());
+                let mut runs = run_service_client::RunServiceClient::new(channel.clone());
+                let request_id = if call % 2 == 0 { name.clone() } else { String::new() };
+                match call % 4 {
+                    0 => {
+                        let spec = RunSpec { request_id, ..spec(&session, "dropped") };
+                        dropped(after, runs.enqueue_run(EnqueueRunRequest { run: Some(spec) })).await;
+                    }
+                    1 => {
+                        let request =
+                            CreateSessionRequest { name, request_id: format!("{round}-{call}"), ..Default::default() };
+                        dropped(after, sessions.create_session(request)).await;
+                    }
+                    2 => {
+                        let request = CancelRunRequest { run_id: run, ..Default::default() };
+                        dropped(after, runs.cancel_run(request)).await;
+                    }
+                    _ => {
+                        let spec = spec(&session, "dropped");
+                        dropped(after, runs.enqueue_run(EnqueueRunRequest { run: Some(spec) })).await;
+                    }
+                }
+            });
+        }
+        while calls.join_next().await.is_some() {}
+
+        let mut created = Vec::new();
+        for call in 0..20 {
+            let request_id = format!("kept-{round}-{call}");
+            let request = CreateSessionRequest { name: "kept".into(), request_id, ..Default::default() };
+            let answer = house.sessions().create_session(request).await.expect("it is created").into_inner();
+            created.push(answer.session.expect("it is answered").id);
+            created.push(house.session().await);
+        }
+        let enqueued = house.enqueue_many(&session, "kept", 20).await;
+        // Another connection sees what is committed, and nothing else.
+        let mut sql = house.sql().await;
+        let there = "SELECT count(*) FROM ops.sessions WHERE id::text = ANY ($1)";
+        let there: i64 = sqlx::query_scalar(there).bind(&created).fetch_one(&mut sql).await.expect("counted");
+        assert_eq!(there, 40, "round {round}");
+        let there = "SELECT count(*) FROM ops.runs WHERE id::text = ANY ($1)";
+        let there: i64 = sqlx::query_scalar(there).bind(&enqueued).fetch_one(&mut sql).await.expect("counted");
+        assert_eq!(there, 20, "round {round}");
+    }
+    let mut sql = house.sql().await;
+    eventually("no transaction is left open", async || {
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'ops'
+                    AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 s'";
+        let open = sqlx::query_scalar(open).bind(&house.database.name).fetch_one(&mut sql).await;
+        let open: i64 = open.expect("they are counted");
+        (open == 0).then_some(())
+    })
+    .await;
+}

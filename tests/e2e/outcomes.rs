@@ -1,0 +1,83 @@
+//! Where a run goes when a grant ends: every outcome, with and without attempts left, with and without a cancel.
+
+use std::time::Duration;
+
+use proto::v1::*;
+
+use crate::support::{House, Unary, cancelled, failed, failed_for_good, snoozed, spec, succeeded};
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    attempts_left: bool,
+    cancel_requested: bool,
+}
+
+/// The rule: a success always stands; after a cancel anything else confirms it; a failure is tried again while attempts are
+/// left, unless it is permanent; a snooze comes again, whatever is left.
+fn expected(outcome: &str, case: Case) -> RunStatus {
+    match outcome {
+        "succeeded" => RunStatus::Succeeded,
+        _ if case.cancel_requested => RunStatus::Cancelled,
+        "cancelled" => RunStatus::Cancelled,
+        "snoozed" => RunStatus::Queued,
+        "failed" if case.attempts_left => RunStatus::Queued,
+        "failed" | "failed for good" => RunStatus::Failed,
+        other => panic!("no such outcome: {other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_outcome_goes_where_the_rule_says() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let mut worker = Unary::new(&house.servers[0], "unary");
+    let outcomes = || {
+        [
+            ("succeeded", succeeded("1")),
+            ("failed", failed("Broken")),
+            ("failed for good", failed_for_good("Broken")),
+            ("cancelled", cancelled()),
+            ("snoozed", snoozed(Duration::from_secs(3600))),
+        ]
+    };
+    let mut counted = [0; 4];
+    for attempts_left in [false, true] {
+        for cancel_requested in [false, true] {
+            for (name, outcome) in outcomes() {
+                let case = Case { attempts_left, cancel_requested };
+                let max_attempts = Some(if attempts_left { 2 } else { 1 });
+                let run = house.enqueue_spec(RunSpec { max_attempts, ..spec(&session, "any") }).await;
+                let run = run.expect("it is enqueued");
+                let lease = worker.take().await;
+                assert_eq!(lease.run_id, run.id);
+                if cancel_requested {
+                    house.cancel(&run.id).await;
+                }
+                let after = worker.report(&lease, outcome).await.expect("it is kept");
+                let expected = expected(name, case);
+                assert_eq!(after.status(), expected, "{name} {case:?}");
+                let attempts = if name == "snoozed" && expected == RunStatus::Queued { 0 } else { 1 };
+                assert_eq!(after.attempt, attempts, "{name} {case:?}");
+                let confirmed = after.cancellation.as_ref().and_then(|cancellation| cancellation.confirmed);
+                let confirms = (expected == RunStatus::Cancelled).then_some(true);
+                // A run that nobody asked to stop has no cancellation to confirm.
+                assert_eq!(confirmed, confirms.filter(|_| cancel_requested), "{name} {case:?}");
+
+                counted[0] += 1;
+                match expected {
+                    RunStatus::Succeeded => counted[1] += 1,
+                    RunStatus::Failed => counted[2] += 1,
+                    RunStatus::Cancelled => counted[3] += 1,
+                    _ => {
+                        // It is out of the way of the next case.
+                        house.cancel(&run.id).await;
+                        counted[3] += 1;
+                    }
+                }
+            }
+        }
+    }
+    let session = house.session_now(&session).await;
+    let told = [session.total_runs, session.succeeded_runs, session.failed_runs, session.cancelled_runs];
+    assert_eq!(told, counted);
+}
