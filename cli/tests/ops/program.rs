@@ -1,14 +1,24 @@
 //! Runs the program under test.
 
 use std::{
-    io::Read,
-    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
+    io::{BufRead, BufReader, Read},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-/// Far more than anything here takes; a test that waits so long has failed.
-const LIMIT: Duration = Duration::from_secs(60);
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::journal::Journal;
+
+/// Far more than anything here takes; what runs for so long is killed, and its test has failed.
+const LIFE: Duration = Duration::from_secs(150);
+/// How long the program may take to end once it should.
+const END: Duration = Duration::from_secs(60);
 
 /// The program with these arguments, free of the settings of whoever runs the tests.
 pub fn command(args: &[&str]) -> Command {
@@ -25,7 +35,7 @@ pub fn command(args: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub fn ops(args: &[&str]) -> Ended {
-    Ended::from(command(args).output().unwrap())
+    Running::start(args).end()
 }
 
 /// How the program ended.
@@ -36,13 +46,11 @@ pub struct Ended {
     pub stderr: String,
 }
 
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+impl Ended {
+    /// Standard output, if the program succeeded.
+    pub fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
     }
 }
 
@@ -50,16 +58,42 @@ impl From<Output> for Ended {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
+    stdout: Option<BufReader<ChildStdout>>,
+    /// What it says on standard error.
+    pub journal: Journal,
+    /// Dropped when the program has ended, so that its number is not used any more.
+    _watchdog: mpsc::Sender<()>,
 }
 
 impl Running {
     pub fn start(args: &[&str]) -> Self {
-        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take();
-        let stderr = child.stderr.take();
-        Self { child, stdout, stderr }
+        Self::of(command(args))
+    }
+
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        let journal = Journal::of(child.stderr.take().unwrap());
+        let pid = pid_of(&child);
+        let (watchdog, dropped) = mpsc::channel();
+        thread::spawn(move || {
+            if dropped.recv_timeout(LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // It may end at this very moment.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        });
+        Self { child, stdout, journal, _watchdog: watchdog }
+    }
+
+    pub fn pid(&self) -> Pid {
+        pid_of(&self.child)
+    }
+
+    /// The next line on standard output; empty at its end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
+        line
     }
 
     /// Nobody reads its output any more.
@@ -67,24 +101,31 @@ impl Running {
         self.stdout = None;
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Kills it as the kernel does when memory is short, and returns when it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Ended {
+        let mut stdout = Vec::new();
+        if let Some(mut rest) = self.stdout.take() {
+            rest.read_to_end(&mut stdout).unwrap();
+        }
         let begin = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(begin.elapsed() < LIMIT, "it does not end");
+            assert!(begin.elapsed() < END, "it does not end: {:?}", self.journal);
             thread::sleep(Duration::from_millis(10));
         };
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        if let Some(mut rest) = self.stdout.take() {
-            rest.read_to_string(&mut stdout).unwrap();
-        }
-        if let Some(mut rest) = self.stderr.take() {
-            rest.read_to_string(&mut stderr).unwrap();
-        }
-        Ended { code: status.code(), stdout, stderr }
+        Ended { code: status.code(), stdout: String::from_utf8(stdout).unwrap(), stderr: self.journal.rest() }
     }
 }
 
@@ -94,4 +135,8 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
 }

@@ -1,0 +1,140 @@
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use proto::v1::{RunSpec, RunStatus};
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::ops::{
+    client::{Client, Runs, shell},
+    gate::{Gate, Ledger},
+    house::House,
+};
+
+const CALLERS: usize = 6;
+const RUNS_EACH: usize = 50;
+/// Between two tries of a caller while the server is away.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// All of them succeeded in their first attempt, and did once what they had to do.
+fn assert_each_ran_once(runs: &Runs, ledger: &Ledger) {
+    for run in runs.values() {
+        assert_eq!((run.status(), run.attempt), (RunStatus::Succeeded, 1), "{run:#?}");
+    }
+    let mut lines = ledger.lines();
+    lines.sort();
+    assert_eq!(lines, runs.keys().cloned().collect::<Vec<_>>(), "each run signs once");
+}
+
+/// Enqueues one run after the other, and says so as they are acknowledged. Every second run may be tried again, because
+/// it has a request id; of the others it is not known what became of those that were not acknowledged.
+async fn enqueue_all(client: Client, run: RunSpec, caller: usize, acknowledged: watch::Sender<Vec<String>>) -> usize {
+    let mut failures = 0;
+    for number in 0..RUNS_EACH {
+        let request_id = if number % 2 == 0 { format!("{caller}-{number}") } else { String::new() };
+        let run = RunSpec { request_id, ..run.clone() };
+        let id = loop {
+            match client.enqueue(run.clone()).await {
+                Ok(id) => break id,
+                Err(_) => failures += 1,
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
+        acknowledged.send_modify(|ids| ids.push(id));
+    }
+    failures
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_repeats_nothing() {
+    let mut house = House::empty().await;
+    house.serve(&[]);
+    for name in ["one", "two", "three"] {
+        house.work(&["--name", name, "--slots", "4"]);
+    }
+    let client = house.client();
+    let session = client.session().await;
+    let ledger = Ledger::new(house.folder(), "ledger");
+    let (acknowledged, mut seen) = watch::channel(Vec::new());
+    let begin = Instant::now();
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let run = shell(&session, &ledger.sign());
+        callers.spawn(enqueue_all(client.clone(), run, caller, acknowledged.clone()));
+    }
+
+    // Some are acknowledged, some have run, and more of both is on its way.
+    seen.wait_for(|ids| ids.len() >= CALLERS * RUNS_EACH / 4).await.unwrap();
+    ledger.until(10).await;
+    let server = house.kill_server(0);
+    let (enqueued, signed) = (acknowledged.borrow().len(), ledger.lines().len());
+    let killed = Instant::now();
+    house.serve_again(server);
+    let away = killed.elapsed();
+    assert!(away < Duration::from_secs(5), "{away:?}");
+
+    let failures: usize = callers.join_all().await.into_iter().sum();
+    let acknowledged = acknowledged.borrow().clone();
+    assert_eq!(acknowledged.iter().collect::<BTreeSet<_>>().len(), CALLERS * RUNS_EACH);
+    let total = usize::try_from(client.read_session(&session).await.total_runs).unwrap();
+    let ended = |runs: &Runs| runs.len() == total && runs.values().all(|run| run.finish_time.is_some());
+    let runs = client.until(&session, ended).await;
+    assert!(acknowledged.iter().all(|id| runs.contains_key(id)), "what was acknowledged is there");
+    assert_each_ran_once(&runs, &ledger);
+    println!(
+        "{total} runs in {:?}; the kill came after {enqueued} enqueued and {signed} run, away for {away:?}, {failures} calls failed",
+        begin.elapsed()
+    );
+
+    let mut begun = 0;
+    for worker in std::mem::take(&mut house.workers) {
+        assert_eq!(worker.journal.events("connected").len(), 2, "it came back by itself, once");
+        worker.signal(Signal::SIGTERM);
+        let ended = worker.end();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        begun += ended.stderr.lines().find_map(begun_runs).unwrap();
+    }
+    assert_eq!(begun, total, "none was begun twice");
+}
+
+fn begun_runs(line: &str) -> Option<usize> {
+    line.strip_prefix("worker stopped: ")?.split_once(" runs begun")?.0.parse().ok()
+}
+
+#[tokio::test]
+async fn workers_of_a_killed_server_go_on_with_another_and_lose_no_run() {
+    let mut house = House::empty().await;
+    house.serve(&[]);
+    house.serve(&[]);
+    // They begin with the one that is going to be killed: the other address leads nowhere yet.
+    let second = house.kill_server(1);
+    let servers = format!("{},http://{}", house.address(), second.listen);
+    for name in ["one", "two", "three"] {
+        house.work_for(&servers, &["--name", name, "--slots", "2"]);
+    }
+    let client = house.client();
+    let session = client.session().await;
+    let (mut gate, ledger) = (Gate::new(house.folder(), "gate"), Ledger::new(house.folder(), "ledger"));
+    let script = format!("{}; {}", gate.pass(), ledger.sign());
+    let held = client.enqueue_many(&session, &script, 6).await;
+    client.until_all(&session, &held, RunStatus::Running).await;
+    // These wait for slots.
+    let queued = client.enqueue_many(&session, &ledger.sign(), 10).await;
+    house.serve_again(second);
+
+    let killed = Instant::now();
+    house.kill_server(0);
+    for worker in &house.workers {
+        worker.journal.wait_for_next("\"stream_epoch\":2", 0);
+    }
+    let moved = killed.elapsed();
+    gate.open();
+    let client = house.client();
+    let all = [held, queued].concat();
+    let runs = client.until_all(&session, &all, RunStatus::Succeeded).await;
+    assert_eq!(runs.len(), all.len());
+    assert_each_ran_once(&runs, &ledger);
+    println!("all workers were with the other server {moved:?} after the kill");
+}

@@ -1,0 +1,61 @@
+//! Runs that are being executed while something happens.
+
+use proto::v1::RunStatus;
+
+use crate::ops::{
+    client::Client,
+    gate::{Gate, Ledger},
+    house::House,
+};
+
+/// Runs of two workers, all running. Half of them end early.
+#[derive(Debug)]
+pub struct Shift {
+    pub session: String,
+    early: Vec<String>,
+    late: Vec<String>,
+    first_gate: Gate,
+    second_gate: Gate,
+    ledger: Ledger,
+}
+
+impl Shift {
+    pub async fn begin(house: &mut House, count: usize) -> Self {
+        let slots = (count / 2).to_string();
+        for name in ["one", "two"] {
+            house.work(&["--name", name, "--slots", &slots]);
+        }
+        let client = house.client();
+        let session = client.session().await;
+        let ledger = Ledger::new(house.folder(), "ledger");
+        let (first_gate, second_gate) = (Gate::new(house.folder(), "first"), Gate::new(house.folder(), "second"));
+        let script = |gate: &Gate| format!("echo begun; {}; {}; echo done", gate.pass(), ledger.sign());
+        let early = client.enqueue_many(&session, &script(&first_gate), count / 2).await;
+        let late = client.enqueue_many(&session, &script(&second_gate), count / 2).await;
+        client.until_all(&session, &[&early[..], &late[..]].concat(), RunStatus::Running).await;
+        Self { session, early, late, first_gate, second_gate, ledger }
+    }
+
+    /// Lets the first half of the programs end.
+    pub async fn end_early_ones(&mut self) {
+        self.first_gate.open();
+        self.ledger.until(self.early.len()).await;
+    }
+
+    /// The early ones are reported, the others are still running; then these end, too. Nothing was lost, and nothing was
+    /// done twice.
+    pub async fn end_all(&mut self, client: &Client) {
+        client.until_all(&self.session, &self.early, RunStatus::Succeeded).await;
+        client.until_all(&self.session, &self.late, RunStatus::Running).await;
+        self.second_gate.open();
+        let all = [&self.early[..], &self.late[..]].concat();
+        let runs = client.until_all(&self.session, &all, RunStatus::Succeeded).await;
+        assert!(runs.values().all(|run| run.attempt == 1), "{runs:#?}");
+        let mut lines = self.ledger.lines();
+        lines.sort();
+        assert_eq!(lines, runs.keys().cloned().collect::<Vec<_>>(), "each run signs once");
+        let counted = client.read_session(&self.session).await;
+        let total = i64::try_from(all.len()).unwrap();
+        assert_eq!((counted.total_runs, counted.succeeded_runs), (total, total));
+    }
+}

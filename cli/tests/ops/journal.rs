@@ -1,0 +1,96 @@
+//! What a process says on standard error, read as it comes, so that it is never held up by a full pipe.
+
+use std::{
+    fmt,
+    io::{BufRead, BufReader, Read},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Far more than anything that is waited for here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The lines so far. Clones stand for the same.
+#[derive(Clone, Default)]
+pub struct Journal {
+    shared: Arc<(Mutex<Lines>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<String>,
+    is_complete: bool,
+}
+
+impl Journal {
+    /// Reads to the end, aside.
+    pub fn of(source: impl Read + Send + 'static) -> Self {
+        let journal = Self::default();
+        let written = journal.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(source).split(b'\n').map_while(Result::ok) {
+                written.lock().lines.push(String::from_utf8_lossy(&line).into_owned());
+                written.shared.1.notify_all();
+            }
+            written.lock().is_complete = true;
+            written.shared.1.notify_all();
+        });
+        journal
+    }
+
+    /// The first line that holds this text; waits for it.
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait_for_next(text, 0)
+    }
+
+    /// The first line after the first `seen` ones that holds this text; waits for it.
+    pub fn wait_for_next(&self, text: &str, seen: usize) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut lines = self.lock();
+        loop {
+            if let Some(line) = lines.lines.iter().skip(seen).find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!lines.is_complete && !left.is_zero(), "no line with `{text}` in {:#?}", lines.lines);
+            let waited = self.shared.1.wait_timeout(lines, left);
+            lines = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// How many lines there are now.
+    pub fn len(&self) -> usize {
+        self.lock().lines.len()
+    }
+
+    /// The events with this message so far, of a program that logs as JSON.
+    pub fn events(&self, message: &str) -> Vec<Value> {
+        let events = |line: &String| serde_json::from_str::<Value>(line).ok().filter(|it| it["message"] == message);
+        self.lock().lines.iter().filter_map(events).collect()
+    }
+
+    /// All of it, once it is complete.
+    pub fn rest(&self) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut lines = self.lock();
+        while !lines.is_complete {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "standard error stays open");
+            lines = self.shared.1.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        lines.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.lock().lines).finish()
+    }
+}

@@ -1,0 +1,55 @@
+use super::house::House;
+
+#[tokio::test]
+async fn a_run_that_is_waited_for_gives_the_exit_status() {
+    let house = House::open().await;
+    let session = house.session();
+    let wait = |script: &str, limit: &str| {
+        let enqueue = ["run", "enqueue", "--session", &session, "--lane", "b", "--wait", "--wait-timeout", limit];
+        house.ops(&[&enqueue[..], &["--", "sh", "-c", script]].concat())
+    };
+    let good = wait("exit 0", "30s");
+    assert_eq!(good.code, Some(0), "{good:?}");
+    assert!(good.stdout.contains("Status:") && good.stdout.contains("succeeded"), "{good:?}");
+    let bad = wait("echo no such thing >&2; exit 9", "30s");
+    assert_eq!(bad.code, Some(5), "{bad:?}");
+    assert!(bad.stdout.contains("ExitStatus"), "{bad:?}");
+    let slow = wait("sleep 30", "200ms");
+    assert_eq!((slow.code, slow.stdout.as_str()), (Some(3), ""), "{slow:?}");
+    assert!(slow.stderr.contains("has not ended after 200ms"), "{slow:?}");
+}
+
+#[tokio::test]
+async fn wait_and_watch_end_with_the_run() {
+    let house = House::open().await;
+    let run = house.enqueue("sleep 60");
+    let mut watch = house.start(&["run", "watch", &run]);
+    let wait = house.start(&["run", "wait", &run]);
+    while !watch.line().contains("  running  ") {}
+    let cancel = house.ops(&["run", "cancel", &run, "--reason", "enough", "-o", "json"]).success();
+    assert!(cancel.contains("\"reason\": \"enough\""), "{cancel}");
+    let watched = watch.end();
+    assert_eq!(watched.code, Some(6), "{watched:?}");
+    assert!(watched.stdout.contains("cancelled") && watched.stdout.contains(": enough\n"), "{watched:?}");
+    let waited = wait.end();
+    assert_eq!(waited.code, Some(6), "{waited:?}");
+    // It has ended, so both answer at once now.
+    assert_eq!(house.ops(&["run", "watch", &run]).code, Some(6));
+    assert_eq!(house.ops(&["run", "wait", &run]).code, Some(6));
+}
+
+#[tokio::test]
+async fn a_refusal_exits_with_1_and_names_the_fields() {
+    let house = House::open().await;
+    let nothing = house.ops(&["run", "get", "01900000-0000-7000-8000-000000000000"]);
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    assert!(
+        nothing.stderr.contains("(RUN_NOT_FOUND)") && nothing.stderr.contains("hint: `ops run list`"),
+        "{nothing:?}"
+    );
+    let session = house.session();
+    let wrong =
+        house.ops(&["run", "enqueue", "--session", &session, "--lane", "A", "--kind", "k", "--max-attempts", "101"]);
+    assert_eq!(wrong.code, Some(1), "{wrong:?}");
+    assert!(wrong.stderr.contains("(INVALID_FIELD)\n  run.max_attempts: "), "{wrong:?}");
+}
