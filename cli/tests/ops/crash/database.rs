@@ -4,8 +4,19 @@ use tonic_types::StatusExt;
 
 use crate::ops::{client::shell, crash::shift::Shift, gate::eventually, house::House};
 
+/// How long PostgreSQL is away: longer than a lease.
+const OUTAGE: Duration = Duration::from_secs(40);
 /// How long PostgreSQL hangs: longer than a unit of database work may take.
 const HANG: Duration = Duration::from_secs(15);
+/// How soon whoever asks learns that there is no database.
+const NOTICED: Duration = Duration::from_secs(6);
+
+/// The server was there all the time and has said so: no worker had to come again.
+fn assert_same_streams(house: &House) {
+    for worker in &house.workers {
+        assert_eq!(worker.journal.events("connected").len(), 1, "{:?}", worker.journal);
+    }
+}
 
 #[tokio::test]
 async fn a_postgresql_that_is_killed_and_started_again_costs_no_run() {
@@ -18,13 +29,21 @@ async fn a_postgresql_that_is_killed_and_started_again_costs_no_run() {
     // Half of the programs end while there is no database to report to.
     shift.end_early_ones().await;
     let unready = eventually("not ready", || !house.servers[0].is_ready()).await;
+    assert!(unready < NOTICED, "{unready:?}");
+    let asked = Instant::now();
     let refused = house.client().enqueue(shell(&shift.session, "true")).await.unwrap_err();
     assert_eq!(refused.get_error_details().error_info().unwrap().reason, "DATABASE_UNAVAILABLE", "{refused:?}");
+    let answered = asked.elapsed();
+    assert!(answered < NOTICED, "{answered:?}");
+    tokio::time::sleep(OUTAGE.saturating_sub(died.elapsed())).await;
     house.postgresql().restart().await.unwrap();
     let away = died.elapsed();
     let ready = eventually("ready again", || house.servers[0].is_ready()).await;
     shift.end_all(&house.client()).await;
-    println!("away for {away:?}; not ready after {unready:?}, ready again after {ready:?}");
+    assert_same_streams(&house);
+    println!(
+        "away for {away:?}; not ready after {unready:?}, call refused after {answered:?}, ready again after {ready:?}"
+    );
 }
 
 #[tokio::test]
@@ -37,10 +56,11 @@ async fn a_postgresql_that_hangs_for_15_s_costs_no_run() {
     let hung = Instant::now();
     shift.end_early_ones().await;
     let unready = eventually("not ready", || !house.servers[0].is_ready()).await;
-    assert!(hung.elapsed() < HANG, "it was noticed in time: {unready:?}");
+    assert!(unready < NOTICED, "{unready:?}");
     tokio::time::sleep(HANG.saturating_sub(hung.elapsed())).await;
     house.postgresql().resume().await.unwrap();
     let ready = eventually("ready again", || house.servers[0].is_ready()).await;
     shift.end_all(&house.client()).await;
+    assert_same_streams(&house);
     println!("not ready after {unready:?}, ready again after {ready:?}");
 }

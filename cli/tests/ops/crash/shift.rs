@@ -16,7 +16,8 @@ pub struct Shift {
     late: Vec<String>,
     first_gate: Gate,
     second_gate: Gate,
-    ledger: Ledger,
+    begun: Ledger,
+    done: Ledger,
 }
 
 impl Shift {
@@ -27,19 +28,20 @@ impl Shift {
         }
         let client = house.client();
         let session = client.session().await;
-        let ledger = Ledger::new(house.folder(), "ledger");
+        let (begun, done) = (Ledger::new(house.folder(), "begun"), Ledger::new(house.folder(), "done"));
         let (first_gate, second_gate) = (Gate::new(house.folder(), "first"), Gate::new(house.folder(), "second"));
-        let script = |gate: &Gate| format!("echo begun; {}; {}; echo done", gate.pass(), ledger.sign());
+        let script = |gate: &Gate| format!("{}; {}; {}; echo done", begun.sign(), gate.pass(), done.sign());
         let early = client.enqueue_many(&session, &script(&first_gate), count / 2).await;
         let late = client.enqueue_many(&session, &script(&second_gate), count / 2).await;
         client.until_all(&session, &[&early[..], &late[..]].concat(), RunStatus::Running).await;
-        Self { session, early, late, first_gate, second_gate, ledger }
+        begun.until(count).await;
+        Self { session, early, late, first_gate, second_gate, begun, done }
     }
 
     /// Lets the first half of the programs end.
     pub async fn end_early_ones(&mut self) {
         self.first_gate.open();
-        self.ledger.until(self.early.len()).await;
+        self.done.until(self.early.len()).await;
     }
 
     /// The early ones are reported, the others are still running; then these end, too. Nothing was lost, and nothing was
@@ -51,9 +53,11 @@ impl Shift {
         let all = [&self.early[..], &self.late[..]].concat();
         let runs = client.until_all(&self.session, &all, RunStatus::Succeeded).await;
         assert!(runs.values().all(|run| run.attempt == 1), "{runs:#?}");
-        let mut lines = self.ledger.lines();
-        lines.sort();
-        assert_eq!(lines, runs.keys().cloned().collect::<Vec<_>>(), "each run signs once");
+        for ledger in [&self.begun, &self.done] {
+            let mut lines = ledger.lines();
+            lines.sort();
+            assert_eq!(lines, runs.keys().cloned().collect::<Vec<_>>(), "each program begins and ends once");
+        }
         let counted = client.read_session(&self.session).await;
         let total = i64::try_from(all.len()).unwrap();
         assert_eq!((counted.total_runs, counted.succeeded_runs), (total, total));
