@@ -39,7 +39,7 @@ pub(crate) enum RunVerb {
     Wait(RunWait),
     /// Ask a run to stop
     Cancel(RunCancel),
-    /// Print a run's log; what was logged as bytes comes out as these bytes
+    /// Print a run's log; of a program's output, exactly the bytes that it wrote
     Logs(RunLogs),
 }
 

@@ -2,16 +2,22 @@
 
 use proto::v1::RunEvent;
 
-/// What the event puts into the log: the exact bytes that were sent, or the text as a line.
+/// What the event puts into the log: the exact bytes that were sent, or the text as a line. A text that says of itself that
+/// it is partial goes on in another event: no line ends after it.
 pub(crate) fn bytes(event: &RunEvent) -> Vec<u8> {
     if !event.raw.is_empty() {
         return event.raw.to_vec();
     }
     let mut line = event.message.clone().into_bytes();
-    if !line.ends_with(b"\n") {
+    if !line.ends_with(b"\n") && !is_partial(event) {
         line.push(b'\n');
     }
     line
+}
+
+fn is_partial(event: &RunEvent) -> bool {
+    let data = serde_json::from_str::<serde_json::Value>(&event.data_json);
+    data.is_ok_and(|data| data["partial"] == true)
 }
 
 #[cfg(test)]
@@ -32,5 +38,10 @@ mod tests {
         assert_eq!(text("a line"), b"a line\n");
         assert_eq!(text("a line\n"), b"a line\n");
         assert_eq!(text(""), b"\n");
+        let partial = |data: &str| {
+            bytes(&RunEvent { message: "Password: ".to_owned(), data_json: data.to_owned(), ..Default::default() })
+        };
+        assert_eq!(partial(r#"{"stream":"stdout","partial":true}"#), b"Password: ");
+        assert_eq!(partial(r#"{"partial":"no"}"#), b"Password: \n");
     }
 }

@@ -9,7 +9,7 @@ use proto::v1::{
     CreateSessionRequest, EnqueueRunRequest, GetRunRequest, GetSessionRequest, Lane, Run, RunFilter, RunSpec,
     RunStatus, Session, WatchRunsRequest, WatchRunsResponse, artifact_service_client::ArtifactServiceClient,
     run_service_client::RunServiceClient, run_spec::Params, session_service_client::SessionServiceClient,
-    watch_runs_response::Event, worker_service_client::WorkerServiceClient,
+    watch_runs_response::Event,
 };
 use tonic::{
     Status, Streaming,
@@ -25,7 +25,6 @@ const AGAIN: Duration = Duration::from_millis(50);
 pub struct Client {
     pub sessions: SessionServiceClient<Channel>,
     pub runs: RunServiceClient<Channel>,
-    pub workers: WorkerServiceClient<Channel>,
     pub artifacts: ArtifactServiceClient<Channel>,
 }
 
@@ -39,7 +38,6 @@ impl Client {
         Self {
             sessions: SessionServiceClient::new(channel.clone()),
             runs: RunServiceClient::new(channel.clone()),
-            workers: WorkerServiceClient::new(channel.clone()),
             artifacts: ArtifactServiceClient::new(channel),
         }
     }

@@ -43,27 +43,22 @@ impl Journal {
 
     /// The first line that holds this text; waits for it.
     pub fn wait_for(&self, text: &str) -> String {
-        self.wait_for_next(text, 0)
+        self.wait_for_nth(text, 1)
     }
 
-    /// The first line after the first `seen` ones that holds this text; waits for it.
-    pub fn wait_for_next(&self, text: &str, seen: usize) -> String {
+    /// The so-manieth line that holds this text; waits for it.
+    pub fn wait_for_nth(&self, text: &str, number: usize) -> String {
         let end = Instant::now() + PATIENCE;
         let mut lines = self.lock();
         loop {
-            if let Some(line) = lines.lines.iter().skip(seen).find(|line| line.contains(text)) {
+            if let Some(line) = lines.lines.iter().filter(|line| line.contains(text)).nth(number - 1) {
                 return line.clone();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!lines.is_complete && !left.is_zero(), "no line with `{text}` in {:#?}", lines.lines);
+            assert!(!lines.is_complete && !left.is_zero(), "no line {number} with `{text}` in {:#?}", lines.lines);
             let waited = self.shared.1.wait_timeout(lines, left);
             lines = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-
-    /// How many lines there are now.
-    pub fn len(&self) -> usize {
-        self.lock().lines.len()
     }
 
     /// The events with this message so far, of a program that logs as JSON.

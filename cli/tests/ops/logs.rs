@@ -1,4 +1,4 @@
-use super::house::House;
+use super::{gate::Gate, house::House};
 
 #[tokio::test]
 async fn a_log_is_what_the_program_wrote() {
@@ -15,15 +15,35 @@ async fn a_log_is_what_the_program_wrote() {
 }
 
 #[tokio::test]
+async fn a_log_is_the_bytes_that_the_program_wrote_followed_or_read_afterwards() {
+    let house = House::open().await;
+    let mut gate = Gate::new(house.folder(), "gate");
+    // Not UTF-8, a NUL, a prompt that is shown before its line ends, lines that are too long for one event, no newline at
+    // the end.
+    let long = "x".repeat(40_000);
+    let script = format!(
+        "printf 'a\\377\\r\\nb\\000c\\n\\377\\n\\n'; printf 'Password: '; {}; printf 'given\\n{long}\\nend'",
+        gate.pass()
+    );
+    let run = house.enqueue(&script);
+    let mut logs = house.start(&["run", "logs", "-f", &run]);
+    let begin = b"a\xFF\r\nb\0c\n\xFF\n\nPassword: ";
+    assert_eq!(logs.read(begin.len()), begin);
+    gate.open();
+    let expected = [&begin[..], b"given\n", long.as_bytes(), b"\nend"].concat();
+    assert_eq!([&begin[..], &logs.rest_of_stdout()].concat(), expected);
+    let mut logs = house.start(&["run", "logs", &run]);
+    assert_eq!(logs.rest_of_stdout(), expected);
+}
+
+#[tokio::test]
 async fn a_log_is_followed_while_it_is_written() {
     let house = House::open().await;
-    let folder = tempfile::tempdir().unwrap();
-    let gate = folder.path().join("go");
-    let run =
-        house.enqueue(&format!("echo waiting; while ! test -e {}; do sleep 0.05; done; echo done", gate.display()));
+    let mut gate = Gate::new(house.folder(), "gate");
+    let run = house.enqueue(&format!("echo waiting; {}; echo done", gate.pass()));
     let mut logs = house.start(&["run", "logs", "-f", &run]);
     assert_eq!(logs.line(), "waiting\n");
-    std::fs::write(gate, "").unwrap();
+    gate.open();
     assert_eq!(logs.line(), "done\n");
     assert_eq!(logs.end().code, Some(0));
 }

@@ -96,6 +96,20 @@ impl Running {
         line
     }
 
+    /// So many bytes on standard output.
+    pub fn read(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stdout.as_mut().unwrap().read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// All that is still to come on standard output.
+    pub fn rest_of_stdout(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.stdout.as_mut().unwrap().read_to_end(&mut rest).unwrap();
+        rest
+    }
+
     /// Nobody reads its output any more.
     pub fn close_stdout(&mut self) {
         self.stdout = None;

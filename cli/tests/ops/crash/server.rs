@@ -127,7 +127,7 @@ async fn workers_of_a_killed_server_go_on_with_another_and_lose_no_run() {
     let killed = Instant::now();
     house.kill_server(0);
     for worker in &house.workers {
-        worker.journal.wait_for_next("\"stream_epoch\":2", 0);
+        worker.journal.wait_for("\"stream_epoch\":2");
     }
     let moved = killed.elapsed();
     gate.open();

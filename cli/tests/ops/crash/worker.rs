@@ -100,7 +100,7 @@ async fn a_worker_that_comes_back_after_its_lease_changes_nothing_and_stops_what
     assert_eq!(refused.get_error_details().error_info().unwrap().reason, "LEASE_LOST", "{refused:?}");
 
     // The old worker is welcome again, and the new one is not disturbed.
-    journal.wait_for_next("connected", 1);
+    journal.wait_for_nth("\"connected\"", 2);
     gate.open();
     let ended = client.until_all(&session, std::slice::from_ref(&retried), RunStatus::Succeeded).await;
     assert_eq!((ended[&retried].attempt, ended[&retried].claimed_by.as_str()), (2, "new"));
