@@ -31,6 +31,10 @@ use crate::store::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration
 /// How often the database is asked whether it answers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A database that needs longer for the smallest question serves nobody. This is less than a unit of work may take, so that
+/// a server on a database that hangs soon says that it is not ready.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// HTTP/2 pings find out that the other side is gone, in half the shortest lease that makes sense.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,7 +155,9 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 /// Says whether the server serves: whether the database answers.
 async fn probe(db: Db, readiness: watch::Sender<Readiness>, health: HealthSwitch, closing: CancellationToken) {
     loop {
-        let answered: Result<_, StoreError> = db.run(|c| Box::pin(feed_cursor(c))).await;
+        let asked = tokio::time::timeout(PROBE_PATIENCE, db.run(|c| Box::pin(feed_cursor(c)))).await;
+        let answered = asked
+            .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {PROBE_PATIENCE:?}").into())));
         if closing.is_cancelled() {
             return;
         }

@@ -20,7 +20,7 @@ use crate::domain::frame::{
 use crate::domain::worker::WorkerState;
 use crate::domain::{Lease, Refusal};
 use crate::engine::connection::{Connection, StreamEnd};
-use crate::engine::settings::OUTAGE_RETRY_DELAY;
+use crate::engine::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::engine::{Engine, EngineError};
 use crate::store::StoreError;
 use crate::store::event_append::GuardedEvents;
@@ -85,7 +85,8 @@ struct WorkerStream {
     connection: Arc<Connection>,
     /// What waits for the database.
     tasks: TaskTracker,
-    heartbeats: mpsc::Sender<Heartbeat>,
+    /// Each with when it came.
+    heartbeats: mpsc::Sender<(Heartbeat, Instant)>,
     event_credits_used: AtomicI64,
     /// Events in the order in which they came; bounded by the worker's event credits.
     events: mpsc::UnboundedSender<EventBatch>,
@@ -162,17 +163,28 @@ impl WorkerStream {
     }
 
     fn heartbeat(&self, heartbeat: Heartbeat) -> Result<(), ServiceError> {
-        self.heartbeats.try_send(heartbeat).map_err(|_| {
+        self.heartbeats.try_send((heartbeat, Instant::now())).map_err(|_| {
             let text = format!("expected no more than {HEARTBEATS_WAITING} heartbeats ahead of their answers");
             Refusal::ProtocolViolation(text).into()
         })
     }
 
-    /// Keeps the leases alive that heartbeats name: one after the other, each answered.
-    async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<Heartbeat>) {
+    /// Keeps the leases alive that heartbeats name: one after the other. Each is answered before the next one is due,
+    /// whatever the database does, for a worker gives up a stream that says nothing; what is written after its answer is
+    /// told with the next one.
+    async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<(Heartbeat, Instant)>) {
         let connection = &self.connection;
-        while let Some(heartbeat) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
-            match self.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat).await {
+        let mut frozen = false;
+        while let Some((heartbeat, came)) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
+            let beat = self.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat);
+            let end = came + connection.lease / HEARTBEATS_PER_LEASE;
+            let answer = match tokio::time::timeout_at(end.into(), beat).await {
+                Ok(answer) => answer,
+                Err(_) => Err(StoreError::Unavailable("no answer before the next heartbeat".into()).into()),
+            };
+            let was_frozen = frozen;
+            frozen = answer.is_err();
+            match answer {
                 Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
                 Ok(answer) => {
                     let mut book = connection.book();
@@ -180,12 +192,15 @@ impl WorkerStream {
                         book.end(*lease);
                     });
                     drop(book);
-                    connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen: false });
+                    connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
                 }
                 // Whatever it is, nothing was written; while that lasts here, no lease can end here.
                 Err(error) => {
-                    tracing::warn!(%error, worker_id = %connection.worker_id, "a heartbeat was not written");
-                    connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen: true });
+                    if !was_frozen {
+                        let worker_id = connection.worker_id;
+                        tracing::warn!(%error, %worker_id, "heartbeats are not written: leases are frozen");
+                    }
+                    connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen });
                 }
             }
         }
