@@ -125,6 +125,12 @@ impl Runtime {
         if let Some(sent) = session.heartbeats.answered(now) {
             self.grants.renew(&sent.leases, sent.at);
         }
+        // While the server can not write, no log can be flushed; its outcome waits, as it would not be written either.
+        if ack.frozen {
+            self.reports.pause();
+        } else {
+            self.reports.go_on(now);
+        }
         for key in wire::grant_keys(&ack.lost) {
             // A heartbeat may cross the report of its grant: the answer to the report decides.
             if self.grants.is_started(key) {

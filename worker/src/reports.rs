@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::{grants::GrantKey, handler::Failure, outcome::Outcome};
 
-/// A report follows the log of its run. But a log that can not be flushed within this time, with a live stream, does not
-/// hold back the outcome, which matters more.
-pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// A report follows the log of its run. But a log that can not be flushed within this time, with a live stream to a server
+/// that can write, does not hold back the outcome, which matters more. By default a server that can not write says so with
+/// the second heartbeat at the latest, within 10 s.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
 /// One frame carries no more than this; the contract takes 1,000 reports, and messages of up to 16 MiB.
 const FRAME_REPORTS: usize = 1000;
 const FRAME_BYTES: usize = 4 * 1024 * 1024;
@@ -112,9 +113,16 @@ impl Reports {
         self.unsent = self.pending.keys().filter(|key| !self.flushing.contains_key(key)).copied().collect();
     }
 
-    /// The stream is lost: time without one does not count.
+    /// The stream is lost, or its server can not write: that time does not count.
     pub(crate) fn pause(&mut self) {
         self.flushing.values_mut().for_each(|until| *until = None);
+    }
+
+    /// The server can write again: logs that waited for that have their time again.
+    pub(crate) fn go_on(&mut self, now: Instant) {
+        for until in self.flushing.values_mut() {
+            until.get_or_insert(now + FLUSH_TIMEOUT);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -164,6 +172,10 @@ mod tests {
         assert!(!reports.can_send());
         assert_eq!(reports.next_deadline(), Some(now + FLUSH_TIMEOUT));
         assert!(reports.overdue(now).is_empty());
+        reports.pause();
+        assert!(reports.overdue(now + FLUSH_TIMEOUT).is_empty());
+        reports.go_on(now);
+        reports.go_on(now + FLUSH_TIMEOUT / 2);
         assert_eq!(reports.overdue(now + FLUSH_TIMEOUT), [key(1)]);
         reports.release(key(1));
         reports.release(key(1));

@@ -2,7 +2,7 @@
 //! and whenever there is room in the stream, the most urgent frame is made from the state as it is then.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub(crate) struct Runtime {
     pub(crate) lease_timeout: Duration,
     pub(crate) grants: Grants<Waiting>,
     pub(crate) running: HashMap<GrantKey, Running>,
+    /// Their handlers were killed because their leases had ended, and have not come to their end.
+    pub(crate) lapsed: HashSet<GrantKey>,
     pub(crate) tasks: JoinSet<Outcome>,
     pub(crate) task_keys: HashMap<task::Id, GrantKey>,
     pub(crate) events: EventOutbox,
@@ -82,6 +84,7 @@ impl Runtime {
             lease_timeout: DEFAULT_LEASE_TIMEOUT,
             grants: Grants::default(),
             running: HashMap::new(),
+            lapsed: HashSet::new(),
             tasks: JoinSet::new(),
             task_keys: HashMap::new(),
             events: EventOutbox::default(),
@@ -170,7 +173,7 @@ impl Runtime {
     fn tick(&mut self, now: Instant) {
         if self.lease_check.is_some_and(|at| now >= at) {
             for key in self.grants.expired(now, self.lease_timeout) {
-                self.kill(key, "no heartbeat was acknowledged for a lease");
+                self.lapse(key);
             }
             self.lease_check = self.grants.next_expiry(self.lease_timeout);
         }
@@ -206,11 +209,31 @@ impl Runtime {
         slots.saturating_sub(self.grants.assigned_count() + self.tasks.len() + waiting_outcomes)
     }
 
+    /// Kills a handler whose lease has ended by this worker's clock: another worker may have the run by now. If the lease
+    /// still stands when a server answers, that was an attempt, and is reported as one.
+    fn lapse(&mut self, key: GrantKey) {
+        tracing::warn!(grant = %key, "no heartbeat was acknowledged for a lease: the handler is killed");
+        if let Some(running) = self.running.remove(&key) {
+            running.task.abort();
+        }
+        if self.grants.end(key) {
+            self.lapsed.insert(key);
+        }
+    }
+
+    /// What is reported of a handler that was killed because its lease had ended.
+    fn lapsed_outcome(&self) -> Outcome {
+        let lease = humantime::format_duration(self.lease_timeout);
+        let message = format!("no server acknowledged a heartbeat for {lease}, so the worker stopped the run");
+        Outcome::failed(Failure::new("HeartbeatTimeout", message))
+    }
+
     /// Ends a grant that is no longer this worker's: nothing of it is reported.
     pub(crate) fn kill(&mut self, key: GrantKey, reason: &str) {
         if let Some(running) = self.running.remove(&key) {
             running.task.abort();
         }
+        self.lapsed.remove(&key);
         self.events.remove(key);
         self.reports.remove(key);
         if self.grants.remove(key) {
@@ -230,7 +253,11 @@ impl Runtime {
         let Some(key) = self.task_keys.remove(&id) else { return };
         self.events.close(key);
         // A grant that was lost meanwhile has nothing to report.
-        let Some(outcome) = outcome.filter(|_| self.grants.end(key)) else { return };
+        let outcome = match self.lapsed.remove(&key) {
+            true => Some(self.lapsed_outcome()),
+            false => outcome.filter(|_| self.grants.end(key)),
+        };
+        let Some(outcome) = outcome else { return };
         self.running.remove(&key);
         if self.events.is_flushed(key) {
             self.reports.add(key, outcome);

@@ -90,7 +90,7 @@ async fn what_does_not_stand_after_a_resume_is_killed_and_not_reported() {
 }
 
 #[tokio::test]
-async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease() {
+async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_that_was_an_attempt() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 1, MINUTE);
     let mut stream = server.accept().await;
@@ -99,10 +99,19 @@ async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease() {
     stream.welcome(v1::Welcome { lease_timeout, ..welcome(&[]) }).await;
     stream.give(&lease(1), "wait").await;
     running.scene.dropped.acquire().await.unwrap().forget();
-    // The stream itself lives, and the slot is free again.
-    stream.wait_for_credit(2).await;
+    // The stream itself lives.
+    let report = stream.report().await;
+    assert!(matches!(outcome(&report), Outcome::Failed(it) if it.error.as_ref().unwrap().r#type == "HeartbeatTimeout"));
+    // It is said again until it is acknowledged.
+    drop(stream);
+    let mut stream = server.accept().await;
+    assert_eq!(stream.hello.resume.clone().unwrap().held, [lease(1)]);
+    stream.welcome(welcome(&[lease(1)])).await;
+    assert_eq!(stream.report().await, report);
+    stream.acknowledge_report(&lease(1)).await;
+    stream.wait_for_credit(1).await;
     let summary = running.shut_down(stream).await;
-    assert_eq!((summary.started, summary.lost), (1, 1));
+    assert_eq!((summary.started, summary.failed, summary.lost), (1, 1, 0));
 }
 
 #[tokio::test]
