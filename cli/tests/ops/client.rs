@@ -6,10 +6,10 @@ use std::{
 };
 
 use proto::v1::{
-    CreateSessionRequest, EnqueueRunRequest, GetRunRequest, GetSessionRequest, Lane, Run, RunFilter, RunSpec,
-    RunStatus, Session, WatchRunsRequest, WatchRunsResponse, artifact_service_client::ArtifactServiceClient,
-    run_service_client::RunServiceClient, run_spec::Params, session_service_client::SessionServiceClient,
-    watch_runs_response::Event,
+    CreateSessionRequest, EnqueueRunRequest, GetRunRequest, GetSessionRequest, Lane, ListRunEventsRequest, Run,
+    RunFilter, RunSpec, RunStatus, Session, WatchRunsRequest, WatchRunsResponse,
+    artifact_service_client::ArtifactServiceClient, run_service_client::RunServiceClient, run_spec::Params,
+    session_service_client::SessionServiceClient, watch_runs_response::Event,
 };
 use tonic::{
     Status, Streaming,
@@ -71,6 +71,13 @@ impl Client {
     pub async fn get(&self, run: &str) -> Run {
         let request = GetRunRequest { run_id: run.to_owned() };
         self.runs.clone().get_run(request).await.unwrap().into_inner().run.unwrap()
+    }
+
+    /// What a run has logged, line by line.
+    pub async fn log(&self, run: &str) -> String {
+        let request = ListRunEventsRequest { run_id: run.to_owned(), ..Default::default() };
+        let events = self.runs.clone().list_run_events(request).await.unwrap().into_inner().events;
+        events.into_iter().map(|event| format!("{}\n", event.message)).collect()
     }
 
     /// Watches all runs of this session until they are as wanted, and gives them. A server that goes away is awaited.

@@ -8,6 +8,7 @@ use crate::ops::{client::shell, crash::shift::Shift, gate::eventually, house::Ho
 const OUTAGE: Duration = Duration::from_secs(40);
 /// How long PostgreSQL hangs: longer than a unit of database work may take.
 const HANG: Duration = Duration::from_secs(15);
+const SEVERAL_SHORT_LEASES: Duration = Duration::from_secs(6);
 /// How soon whoever asks learns that there is no database.
 const NOTICED: Duration = Duration::from_secs(6);
 
@@ -63,4 +64,19 @@ async fn a_postgresql_that_hangs_for_15_s_costs_no_run() {
     shift.end_all(&house.client()).await;
     assert_same_streams(&house);
     println!("not ready after {unready:?}, ready again after {ready:?}");
+}
+
+#[tokio::test]
+async fn a_short_lease_outlives_a_postgresql_that_hangs_and_then_dies() {
+    let mut house = House::with_own_postgresql().await;
+    house.serve(&["--lease-timeout", "2s"]);
+    let mut shift = Shift::begin(&mut house, 4).await;
+    house.postgresql().pause().await.unwrap();
+    shift.end_early_ones().await;
+    tokio::time::sleep(SEVERAL_SHORT_LEASES).await;
+    house.postgresql().kill_hard().await.unwrap();
+    tokio::time::sleep(SEVERAL_SHORT_LEASES).await;
+    house.postgresql().restart().await.unwrap();
+    shift.end_all(&house.client()).await;
+    assert_same_streams(&house);
 }

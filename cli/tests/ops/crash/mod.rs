@@ -4,4 +4,5 @@ mod database;
 mod everything;
 mod server;
 mod shift;
+mod silence;
 mod worker;

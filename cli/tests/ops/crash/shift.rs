@@ -58,6 +58,9 @@ impl Shift {
             lines.sort();
             assert_eq!(lines, runs.keys().cloned().collect::<Vec<_>>(), "each program begins and ends once");
         }
+        for run in &all {
+            assert_eq!(client.log(run).await, "done\n", "the log is whole");
+        }
         let counted = client.read_session(&self.session).await;
         let total = i64::try_from(all.len()).unwrap();
         assert_eq!((counted.total_runs, counted.succeeded_runs), (total, total));
