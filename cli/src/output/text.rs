@@ -8,7 +8,7 @@ pub(crate) fn line(text: &str) -> String {
     escape(text, |_| false)
 }
 
-/// As [`line`], but line breaks and tabs stay.
+/// As [`line()`], but line breaks and tabs stay.
 pub(crate) fn block(text: &str) -> String {
     escape(text.trim_end(), |c| matches!(c, '\n' | '\t'))
 }
