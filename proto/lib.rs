@@ -2,7 +2,7 @@
 
 /// Package `ops.v1`: messages, clients and servers.
 pub mod v1 {
-    #![expect(clippy::all, rustdoc::all, reason = "generated code, whose comments are written for every language")]
+    #![allow(clippy::all, rustdoc::all, reason = "generated code, whose comments are written for every language")]
     tonic::include_proto!("ops.v1");
 }
 
