@@ -3,3 +3,4 @@
 mod support;
 
 mod enqueue;
+mod worker_runtime;
