@@ -242,12 +242,25 @@ async fn progress_is_seen_while_a_run_is_executed_and_its_artifact_is_kept() {
 async fn a_cancelled_run_is_stopped_by_its_worker() {
     let (house, running, session) = one_server().await;
     let run = house.enqueue(&session, "obeys").await;
-    running.acts.arrived.acquire().await.expect("it stays").forget();
+    seen(&house, |run| (run.status() == RunStatus::Running).then_some(())).await;
     let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
     house.runs().cancel_run(request).await.expect("it is asked for");
     let ended = house.ended(&run.id).await;
     assert_eq!((ended.status(), ended.attempt), (RunStatus::Cancelled, 1), "{ended:?}");
     assert_eq!(running.stop().await.cancelled, 1);
+}
+
+/// The worker begins before the database knows: whichever of the two writes comes first, the cancel counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_meets_the_start_of_its_run_is_not_lost() {
+    let (house, running, session) = one_server().await;
+    for _ in 0..40 {
+        let run = house.enqueue(&session, "obeys").await;
+        running.acts.arrived.acquire().await.expect("it stays").forget();
+        let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
+        house.runs().cancel_run(request).await.expect("it is asked for");
+        assert_eq!(house.ended(&run.id).await.status(), RunStatus::Cancelled);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
