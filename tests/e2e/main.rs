@@ -15,3 +15,4 @@ mod sessions;
 mod shutdown;
 mod waits;
 mod watch;
+mod worker_runtime;

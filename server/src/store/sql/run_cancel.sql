@@ -27,8 +27,9 @@ changed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
-    -- The first cancel counts; asking again changes nothing.
-    WHERE r.id = l.id AND r.status = l.status AND r.cancel_requested_at IS NULL
+    -- The first cancel counts; asking again changes nothing. Not `r.status = l.status`: a run that was begun while its lock
+    -- was waited for is locked as it is now, and looked up here as it was when the statement began.
+    WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL
     RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
 ),
 -- A running one is asked to stop; one that was given out and not begun is taken away.

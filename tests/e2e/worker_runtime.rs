@@ -1,0 +1,369 @@
+//! The worker library against real servers: what it executes, and what it survives.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::future::join_all;
+use proto::v1::*;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::{
+    ArtifactContent, DrainedBy, Handler, HandlerError, RunContext, StopCause, Worker, WorkerConfig, WorkerStatus,
+    WorkerSummary,
+};
+
+use crate::support::{House, spec};
+
+/// Handlers that do what their kind says.
+#[derive(Clone)]
+struct Acts {
+    /// How often each attempt of each run was begun.
+    begun: Arc<Mutex<HashMap<(String, i32), usize>>>,
+    /// Holds those of kind `gated` until the test lets them go on.
+    gate: Arc<Semaphore>,
+    /// Tells the test that a handler of kind `gated` is at the gate, or was killed there.
+    arrived: Arc<Semaphore>,
+    gone: Arc<Semaphore>,
+}
+
+/// Tells when a handler's future is gone.
+struct Gone(Arc<Semaphore>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+#[async_trait]
+impl Handler for Acts {
+    async fn run(&self, ctx: RunContext) -> Result<Value, HandlerError> {
+        *self.begun.lock().expect("not poisoned").entry((ctx.run_id().to_owned(), ctx.attempt())).or_default() += 1;
+        match ctx.kind() {
+            "brief" => tokio::time::sleep(Duration::from_millis(10)).await,
+            "gated" => {
+                let _gone = Gone(self.gone.clone());
+                self.arrived.add_permits(1);
+                self.gate.acquire().await.expect("the gate stays").forget();
+            }
+            "tells" => {
+                ctx.progress(0.5, "half");
+                let id = ctx.artifact("report.md", "report", ArtifactContent::Text("# Well".into())).await?;
+                self.gate.acquire().await.expect("the gate stays").forget();
+                return Ok(json!({ "artifact": id }));
+            }
+            "obeys" => {
+                self.arrived.add_permits(1);
+                let reason = ctx.cancelled().await;
+                assert_ne!(reason.cause, StopCause::Shutdown);
+                return Err(HandlerError::Cancelled);
+            }
+            "much" => return Ok(json!("x".repeat(2 << 20))),
+            "some" => return Ok(json!("x".repeat(2 << 10))),
+            "panics" => panic!("boom"),
+            other => panic!("no such kind: {other}"),
+        }
+        Ok(json!({ "attempt": ctx.attempt() }))
+    }
+}
+
+/// A worker that runs.
+struct Running {
+    acts: Acts,
+    status: watch::Receiver<WorkerStatus>,
+    shutdown: CancellationToken,
+    task: JoinSet<Result<WorkerSummary, worker::WorkerError>>,
+}
+
+impl Running {
+    fn start(servers: Vec<String>) -> Self {
+        let closed = || Arc::new(Semaphore::new(0));
+        let acts = Acts { begun: Arc::default(), gate: closed(), arrived: closed(), gone: closed() };
+        let mut builder = Worker::builder(WorkerConfig { servers, slots: 4, ..WorkerConfig::new("") });
+        for kind in ["brief", "gated", "tells", "obeys", "much", "some", "panics"] {
+            builder = builder.handler(kind, acts.clone());
+        }
+        let worker = builder.built_in_handlers().build().expect("it is well configured");
+        let (status, shutdown, mut task) = (worker.subscribe(), CancellationToken::new(), JoinSet::new());
+        task.spawn(worker.run(shutdown.clone()));
+        Self { acts, status, shutdown, task }
+    }
+
+    async fn connected(&mut self) {
+        self.status.wait_for(|status| status.is_connected).await.expect("it runs");
+    }
+
+    async fn stop(mut self) -> WorkerSummary {
+        self.shutdown.cancel();
+        self.task.join_next().await.expect("it runs").expect("it does not panic").expect("it was taken")
+    }
+
+    /// No attempt was begun twice.
+    fn executed_once(&self) {
+        let begun = self.acts.begun.lock().expect("not poisoned");
+        assert!(begun.values().all(|times| *times == 1), "{begun:?}");
+    }
+}
+
+/// A server that can be stopped, and started again at the same address.
+struct Replica {
+    address: SocketAddr,
+    config: server::Config,
+    running: Option<(CancellationToken, JoinSet<Result<(), server::Error>>)>,
+}
+
+impl Replica {
+    async fn start(house: &House, lease_timeout: Duration) -> Self {
+        let mut config = server::Config::new(&house.database.url);
+        config.migrate = false;
+        config.engine.lease_timeout = lease_timeout;
+        config.database.max_connections = 8;
+        let mut replica = Self { address: "127.0.0.1:0".parse().expect("an address"), config, running: None };
+        replica.again().await;
+        replica
+    }
+
+    async fn again(&mut self) {
+        let listener = TcpListener::bind(self.address).await.expect("the port is free");
+        self.address = listener.local_addr().expect("it is bound");
+        let (stop, mut task) = (CancellationToken::new(), JoinSet::new());
+        task.spawn(server::run(listener, self.config.clone(), stop.clone()));
+        self.running = Some((stop, task));
+    }
+
+    async fn stop(&mut self) {
+        let (stop, mut task) = self.running.take().expect("it runs");
+        stop.cancel();
+        task.join_next().await.expect("it runs").expect("it does not panic").expect("it ends well");
+    }
+}
+
+async fn one_server() -> (House, Running, String) {
+    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(3)).await;
+    let running = Running::start(vec![house.servers[0].url.clone()]);
+    let session = house.session().await;
+    (house, running, session)
+}
+
+fn shell(session: &str, command: &str) -> RunSpec {
+    let params = json!({ "command": command }).to_string();
+    RunSpec { params: Some(run_spec::Params::ParamsJson(params)), ..spec(session, "shell") }
+}
+
+async fn log(house: &House, run_id: &str) -> Vec<RunEvent> {
+    let (mut events, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request =
+            ListRunEventsRequest { run_id: run_id.into(), page_size: 1_000, page_token, ..Default::default() };
+        let page = house.runs().list_run_events(request).await.expect("it is listed").into_inner();
+        events.extend(page.events);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return events;
+        }
+    }
+}
+
+/// Waits until a run looks as wanted.
+async fn seen<T>(house: &House, wanted: impl Fn(Run) -> Option<T>) -> T {
+    let watched = WatchRunsRequest { include_snapshot: true, ..Default::default() };
+    let mut changes = house.runs().watch_runs(watched).await.expect("it is watched").into_inner();
+    loop {
+        let runs = match changes.next().await.expect("it goes on").expect("it is well").event {
+            Some(watch_runs_response::Event::Snapshot(snapshot)) => snapshot.runs,
+            Some(watch_runs_response::Event::Change(change)) => change.run.into_iter().collect(),
+            _ => Vec::new(),
+        };
+        if let Some(found) = runs.into_iter().find_map(&wanted) {
+            return found;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_log_of_a_shell_run_its_output_can_be_put_together_byte_by_byte() {
+    let (house, _running, session) = one_server().await;
+    let command = r"seq 1 3000; printf '\377\r\na\r\n\n\0'; echo oops >&2; printf last";
+    let run = house.enqueue_spec(shell(&session, command)).await.expect("it is enqueued");
+    let ended = house.ended(&run.id).await;
+    assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
+    let events = log(&house, &run.id).await;
+    assert!(events.iter().map(|event| event.seq).eq(1..=events.len() as i64), "numbered without a gap");
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    for event in events {
+        let data: Value = serde_json::from_str(&event.data_json).expect("it is JSON");
+        let output = if data["stream"] == "stdout" { &mut stdout } else { &mut stderr };
+        if event.raw.is_empty() {
+            output.extend(event.message.into_bytes());
+            output.extend((data["partial"] != true).then_some(b'\n'));
+        } else {
+            output.extend(event.raw);
+        }
+    }
+    let mut expected: Vec<u8> = (1..=3000).flat_map(|number| format!("{number}\n").into_bytes()).collect();
+    expected.extend(b"\xFF\r\na\r\n\n\0last");
+    assert_eq!((stdout, stderr), (expected, b"oops\n".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_run_that_exits_with_an_error_has_failed_with_its_status() {
+    let (house, _running, session) = one_server().await;
+    let run = house.enqueue_spec(shell(&session, "echo why >&2; exit 3")).await.expect("it is enqueued");
+    let ended = house.ended(&run.id).await;
+    let error = ended.error.clone().expect("it has failed");
+    assert_eq!((error.r#type.as_str(), error.message.as_str()), ("ExitStatus", "exit 3: why"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_is_seen_while_a_run_is_executed_and_its_artifact_is_kept() {
+    let (house, running, session) = one_server().await;
+    let run = house.enqueue(&session, "tells").await;
+    let progress = seen(&house, |run| run.progress).await;
+    assert_eq!((progress.fraction, progress.message.as_str()), (0.5, "half"));
+    running.acts.gate.add_permits(1);
+    let ended = house.ended(&run.id).await;
+    let parent = Some(list_artifacts_request::Parent::RunId(run.id.clone()));
+    let listed = house.artifacts().list_artifacts(ListArtifactsRequest { parent, ..Default::default() }).await;
+    let artifacts = listed.expect("they are listed").into_inner().artifacts;
+    assert_eq!(artifacts.len(), 1);
+    assert_eq!((artifacts[0].name.as_str(), artifacts[0].kind.as_str()), ("report.md", "report"));
+    let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
+    assert_eq!(result, json!({ "artifact": artifacts[0].id }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_is_stopped_by_its_worker() {
+    let (house, running, session) = one_server().await;
+    let run = house.enqueue(&session, "obeys").await;
+    seen(&house, |run| (run.status() == RunStatus::Running).then_some(())).await;
+    let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
+    house.runs().cancel_run(request).await.expect("it is asked for");
+    let ended = house.ended(&run.id).await;
+    assert_eq!((ended.status(), ended.attempt), (RunStatus::Cancelled, 1), "{ended:?}");
+    assert_eq!(running.stop().await.cancelled, 1);
+}
+
+/// The worker begins before the database knows: whichever of the two writes comes first, the cancel counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_meets_the_start_of_its_run_is_not_lost() {
+    let (house, running, session) = one_server().await;
+    for _ in 0..40 {
+        let run = house.enqueue(&session, "obeys").await;
+        running.acts.arrived.acquire().await.expect("it stays").forget();
+        let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
+        house.runs().cancel_run(request).await.expect("it is asked for");
+        assert_eq!(house.ended(&run.id).await.status(), RunStatus::Cancelled);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_takes_too_long_is_stopped_and_has_failed() {
+    let (house, _running, session) = one_server().await;
+    let timeout = Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 });
+    for spec in [spec(&session, "obeys"), shell(&session, "exec sleep 1000")] {
+        let run = house.enqueue_spec(RunSpec { timeout, ..spec }).await.expect("it is enqueued");
+        let ended = house.ended(&run.id).await;
+        let error = ended.error.clone().expect("it has failed");
+        assert_eq!((ended.status(), error.r#type.as_str()), (RunStatus::Failed, "Timeout"), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_is_too_large_fails_the_run_and_says_so() {
+    // One is over the worker's limit, which is the contract's; the other over that of a server that takes less.
+    for (kind, error_type, says) in [("much", "ResultTooLarge", "1 MiB"), ("some", "InvalidOutcome", "result")] {
+        let house = House::with(1, |config| config.limits.result = 1 << 10).await;
+        let _running = Running::start(vec![house.servers[0].url.clone()]);
+        let session = house.session().await;
+        let run = house.enqueue_spec(RunSpec { max_attempts: Some(3), ..spec(&session, kind) }).await;
+        let ended = house.ended(&run.expect("it is enqueued").id).await;
+        let error = ended.error.clone().expect("it has failed");
+        assert_eq!((ended.status(), ended.attempt), (RunStatus::Failed, 1), "another attempt can not help: {ended:?}");
+        assert_eq!(error.r#type, error_type);
+        assert!(error.message.contains(says), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_handler_fails_its_run_and_nothing_else() {
+    let (house, running, session) = one_server().await;
+    let run = house.enqueue(&session, "panics").await;
+    let ended = house.ended(&run.id).await;
+    let error = ended.error.clone().expect("it has failed");
+    assert_eq!((error.r#type.as_str(), error.message.as_str()), ("Panic", "boom"), "{ended:?}");
+    let next = house.enqueue(&session, "brief").await;
+    assert_eq!(house.ended(&next.id).await.status(), RunStatus::Succeeded);
+    assert_eq!(running.stop().await.started, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_all_replicas_are_restarted_in_turn_each_run_is_executed_once() {
+    let house = House::new().await;
+    let lease = Duration::from_secs(10);
+    let mut replicas = [Replica::start(&house, lease).await, Replica::start(&house, lease).await];
+    let mut running = Running::start(replicas.iter().map(|replica| replica.address.to_string()).collect());
+    let session = house.session().await;
+    let long = house.enqueue(&session, "gated").await;
+    running.acts.arrived.acquire().await.expect("it stays").forget();
+    let brief = join_all((0..300).map(|_| house.enqueue(&session, "brief"))).await;
+    for replica in &mut replicas {
+        replica.stop().await;
+        running.connected().await;
+        replica.again().await;
+    }
+    running.acts.gate.add_permits(1);
+    for run in brief.iter().chain([&long]) {
+        let ended = house.ended(&run.id).await;
+        assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
+    }
+    running.executed_once();
+    let summary = running.stop().await;
+    assert_eq!((summary.succeeded, summary.lost, summary.unreported), (301, 0, 0));
+    assert!(summary.connects >= 2, "one of the restarted was its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_all_servers_that_is_longer_than_the_lease_costs_no_run() {
+    let mut house = House::new().await;
+    let lease = Duration::from_secs(5);
+    let mut replica = Replica::start(&house, lease).await;
+    let running = Running::start(vec![replica.address.to_string()]);
+    let session = house.session().await;
+    let run = house.enqueue(&session, "gated").await;
+    running.acts.arrived.acquire().await.expect("it stays").forget();
+    house.servers.remove(0).stop().await;
+    replica.stop().await;
+    let is_killed = tokio::time::timeout(lease + Duration::from_secs(2), running.acts.gone.acquire()).await.is_ok();
+    assert!(!is_killed, "the handler was killed");
+    replica.again().await;
+    house.add_server(&|_: &mut server::Config| {}).await;
+    running.acts.gate.add_permits(1);
+    let ended = house.ended(&run.id).await;
+    assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
+    running.executed_once();
+    let summary = running.stop().await;
+    assert_eq!((summary.succeeded, summary.lost, summary.connects), (1, 0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_worker_ends_its_runs_however_long_they_take_and_leaves() {
+    let (house, mut running, session) = one_server().await;
+    let run = house.enqueue(&session, "gated").await;
+    running.acts.arrived.acquire().await.expect("it stays").forget();
+    let worker_id = running.status.borrow().worker_id.clone().expect("it is connected");
+    house.workers().drain_worker(DrainWorkerRequest { worker_id }).await.expect("it is drained");
+    running.status.wait_for(|status| status.is_draining).await.expect("it runs");
+    let left = house.enqueue(&session, "brief").await;
+    running.acts.gate.add_permits(1);
+    let summary = running.task.join_next().await.expect("it runs").expect("no panic").expect("it was taken");
+    assert_eq!((summary.drained_by, summary.succeeded), (DrainedBy::Operator, 1));
+    assert_eq!(house.get(&run.id).await.status(), RunStatus::Succeeded);
+    assert_eq!(house.get(&left.id).await.status(), RunStatus::Queued);
+}
