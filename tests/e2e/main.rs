@@ -7,6 +7,7 @@ mod connect;
 mod dropped_calls;
 mod enqueue;
 mod exactly_once;
+mod grpcurl;
 mod leases;
 mod migrations;
 mod outcomes;
