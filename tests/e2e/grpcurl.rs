@@ -136,7 +136,8 @@ async fn connect_can_be_typed() {
     stream.say(json!({"heartbeat": {"leases": [lease]}})).await;
     assert_eq!(stream.frame("heartbeatAck").await, json!({}));
 
-    let events = json!({"run_id": lease["run_id"], "fence": lease["fence"], "first_seq": 1, "entries": [{"text": "hello"}]});
+    let events =
+        json!({"run_id": lease["run_id"], "fence": lease["fence"], "first_seq": 1, "entries": [{"text": "hello"}]});
     stream.say(json!({"events": events})).await;
     let kept = stream.frame("eventsAck").await;
     assert_eq!((text(&kept, "/throughSeq"), kept["credits"].as_u64()), ("1", Some(1)));

@@ -11,6 +11,7 @@ mod grpcurl;
 mod leases;
 mod migrations;
 mod outcomes;
+mod python;
 mod security;
 mod sessions;
 mod shutdown;

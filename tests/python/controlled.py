@@ -71,7 +71,7 @@ class ControlledWorker(Worker):
     async def echo(self, grant):
         self.executing += 1
         assert self.executing <= self.slots, "more is executed than there are slots"
-        for number in range(1, grant.params["lines"] + 1):
+        for number in range(1, grant.params.get("lines", 1) + 1):
             grant.log(f"line {number}", data={"number": number})
             await asyncio.sleep(0)
         self.executing -= 1
