@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::support::{House, in_time, spec, tool};
+use crate::support::{House, eventually, in_time, spec, tool};
 
 /// A controlled worker: it prints what happens to it.
 struct PythonWorker {
@@ -112,6 +112,9 @@ async fn a_cancel_reaches_the_handler_and_is_confirmed() {
     let mut worker = PythonWorker::start(&house, 1).await;
     let run = house.enqueue(&house.session().await, "hold").await;
     worker.sees("started").await;
+    // The worker is told to start before that is written down; until then a cancel needs no confirmation.
+    let running = async || (house.get(&run.id).await.status() == RunStatus::Running).then_some(());
+    eventually("the start is written down", running).await;
     let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
     house.runs().cancel_run(request).await.expect("the run is there");
     assert_eq!(worker.sees("cancelling").await["reason"], "enough");
@@ -131,7 +134,7 @@ async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts
     let run = house.enqueue(&house.session().await, "echo").await;
     assert_eq!(worker.sees("assigned").await["fence"], 1);
     assert_eq!(worker.sees("revoked").await["fence"], 1);
-    // The first grant is accepted now, too late, and those that came after it.
+    // The first grant is accepted now, too late, and the one that came after it.
     worker.told("accept").await;
     let started = worker.sees("started").await;
     assert!(started["fence"].as_i64() > Some(1), "{started}");
@@ -155,6 +158,7 @@ async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
     assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 0));
     assert_eq!(worker.sees("revoked").await["run_id"], run.id);
     worker.told("accept").await;
+    assert_eq!(worker.sees("revoked").await["run_id"], run.id);
     worker.told("leave").await;
     let seen = worker.ends().await;
     assert_eq!(in_kind(&seen, "started").len() + in_kind(&seen, "reported").len(), 0, "{seen:?}");
@@ -170,7 +174,7 @@ async fn a_worker_whose_stream_broke_resumes_and_says_what_it_could_not_say() {
     worker.sees("disconnected").await;
     worker.told(&format!("release {}", run.id)).await;
     worker.sees("ended").await;
-    assert_eq!(house.get(&run.id).await.status(), RunStatus::Running);
+    assert_eq!(house.get(&run.id).await.finish_time, None);
 
     worker.told("connect").await;
     let welcome = worker.sees("welcome").await;

@@ -96,11 +96,7 @@ class Grant:
             run_id=self.run.id, fence=self.fence, first_seq=entries[0][0], entries=[entry for _, entry in entries]
         )
 
-    @property
-    def all_events_sent(self):
-        return self.sent_seq == self.next_seq - 1
-
-    def events_kept(self, through_seq):
+    def forget_events(self, through_seq):
         self.events = [(seq, entry) for seq, entry in self.events if seq > through_seq]
 
     def stream_lost(self):

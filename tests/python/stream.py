@@ -105,8 +105,8 @@ class Stream:
             await self.write(events=events)
 
     async def say_report(self, grant):
-        # It ends the grant, so it goes after the last event.
-        if grant.report and not grant.report_sent and grant.all_events_sent:
+        # It ends the grant, and events that come after that are refused: first all must be acknowledged.
+        if grant.report and not grant.report_sent and not grant.events:
             grant.report_sent = True
             await self.write(reports=contract.connect.Reports(reports=[grant.report]))
 
@@ -118,12 +118,13 @@ class Stream:
         lease = welcome.lease_timeout.ToTimedelta().total_seconds()
         while True:
             await asyncio.sleep(interval)
-            executed = [grant for grant in self.worker.grants.values() if grant.is_started and grant.report is None]
+            # Those that have ended too, until their reports are acknowledged.
+            started = [grant for grant in self.worker.grants.values() if grant.is_started]
             if time.monotonic() - self.proven_alive > lease:
                 # Others may have been given these runs by now.
-                self.worker.drop(executed)
+                self.worker.drop([grant for grant in started if not grant.report])
                 raise StreamLost("the server does not answer heartbeats")
-            await self.heartbeat(executed)
+            await self.heartbeat(started)
 
     async def heartbeat(self, grants):
         progress = [grant.take_progress() for grant in grants if grant.progress]
@@ -179,7 +180,8 @@ class Stream:
     async def on_events_ack(self, frame):
         self.event_credits += frame.credits
         if grant := self.worker.grants.get((frame.run_id, frame.fence)):
-            grant.events_kept(frame.through_seq)
+            # Refused events will not be kept when they are sent again either.
+            grant.forget_events(grant.sent_seq if frame.reason else frame.through_seq)
 
     async def on_report_acks(self, frame):
         for result in frame.results:
