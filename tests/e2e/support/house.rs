@@ -70,6 +70,11 @@ impl House {
         ArtifactServiceClient::new(self.channel())
     }
 
+    /// Host and port of the first server.
+    pub fn address(&self) -> String {
+        self.servers[0].url.trim_start_matches("http://").to_owned()
+    }
+
     pub fn channel(&self) -> Channel {
         self.servers[0].channel.clone()
     }

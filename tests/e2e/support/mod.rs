@@ -1,5 +1,6 @@
 //! What the tests share: a house with servers and clients, workers real and by hand, and ways to wait.
 
+mod grpcurl;
 mod house;
 mod locks;
 mod outcome;
@@ -12,6 +13,7 @@ mod watcher;
 mod wire;
 mod worker;
 
+pub use grpcurl::{Grpcurl, tool};
 pub use house::{House, Server, spec};
 pub use locks::waiting_for_locks;
 pub use outcome::{cancelled, failed, failed_for_good, snoozed, succeeded};

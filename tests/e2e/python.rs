@@ -1,0 +1,237 @@
+//! The protocol in another language: the example worker of tests/python, written from the contract alone, driven by commands.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use proto::v1::*;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::support::{House, eventually, in_time, spec, tool};
+
+/// A controlled worker: it prints what happens to it.
+struct PythonWorker {
+    child: Child,
+    commands: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl PythonWorker {
+    /// Starts it, and waits until it is welcome.
+    async fn start(house: &House, slots: usize) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/controlled.py");
+        let mut command = Command::new(tool("python/bin/python"));
+        command.arg("-B").arg(script).arg(house.address()).arg(slots.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("python runs");
+        let commands = child.stdin.take().expect("it is piped");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut worker = Self { child, commands, lines };
+        worker.sees("welcome").await;
+        worker
+    }
+
+    async fn next(&mut self) -> Option<Value> {
+        let line = in_time("a line of the Python worker", self.lines.next_line()).await.expect("it prints text")?;
+        Some(serde_json::from_str(&line).expect("it prints JSON"))
+    }
+
+    /// Passes over what else happens until this does.
+    async fn sees(&mut self, what: &str) -> Value {
+        loop {
+            let seen = self.next().await.unwrap_or_else(|| panic!("the worker ended before it saw: {what}"));
+            if seen["what"] == what {
+                return seen;
+            }
+        }
+    }
+
+    async fn told(&mut self, command: &str) {
+        self.commands.write_all(format!("{command}\n").as_bytes()).await.expect("the worker reads its commands");
+    }
+
+    /// Waits until it has ended well, and returns what it saw until then.
+    async fn ends(mut self) -> Vec<Value> {
+        let mut seen = Vec::new();
+        while let Some(line) = self.next().await {
+            seen.push(line);
+        }
+        assert!(self.child.wait().await.expect("it ends").success(), "the worker failed; it saw {seen:?}");
+        assert_eq!(seen.last().map(|seen| &seen["what"]), Some(&Value::from("left")));
+        seen
+    }
+}
+
+fn in_kind<'a>(seen: &'a [Value], what: &str) -> Vec<&'a Value> {
+    seen.iter().filter(|it| it["what"] == what).collect()
+}
+
+async fn events(house: &House, run_id: &str) -> Vec<String> {
+    let request = ListRunEventsRequest { run_id: run_id.to_owned(), page_size: 100, ..Default::default() };
+    let events = house.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
+    events.into_iter().map(|event| event.message).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_executed_once_each_with_their_log_and_their_result() {
+    // Fewer credits than one run has lines, so that they must come back.
+    let house = House::with(1, |config| config.engine.event_credits = 3).await;
+    let session = house.session().await;
+    let mut ids = Vec::new();
+    for lines in [0, 1, 2, 20, 5] {
+        let params = Some(run_spec::Params::ParamsJson(format!(r#"{{"lines": {lines}}}"#)));
+        ids.push((lines, house.enqueue_spec(RunSpec { params, ..spec(&session, "echo") }).await.expect("enqueued").id));
+    }
+    let failing = house.enqueue(&session, "fail").await.id;
+    let mut worker = PythonWorker::start(&house, 2).await;
+    for (lines, id) in &ids {
+        let run = house.ended(id).await;
+        assert_eq!((run.status(), run.attempt, run.fence), (RunStatus::Succeeded, 1, 1));
+        assert_eq!(run.result_json, format!(r#"{{"lines": {lines}}}"#));
+        let expected: Vec<_> = (1..=*lines).map(|number| format!("line {number}")).collect();
+        assert_eq!(events(&house, id).await, expected);
+    }
+    let run = house.ended(&failing).await;
+    let error = run.error.clone().expect("it failed");
+    assert_eq!(
+        (run.status(), error.r#type.as_str(), error.message.as_str()),
+        (RunStatus::Failed, "ValueError", "as it was asked to")
+    );
+    assert!(error.stack.contains("controlled.py"), "{}", error.stack);
+
+    worker.told("leave").await;
+    let seen = worker.ends().await;
+    assert_eq!(in_kind(&seen, "started").len(), ids.len() + 1, "each was started once: {seen:?}");
+    assert!(in_kind(&seen, "reported").iter().all(|it| it["accepted"] == true), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_reaches_the_handler_and_is_confirmed() {
+    let house = House::new().await;
+    let mut worker = PythonWorker::start(&house, 1).await;
+    let run = house.enqueue(&house.session().await, "hold").await;
+    worker.sees("started").await;
+    // The worker is told to start before that is written down; until then a cancel needs no confirmation.
+    let running = async || (house.get(&run.id).await.status() == RunStatus::Running).then_some(());
+    eventually("the start is written down", running).await;
+    let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
+    house.runs().cancel_run(request).await.expect("the run is there");
+    assert_eq!(worker.sees("cancelling").await["reason"], "enough");
+    assert_eq!(worker.sees("stopped").await["run_id"], run.id);
+    assert_eq!(worker.sees("reported").await["accepted"], true);
+    let run = house.ended(&run.id).await;
+    assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 1));
+    assert_eq!(run.cancellation.expect("it was asked for").confirmed, Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts_nothing() {
+    let house = House::with(1, |config| config.engine.accept_timeout = Duration::from_millis(500)).await;
+    let mut worker = PythonWorker::start(&house, 1).await;
+    worker.told("hold-accepts").await;
+    worker.sees("obeyed").await;
+    let run = house.enqueue(&house.session().await, "echo").await;
+    assert_eq!(worker.sees("assigned").await["fence"], 1);
+    assert_eq!(worker.sees("revoked").await["fence"], 1);
+    // The first grant is accepted now, too late, and the one that came after it.
+    worker.told("accept").await;
+    let started = worker.sees("started").await;
+    assert!(started["fence"].as_i64() > Some(1), "{started}");
+    assert_eq!(started["attempt"], 1);
+    let run = house.ended(&run.id).await;
+    assert_eq!((run.status(), run.attempt, Some(run.fence)), (RunStatus::Succeeded, 1, started["fence"].as_i64()));
+    worker.told("leave").await;
+    assert_eq!(in_kind(&worker.ends().await, "started"), Vec::<&Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
+    let house = House::new().await;
+    let mut worker = PythonWorker::start(&house, 1).await;
+    worker.told("hold-accepts").await;
+    worker.sees("obeyed").await;
+    let run = house.enqueue(&house.session().await, "hold").await;
+    worker.sees("assigned").await;
+    let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
+    let run = house.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("answered");
+    assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 0));
+    assert_eq!(worker.sees("revoked").await["run_id"], run.id);
+    worker.told("accept").await;
+    assert_eq!(worker.sees("revoked").await["run_id"], run.id);
+    worker.told("leave").await;
+    let seen = worker.ends().await;
+    assert_eq!(in_kind(&seen, "started").len() + in_kind(&seen, "reported").len(), 0, "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_stream_broke_resumes_and_says_what_it_could_not_say() {
+    let house = House::new().await;
+    let mut worker = PythonWorker::start(&house, 1).await;
+    let run = house.enqueue(&house.session().await, "hold").await;
+    worker.sees("started").await;
+    worker.told("cut").await;
+    worker.sees("disconnected").await;
+    worker.told(&format!("release {}", run.id)).await;
+    worker.sees("ended").await;
+    assert_eq!(house.get(&run.id).await.finish_time, None);
+
+    worker.told("connect").await;
+    let welcome = worker.sees("welcome").await;
+    assert_eq!((&welcome["epoch"], &welcome["standing"]), (&Value::from(2), &Value::from(1)));
+    assert_eq!(worker.sees("reported").await["accepted"], true);
+    let ended = house.ended(&run.id).await;
+    assert_eq!((ended.status(), ended.attempt, ended.fence), (RunStatus::Succeeded, 1, 1));
+    assert_eq!(ended.result_json, r#""released""#);
+
+    // Its acknowledgement could have been lost as well.
+    worker.told(&format!("say-again {}", run.id)).await;
+    assert_eq!(worker.sees("reported").await["accepted"], true);
+    worker.told(&format!("contradict {}", run.id)).await;
+    let refused = worker.sees("reported").await;
+    assert_eq!((&refused["accepted"], &refused["reason"]), (&Value::from(false), &Value::from("OUTCOME_CONFLICT")));
+    assert_eq!(house.get(&run.id).await, ended);
+    worker.told("leave").await;
+    worker.ends().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_worker_ends_what_it_holds_takes_no_more_and_leaves() {
+    let house = House::new().await;
+    let (mut worker, session) = (PythonWorker::start(&house, 2).await, house.session().await);
+    let held = house.enqueue(&session, "hold").await;
+    worker.sees("started").await;
+    let worker_id = house.get(&held.id).await.worker_id;
+    house.workers().drain_worker(DrainWorkerRequest { worker_id: worker_id.clone() }).await.expect("it is there");
+    assert_eq!(worker.sees("drained").await["reason"], "DRAIN_REASON_OPERATOR");
+    let late = house.enqueue(&session, "hold").await;
+    worker.told(&format!("release {}", held.id)).await;
+    assert_eq!(in_kind(&worker.ends().await, "assigned"), Vec::<&Value>::new());
+
+    assert_eq!(house.get(&held.id).await.status(), RunStatus::Succeeded);
+    assert_eq!(house.get(&late.id).await.status(), RunStatus::Queued);
+    let gone = ListWorkersRequest { states: vec![WorkerState::Gone.into()], ..Default::default() };
+    let gone = house.workers().list_workers(gone).await.expect("they are listed").into_inner().workers;
+    assert_eq!(gone.into_iter().map(|worker| worker.id).collect::<Vec<_>>(), [worker_id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_silent_too_long_is_told_that_its_run_is_lost() {
+    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
+    let mut worker = PythonWorker::start(&house, 1).await;
+    let run = house.enqueue(&house.session().await, "hold").await;
+    worker.sees("started").await;
+    worker.told("mute").await;
+    let run = house.ended(&run.id).await;
+    let error = run.error.clone().expect("it failed");
+    assert_eq!((run.status(), error.r#type.as_str()), (RunStatus::Failed, "HeartbeatTimeout"));
+
+    assert_eq!(worker.sees("revoked").await["reason"], "LEASE_LOST");
+    worker.sees("stopped").await;
+    // The heartbeat that it held back still names the run.
+    worker.told("unmute").await;
+    assert_eq!(worker.sees("lost").await["run_id"], run.id);
+    worker.told("leave").await;
+    assert_eq!(in_kind(&worker.ends().await, "reported"), Vec::<&Value>::new());
+    assert_eq!(house.get(&run.id).await, run);
+}
