@@ -123,7 +123,23 @@ async fn a_heartbeat_of_an_older_stream_keeps_nothing_alive_and_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_stream_can_start_nothing_and_what_it_was_given_goes_back_at_once() {
+async fn a_start_on_an_older_stream_is_not_written_and_is_revoked() {
+    let house = House::with(2, |_| {}).await;
+    let session = house.session().await;
+    let mut first = Stream::open(&house.servers[0]).await;
+    let _second = Stream::say(&house.servers[1], resume(&first.welcome, &[])).await;
+    first.credit(1);
+    let run = house.enqueue(&session, "any").await;
+    // The first replica finds out when it writes the start down.
+    let lease = first.begin().await;
+    assert_eq!(first.revoke().await, lease);
+    let run = house.get(&run.id).await;
+    assert_eq!((run.status(), run.attempt), (RunStatus::Claimed, 0));
+    assert_eq!(first.ends(&lease, succeeded("1")).await, "LEASE_LOST");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_stream_was_given_goes_back_at_once() {
     let house = House::with(2, |config| {
         config.engine.accept_timeout = std::time::Duration::from_millis(500);
     })

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::eventually;
+use super::{eventually, in_time};
 
 /// A database that is migrated, with servers on it. What is started here ends with it.
 pub struct House {
@@ -141,15 +141,18 @@ impl House {
 
     /// Waits until a run has ended.
     pub async fn ended(&self, run_id: &str) -> Run {
-        loop {
-            let wait_timeout = Some(prost_types::Duration { seconds: 60, nanos: 0 });
-            let request = WaitRunRequest { run_id: run_id.to_owned(), wait_timeout };
-            let run = self.runs().wait_run(request).await.expect("the run is there").into_inner().run;
-            let run = run.expect("it is answered");
-            if run.finish_time.is_some() {
-                return run;
+        let waiting = async {
+            loop {
+                let wait_timeout = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+                let request = WaitRunRequest { run_id: run_id.to_owned(), wait_timeout };
+                let run = self.runs().wait_run(request).await.expect("the run is there").into_inner().run;
+                let run = run.expect("it is answered");
+                if run.finish_time.is_some() {
+                    return run;
+                }
             }
-        }
+        };
+        in_time("the end of a run", waiting).await
     }
 }
 

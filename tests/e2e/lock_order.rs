@@ -1,0 +1,112 @@
+//! Statements that touch many runs lock them in the order of their ids, so that no two wait for each other; should a
+//! stranger do otherwise, the server tries again.
+
+use proto::v1::*;
+use sqlx::{Connection, PgConnection};
+
+use crate::support::{House, Stream, spec, succeeded, waiting_for_locks};
+
+async fn lock(c: &mut PgConnection, run_id: &str) -> Result<(), sqlx::Error> {
+    let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
+    sqlx::query(lock).bind(run_id).execute(c).await.map(drop)
+}
+
+async fn is_locked(c: &mut PgConnection, run_id: &str) -> bool {
+    let try_lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE NOWAIT";
+    sqlx::query(try_lock).bind(run_id).execute(c).await.is_err()
+}
+
+/// Three runs that a worker has begun, in the order of their ids.
+async fn three(house: &House) -> (Stream, Vec<Lease>) {
+    let session = house.session().await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut leases = Vec::new();
+    for total in 1..=3 {
+        house.enqueue_spec(spec(&session, "any")).await.expect("it is enqueued");
+        stream.credit(total);
+        let lease = stream.begin().await;
+        house.running(&lease.run_id).await;
+        leases.push(lease);
+    }
+    assert!(leases.is_sorted_by_key(|lease| lease.run_id.clone()));
+    (stream, leases)
+}
+
+/// Holds the first run, lets the server do something with all three, and sees that it waits with none of the others
+/// locked.
+async fn waits_at_the_first<T>(house: &House, leases: &[Lease], all_three: impl Future<Output = T>) -> T {
+    let (mut holding, mut looking) = (house.sql().await, house.sql().await);
+    let mut held = holding.begin().await.expect("it begins");
+    lock(&mut held, &leases[0].run_id).await.expect("it is free");
+    let let_go = async {
+        waiting_for_locks(house, &mut looking, 1).await;
+        for lease in &leases[1..] {
+            assert!(!is_locked(&mut looking, &lease.run_id).await, "it waits for the first and holds another");
+        }
+        held.rollback().await.expect("it lets go");
+    };
+    let (done, ()) = tokio::join!(all_three, let_go);
+    done
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_lock_in_the_order_of_ids() {
+    let house = House::new().await;
+    let (mut stream, leases) = three(&house).await;
+    let report =
+        |lease: &Lease| RunReport { run_id: lease.run_id.clone(), fence: lease.fence, outcome: Some(succeeded("1")) };
+    let reports = leases.iter().rev().map(report).collect();
+    let reporting = async {
+        stream.send(connect_request::Frame::Reports(Reports { reports }));
+        for _ in 0..3 {
+            assert_eq!(stream.report_ack().await.reason, "");
+        }
+    };
+    waits_at_the_first(&house, &leases, reporting).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_lock_in_the_order_of_ids() {
+    let house = House::new().await;
+    let (mut stream, leases) = three(&house).await;
+    let reversed: Vec<Lease> = leases.iter().rev().cloned().collect();
+    let ack = waits_at_the_first(&house, &leases, stream.heartbeat(&reversed)).await;
+    assert!(ack.lost.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_session_locks_its_runs_in_the_order_of_ids() {
+    let house = House::new().await;
+    let (_stream, leases) = three(&house).await;
+    // Rewritten, the first row lies behind the others.
+    let rewrite = "UPDATE ops.runs SET labels = labels || '{\"moved\": \"yes\"}' WHERE id = $1::text::uuid";
+    let moved = sqlx::query(rewrite).bind(&leases[0].run_id).execute(&mut house.sql().await).await;
+    moved.expect("it is rewritten");
+    let session_id = house.get(&leases[0].run_id).await.session_id;
+    let mut sessions = house.sessions();
+    let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
+    waits_at_the_first(&house, &leases, cancel).await.expect("it is cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_with_a_stranger_is_tried_again() {
+    let house = House::new().await;
+    let session_id = house.session().await;
+    let runs = house.enqueue_many(&session_id, "any", 2).await;
+    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    // The stranger is patient, so that it is the server who finds out.
+    sqlx::query("SET deadlock_timeout = '10 s'").execute(&mut sql).await.expect("it is patient");
+    let mut stranger = sql.begin().await.expect("it begins");
+    lock(&mut stranger, &runs[1]).await.expect("it is free");
+    let mut sessions = house.sessions();
+    let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
+    let in_the_wrong_order = async {
+        waiting_for_locks(&house, &mut looking, 1).await;
+        // Should the stranger be the one who finds out, on a very busy machine, nothing is proved and nothing is wrong.
+        let _ = lock(&mut stranger, &runs[0]).await;
+        stranger.rollback().await.expect("it lets go");
+    };
+    let (cancelled, ()) = tokio::join!(cancel, in_the_wrong_order);
+    let cancelled = cancelled.expect("it was tried again").into_inner().session.expect("it is answered");
+    assert_eq!((cancelled.status(), cancelled.cancelled_runs), (SessionStatus::Cancelled, 2));
+}

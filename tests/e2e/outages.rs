@@ -1,0 +1,96 @@
+//! The database hangs or goes away: that is an outage and not a hang, and costs nothing but time.
+
+use std::time::Duration;
+
+use devpg::{Cluster, ClusterOptions, Programs};
+use proto::v1::*;
+
+use crate::support::{House, Stream, Watcher, eventually, in_time, reason, spec, succeeded};
+
+/// A house on a cluster of its own.
+async fn house_of_its_own() -> (House, Cluster) {
+    let programs = Programs::find(None).expect("PostgreSQL is installed");
+    let cluster = Cluster::start(&programs, ClusterOptions::temporary()).await.expect("it starts");
+    cluster.create_database("ops").await.expect("a database is created");
+    let url = cluster.url("ops");
+    server::migrate(&server::Config::new(&url)).await.expect("it is migrated");
+    let database = devpg::testing::TestDatabase { url, name: "ops".into() };
+    let mut house = House { database, servers: Vec::new() };
+    house
+        .add_server(&|config: &mut server::Config| {
+            config.database.deadline = Duration::from_secs(1);
+        })
+        .await;
+    (house, cluster)
+}
+
+/// Waits until the server says that its database is back.
+async fn back(house: &House) {
+    let mut sessions = house.sessions();
+    eventually("the server serves again", async || sessions.list_sessions(ListSessionsRequest::default()).await.ok())
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_is_an_outage_in_which_leases_are_frozen_and_nothing_is_lost() {
+    let (house, cluster) = house_of_its_own().await;
+    let session = house.session().await;
+    let run = house.enqueue(&session, "any").await;
+    let mut watcher = Watcher::all(&house.servers[0]).await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(1);
+    let lease = stream.begin().await;
+    house.running(&run.id).await;
+
+    cluster.pause().await.expect("it hangs");
+    let calls = async {
+        let refused = in_time("an answer", house.enqueue_spec(spec(&session, "any"))).await.expect_err("it hangs");
+        assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Unavailable, "DATABASE_UNAVAILABLE".into()));
+        let get = house.runs().get_run(GetRunRequest { run_id: run.id.clone() }).await;
+        assert_eq!(reason(&get.expect_err("it hangs")), "DATABASE_UNAVAILABLE");
+    };
+    let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
+    assert!(ack.frozen && ack.lost.is_empty(), "the worker is told to go on");
+    calls.await;
+    // What it reports meanwhile is kept as soon as that is possible.
+    stream.report(&lease, succeeded("1"));
+    let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
+    assert!(ack.frozen, "the report is still on its way");
+    cluster.resume().await.expect("it goes on");
+    back(&house).await;
+    assert_eq!(stream.report_ack().await.reason, "");
+    watcher.sees(&run.id, RunStatus::Succeeded).await;
+    let next = house.enqueue(&session, "any").await;
+    stream.credit(2);
+    assert_eq!(stream.begin().await.run_id, next.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged() {
+    let (house, cluster) = house_of_its_own().await;
+    let session = house.session().await;
+    let mut watcher = Watcher::all(&house.servers[0]).await;
+    let mut acknowledged = Vec::new();
+    for outage in 0..2 {
+        for _ in 0..20 {
+            acknowledged.push(house.enqueue(&session, "any").await.id);
+        }
+        cluster.kill_hard().await.expect("it is killed");
+        let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("it is away");
+        assert_eq!(reason(&refused), "DATABASE_UNAVAILABLE", "outage {outage}");
+        cluster.restart().await.expect("it comes back");
+        back(&house).await;
+    }
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(acknowledged.len() as i64);
+    for _ in 0..acknowledged.len() {
+        let lease = stream.begin().await;
+        assert!(acknowledged.contains(&lease.run_id));
+        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    }
+    for id in &acknowledged {
+        watcher.sees(id, RunStatus::Succeeded).await;
+    }
+    let counted = house.session_now(&session).await;
+    assert_eq!((counted.total_runs, counted.succeeded_runs), (40, 40));
+}
