@@ -52,7 +52,8 @@ async fn a_queued_run_is_cancelled_at_once_and_never_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimed_run_is_cancelled_at_once_and_revoked() {
-    let house = House::with(2, |_| {}).await;
+    // Nothing else takes it away.
+    let house = House::with(2, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
     let session = house.session().await;
     let run = house.enqueue(&session, "any").await;
     let mut stream = Stream::open(&house.servers[0]).await;
