@@ -94,3 +94,39 @@ async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged(
     let counted = house.session_now(&session).await;
     assert_eq!((counted.total_runs, counted.succeeded_runs), (40, 40));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_with_them() {
+    let (mut house, cluster) = house_of_its_own().await;
+    house.servers.clear();
+    house
+        .add_server(&|config: &mut server::Config| {
+            config.database.max_connections = 8;
+            config.database.deadline = Duration::from_secs(30);
+        })
+        .await;
+    let session = house.session().await;
+    let run = house.enqueue(&session, "any").await.id;
+    // All connections are open and idle.
+    let cancel = || {
+        let (mut runs, run_id) = (house.runs(), run.clone());
+        async move { runs.cancel_run(CancelRunRequest { run_id, ..Default::default() }).await }
+    };
+    futures::future::join_all((0..40).map(|_| cancel())).await;
+
+    cluster.pause().await.expect("it hangs");
+    // Each has asked for a transaction and has no answer when it is dropped.
+    let dropped = futures::future::join_all((0..40).map(|_| cancel()));
+    let answered = tokio::time::timeout(Duration::from_millis(300), dropped).await;
+    assert!(answered.is_err(), "nobody is answered");
+    cluster.resume().await.expect("it goes on");
+    back(&house).await;
+
+    let mut created = Vec::new();
+    for _ in 0..40 {
+        created.push(house.session().await);
+    }
+    let there = "SELECT count(*) FROM ops.sessions WHERE id::text = ANY ($1)";
+    let there: i64 = sqlx::query_scalar(there).bind(&created).fetch_one(&mut house.sql().await).await.expect("counted");
+    assert_eq!(there, 40, "what was acknowledged is committed");
+}

@@ -106,3 +106,41 @@ async fn read_all(slow: &mut Streaming<WatchRunsResponse>, mut ids: BTreeSet<Str
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it() {
+    let house = House::new().await;
+    let session = house.session().await;
+    // The oldest is in the last page; far more lie before it than may wait to be read.
+    let oldest = house.enqueue(&session, "oldest").await;
+    house.enqueue_many(&session, "any", 10_000).await;
+    let mut quick = Watcher::all(&house.servers[0]).await;
+    let mut client = RunServiceClient::new(house.servers[0].dial().await);
+    let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
+    let mut slow = client.watch_runs(request).await.expect("the watch is taken").into_inner();
+    let cancelled = house.cancel(&oldest.id).await;
+    quick.sees(&oldest.id, RunStatus::Cancelled).await;
+    // Newer than what was handed out, and no watcher is told of it.
+    let newer = "UPDATE ops.runs SET revision = revision + 1 WHERE kind = 'oldest'";
+    sqlx::query(newer).execute(&mut house.sql().await).await.expect("it is newer");
+    let after = house.enqueue(&session, "after").await;
+
+    let reading = async {
+        let mut revisions = Vec::new();
+        loop {
+            let message = slow.message().await.expect("the watch goes on").expect("the watch goes on");
+            let runs = match message.event.expect("a message says something") {
+                Event::Snapshot(page) => page.runs,
+                Event::Change(change) => change.run.into_iter().collect(),
+                _ => Vec::new(),
+            };
+            revisions.extend(runs.iter().filter(|run| run.id == oldest.id).map(|run| run.revision));
+            if runs.iter().any(|run| run.id == after.id) {
+                return revisions;
+            }
+        }
+    };
+    let revisions = in_time("what came after the snapshot", reading).await;
+    assert!(revisions.is_sorted(), "{revisions:?}");
+    assert_eq!(revisions.last(), Some(&(cancelled.revision + 1)), "the snapshot was read after that");
+}
