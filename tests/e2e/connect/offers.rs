@@ -28,11 +28,12 @@ async fn a_worker_is_given_as_many_runs_as_it_has_credit_for_the_best_first() {
     for (_, id) in &best[..2] {
         assert_eq!(stream.assigned().await.0.id, *id);
     }
-    assert_eq!(house.get(&best[2].1).await.status(), RunStatus::Queued);
-    stream.credit(4);
-    for (_, id) in &best[2..] {
-        assert_eq!(stream.assigned().await.0.id, *id);
-    }
+    // The third is left for another worker, under its first fence: nobody was given it before.
+    let mut other = Stream::open(&house.servers[0]).await;
+    other.credit(1);
+    assert_eq!(other.assigned().await.1, Lease { run_id: best[2].1.clone(), fence: 1 });
+    stream.credit(3);
+    assert_eq!(stream.assigned().await.1, Lease { run_id: best[3].1.clone(), fence: 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
