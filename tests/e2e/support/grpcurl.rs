@@ -116,7 +116,7 @@ impl Talk {
     /// Ends the requests; whether grpcurl then ends well, which is whether the call did.
     pub async fn end(mut self) -> bool {
         self.stdin = None;
-        while let Some(answer) = self.next().await {
+        if let Some(answer) = self.next().await {
             panic!("expected the end of the call, got {answer}");
         }
         self.child.wait().await.expect("grpcurl ends").success()
