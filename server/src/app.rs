@@ -60,6 +60,15 @@ pub enum Error {
     PartEnded(String),
 }
 
+/// All that is wrong with a configuration, each with the name of its setting: for who wants to know before anything binds.
+pub fn check(config: &Config) -> Result<(), Vec<String>> {
+    let mut wrong = config.check().err().unwrap_or_default();
+    if let Err(error) = DatabaseUrl::parse(&config.database_url) {
+        wrong.push(format!("database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
 /// Brings the database to the schema of this version.
 pub async fn migrate(config: &Config) -> Result<(), Error> {
     let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
