@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use worker::HandlerError;
 
 use crate::support::{
-    Handle, House, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, passes, passes_unserved, reason,
-    snoozed, spec, succeeded, two_lease_rounds,
+    Handle, House, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, in_time, passes, passes_unserved,
+    reason, snoozed, spec, succeeded, two_lease_rounds,
 };
 
 /// A run of three attempts that this worker has begun at the first server.
@@ -52,7 +52,8 @@ async fn a_queued_run_is_cancelled_at_once_and_never_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimed_run_is_cancelled_at_once_and_revoked() {
-    let house = House::with(2, |_| {}).await;
+    // Nothing else takes it away.
+    let house = House::with(2, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
     let session = house.session().await;
     let run = house.enqueue(&session, "any").await;
     let mut stream = Stream::open(&house.servers[0]).await;
@@ -238,7 +239,7 @@ async fn the_handler_of_a_real_worker_is_asked_to_stop_and_confirms() {
     let worker = LiveWorker::start(&[&house.servers[0]], 1, "endless", &handle);
     let session = house.session().await;
     let run = house.enqueue(&session, "endless").await;
-    begun.notified().await;
+    in_time("the handler begins", begun.notified()).await;
     house.running(&run.id).await;
     cancel_at(&house.servers[1], &run.id, "no more", Duration::from_secs(30)).await;
     let run = house.ended(&run.id).await;

@@ -9,8 +9,8 @@ use sqlx::Connection;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Handle, House, LiveWorker, Stream, Unary, eventually, passes, passes_unserved, reason, resume, spec, succeeded,
-    two_lease_rounds,
+    Handle, House, LiveWorker, Stream, Unary, eventually, in_time, passes, passes_unserved, reason, resume, spec,
+    succeeded, two_lease_rounds,
 };
 
 /// A run that this worker has begun.
@@ -101,7 +101,7 @@ async fn heartbeats_keep_a_run_alive_for_longer_than_its_lease() {
     let session = house.session().await;
     let worker = LiveWorker::start(&[&house.servers[0]], 1, "long", &handle);
     let run = house.enqueue(&session, "long").await;
-    released.notified().await;
+    in_time("the handler begins", released.notified()).await;
     let mut sql = house.sql().await;
     eventually("the run is older than its lease", async || {
         let outlived = "SELECT heartbeat_at - started_at > interval '4 s' FROM ops.runs";

@@ -32,12 +32,18 @@ async fn three(house: &House) -> (Stream, Vec<Lease>) {
     (stream, leases)
 }
 
-/// Holds the first run, lets the server do something with all three, and sees that it waits with none of the others
-/// locked.
-async fn waits_at_the_first<T>(house: &House, leases: &[Lease], all_three: impl Future<Output = T>) -> T {
+/// Holds the first run, lets the server do something with all three after `before`, and sees that it waits with none of the
+/// others locked.
+async fn waits_at_the_first<T>(
+    house: &House,
+    leases: &[Lease],
+    before: impl Future<Output = ()>,
+    all_three: impl Future<Output = T>,
+) -> T {
     let (mut holding, mut looking) = (house.sql().await, house.sql().await);
     let mut held = holding.begin().await.expect("it begins");
     lock(&mut held, &leases[0].run_id).await.expect("it is free");
+    before.await;
     let let_go = async {
         waiting_for_locks(house, &mut looking, 1).await;
         for lease in &leases[1..] {
@@ -53,16 +59,28 @@ async fn waits_at_the_first<T>(house: &House, leases: &[Lease], all_three: impl 
 async fn reports_lock_in_the_order_of_ids() {
     let house = House::new().await;
     let (mut stream, leases) = three(&house).await;
+    let (mut other, others) = three(&house).await;
+    // Holds up a round, so that the three reports are in the next one together.
+    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let mut held = sql.begin().await.expect("it begins");
+    lock(&mut held, &others[0].run_id).await.expect("it is free");
+    other.report(&others[0], succeeded("1"));
+    waiting_for_locks(&house, &mut looking, 1).await;
     let report =
         |lease: &Lease| RunReport { run_id: lease.run_id.clone(), fence: lease.fence, outcome: Some(succeeded("1")) };
     let reports = leases.iter().rev().map(report).collect();
+    stream.send(connect_request::Frame::Reports(Reports { reports }));
+    stream.heartbeat(&[]).await;
+    let let_go = async {
+        held.rollback().await.expect("it lets go");
+        assert_eq!(other.report_ack().await.reason, "");
+    };
     let reporting = async {
-        stream.send(connect_request::Frame::Reports(Reports { reports }));
         for _ in 0..3 {
             assert_eq!(stream.report_ack().await.reason, "");
         }
     };
-    waits_at_the_first(&house, &leases, reporting).await;
+    waits_at_the_first(&house, &leases, let_go, reporting).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +88,7 @@ async fn heartbeats_lock_in_the_order_of_ids() {
     let house = House::new().await;
     let (mut stream, leases) = three(&house).await;
     let reversed: Vec<Lease> = leases.iter().rev().cloned().collect();
-    let ack = waits_at_the_first(&house, &leases, stream.heartbeat(&reversed)).await;
+    let ack = waits_at_the_first(&house, &leases, async {}, stream.heartbeat(&reversed)).await;
     assert!(ack.lost.is_empty());
 }
 
@@ -85,7 +103,7 @@ async fn a_cancelled_session_locks_its_runs_in_the_order_of_ids() {
     let session_id = house.get(&leases[0].run_id).await.session_id;
     let mut sessions = house.sessions();
     let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
-    waits_at_the_first(&house, &leases, cancel).await.expect("it is cancelled");
+    waits_at_the_first(&house, &leases, async {}, cancel).await.expect("it is cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 
-use crate::support::{House, Stream, reason, succeeded};
+use crate::support::{House, Stream, in_time, reason, succeeded};
 
 async fn one_run(house: &House) -> (Stream, Lease) {
     let session = house.session().await;
@@ -23,7 +23,7 @@ async fn log_of(house: &House, run_id: &str) -> Vec<(i64, String)> {
     let request = TailRunEventsRequest { run_id: run_id.to_owned(), ..Default::default() };
     let mut tail = house.runs().tail_run_events(request).await.expect("the run is there").into_inner();
     let mut log = Vec::new();
-    while let Some(some) = tail.message().await.expect("the tail goes on") {
+    while let Some(some) = in_time("a message of a tail", tail.message()).await.expect("the tail goes on") {
         log.extend(some.events.into_iter().map(|event| (event.seq, event.message)));
     }
     log
@@ -106,10 +106,11 @@ async fn a_tail_brings_each_line_as_it_comes_and_ends_with_the_run() {
     let mut tail = tail.into_inner();
     for line in 1..=20 {
         stream.log(&lease, line, &lines(line as usize, 1));
-        let some = tail.message().await.expect("the tail goes on").expect("the run goes on");
+        let some =
+            in_time("a message of a tail", tail.message()).await.expect("the tail goes on").expect("the run goes on");
         let told: Vec<i64> = some.events.iter().map(|event| event.seq).collect();
         assert_eq!(told, [line]);
     }
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    assert!(tail.message().await.expect("it ends well").is_none());
+    assert!(in_time("the end of the tail", tail.message()).await.expect("it ends well").is_none());
 }

@@ -65,9 +65,25 @@ impl Watcher {
 
     /// Reads on until what was told fits.
     pub async fn until(&mut self, mut fits: impl FnMut(&BTreeMap<String, Run>) -> bool) {
-        while !fits(&self.runs) {
-            self.next().await;
-        }
+        in_time("the state that a watch shall tell", async {
+            while !fits(&self.runs) {
+                self.next().await;
+            }
+        })
+        .await;
+    }
+
+    /// The next message that is not a bookmark.
+    pub async fn news(&mut self) -> Event {
+        in_time("news of a watch", async {
+            loop {
+                let event = self.next().await;
+                if !matches!(event, Event::Bookmark(_)) {
+                    return event;
+                }
+            }
+        })
+        .await
     }
 
     /// Reads on until this run is told with this status.

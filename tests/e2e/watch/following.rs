@@ -83,15 +83,9 @@ async fn a_run_that_does_not_match_any_more_leaves_and_one_that_never_did_is_not
     let run = house.enqueue(&mine, "any").await;
     watcher.sees(&run.id, RunStatus::Queued).await;
     let revision = house.cancel(&run.id).await.revision;
-    loop {
-        match watcher.next().await {
-            Event::LeftFilter(left) => {
-                assert_eq!((left.run_id, left.revision), (run.id.clone(), revision));
-                break;
-            }
-            Event::Bookmark(_) => {}
-            other => panic!("expected that the run leaves, got {other:?}"),
-        }
+    match watcher.news().await {
+        Event::LeftFilter(left) => assert_eq!((left.run_id, left.revision), (run.id.clone(), revision)),
+        other => panic!("expected that the run leaves, got {other:?}"),
     }
     assert_eq!(watcher.runs.len(), 1, "nothing was told of the other session");
 }
@@ -119,15 +113,9 @@ async fn a_deleted_run_is_told_as_deleted() {
     let run = house.enqueue(&session, "any").await;
     let mut watcher = Watcher::all(&house.servers[0]).await;
     sqlx::query("DELETE FROM ops.runs").execute(&mut house.sql().await).await.expect("it is deleted");
-    loop {
-        match watcher.next().await {
-            Event::Deleted(deleted) => {
-                assert_eq!(deleted.run_id, run.id);
-                break;
-            }
-            Event::Bookmark(_) => {}
-            other => panic!("expected that the run is deleted, got {other:?}"),
-        }
+    match watcher.news().await {
+        Event::Deleted(deleted) => assert_eq!(deleted.run_id, run.id),
+        other => panic!("expected that the run is deleted, got {other:?}"),
     }
 }
 
@@ -139,10 +127,9 @@ async fn bookmarks_come_while_nothing_happens_and_a_stopping_server_says_goodbye
     assert_ne!(watcher.bookmark().await, first, "each says how far it is");
     let server = house.servers.remove(1);
     let goodbye = async {
-        loop {
-            if let Event::Goodbye(goodbye) = watcher.next().await {
-                return goodbye;
-            }
+        match watcher.news().await {
+            Event::Goodbye(goodbye) => goodbye,
+            other => panic!("expected a goodbye, got {other:?}"),
         }
     };
     let (goodbye, ()) = tokio::join!(goodbye, server.stop());

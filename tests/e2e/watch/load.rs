@@ -1,12 +1,13 @@
 //! Many changes: no gap while runs come and end, and a slow watcher misses no end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::watch_runs_response::Event;
 use proto::v1::*;
 use serde_json::Value;
 use tokio::task::JoinSet;
+use tonic::Streaming;
 
 use crate::support::{Handle, House, LiveWorker, Watcher, in_time, spec};
 
@@ -48,7 +49,7 @@ async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
     }
     assert_eq!(ids.len(), 800);
     for watcher in &mut watchers {
-        let all = |runs: &std::collections::BTreeMap<String, Run>| {
+        let all = |runs: &BTreeMap<String, Run>| {
             runs.len() == ids.len() && runs.values().all(|run| run.status() == RunStatus::Succeeded)
         };
         watcher.until(all).await;
@@ -83,10 +84,15 @@ async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
     house.sessions().cancel_session(request).await.expect("it is there");
     quick.until(|runs| runs.len() == 3 && runs.values().all(|run| run.status() == RunStatus::Cancelled)).await;
 
-    let mut revisions = std::collections::BTreeMap::new();
+    in_time("each end state at the slow watcher", read_all(&mut slow, ids)).await;
+}
+
+/// Reads until each of these runs was told as cancelled.
+async fn read_all(slow: &mut Streaming<WatchRunsResponse>, mut ids: BTreeSet<String>) {
+    let mut revisions = BTreeMap::new();
     while !ids.is_empty() {
-        let message = in_time("a message of the slow watch", slow.message()).await.expect("the watch goes on");
-        match message.expect("the watch goes on").event.expect("a message says something") {
+        let message = slow.message().await.expect("the watch goes on").expect("the watch goes on");
+        match message.event.expect("a message says something") {
             Event::Change(change) => {
                 let run = change.run.expect("a change brings its run");
                 let before = revisions.insert(run.id.clone(), run.revision);
