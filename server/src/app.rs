@@ -88,9 +88,9 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         &DbSettings { max_connections: config.database.max_connections, deadline: config.database.deadline },
     );
     let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
-    let mut tasks = JoinSet::new();
-    let engine = Engine::start(db.clone(), (&config.engine).into(), &mut tasks, &stop);
-    background::start(&engine, &mut tasks, &stop.loops);
+    let (mut loops, mut rounds) = (JoinSet::new(), JoinSet::new());
+    let engine = Engine::start(db.clone(), (&config.engine).into(), &mut loops, &mut rounds, &stop);
+    background::start(&engine, &mut loops, &stop.loops);
 
     let limits = Arc::new(config.limits.clone());
     let services = Services {
@@ -105,7 +105,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let (routes, health) =
         routes(services, limits, http::health::router(ready)).await.map_err(|error| Error::Setup(error.to_string()))?;
-    tasks.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
+    loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
@@ -125,7 +125,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 
     tokio::select! {
         ended = listening.join_next() => return Err(Error::PartEnded(format!("the listener: {ended:?}"))),
-        ended = tasks.join_next() => return Err(Error::PartEnded(format!("{ended:?}"))),
+        ended = loops.join_next() => return Err(Error::PartEnded(format!("a loop: {ended:?}"))),
+        ended = rounds.join_next() => return Err(Error::PartEnded(format!("the rounds: {ended:?}"))),
         () = shutdown.cancelled() => {}
     }
 
@@ -150,8 +151,10 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         if tokio::time::timeout(LISTENER_PATIENCE, listening.join_next()).await.is_err() {
             listening.shutdown().await;
         }
+        // A claim that was on its way is over now, and what it could not hand over is handed in to be given back.
+        while loops.join_next().await.is_some() {}
         stop.rounds.cancel();
-        while tasks.join_next().await.is_some() {}
+        while rounds.join_next().await.is_some() {}
         db.close().await;
     };
     if tokio::time::timeout(config.shutdown_timeout, end).await.is_err() {
