@@ -29,9 +29,14 @@ CREATE TABLE ops.sessions (
     context         jsonb NOT NULL DEFAULT '{}' CONSTRAINT sessions_context_check CHECK (jsonb_typeof(context) = 'object'),
     -- From here on the session takes no more runs.
     closed_at       timestamptz,
+    -- How its runs are cancelled, if it is.
+    cancel_reason   text,
+    cancel_grace_ms bigint,
     CONSTRAINT sessions_ended_is_closed_check CHECK (status = 'active' OR closed_at IS NOT NULL)
 );
 CREATE INDEX sessions_tenant ON ops.sessions (tenant_id, id);
+CREATE INDEX sessions_cancelling ON ops.sessions (id)
+    WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs;
 CREATE INDEX sessions_closing ON ops.sessions (id) WHERE status = 'active' AND closed_at IS NOT NULL;
 
 -- What a round changed in a session's counters. Writers only append, so none waits on a shared row; the fold sums them

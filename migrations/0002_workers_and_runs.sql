@@ -47,7 +47,8 @@ CREATE TABLE ops.runs (
     held                 boolean NOT NULL DEFAULT false,
     -- Why a queued run is not claimable yet.
     wait_reason          text CONSTRAINT runs_wait_reason_check CHECK (wait_reason IN ('scheduled', 'undelivered')),
-    run_after            timestamptz NOT NULL DEFAULT now(),
+    run_after            timestamptz NOT NULL DEFAULT now()
+                         CONSTRAINT runs_run_after_check CHECK (run_after >= '0001-01-01Z' AND run_after < '10000-01-01Z'),
     attempt              int NOT NULL DEFAULT 0,
     max_attempts         int NOT NULL DEFAULT 1 CONSTRAINT runs_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100),
     timeout_ms           bigint CONSTRAINT runs_timeout_check CHECK (timeout_ms > 0),

@@ -27,6 +27,20 @@ CREATE FUNCTION ops.enqueue_run(
             RAISE EXCEPTION 'no tenant is set' USING ERRCODE = 'insufficient_privilege',
                 HINT = 'SET ops.tenant_id = ''default''';
         END IF;
+        -- The bounds that the server sets to its own callers; what the table bounds is left to the table.
+        IF octet_length(params::text) > 1048576 THEN
+            RAISE EXCEPTION 'params: expected 1 MiB at most' USING ERRCODE = 'check_violation';
+        END IF;
+        IF timeout <= interval '0' OR timeout > interval '30 days' THEN
+            RAISE EXCEPTION 'timeout: expected more than 0 and up to 30 days' USING ERRCODE = 'check_violation';
+        END IF;
+        IF jsonb_typeof(labels) = 'object' AND EXISTS (
+            SELECT FROM jsonb_each(labels) WITH ORDINALITY AS l (key, value, place)
+            WHERE place > 32 OR char_length(key) NOT BETWEEN 1 AND 63 OR jsonb_typeof(value) <> 'string'
+               OR char_length(value #>> '{}') > 255) THEN
+            RAISE EXCEPTION 'labels: expected up to 32, keys of 1 to 63 characters, texts of up to 255'
+                USING ERRCODE = 'check_violation';
+        END IF;
         IF request_id IS NOT NULL THEN
             payload := sha256(convert_to(jsonb_build_array(
                 session_id, lane, kind, params, priority, labels, max_attempts,

@@ -44,6 +44,11 @@ pub(crate) struct Unreachable {
     pub(crate) source: transport::Error,
 }
 
+/// The server has failed, on a database that was named on the command line.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct AtDatabase(pub(crate) server::Error);
+
 /// Says on standard error what went wrong, and with what to exit.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
     if error.chain().any(is_closed_pipe) {
@@ -100,7 +105,7 @@ fn describe(error: &anyhow::Error) -> String {
         }
     }
     // Libraries like to repeat the message of the cause in their own.
-    causes.dedup_by(|cause, message| message.ends_with(cause.as_str()));
+    causes.dedup_by(|cause, message| message.contains(cause.as_str()));
     lines.push_str(&causes.join(": "));
     lines.push('\n');
     if let Some(status) = status {
@@ -134,6 +139,12 @@ fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
             unreachable.address
         ));
     }
+    if let Some(AtDatabase(server::Error::Migrate(_))) = error.downcast_ref() {
+        return Some(
+            "--database-url or OPS_DATABASE_URL says where it is: does PostgreSQL run there, and may this role change the schema?"
+                .to_owned(),
+        );
+    }
     let status = status?;
     let details = status.get_error_details();
     match details.error_info().map(|info| info.reason.as_str()) {
@@ -152,7 +163,12 @@ fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
             let delay = details.retry_info().and_then(|info| info.retry_delay);
             delay.map(|delay| format!("try again in {}", times::span(delay)))
         }
-        None if is_transient(status) => Some("the connection was lost; is the server still running?".to_owned()),
+        None if status.code() == Code::Unavailable => {
+            Some("the connection was lost; is the server still running?".to_owned())
+        }
+        None if is_transient(status) => {
+            Some("the connection was lost, or what answers there is no server of this kind".to_owned())
+        }
         None => None,
     }
 }

@@ -26,7 +26,7 @@ impl Programs {
     /// over would run another PostgreSQL than the one asked for. [`DevpgError::ProgramsNotFound`] when nothing is left.
     pub fn find(explicit: Option<&Path>) -> Result<Self, DevpgError> {
         let from_env = env::var_os("OPS_PG_BIN").filter(|value| !value.is_empty()).map(PathBuf::from);
-        let named = [("--pg-bin", explicit.map(Path::to_owned)), ("OPS_PG_BIN", from_env)];
+        let named = [("--pg-bin or OPS_PG_BIN", explicit.map(Path::to_owned)), ("OPS_PG_BIN", from_env)];
         if let Some((source, folder)) = named.into_iter().find_map(|(source, folder)| Some((source, folder?))) {
             return Self::named(source, folder);
         }
@@ -134,7 +134,10 @@ mod tests {
     #[test]
     fn a_named_folder_without_the_programs_is_an_error_that_names_both() {
         let error = Programs::find(Some(Path::new("/nowhere/bin"))).unwrap_err().to_string();
-        assert!(error.starts_with("--pg-bin names /nowhere/bin, which has no program `initdb`"), "{error}");
+        assert!(
+            error.starts_with("--pg-bin or OPS_PG_BIN names /nowhere/bin, which has no program `initdb`"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -60,6 +60,15 @@ pub enum Error {
     PartEnded(String),
 }
 
+/// All that is wrong with a configuration, each with the name of its setting: for who wants to know before anything binds.
+pub fn check(config: &Config) -> Result<(), Vec<String>> {
+    let mut wrong = config.check().err().unwrap_or_default();
+    if let Err(error) = DatabaseUrl::parse(&config.database_url) {
+        wrong.push(format!("database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
 /// Brings the database to the schema of this version.
 pub async fn migrate(config: &Config) -> Result<(), Error> {
     let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
@@ -79,9 +88,9 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         &DbSettings { max_connections: config.database.max_connections, deadline: config.database.deadline },
     );
     let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
-    let mut tasks = JoinSet::new();
-    let engine = Engine::start(db.clone(), (&config.engine).into(), &mut tasks, &stop);
-    background::start(&engine, &mut tasks, &stop.loops);
+    let (mut loops, mut rounds) = (JoinSet::new(), JoinSet::new());
+    let engine = Engine::start(db.clone(), (&config.engine).into(), &mut loops, &mut rounds, &stop);
+    background::start(&engine, &mut loops, &stop.loops);
 
     let limits = Arc::new(config.limits.clone());
     let services = Services {
@@ -96,7 +105,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let (routes, health) =
         routes(services, limits, http::health::router(ready)).await.map_err(|error| Error::Setup(error.to_string()))?;
-    tasks.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
+    loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
@@ -116,7 +125,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 
     tokio::select! {
         ended = listening.join_next() => return Err(Error::PartEnded(format!("the listener: {ended:?}"))),
-        ended = tasks.join_next() => return Err(Error::PartEnded(format!("{ended:?}"))),
+        ended = loops.join_next() => return Err(Error::PartEnded(format!("a loop: {ended:?}"))),
+        ended = rounds.join_next() => return Err(Error::PartEnded(format!("the rounds: {ended:?}"))),
         () = shutdown.cancelled() => {}
     }
 
@@ -141,8 +151,10 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         if tokio::time::timeout(LISTENER_PATIENCE, listening.join_next()).await.is_err() {
             listening.shutdown().await;
         }
+        // A claim that was on its way is over now, and what it could not hand over is handed in to be given back.
+        while loops.join_next().await.is_some() {}
         stop.rounds.cancel();
-        while tasks.join_next().await.is_some() {}
+        while rounds.join_next().await.is_some() {}
         db.close().await;
     };
     if tokio::time::timeout(config.shutdown_timeout, end).await.is_err() {

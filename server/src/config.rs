@@ -69,8 +69,19 @@ impl Config {
                 wrong.push(format!("{name}: expected 500 ms or more, got {value:?}"));
             }
         }
-        if self.engine.event_credits == 0 {
-            wrong.push("engine.event_credits: expected 1 or more, got 0".to_owned());
+        let limits = &self.limits;
+        for (name, value) in [
+            ("engine.event_credits", self.engine.event_credits as usize),
+            ("limits.message", limits.message_in.min(limits.message_out)),
+            ("limits.params", limits.params),
+            ("limits.result", limits.result),
+            ("limits.artifact_text", limits.artifact_text),
+            ("limits.event", limits.event),
+            ("limits.enqueue_runs", limits.enqueue_runs),
+        ] {
+            if value == 0 {
+                wrong.push(format!("{name}: expected 1 or more, got 0"));
+            }
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }

@@ -14,6 +14,6 @@ mod http;
 mod service;
 mod store;
 
-pub use app::{Error, migrate, run};
+pub use app::{Error, check, migrate, run};
 pub use config::{Config, DatabaseConfig, EngineConfig};
 pub use domain::Limits;

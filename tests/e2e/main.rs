@@ -19,6 +19,7 @@ mod python;
 mod security;
 mod sessions;
 mod shutdown;
+mod tour;
 mod waits;
 mod watch;
 mod worker_runtime;

@@ -4,62 +4,84 @@
 use proto::v1::{self, connect_request::Frame};
 use tokio::time::Instant;
 
-use crate::{grants::GrantKey, runtime::Runtime, session::Session, wire};
+use crate::{grants::GrantKey, runtime::Runtime, wire};
 
 /// The contract's limit for the grants in one frame.
 const FRAME_LEASES: usize = 1000;
 
+/// What can be said, the most urgent first: what keeps leases and cancels comes before results, and the log comes last.
+enum Due {
+    Heartbeat,
+    CancelAcks,
+    Accepts,
+    Credit(i64),
+    Reports,
+    Events,
+    Goodbye,
+}
+
 impl Runtime {
     /// Whether there is something to say now.
     pub(crate) fn has_frame(&self, now: Instant) -> bool {
-        let Some(session) = self.open_session() else { return false };
-        session.heartbeats.is_due(now)
-            || !session.cancel_acks.is_empty()
-            || !session.accepts.is_empty()
-            || self.credit_due(session).is_some()
-            || self.reports.can_send()
-            || self.events.can_send()
-            || self.is_leaving()
+        self.due(now).is_some()
     }
 
-    /// The most urgent frame: what keeps leases and cancels comes before results, and the log comes last.
+    /// The most urgent frame. None if what was to be said is over meanwhile.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<v1::ConnectRequest> {
-        let frame = self.next(now)?;
+        let due = self.due(now)?;
+        let session = self.session.as_mut()?;
+        let frame = match due {
+            Due::Heartbeat => self.heartbeat(now),
+            Due::CancelAcks => {
+                let leases = wire::leases(&first(&mut session.cancel_acks));
+                Frame::CancelAcks(v1::CancelAcks { leases })
+            }
+            Due::Accepts => {
+                let leases = wire::leases(&first(&mut session.accepts));
+                Frame::Accepts(v1::Accepts { leases })
+            }
+            Due::Credit(total) => {
+                session.credit.sent(total);
+                Frame::Credit(v1::Credit { total })
+            }
+            Due::Reports => {
+                let reports = self.reports.next().into_iter().map(|(key, outcome)| wire::run_report(key, outcome));
+                let reports: Vec<_> = reports.collect();
+                (!reports.is_empty()).then_some(Frame::Reports(v1::Reports { reports }))?
+            }
+            Due::Events => {
+                let (key, batch) = self.events.next()?;
+                Frame::Events(wire::run_events(key, batch))
+            }
+            Due::Goodbye => {
+                session.goodbye = Some(now);
+                Frame::Goodbye(v1::Goodbye { reason: "drained".into() })
+            }
+        };
         Some(v1::ConnectRequest { frame: Some(frame) })
     }
 
-    fn next(&mut self, now: Instant) -> Option<Frame> {
-        let session = self.open_session()?;
+    fn due(&self, now: Instant) -> Option<Due> {
+        // After a goodbye nothing is said.
+        let session = self.session.as_ref().filter(|session| session.goodbye.is_none())?;
+        let is_draining = self.drain.is_some();
         if session.heartbeats.is_due(now) {
-            return Some(self.heartbeat(now));
+            Some(Due::Heartbeat)
+        } else if !session.cancel_acks.is_empty() {
+            Some(Due::CancelAcks)
+        } else if !session.accepts.is_empty() {
+            Some(Due::Accepts)
+        } else if let Some(total) = session.credit.due(self.free_slots()).filter(|_| !is_draining) {
+            Some(Due::Credit(total))
+        } else if self.reports.can_send() {
+            Some(Due::Reports)
+        } else if self.events.can_send() {
+            Some(Due::Events)
+        } else if is_draining && self.is_quiet() {
+            Some(Due::Goodbye)
+        } else {
+            None
         }
-        let credit = self.credit_due(session);
-        let session = self.session.as_mut()?;
-        if !session.cancel_acks.is_empty() {
-            let leases = wire::leases(&first(&mut session.cancel_acks));
-            return Some(Frame::CancelAcks(v1::CancelAcks { leases }));
-        }
-        if !session.accepts.is_empty() {
-            let leases = wire::leases(&first(&mut session.accepts));
-            return Some(Frame::Accepts(v1::Accepts { leases }));
-        }
-        if let Some(total) = credit {
-            session.credit.sent(total);
-            return Some(Frame::Credit(v1::Credit { total }));
-        }
-        let reports = self.reports.next();
-        if !reports.is_empty() {
-            let reports = reports.into_iter().map(|(key, outcome)| wire::run_report(key, outcome)).collect();
-            return Some(Frame::Reports(v1::Reports { reports }));
-        }
-        if let Some((key, batch)) = self.events.next() {
-            return Some(Frame::Events(wire::run_events(key, batch)));
-        }
-        if self.is_leaving() {
-            self.session.as_mut()?.goodbye = Some(now);
-            return Some(Frame::Goodbye(v1::Goodbye { reason: "drained".into() }));
-        }
-        None
     }
 
     fn heartbeat(&mut self, now: Instant) -> Frame {
@@ -73,20 +95,6 @@ impl Runtime {
             session.heartbeats.sent(held, now);
         }
         Frame::Heartbeat(frame)
-    }
-
-    /// The session, unless the worker has said goodbye on it.
-    fn open_session(&self) -> Option<&Session> {
-        self.session.as_ref().filter(|session| session.goodbye.is_none())
-    }
-
-    fn credit_due(&self, session: &Session) -> Option<i64> {
-        if self.drain.is_some() { None } else { session.credit.due(self.free_slots()) }
-    }
-
-    /// Whether it is time to say goodbye.
-    fn is_leaving(&self) -> bool {
-        self.drain.is_some() && self.is_quiet()
     }
 }
 

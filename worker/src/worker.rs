@@ -98,7 +98,7 @@ impl Worker {
     /// Executes runs until `shutdown` is cancelled or an operator drains the worker. Then it takes no more, lets handlers
     /// finish, waits until all reports are acknowledged, and says goodbye. After a shutdown, also one that comes during an
     /// operator's drain, that is bounded: handlers that have not finished within `drain_timeout` are stopped, and the worker
-    /// leaves at most 20 s after that. An operator's drain alone takes as long as the handlers do, whose runs can be
+    /// leaves at most 25 s after that. An operator's drain alone takes as long as the handlers do, whose runs can be
     /// cancelled. Dropping the future kills what runs, and reports nothing.
     ///
     /// # Errors

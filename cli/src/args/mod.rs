@@ -20,7 +20,8 @@ pub(crate) mod values;
 #[command(name = "ops", version, max_term_width = 110)]
 #[command(after_help = "\
 Begin with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration.
-Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error.")]
+Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error, as JSON if that is no \
+terminal.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

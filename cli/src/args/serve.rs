@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{limits::LimitArgs, listen::Listen};
+use super::{limits::LimitArgs, listen::Listen, values::duration};
+use crate::errors::UsageError;
 
 /// Runs a server on a PostgreSQL database. Any number of them may share one database; each may die at any time.
 #[derive(Args, Debug)]
@@ -21,10 +22,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPS_NO_MIGRATE")]
     pub(crate) no_migrate: bool,
     /// How long a grant lives without a heartbeat of its worker
-    #[arg(long, env = "OPS_LEASE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "OPS_LEASE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lease_timeout: Duration,
     /// How long a worker may take to accept a run before it is given to another
-    #[arg(long, env = "OPS_ACCEPT_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "OPS_ACCEPT_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) accept_timeout: Duration,
     /// How many log events a worker may send ahead of their acknowledgement
     #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineConfig::default().event_credits)]
@@ -33,19 +34,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
     pub(crate) database_connections: u32,
     /// How long a unit of database work may take before its connection is given up
-    #[arg(long, env = "OPS_DATABASE_DEADLINE", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "OPS_DATABASE_DEADLINE", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) database_deadline: Duration,
     /// How long a shutdown may take
-    #[arg(long, env = "OPS_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "OPS_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub(crate) shutdown_timeout: Duration,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }
 
 impl ServeArgs {
-    /// What the server is told.
-    pub(crate) fn config(&self) -> server::Config {
-        server::Config {
+    /// What the server is told, checked.
+    pub(crate) fn config(&self) -> Result<server::Config, UsageError> {
+        let config = server::Config {
             database: server::DatabaseConfig {
                 max_connections: self.database_connections,
                 deadline: self.database_deadline,
@@ -59,6 +60,30 @@ impl ServeArgs {
             migrate: !self.no_migrate,
             shutdown_timeout: self.shutdown_timeout,
             ..server::Config::new(&self.database_url)
-        }
+        };
+        let told = |wrong: Vec<String>| UsageError::new(wrong.iter().map(|it| flag(it)).collect::<Vec<_>>().join("; "));
+        server::check(&config).map_err(told)?;
+        Ok(config)
     }
+}
+
+/// A violation with the flag in place of the setting's name.
+fn flag(violation: &str) -> String {
+    let (name, wrong) = violation.split_once(": ").unwrap_or((violation, ""));
+    let flag = match name {
+        "database_url" => "--database-url",
+        "database.max_connections" => "--database-connections",
+        "database.deadline" => "--database-deadline",
+        "engine.lease_timeout" => "--lease-timeout",
+        "engine.accept_timeout" => "--accept-timeout",
+        "engine.event_credits" => "--event-credits",
+        "limits.message" => "--max-message-bytes",
+        "limits.params" => "--max-params-bytes",
+        "limits.result" => "--max-result-bytes",
+        "limits.artifact_text" => "--max-artifact-bytes",
+        "limits.event" => "--max-event-bytes",
+        "limits.enqueue_runs" => "--max-enqueue-runs",
+        other => other,
+    };
+    format!("{flag}: {wrong}")
 }

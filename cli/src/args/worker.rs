@@ -58,7 +58,7 @@ pub(crate) struct WorkerRun {
     /// A label of its own, for people; may be given again
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<Label>,
-    /// How long runs may go on after it was told to stop; then they are stopped and reported as failed
+    /// How long runs may go on after SIGTERM or Ctrl-C; then they are stopped and reported as failed
     #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "30s")]
     pub(crate) drain_timeout: Duration,
 }
@@ -95,7 +95,7 @@ pub(crate) enum WorkerVerb {
         #[command(flatten)]
         output: Output,
     },
-    /// Ask a worker to end what it holds, take no more, and exit
+    /// Ask a worker to take no more runs, end those that it holds, however long they take, and exit
     Drain {
         /// The worker's id
         worker_id: String,

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::{args::migrate::MigrateArgs, exit::Exit, output};
+use crate::{args::migrate::MigrateArgs, errors::AtDatabase, exit::Exit, output};
 
 pub(crate) async fn execute(args: MigrateArgs) -> Result<Exit> {
-    server::migrate(&args.config()).await?;
+    server::migrate(&args.config()).await.map_err(AtDatabase)?;
     output::tell("the database has this version's schema");
     Ok(Exit::Success)
 }

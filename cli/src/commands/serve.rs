@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use super::listener;
-use crate::{args::serve::ServeArgs, exit::Exit, output, signals::Signals};
+use crate::{args::serve::ServeArgs, errors::AtDatabase, exit::Exit, output, signals::Signals};
 
 pub(crate) async fn execute(args: ServeArgs) -> Result<Exit> {
     let address = args.listen.address()?;
-    let config = args.config();
+    let config = args.config()?;
     let signals = Signals::listen()?;
     let listener = listener::bind(address).await?;
     output::tell(format_args!("listening on http://{}", listener.local_addr()?));
-    server::run(listener, config, signals.first().clone()).await?;
+    server::run(listener, config, signals.first().clone()).await.map_err(AtDatabase)?;
     Ok(Exit::Success)
 }

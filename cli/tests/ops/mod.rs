@@ -5,6 +5,8 @@ mod client;
 mod gate;
 mod house;
 mod processes;
+#[path = "../../../tests/e2e/support/readme.rs"]
+mod steps;
 
 mod cancel;
 mod crash;
@@ -14,6 +16,7 @@ mod logs;
 mod outcome;
 mod output;
 mod pipe;
+mod readme;
 mod shutdown;
 mod unreachable;
 mod usage;

@@ -1,6 +1,6 @@
 use std::net::TcpListener;
 
-use super::program::ops;
+use super::program::{Running, command, ops};
 
 #[test]
 fn a_server_that_is_not_there_is_told_with_what_to_do() {
@@ -19,7 +19,28 @@ fn a_server_that_is_not_there_is_told_with_what_to_do() {
 fn a_postgresql_that_is_not_there_is_told_with_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
     let bin = empty.path().to_str().unwrap();
-    let ended = ops(&["dev", "--listen", "127.0.0.1:0", "--data-dir", bin, "--pg-bin", bin]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.starts_with(&format!("error: --pg-bin names {bin}, which has no program")), "{ended:?}");
+    let dev = ["dev", "--listen", "127.0.0.1:0", "--data-dir", bin];
+    let mut by_environment = command(&dev);
+    by_environment.env("OPS_PG_BIN", bin);
+    for ended in [ops(&[&dev[..], &["--pg-bin", bin]].concat()), Running::of(by_environment).end()] {
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        let told = format!("error: --pg-bin or OPS_PG_BIN names {bin}, which has no program `initdb`: name the folder");
+        assert!(ended.stderr.starts_with(&told), "{ended:?}");
+    }
+    assert_eq!(std::fs::read_dir(bin).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told_with_what_to_do_and_without_its_password() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://someone:secret@{address}/ops");
+    for verb in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
+        let ended = ops(&[verb, &["--database-url", &url]].concat());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert!(
+            ended.stderr.contains("Connection refused") && ended.stderr.contains("hint: --database-url"),
+            "{ended:?}"
+        );
+        assert!(!ended.stderr.contains("secret"), "{ended:?}");
+    }
 }

@@ -37,6 +37,30 @@ fn a_server_does_not_listen_beyond_loopback_unless_told() {
 }
 
 #[test]
+fn settings_of_a_server_are_checked_before_it_listens_and_named_by_their_flags() {
+    let ended = ops(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--database-url",
+        "nonsense",
+        "--lease-timeout",
+        "1ms",
+        "--max-event-bytes",
+        "0",
+    ]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+    for told in [
+        "--lease-timeout: expected 500 ms or more, got 1ms",
+        "--max-event-bytes: expected 1",
+        "--database-url: expected postgres://",
+    ] {
+        assert!(ended.stderr.contains(told), "{told}: {ended:?}");
+    }
+    assert!(!ended.stderr.contains("listening"), "{ended:?}");
+}
+
+#[test]
 fn a_log_filter_that_can_not_be_understood_is_refused() {
     let output = command(&["run", "list"]).env("OPS_LOG", "a=b=c").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

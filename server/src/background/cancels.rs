@@ -1,4 +1,5 @@
 //! Repairs cancels that no worker confirms: 5 s after the grace the lease is revoked and the run is cancelled, unconfirmed.
+//! And cancelled sessions some of whose runs were not cancelled, because who did so died midway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::ticker;
 use crate::engine::Engine;
+use crate::engine::cancels::cancel_runs;
 use crate::engine::hints::Topic;
 use crate::store::StoreError;
-use crate::store::cancel::run_cancel_unconfirmed;
+use crate::store::cancel::{run_cancel_unconfirmed, session_cancel_unfinished};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -22,6 +24,9 @@ async fn once(engine: &Engine) -> Result<usize, StoreError> {
     if ended > 0 {
         engine.hints.give(Topic::Changes);
         engine.hints.give(Topic::Cancels);
+    }
+    for session_id in engine.db.run(|c| Box::pin(session_cancel_unfinished(c))).await? {
+        cancel_runs(engine, session_id).await?;
     }
     Ok(ended)
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::store::StoreError;
-use crate::store::counter::{Folded, session_fold_in_tx};
+use crate::store::counter::{FOLD_SESSIONS, Folded, session_fold_in_tx};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -15,8 +15,14 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
     loop {
         match once(&engine).await {
-            Ok(folded) if folded.completed > 0 => tracing::info!(?folded, "sessions are completed"),
-            Ok(_) => {}
+            Ok(folded) => {
+                if folded.completed > 0 {
+                    tracing::info!(?folded, "sessions are completed");
+                }
+                if folded.sessions >= FOLD_SESSIONS {
+                    continue;
+                }
+            }
             Err(error) => tracing::warn!(%error, "counters were not folded; readers add what is not folded"),
         }
         tokio::select! {

@@ -57,6 +57,8 @@ pub struct Limits {
     pub kinds: usize,
     /// Entries of one list in a frame or a unary call of a worker.
     pub frame_items: usize,
+    /// Grants that a worker names in a heartbeat or a resume: as many as it may have slots.
+    pub held_leases: usize,
     /// Attempts of a run.
     pub max_attempts: i32,
     /// The longest time that a run may be given, and the longest snooze.
@@ -102,6 +104,7 @@ impl Default for Limits {
             enqueue_runs: 10_000,
             kinds: 100,
             frame_items: 1_000,
+            held_leases: 10_000,
             max_attempts: 100,
             run_timeout: Duration::from_secs(30 * 24 * 3600),
             cancel_grace: Duration::from_secs(3600),

@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hints::{Hints, Topic};
+use super::parts::Engine;
 use super::registry::Registry;
 use super::settings::POLL_INTERVAL;
 use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
-use crate::store::cancel::{cancel_pending, cancel_told};
+use crate::store::cancel::{CancelProgress, cancel_pending, cancel_told, session_cancel_page};
 use crate::store::worker::worker_draining;
 use crate::store::{Db, StoreError};
 
@@ -60,4 +61,19 @@ async fn round(db: &Db, registry: &Registry) -> Result<(), StoreError> {
         Box::pin(async move { cancel_told(c, &told).await })
     })
     .await
+}
+
+/// Cancels all runs of a cancelled session, in pages. What is cancelled already stays as it is.
+pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<(), StoreError> {
+    let mut after = Uuid::nil();
+    loop {
+        let page = engine.db.transaction(move |c| Box::pin(session_cancel_page(c, session_id, after)));
+        let progress = page.await?;
+        engine.hints.give(Topic::Cancels);
+        engine.hints.give(Topic::Changes);
+        match progress {
+            CancelProgress::After(last) => after = last,
+            CancelProgress::Done => return Ok(()),
+        }
+    }
 }

@@ -83,7 +83,11 @@ impl Dispatcher {
 
     /// Takes a unary call in; it is answered with runs, or with none at its deadline, but not before one round.
     pub fn claim(&self, claim: UnaryClaim) {
-        self.lock_claims().push(claim);
+        let mut claims = self.lock_claims();
+        // The same call again: who waits on the first does so in vain.
+        claims.retain(|waiting| claim.claim_id.is_none() || waiting.claim_id != claim.claim_id);
+        claims.push(claim);
+        drop(claims);
         self.room();
     }
 

@@ -18,7 +18,7 @@ use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
 use crate::store::enqueue::{NewRun, run_created, run_enqueue_in_tx, session_open_in_tx};
-use crate::store::request::{RequestClaim, payload_hash};
+use crate::store::request::{RequestClaim, payload_hash, request_first};
 use crate::store::request_batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::{Db, PgConnection, StoreError};
 
@@ -101,20 +101,29 @@ impl Enqueue {
 
 type Verdicts = Vec<Result<Enqueued, Refusal>>;
 
-/// One round. Ids are made before the write, so after a commit that was not answered the same write is tried again: if the
-/// runs are there already, it was committed.
+/// One round. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
+/// looking, then by writing the same again, which waits for a commit that is still on its way and then meets its ids.
 async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
     let until = Instant::now() + COMMIT_PATIENCE;
     let mut in_doubt = false;
     loop {
-        match write(&db, calls.clone()).await {
+        let written = match in_doubt {
+            true => match look_up(&db, &calls).await {
+                Ok(Some(verdicts)) => return Ok(verdicts),
+                Ok(None) => write(&db, calls.clone()).await,
+                Err(error) => Err(error),
+            },
+            false => write(&db, calls.clone()).await,
+        };
+        match written {
+            Ok(verdicts) => return Ok(verdicts),
             Err(StoreError::CommitUnknown(_)) => in_doubt = true,
             Err(StoreError::Constraint { constraint, .. }) if &*constraint == "runs_pkey" => {
-                return look_up(&db, &calls).await;
+                in_doubt = true;
+                continue;
             }
             Err(error) if !(in_doubt && error.is_outage()) => return Err(error),
             Err(_) => {}
-            Ok(verdicts) => return Ok(verdicts),
         }
         if Instant::now() > until {
             return Err(StoreError::CommitUnknown("the database did not come back".into()));
@@ -123,8 +132,9 @@ async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError
     }
 }
 
-/// A round whose runs are there: says so for each call that is, and carries out the others.
-async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Verdicts, StoreError> {
+/// What became of a round whose commit was not answered; `None` if none of its runs is there. One transaction wrote it, so a
+/// single run tells of all.
+async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
     let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
     let created = db
         .run(move |c| {
@@ -132,17 +142,45 @@ async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Verdicts, StoreError>
             Box::pin(async move { run_created(c, &ids).await })
         })
         .await?;
+    if created.is_empty() {
+        return Ok(None);
+    }
     let mut verdicts = Vec::with_capacity(calls.len());
     for call in calls {
-        let created_at: Vec<_> = call.runs.iter().map(|run| created.get(&run.id).copied()).collect();
-        if created_at.iter().all(Option::is_some) {
-            verdicts.push(Ok(Enqueued { ids: call.runs.iter().map(|run| run.id).collect(), created_at }));
+        if call.runs.iter().any(|run| created.contains_key(&run.id)) {
+            verdicts.push(Ok(made_before(db, call, &created).await?));
         } else {
-            let alone: Vec<NewRun> = call.runs.iter().map(|run| NewRun { id: Uuid::now_v7(), ..run.clone() }).collect();
-            verdicts.extend(write(db, Arc::from([EnqueueCall { runs: Arc::new(alone) }])).await?);
+            // It was refused, or has repeated what was made before: judged again, it makes nothing twice.
+            verdicts.extend(write(db, Arc::from([call.clone()])).await?);
         }
     }
-    Ok(verdicts)
+    Ok(Some(verdicts))
+}
+
+/// What a committed call has made; where a run of its own is missing, a repeated request had made another before.
+async fn made_before(
+    db: &Db,
+    call: &EnqueueCall,
+    created: &BTreeMap<Uuid, DateTime<Utc>>,
+) -> Result<Enqueued, StoreError> {
+    let mut enqueued = Enqueued { ids: Vec::new(), created_at: Vec::new() };
+    for run in call.runs.iter() {
+        let created_at = created.get(&run.id).copied();
+        let id = match (&run.spec.request_id, created_at) {
+            (Some(request_id), None) => {
+                let (tenant, request_id) = (run.tenant.clone(), request_id.clone());
+                let first = db.run(move |c| {
+                    let (tenant, request_id) = (tenant.clone(), request_id.clone());
+                    Box::pin(async move { request_first(c, &tenant, REQUEST_SCOPE, &request_id).await })
+                });
+                first.await?.unwrap_or(run.id)
+            }
+            _ => run.id,
+        };
+        enqueued.ids.push(id);
+        enqueued.created_at.push(created_at);
+    }
+    Ok(enqueued)
 }
 
 async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {

@@ -53,12 +53,12 @@ impl Events {
 
 /// One round: which batches were kept.
 async fn round(db: Db, hints: Hints, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
-    let rows = batches.clone();
-    let standing = db.run(move |c| {
+    let rows = batches;
+    let kept = db.run(move |c| {
         let rows = rows.clone();
         Box::pin(async move { run_events_append(c, &rows).await })
     });
-    let standing = standing.await?;
+    let kept = kept.await?;
     hints.give(Topic::Changes);
-    Ok(batches.iter().map(|batch| standing.contains(&batch.guard.lease)).collect())
+    Ok(kept)
 }

@@ -1,6 +1,6 @@
 //! Heartbeats of all workers, in rounds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use tokio_util::sync::CancellationToken;
@@ -86,6 +86,7 @@ async fn round(db: &Db, hints: &Hints, beats: &[Beat]) -> Result<Vec<BeatAnswer>
     if progressed {
         hints.give(Topic::Changes);
     }
+    let heard: HashSet<Uuid> = heard.into_iter().collect();
     let answer = |beat: &Beat| BeatAnswer {
         lost: beat
             .heartbeat
@@ -101,15 +102,14 @@ async fn round(db: &Db, hints: &Hints, beats: &[Beat]) -> Result<Vec<BeatAnswer>
 
 /// The leases that a heartbeat names, each with its progress, if it says any.
 fn rows_of(beat: &Beat) -> Vec<LeaseBeat> {
-    let progress_of = |lease: &Lease| -> Option<Progress> {
-        beat.heartbeat.progress.iter().rev().find(|(of, _)| of == lease).map(|(_, progress)| progress.clone())
-    };
+    let mut progress: HashMap<Lease, &Progress> =
+        beat.heartbeat.progress.iter().map(|(lease, progress)| (*lease, progress)).collect();
     let leases: HashSet<Lease> = beat.heartbeat.leases.iter().copied().collect();
     leases
         .into_iter()
         .map(|lease| LeaseBeat {
             guard: Guard { lease, worker_id: beat.worker_id, epoch: beat.epoch },
-            progress: progress_of(&lease),
+            progress: progress.remove(&lease).cloned(),
         })
         .collect()
 }

@@ -49,8 +49,14 @@ pub struct EngineStop {
 }
 
 impl Engine {
-    /// Makes the engine, and starts its loops in `tasks`.
-    pub fn start(db: Db, settings: EngineSettings, tasks: &mut JoinSet<()>, stop: &EngineStop) -> Arc<Self> {
+    /// Makes the engine, and starts its loops and its rounds, which end in this order.
+    pub fn start(
+        db: Db,
+        settings: EngineSettings,
+        loops: &mut JoinSet<()>,
+        rounds: &mut JoinSet<()>,
+        stop: &EngineStop,
+    ) -> Arc<Self> {
         let server_id = Uuid::now_v7();
         let hints = Hints::default();
         let registry = Arc::new(Registry::default());
@@ -77,19 +83,19 @@ impl Engine {
             hub: hub.clone(),
         });
 
-        tasks.spawn(enqueue_rounds);
-        tasks.spawn(result_rounds);
-        tasks.spawn(lease_rounds);
-        tasks.spawn(event_rounds);
-        tasks.spawn(release_rounds);
-        tasks.spawn(dispatcher.run(stop.loops.clone()));
-        tasks.spawn(hub.run(stop.loops.clone()));
-        tasks.spawn(cancels::run(db.clone(), hints.clone(), registry, stop.loops.clone()));
-        tasks.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
+        rounds.spawn(enqueue_rounds);
+        rounds.spawn(result_rounds);
+        rounds.spawn(lease_rounds);
+        rounds.spawn(event_rounds);
+        rounds.spawn(release_rounds);
+        loops.spawn(dispatcher.run(stop.loops.clone()));
+        loops.spawn(hub.run(stop.loops.clone()));
+        loops.spawn(cancels::run(db.clone(), hints.clone(), registry, stop.loops.clone()));
+        loops.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
         for topic in [Topic::Work, Topic::Cancels, Topic::Changes] {
-            tasks.spawn(hints.clone().send(topic, db.clone(), stop.rounds.clone()));
+            rounds.spawn(hints.clone().send(topic, db.clone(), stop.rounds.clone()));
         }
-        tasks.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
+        loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
         engine
     }
 

@@ -14,11 +14,18 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds a stream; an older one of the same worker is ended.
+    /// Adds a stream. Of two streams of one worker the older is ended, whichever comes first here.
     pub fn add(&self, connection: Arc<Connection>) {
         let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(older) = connections.insert(connection.worker_id, connection) {
-            older.end(StreamEnd::Replaced);
+        match connections.get(&connection.worker_id) {
+            Some(held) if held.epoch > connection.epoch => connection.end(StreamEnd::Replaced),
+            Some(held) => {
+                held.end(StreamEnd::Replaced);
+                connections.insert(connection.worker_id, connection);
+            }
+            None => {
+                connections.insert(connection.worker_id, connection);
+            }
         }
     }
 

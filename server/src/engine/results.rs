@@ -14,7 +14,9 @@ use super::hints::{Hints, Topic};
 use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
 use crate::domain::{Lease, Outcome, Refusal, RunStatus};
 use crate::engine::EngineError;
-use crate::store::report::{Begin, GrantReport, Guard, ReportVerdict, run_begin_in_tx, run_report_in_tx};
+use crate::store::report::{
+    Begin, GrantReport, Guard, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx,
+};
 use crate::store::{Db, StoreError};
 
 /// Reports that may wait: each holds its result, of up to 1 MiB.
@@ -122,6 +124,11 @@ async fn round(db: Db, hints: Hints, news: Arc<[GrantNews]>) -> Result<Vec<Repor
     let written = db.transaction(move |c| {
         let (begins, reports) = (begin_rows.clone(), report_rows.clone());
         Box::pin(async move {
+            if !begins.is_empty() && !reports.is_empty() {
+                let begun = begins.iter().map(|begin| begin.guard.lease.run_id);
+                let ended = reports.iter().map(|report| report.guard.lease.run_id);
+                run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
+            }
             let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, &begins).await? };
             let ended = if reports.is_empty() { Vec::new() } else { run_report_in_tx(c, &reports).await? };
             Ok((begun, ended))

@@ -87,12 +87,20 @@ impl Subscriber {
 
     /// Keeps what concerns this watcher, and moves its cursor.
     pub(super) fn take_in(&self, news: &[RunNews], cursor: &FeedCursor) {
+        let mut events = news.iter().filter_map(|news| self.interest.event(&self.tenant, news));
+        if let Interest::Run(_) = self.interest {
+            // Who waits for one run reads it by itself, so nothing is kept.
+            if events.next().is_some() {
+                self.ring();
+            }
+            return;
+        }
         let mut pending = self.pending();
         if pending.overflown {
             return;
         }
         let mut any = false;
-        for (run_id, event) in news.iter().filter_map(|news| self.interest.event(&self.tenant, news)) {
+        for (run_id, event) in events {
             pending.bytes += match &event {
                 WatchEvent::Change(run) => run.weight(),
                 _ => 0,
@@ -113,10 +121,11 @@ impl Subscriber {
 
     /// Gives up on keeping what happens: the watcher reads it from the feed when it comes to it.
     pub(super) fn overflow(&self) {
-        let mut pending = self.pending();
-        pending.events = IndexMap::new();
-        pending.overflown = true;
-        drop(pending);
+        if let Interest::Filter(_) = self.interest {
+            let mut pending = self.pending();
+            pending.events = IndexMap::new();
+            pending.overflown = true;
+        }
         self.ring();
     }
 

@@ -1,5 +1,6 @@
 //! A worker opens its stream: who it is, and what it still holds.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -128,6 +129,7 @@ async fn settle_held(
     named: &[Lease],
 ) -> Result<Vec<HeldGrant>, StoreError> {
     let held = worker_held_in_tx(c, worker_id).await?;
+    let named: HashSet<Lease> = named.iter().copied().collect();
     let guard = |lease: Lease| Guard { lease, worker_id, epoch };
     let (mut standing, unknown): (Vec<HeldGrant>, Vec<HeldGrant>) =
         held.into_iter().partition(|grant| named.contains(&grant.lease));

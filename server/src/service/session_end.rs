@@ -6,11 +6,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::ServiceError;
+use crate::domain::session::SessionStatus;
 use crate::domain::{Refusal, Resource, Session, TenantId};
 use crate::engine::Engine;
-use crate::engine::hints::Topic;
-use crate::store::cancel::{CancelTarget, run_cancel_in_tx};
-use crate::store::counter::{session_close_in_tx, session_lock_in_tx};
+use crate::engine::cancels::cancel_runs;
+use crate::store::counter::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
 use crate::store::session::session_get;
 
 /// How sessions end.
@@ -26,10 +26,23 @@ impl SessionEnd {
 
     /// Closes a session: it takes no more runs, and the fold completes it when its last run has ended.
     pub async fn close(&self, tenant: TenantId, id: Uuid) -> Result<Session, ServiceError> {
-        self.end(tenant, id, None).await
+        let of = tenant.clone();
+        let closed = self.engine.db.transaction(move |c| {
+            let of = of.clone();
+            Box::pin(async move {
+                let exists = session_lock_in_tx(c, &of, id).await?;
+                if exists {
+                    session_close_in_tx(c, id).await?;
+                }
+                Ok(exists)
+            })
+        });
+        closed.await?;
+        self.get(tenant, id).await
     }
 
-    /// Cancels a session: it takes no more runs, and all its runs are cancelled or asked to stop.
+    /// Cancels a session: it takes no more runs, and all its runs are cancelled or asked to stop: in pages, after the session
+    /// is seen as cancelled, so that nothing waits long and nothing slips in.
     pub async fn cancel(
         &self,
         tenant: TenantId,
@@ -37,31 +50,30 @@ impl SessionEnd {
         reason: String,
         grace: Duration,
     ) -> Result<Session, ServiceError> {
-        let session = self.end(tenant, id, Some((reason, grace))).await?;
-        self.engine.hints.give(Topic::Cancels);
-        self.engine.hints.give(Topic::Changes);
-        Ok(session)
-    }
-
-    async fn end(
-        &self,
-        tenant: TenantId,
-        id: Uuid,
-        cancel: Option<(String, Duration)>,
-    ) -> Result<Session, ServiceError> {
-        let ended = self.engine.db.transaction(move |c| {
-            let (tenant, cancel) = (tenant.clone(), cancel.clone());
+        let of = tenant.clone();
+        let cancelled = self.engine.db.transaction(move |c| {
+            let (of, reason) = (of.clone(), reason.clone());
             Box::pin(async move {
-                if !session_lock_in_tx(c, &tenant, id).await? {
-                    return Ok(None);
+                let exists = session_lock_in_tx(c, &of, id).await?;
+                if exists {
+                    session_cancel_in_tx(c, id, &reason, grace).await?;
                 }
-                session_close_in_tx(c, id, cancel.is_some()).await?;
-                if let Some((reason, grace)) = cancel {
-                    run_cancel_in_tx(c, &tenant, CancelTarget::Session(id), &reason, grace).await?;
-                }
-                session_get(c, &tenant, id).await
+                Ok(exists)
             })
         });
-        Ok(ended.await?.ok_or(Refusal::not_found(Resource::Session, id))?)
+        cancelled.await?;
+        let session = self.get(tenant.clone(), id).await?;
+        if session.status == SessionStatus::Cancelled {
+            cancel_runs(&self.engine, id).await?;
+        }
+        self.get(tenant, id).await
+    }
+
+    async fn get(&self, tenant: TenantId, id: Uuid) -> Result<Session, ServiceError> {
+        let read = self.engine.db.run(move |c| {
+            let tenant = tenant.clone();
+            Box::pin(async move { session_get(c, &tenant, id).await })
+        });
+        Ok(read.await?.ok_or(Refusal::not_found(Resource::Session, id))?)
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::ServiceError;
 use super::runs::Runs;
+use super::watch::send_last;
 use crate::domain::event::{EventLevel, EventPosition, RunEvent};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::{Refusal, TenantId};
@@ -68,8 +69,7 @@ impl Runs {
                 () = pages.closed() => return,
             };
             if let Err(error) = ended {
-                // A reader that has gone away does not read why its stream ended.
-                let _ = pages.send(Err(error)).await;
+                send_last(&pages, Err(error)).await;
             }
         });
         Ok(ReceiverStream::new(stream))

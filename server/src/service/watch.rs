@@ -28,6 +28,9 @@ const GAP_RUNS: i64 = 200_000;
 /// Messages that may wait in a stream, beyond what waits in the subscription.
 const STREAM_MESSAGES: usize = 4;
 
+/// How long a reader may take to make room for the last message.
+const LAST_MESSAGE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A stream of a watch.
 pub type WatchStream = ReceiverStream<Result<WatchEvent, ServiceError>>;
 
@@ -78,19 +81,26 @@ impl Runs {
             let (events, mut watch) = (watch.events.clone(), watch);
             let ended = tokio::select! {
                 ended = watch.run(resumed) => ended,
-                () = shutdown.cancelled() => {
-                    Ok(watch.send(WatchEvent::Goodbye { token: watch.token(watch.reached.as_ref()) }).await)
-                }
+                () = shutdown.cancelled() => Ok(Ok(())),
                 // Also while nothing is sent, so that a watcher that has gone away costs nothing.
                 () = events.closed() => return,
             };
-            if let Err(error) = ended {
-                // A watcher that has gone away does not read why its stream ended.
-                let _ = events.send(Err(error)).await;
-            }
+            let last = match ended {
+                Ok(_) => Ok(WatchEvent::Goodbye { token: watch.token(watch.reached.as_ref()) }),
+                Err(error) => Err(error),
+            };
+            // Nothing more is kept for a watcher that may not read for long.
+            drop(watch);
+            send_last(&events, last).await;
         });
         Ok(ReceiverStream::new(stream))
     }
+}
+
+/// Sends the last message of a stream, if its reader takes it soon: who does not read must not hold up a shutdown.
+pub(super) async fn send_last<T>(stream: &mpsc::Sender<T>, last: T) {
+    // Whether it was read makes no difference.
+    let _ = tokio::time::timeout(LAST_MESSAGE_PATIENCE, stream.send(last)).await;
 }
 
 /// One stream.

@@ -81,15 +81,10 @@ impl Workers {
             Some(request_id) => Some(self.claim_id(&tenant, worker_id, request_id, &request).await?),
             None => None,
         };
-        if let Some(claim_id) = claim_id {
-            let of = tenant.clone();
-            let before = self.engine.db.run(move |c| {
-                let of = of.clone();
-                Box::pin(async move { run_claimed_before(c, &of, worker_id, claim_id).await })
-            });
-            if let Some(runs) = before.await? {
-                return Ok((worker_id, assignments(runs)));
-            }
+        if let Some(claim_id) = claim_id
+            && let Some(runs) = self.claimed_before(&tenant, worker_id, claim_id).await?
+        {
+            return Ok((worker_id, assignments(self.fit(worker_id, runs))));
         }
 
         let (mut lanes, mut kinds) = (request.lanes, request.kinds);
@@ -102,7 +97,7 @@ impl Workers {
             call: Uuid::now_v7(),
             worker_id,
             worker_name: request.worker_name,
-            group: ClaimGroup { tenant, lanes, kinds },
+            group: ClaimGroup { tenant: tenant.clone(), lanes, kinds },
             max_runs: usize::try_from(request.max_runs).unwrap_or(1),
             lease,
             claim_id,
@@ -110,11 +105,30 @@ impl Workers {
             looked: false,
             reply,
         });
-        let runs = tokio::select! {
+        let mut runs = tokio::select! {
             runs = answered => runs.map_err(|_| ServiceError::ShuttingDown)??,
             () = self.shutdown.cancelled() => return Err(ServiceError::ShuttingDown),
         };
+        if let (true, Some(claim_id)) = (runs.is_empty(), claim_id) {
+            // The same call before may have got them meanwhile.
+            runs = self.claimed_before(&tenant, worker_id, claim_id).await?.unwrap_or_default();
+        }
         Ok((worker_id, assignments(self.fit(worker_id, runs))))
+    }
+
+    /// What the same call got before; `None` if that was nothing.
+    async fn claimed_before(
+        &self,
+        tenant: &TenantId,
+        worker_id: Uuid,
+        claim_id: Uuid,
+    ) -> Result<Option<Vec<Run>>, StoreError> {
+        let tenant = tenant.clone();
+        let read = self.engine.db.run(move |c| {
+            let tenant = tenant.clone();
+            Box::pin(async move { run_claimed_before(c, &tenant, worker_id, claim_id).await })
+        });
+        read.await
     }
 
     /// The first of the runs, as many as one message carries; the others go back at once.

@@ -10,36 +10,79 @@ use super::run_row::milliseconds;
 use crate::domain::worker::{CancelKind, CancelOrder};
 use crate::domain::{Lease, TenantId};
 
-/// Which runs to cancel.
-#[derive(Debug, Clone, Copy)]
-pub enum CancelTarget {
-    Run(Uuid),
-    Session(Uuid),
-}
-
 /// Cancels what has not begun, and asks what runs to stop. Answers how many workers have to be told.
-pub async fn run_cancel_in_tx(
+pub async fn run_cancel(
     c: &mut PgConnection,
     tenant: &TenantId,
-    target: CancelTarget,
+    runs: &[Uuid],
     reason: &str,
     grace: Duration,
 ) -> Result<i64, StoreError> {
-    let (runs, session) = match target {
-        CancelTarget::Run(id) => (vec![id], None),
-        CancelTarget::Session(id) => (Vec::new(), Some(id)),
-    };
     let told = sqlx::query_file_scalar!(
         "src/store/sql/run_cancel.sql",
         tenant.as_str(),
-        &runs,
-        session,
+        runs,
         reason,
         grace.as_millis() as i64,
     )
     .fetch_one(c)
     .await?;
     Ok(told)
+}
+
+/// Runs of a cancelled session that are cancelled in one transaction, so that no lock is held for long.
+const CANCEL_PAGE: i64 = 2_000;
+
+/// Where the cancelling of a session's runs goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelProgress {
+    After(Uuid),
+    Done,
+}
+
+/// Cancels the next runs of a cancelled session, as the session says. It takes no more runs, so none is missed.
+pub async fn session_cancel_page(
+    c: &mut PgConnection,
+    session_id: Uuid,
+    after: Uuid,
+) -> Result<CancelProgress, StoreError> {
+    let session = sqlx::query!(
+        r#"SELECT tenant_id, coalesce(cancel_reason, '') AS "reason!", coalesce(cancel_grace_ms, 5000) AS "grace_ms!"
+           FROM ops.sessions WHERE id = $1"#,
+        session_id
+    )
+    .fetch_optional(&mut *c)
+    .await?;
+    let Some(session) = session else { return Ok(CancelProgress::Done) };
+    let page = sqlx::query_scalar!(
+        "SELECT id FROM ops.runs
+         WHERE session_id = $1 AND id > $2 AND status IN ('queued', 'claimed', 'running') AND cancel_requested_at IS NULL
+         ORDER BY session_id, id LIMIT $3",
+        session_id,
+        after,
+        CANCEL_PAGE
+    )
+    .fetch_all(&mut *c)
+    .await?;
+    let Some(last) = page.last().copied() else { return Ok(CancelProgress::Done) };
+    let (tenant, grace) = (TenantId::new(&session.tenant_id), milliseconds(session.grace_ms));
+    run_cancel(c, &tenant, &page, &session.reason, grace).await?;
+    Ok(if page.len() as i64 == CANCEL_PAGE { CancelProgress::After(last) } else { CancelProgress::Done })
+}
+
+/// Cancelled sessions that may have runs whose cancel was not asked for yet: who did so died midway.
+pub async fn session_cancel_unfinished(c: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
+    let sessions = sqlx::query_scalar!(
+        "SELECT id FROM ops.sessions s
+         WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs
+           AND EXISTS (SELECT FROM ops.runs r
+                       WHERE r.session_id = s.id AND r.status IN ('queued', 'claimed', 'running')
+                         AND r.cancel_requested_at IS NULL)
+         LIMIT 10"
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(sessions)
 }
 
 /// What the given workers have to be told.

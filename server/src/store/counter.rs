@@ -1,5 +1,7 @@
 //! The counters of sessions, and their ends.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -14,18 +16,40 @@ pub async fn session_lock_in_tx(c: &mut PgConnection, tenant: &TenantId, id: Uui
 }
 
 /// Closes a locked session: it takes no more runs. One that is closed already stays as it is.
-pub async fn session_close_in_tx(c: &mut PgConnection, id: Uuid, cancel: bool) -> Result<(), StoreError> {
+pub async fn session_close_in_tx(c: &mut PgConnection, id: Uuid) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE ops.sessions
-         SET closed_at = coalesce(closed_at, now()), updated_at = now(), status = CASE WHEN $2 THEN 'cancelled' ELSE status END
-         WHERE id = $1 AND status = 'active' AND (closed_at IS NULL OR $2)",
-        id,
-        cancel
+        "UPDATE ops.sessions SET closed_at = now(), updated_at = now()
+         WHERE id = $1 AND status = 'active' AND closed_at IS NULL",
+        id
     )
     .execute(c)
     .await?;
     Ok(())
 }
+
+/// Cancels a locked session, and keeps how its runs shall be cancelled. One that has ended stays as it is.
+pub async fn session_cancel_in_tx(
+    c: &mut PgConnection,
+    id: Uuid,
+    reason: &str,
+    grace: Duration,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE ops.sessions
+         SET closed_at = coalesce(closed_at, now()), updated_at = now(), status = 'cancelled', cancel_reason = $2,
+             cancel_grace_ms = $3
+         WHERE id = $1 AND status = 'active'",
+        id,
+        reason,
+        grace.as_millis() as i64
+    )
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// Sessions in one fold, at the most.
+pub const FOLD_SESSIONS: i64 = 500;
 
 /// What a fold did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,7 +71,8 @@ pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreErr
                AND total_runs = succeeded_runs + failed_runs + cancelled_runs
          )
          SELECT s.id FROM due JOIN ops.sessions s ON s.id = due.id
-         ORDER BY s.id LIMIT 500 FOR NO KEY UPDATE OF s SKIP LOCKED"
+         ORDER BY s.id LIMIT $1 FOR NO KEY UPDATE OF s SKIP LOCKED",
+        FOLD_SESSIONS
     )
     .fetch_all(&mut *c)
     .await?;

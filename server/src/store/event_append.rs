@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::report::{Guard, GuardColumns};
-use crate::domain::Lease;
 use crate::domain::event::EventEntry;
 
 /// Events of one grant, numbered from `first_seq` on.
@@ -18,24 +17,24 @@ pub struct GuardedEvents {
     pub entries: Vec<EventEntry>,
 }
 
-/// Keeps events of grants that stand, each position once. Grants that are not in the answer have lost their lease.
-pub async fn run_events_append(c: &mut PgConnection, batches: &[GuardedEvents]) -> Result<HashSet<Lease>, StoreError> {
+/// Keeps events of grants that stand, each position once. Says of each batch whether its grant stands.
+pub async fn run_events_append(c: &mut PgConnection, batches: &[GuardedEvents]) -> Result<Vec<bool>, StoreError> {
     let guards: Vec<Guard> = batches.iter().map(|batch| batch.guard).collect();
     let columns = GuardColumns::of(&guards);
+    // The place of an entry's batch, counted from 1 as SQL does.
     let rows = || {
-        batches.iter().flat_map(|batch| {
-            batch.entries.iter().zip(batch.first_seq..).map(move |(entry, seq)| (batch.guard.lease, seq, entry))
+        (1..).zip(batches).flat_map(|(place, batch): (i32, _)| {
+            batch.entries.iter().zip(batch.first_seq..).map(move |(entry, seq)| (place, seq, entry))
         })
     };
-    let standing = sqlx::query_file!(
+    let standing = sqlx::query_file_scalar!(
         "src/store/sql/run_events_append.sql",
         &columns.run_ids,
         &columns.fences,
         &columns.worker_ids,
         &columns.epochs,
         &rows().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
-        &rows().map(|(lease, ..)| lease.run_id).collect::<Vec<_>>(),
-        &rows().map(|(lease, ..)| lease.fence).collect::<Vec<_>>(),
+        &rows().map(|(place, ..)| place).collect::<Vec<_>>(),
         &rows().map(|(_, seq, _)| seq).collect::<Vec<_>>(),
         &rows().map(|(.., entry)| entry.level.as_str().to_owned()).collect::<Vec<_>>(),
         &rows().map(|(.., entry)| entry.message.clone()).collect::<Vec<_>>(),
@@ -44,5 +43,6 @@ pub async fn run_events_append(c: &mut PgConnection, batches: &[GuardedEvents]) 
     )
     .fetch_all(c)
     .await?;
-    Ok(standing.into_iter().map(|row| Lease { run_id: row.id, fence: row.fence }).collect())
+    let standing: HashSet<i64> = standing.into_iter().collect();
+    Ok((1..).take(batches.len()).map(|place| standing.contains(&place)).collect())
 }

@@ -43,6 +43,12 @@ pub enum ReportVerdict {
     LeaseLost,
 }
 
+/// Locks runs in the order of their ids, for a transaction that writes to them in several statements.
+pub async fn run_lock_in_tx(c: &mut PgConnection, ids: &[Uuid]) -> Result<(), StoreError> {
+    sqlx::query!("SELECT id FROM ops.runs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", ids).fetch_all(c).await?;
+    Ok(())
+}
+
 /// Writes down starts. What is not in the answer, by worker and grant, has lost its lease.
 pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<HashSet<(Uuid, Lease)>, StoreError> {
     let guards: Vec<Guard> = begins.iter().map(|begin| begin.guard).collect();

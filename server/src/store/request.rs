@@ -93,3 +93,21 @@ pub async fn request_release_in_tx(
     .await?;
     Ok(())
 }
+
+/// The first resource that a request made.
+pub async fn request_first(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    scope: &str,
+    request_id: &str,
+) -> Result<Option<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT resource_ids FROM ops.request_ids WHERE tenant_id = $1 AND scope = $2 AND request_id = $3",
+        tenant.as_str(),
+        scope,
+        request_id
+    )
+    .fetch_optional(c)
+    .await?;
+    Ok(ids.and_then(|ids| ids.first().copied()))
+}

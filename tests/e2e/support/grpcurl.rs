@@ -116,9 +116,8 @@ impl Talk {
     /// Ends the requests; whether grpcurl then ends well, which is whether the call did.
     pub async fn end(mut self) -> bool {
         self.stdin = None;
-        while let Some(answer) = self.next().await {
-            panic!("expected the end of the call, got {answer}");
-        }
+        let answer = self.next().await;
+        assert!(answer.is_none(), "expected the end of the call, got {answer:?}");
         self.child.wait().await.expect("grpcurl ends").success()
     }
 }

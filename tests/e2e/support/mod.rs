@@ -5,6 +5,7 @@ mod house;
 mod locks;
 mod outcome;
 mod poll;
+pub mod readme;
 mod refusal;
 mod stream;
 mod time;

@@ -50,6 +50,7 @@ pub fn hello(request: v1::ConnectRequest, limits: &Limits) -> Result<Hello, Serv
 
 fn resume_in(fields: &mut Fields<'_>, path: Path<'_>, resume: v1::Resume) -> Resume {
     let max = fields.limits.name;
+    fields.at_most(path.field("held"), resume.held.len(), fields.limits.held_leases);
     Resume {
         worker_id: fields.id(path.field("worker_id"), &resume.worker_id),
         secret: fields.line(path.field("secret"), resume.secret, 1, max),
@@ -76,6 +77,8 @@ pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<Work
         }
         Some(In::Heartbeat(heartbeat)) => {
             let path = Path::Root.field("heartbeat");
+            fields.at_most(path.field("leases"), heartbeat.leases.len(), limits.held_leases);
+            fields.at_most(path.field("progress"), heartbeat.progress.len(), limits.held_leases);
             WorkerFrame::Heartbeat(Heartbeat {
                 leases: fields.leases(path.field("leases"), &heartbeat.leases),
                 progress: progress_list(&mut fields, path.field("progress"), heartbeat.progress),

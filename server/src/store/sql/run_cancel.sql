@@ -1,13 +1,8 @@
--- Cancels runs: what has not begun at once, what runs by asking its worker. These runs ($2), or all of a session ($3).
-WITH target AS MATERIALIZED (
-    SELECT unnest($2::uuid[]) AS id
-    UNION ALL
-    SELECT id FROM ops.runs WHERE session_id = $3
-),
-locked AS MATERIALIZED (
+-- Cancels runs: what has not begun at once, what runs by asking its worker.
+WITH locked AS MATERIALIZED (
     SELECT r.id, r.status
     FROM ops.runs r
-    WHERE r.id = ANY (ARRAY(SELECT id FROM target)) AND r.tenant_id = $1
+    WHERE r.id = ANY ($2::uuid[]) AND r.tenant_id = $1
       AND r.status IN ('queued', 'claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE
@@ -20,8 +15,8 @@ changed AS (
         wait_reason = NULL,
         finished_at = CASE WHEN l.status <> 'running' THEN clock_timestamp() END,
         cancel_requested_at = clock_timestamp(),
-        cancel_reason = $4,
-        cancel_grace_ms = $5,
+        cancel_reason = $3,
+        cancel_grace_ms = $4,
         cancel_confirmed = CASE WHEN l.status <> 'running' THEN true END,
         outcome_source = CASE WHEN l.status <> 'running' THEN 'cancel' END,
         revision = r.revision + 1,
@@ -35,7 +30,7 @@ changed AS (
 -- A running one is asked to stop; one that was given out and not begun is taken away.
 told AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason)
-    SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $5, $4
+    SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $4, $3
     FROM changed
     WHERE was IN ('claimed', 'running')
     ON CONFLICT (run_id, fence) DO NOTHING

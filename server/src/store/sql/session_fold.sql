@@ -4,11 +4,16 @@ WITH folded AS (
     DELETE FROM ops.session_deltas d WHERE d.session_id = ANY ($1::uuid[])
     RETURNING d.session_id, d.total, d.succeeded, d.failed, d.cancelled
 ),
+-- Grouped, not joined: there may be many deltas, and many sessions.
 sums AS MATERIALIZED (
-    SELECT due.id, coalesce(sum(f.total), 0)::bigint AS total, coalesce(sum(f.succeeded), 0)::bigint AS succeeded,
-           coalesce(sum(f.failed), 0)::bigint AS failed, coalesce(sum(f.cancelled), 0)::bigint AS cancelled
-    FROM unnest($1::uuid[]) AS due (id) LEFT JOIN folded f ON f.session_id = due.id
-    GROUP BY due.id
+    SELECT session_id AS id, sum(total)::bigint AS total, sum(succeeded)::bigint AS succeeded,
+           sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled
+    FROM (
+        SELECT session_id, total, succeeded, failed, cancelled FROM folded
+        UNION ALL
+        SELECT due.id, 0, 0, 0, 0 FROM unnest($1::uuid[]) AS due (id)
+    ) d
+    GROUP BY session_id
 ),
 updated AS (
     UPDATE ops.sessions s
