@@ -22,4 +22,5 @@ mod shutdown;
 mod tour;
 mod waits;
 mod watch;
+mod weight;
 mod worker_runtime;

@@ -1,0 +1,98 @@
+//! Large runs and rows that only SQL can write: nobody waits for ever, and nobody else is stalled.
+
+use proto::v1::*;
+
+use crate::support::{House, Stream, in_time, spec, succeeded};
+
+/// Each change of a run of this size is read again; forty of them are more than a watcher keeps.
+const HEAVY: usize = 1_000_000;
+const CHANGES: i64 = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_and_a_tail_end_with_their_run_however_much_it_has_changed() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let params = format!("{{\"text\": \"{}\"}}", "x".repeat(HEAVY));
+    let heavy = RunSpec { params: Some(run_spec::Params::ParamsJson(params)), ..spec(&session, "any") };
+    let run = house.enqueue_spec(heavy).await.expect("it is within the limit");
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(1);
+    let lease = stream.begin().await;
+
+    let request = TailRunEventsRequest { run_id: run.id.clone(), ..Default::default() };
+    let mut tail = house.runs().tail_run_events(request).await.expect("the run is there").into_inner();
+    let request =
+        WaitRunRequest { run_id: run.id.clone(), wait_timeout: Some(prost_types::Duration { seconds: 600, nanos: 0 }) };
+    let mut runs = house.runs();
+    let waiting = runs.wait_run(request);
+    let changing = async {
+        for change in 1..=CHANGES {
+            let progress = Some(Progress { fraction: change as f64 / 100.0, message: String::new() });
+            let progress = RunProgress { run_id: lease.run_id.clone(), fence: lease.fence, progress };
+            let heartbeat = WorkerHeartbeat { leases: vec![lease.clone()], progress: vec![progress] };
+            stream.send(connect_request::Frame::Heartbeat(heartbeat));
+            stream.heartbeat_ack().await;
+        }
+        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    };
+    let (waited, ()) = in_time("the end of the wait", async { tokio::join!(waiting, changing) }).await;
+    let waited = waited.expect("it is answered").into_inner().run.expect("with the run");
+    assert_eq!(waited.status(), RunStatus::Succeeded);
+    let end = in_time("the end of the tail", tail.message()).await.expect("the tail ends well");
+    assert_eq!(end, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_can_not_enqueue_what_the_server_could_not_read() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let mut sql = house.sql().await;
+    sqlx::query("SET ops.tenant_id = 'default'").execute(&mut sql).await.expect("it is set");
+    for refused in [
+        "run_after => '-infinity'",
+        "run_after => 'infinity'",
+        "run_after => '20000-01-01Z'",
+        "timeout => '0 s'",
+        "timeout => '1 year'",
+        "labels => '{\"a\": 1}'",
+        "params => jsonb_build_object('a', repeat('x', 1100000))",
+    ] {
+        let call = format!("SELECT ops.enqueue_run('{session}', 'A', 'any', {refused})");
+        let error = sqlx::query(sqlx::AssertSqlSafe(call)).execute(&mut sql).await.expect_err(refused);
+        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        assert_eq!(code.as_deref(), Some("23514"), "{refused}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_many_pages_is_cancelled_whole() {
+    let house = House::new().await;
+    let session = house.session().await;
+    house.enqueue_many(&session, "any", 4_500).await;
+    let request = CancelSessionRequest { session_id: session.clone(), reason: "enough".into(), grace: None };
+    let cancelled = house.sessions().cancel_session(request).await.expect("it is there").into_inner();
+    let cancelled = cancelled.session.expect("it is answered");
+    assert_eq!((cancelled.status(), cancelled.cancelled_runs), (SessionStatus::Cancelled, 4_500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_stranger_is_refused_in_the_same_round_as_the_holders() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let run = house.enqueue(&session, "any").await;
+    let mut holder = Stream::open(&house.servers[0]).await;
+    holder.credit(1);
+    let lease = holder.begin().await;
+    let mut stranger = Stream::open(&house.servers[0]).await;
+    for round in 0..20 {
+        let lines = |who: &str| vec![format!("{who} {round}")];
+        stranger.log(&lease, round + 1, &lines("stranger"));
+        holder.log(&lease, round + 1, &lines("holder"));
+        assert_eq!(holder.events_ack().await.reason, "");
+        assert_eq!(stranger.events_ack().await.reason, "LEASE_LOST");
+    }
+    let request = ListRunEventsRequest { run_id: run.id, page_size: 100, ..Default::default() };
+    let events = house.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
+    let lines: Vec<String> = events.into_iter().map(|event| event.message).collect();
+    assert_eq!(lines, (0..20).map(|round| format!("holder {round}")).collect::<Vec<_>>());
+}
