@@ -84,6 +84,42 @@ async fn reports_lock_in_the_order_of_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_round_that_ends_one_run_and_begins_another_locks_them_in_the_order_of_ids() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let (mut other, others) = three(&house).await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    house.enqueue(&session, "any").await;
+    stream.credit(1);
+    let first = stream.begin().await;
+    house.running(&first.run_id).await;
+    house.enqueue(&session, "any").await;
+    stream.credit(2);
+    let (_, second) = stream.assigned().await;
+    assert!(first.run_id < second.run_id);
+    // Holds up a round, so that the report and the start are in the next one together.
+    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let mut held = sql.begin().await.expect("it begins");
+    lock(&mut held, &others[0].run_id).await.expect("it is free");
+    other.report(&others[0], succeeded("1"));
+    waiting_for_locks(&house, &mut looking, 1).await;
+    stream.accept(std::slice::from_ref(&second));
+    stream.start().await;
+    stream.report(&first, succeeded("1"));
+    stream.heartbeat(&[]).await;
+    let let_go = async {
+        held.rollback().await.expect("it lets go");
+        assert_eq!(other.report_ack().await.reason, "");
+    };
+    let both = [first, second];
+    let written = async {
+        assert_eq!(stream.report_ack().await.reason, "");
+        house.running(&both[1].run_id).await;
+    };
+    waits_at_the_first(&house, &both, let_go, written).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_lock_in_the_order_of_ids() {
     let house = House::new().await;
     let (mut stream, leases) = three(&house).await;
