@@ -7,12 +7,13 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 5] = [
+const ARROWS: [(&str, &[&str], &[&str]); 6] = [
     ("proto", &[], &["server", "worker", "devpg"]),
     ("server", &["proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
     ("devpg", &[], &[]),
     ("cli", &["proto", "server", "worker", "devpg"], &[]),
+    ("faults", &["proto", "worker", "devpg"], &[]),
 ];
 
 /// Licences that allow what is done here: shipping a program with the licence texts. For a choice, one of it is enough.

@@ -1,0 +1,34 @@
+//! Judges what a run wrote down. Each file is one promise, and answers with what breaks it.
+//!
+//! [`story`] is what all of them read: the history, the database at its end, and what leads from one to the other.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::history::Folder;
+
+mod story;
+mod verdict;
+
+mod counters;
+
+use story::Story;
+
+pub use verdict::{Facts, Proof, Verdict, Violation};
+
+/// Judges a run's folder.
+///
+/// # Errors
+///
+/// When the folder is not what a run writes: then there is nothing to judge.
+pub fn check(folder: &Path) -> Result<Verdict> {
+    Ok(judge(&Folder::open(folder)?))
+}
+
+/// Judges what was written down.
+pub fn judge(folder: &Folder) -> Verdict {
+    let story = Story::of(folder);
+    let violations = counters::violations(&story);
+    Verdict { seed: folder.plan.seed, facts: Facts::of(&story), violations }
+}

@@ -1,0 +1,122 @@
+//! What is found, in words that explain themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Story;
+use crate::history::{Event, Fault, What};
+
+/// Which promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// A session's counters are those of its runs.
+    Counters,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Proof::Counters => "counters",
+        })
+    }
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Violation {
+    pub proof: Proof,
+    /// One sentence that names the run, the fence, and who says what.
+    pub what: String,
+    /// The lines of the history that show it.
+    pub lines: Vec<Event>,
+}
+
+impl Violation {
+    pub(crate) fn new(proof: Proof, what: String, lines: impl IntoIterator<Item = Event>) -> Self {
+        Self { proof, what, lines: lines.into_iter().collect() }
+    }
+}
+
+/// How many lines are printed for a violation; the folder has all of them.
+const MOST_LINES: usize = 24;
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.proof, self.what)?;
+        for event in self.lines.iter().take(MOST_LINES) {
+            let what = serde_json::to_string(&event.what).map_err(|_| fmt::Error)?;
+            writeln!(f, "    {:>14.6} s  {:<12} {what}", seconds(event.at_us), event.actor)?;
+        }
+        if self.lines.len() > MOST_LINES {
+            writeln!(f, "    and {} lines more", self.lines.len() - MOST_LINES)?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds since the machine started fit")]
+fn seconds(at_us: i64) -> f64 {
+    at_us as f64 / 1e6
+}
+
+/// What happened, in numbers: a run in which little happened proves little.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub events: usize,
+    pub runs: usize,
+    pub executions: usize,
+    pub faults: BTreeMap<Fault, usize>,
+    /// Histories whose last line was torn by the end of their process.
+    pub torn: usize,
+}
+
+impl Facts {
+    pub(super) fn of(story: &Story<'_>) -> Self {
+        let mut facts =
+            Self { events: story.events.len(), runs: story.runs.len(), torn: story.torn, ..Self::default() };
+        for event in story.events {
+            match event.what {
+                What::ExecutionBegan { .. } => facts.executions += 1,
+                What::FaultBegan { fault, .. } => *facts.faults.entry(fault).or_default() += 1,
+                _ => {}
+            }
+        }
+        facts
+    }
+}
+
+/// How a run is judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    pub seed: u64,
+    pub facts: Facts,
+    pub violations: Vec<Violation>,
+}
+
+impl Verdict {
+    /// Whether all promises were kept.
+    pub fn is_good(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Facts { events, runs, executions, faults, torn } = &self.facts;
+        let faults: Vec<_> = faults.iter().map(|(fault, times)| format!("{times} {fault}")).collect();
+        let faults = if faults.is_empty() { "no faults".to_owned() } else { faults.join(", ") };
+        writeln!(
+            f,
+            "seed {}: {runs} runs, {executions} executions, {events} events, {torn} torn; {faults}",
+            self.seed
+        )?;
+        for violation in &self.violations {
+            write!(f, "{violation}")?;
+        }
+        match self.violations.len() {
+            0 => writeln!(f, "good: every promise was kept"),
+            1 => writeln!(f, "BROKEN: 1 violation"),
+            more => writeln!(f, "BROKEN: {more} violations"),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! An actor's file: one event a line, one write a line, so that SIGKILL tears nothing but the last line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Event, What, now_us};
+
+/// Writes down what one actor does and sees. May be shared by the tasks of the actor.
+#[derive(Debug)]
+pub struct Recorder {
+    actor: String,
+    file: File,
+}
+
+impl Recorder {
+    /// Begins the history of an actor in a run's folder.
+    ///
+    /// # Errors
+    ///
+    /// When the actor has a history already: an actor lives once.
+    pub fn create(folder: &Path, actor: &str) -> io::Result<Self> {
+        let histories = folder.join("history");
+        fs::create_dir_all(&histories)?;
+        let file = OpenOptions::new().append(true).create_new(true).open(histories.join(format!("{actor}.jsonl")))?;
+        Ok(Self { actor: actor.to_owned(), file })
+    }
+
+    /// Writes an event down, at this moment. When it returns, the line is with the kernel, and outlives this process.
+    ///
+    /// # Errors
+    ///
+    /// When the file can not be written: what comes after could not be judged, so the caller ends.
+    pub fn record(&self, what: What) -> io::Result<()> {
+        let event = Event { at_us: now_us(), actor: self.actor.clone(), what };
+        let mut line = serde_json::to_vec(&event)?;
+        line.push(b'\n');
+        // One write(2) on a file opened to append: lines of several tasks do not mix.
+        match (&self.file).write(&line)? {
+            written if written == line.len() => Ok(()),
+            written => Err(io::Error::new(io::ErrorKind::WriteZero, format!("{written} of {} bytes", line.len()))),
+        }
+    }
+}
+
+/// A last line that was not written to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Torn {
+    pub actor: String,
+    pub text: String,
+}
+
+/// Reads an actor's file. Its last line may be torn; that it is, is told.
+///
+/// # Errors
+///
+/// When a line in the middle is no event: then the file was not written by a [`Recorder`].
+pub fn read(path: &Path) -> Result<(Vec<Event>, Option<Torn>)> {
+    let bytes = fs::read(path).with_context(|| format!("can not read {}", path.display()))?;
+    let mut events = Vec::new();
+    let mut rest = bytes.as_slice();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let number = events.len() + 1;
+        let event = serde_json::from_slice(&rest[..end]);
+        events.push(event.with_context(|| format!("{}:{number}: no event", path.display()))?);
+        rest = &rest[end + 1..];
+    }
+    let actor = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let torn = (!rest.is_empty()).then(|| Torn { actor, text: String::from_utf8_lossy(rest).into_owned() });
+    Ok((events, torn))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::history::{Asked, Counters, Status, Verdict};
+
+    fn path(folder: &Path) -> std::path::PathBuf {
+        folder.join("history/a.jsonl")
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Uuid::now_v7();
+        let whats = [
+            What::EnqueueAsked {
+                call: "c1".into(),
+                session: run,
+                request_id: None,
+                runs: vec![Asked { key: "k1".into(), max_attempts: 3 }],
+            },
+            What::EnqueueAnswered { call: "c1".into(), ids: vec![run] },
+            What::RunSeen { run, status: Status::Running, revision: i64::MAX, fence: 2, attempt: 1 },
+            What::CountersSeen { session: run, counters: Counters { total: 7, ..Counters::default() } },
+            What::ReportAnswered { run, fence: 2, token: "t".into(), verdict: Verdict::Refused("UNAVAILABLE".into()) },
+            What::Quiet,
+        ];
+        let recorder = Recorder::create(folder.path(), "a").unwrap();
+        for what in &whats {
+            recorder.record(what.clone()).unwrap();
+        }
+        let (events, torn) = read(&path(folder.path())).unwrap();
+        assert_eq!(events.iter().map(|event| event.what.clone()).collect::<Vec<_>>(), whats);
+        assert!(events.iter().all(|event| event.actor == "a"));
+        assert!(events.is_sorted_by_key(|event| event.at_us));
+        assert_eq!(torn, None);
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_gives_its_whole_lines_and_says_what_was_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(folder.path(), "a").unwrap();
+        recorder.record(What::Quiet).unwrap();
+        recorder.record(What::Settled { in_time: true }).unwrap();
+        let whole = fs::read(path(folder.path())).unwrap();
+        for cut in 0..=whole.len() {
+            fs::write(path(folder.path()), &whole[..cut]).unwrap();
+            let (events, torn) = read(&path(folder.path())).unwrap();
+            let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(events.len(), lines, "cut at {cut}");
+            assert_eq!(torn.is_some(), cut > 0 && whole[cut - 1] != b'\n', "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_line_in_the_middle_that_is_no_event_is_refused_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(folder.path(), "a").unwrap();
+        recorder.record(What::Quiet).unwrap();
+        let mut text = fs::read_to_string(path(folder.path())).unwrap();
+        text.push_str("{\"at_us\":1}\n");
+        fs::write(path(folder.path()), text).unwrap();
+        let error = format!("{:#}", read(&path(folder.path())).unwrap_err());
+        assert!(error.contains("a.jsonl:2: no event"), "{error}");
+    }
+
+    #[test]
+    fn an_actor_lives_once() {
+        let folder = tempfile::tempdir().unwrap();
+        Recorder::create(folder.path(), "a").unwrap();
+        assert_eq!(Recorder::create(folder.path(), "a").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+}

@@ -1,0 +1,28 @@
+//! The program `faults`. The command line is in [`args`]; what it asks for is done by the library.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+mod args;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    execute(Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+/// 0 when all promises were kept, 1 when one was broken, 2 when that could not be found out.
+fn execute(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Check { folder } => {
+            let verdict = faults::checker::check(&folder)?;
+            print!("{verdict}");
+            Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
