@@ -20,6 +20,7 @@ mod security;
 mod sessions;
 mod shutdown;
 mod tour;
+mod traceparent;
 mod waits;
 mod watch;
 mod weight;

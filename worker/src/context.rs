@@ -44,6 +44,8 @@ pub struct RunInfo {
     pub max_attempts: i32,
     /// How long this attempt may take.
     pub timeout: Option<Duration>,
+    /// Who caused the run, in a distributed trace: a W3C `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 /// What a handler is given. Clones stand for the same attempt.
@@ -109,6 +111,12 @@ impl RunContext {
     /// When this attempt is stopped, by the monotonic clock; `None` = never.
     pub fn deadline(&self) -> Option<Instant> {
         self.inner.deadline
+    }
+
+    /// Where this attempt stands in a distributed trace: a W3C `traceparent`, to be handed on to what the handler calls. `None`
+    /// if who enqueued the run said nothing of it.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.inner.info.traceparent.as_deref()
     }
 
     /// The input as it came.

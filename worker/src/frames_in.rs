@@ -62,7 +62,7 @@ impl Runtime {
             return;
         }
         let handler = Arc::clone(handler);
-        let (info, invalid) = wire::run_info(run, wire::duration(assignment.timeout));
+        let (info, invalid) = wire::run_info(run, wire::duration(assignment.timeout), assignment.traceparent);
         let waiting = Waiting { info, handler, invalid, cancelled: None };
         if self.grants.assign(key, waiting) {
             session.accepts.push(key);

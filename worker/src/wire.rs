@@ -34,7 +34,7 @@ pub(crate) fn duration(duration: Option<prost_types::Duration>) -> Option<Durati
 }
 
 /// The run of an assignment, and what is wrong with its params if they are no JSON.
-pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>) -> (RunInfo, Option<String>) {
+pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>, traceparent: String) -> (RunInfo, Option<String>) {
     let (params, invalid) = match serde_json::from_str(&run.params_json) {
         Ok(params) => (params, None),
         Err(error) => (serde_json::Value::Null, Some(format!("params: expected JSON, got {error}"))),
@@ -48,8 +48,16 @@ pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>) -> (RunInfo, Opt
         attempt: run.attempt,
         max_attempts: run.max_attempts,
         timeout,
+        traceparent: Some(traceparent).filter(|parent| is_traceparent(parent)),
     };
     (info, invalid)
+}
+
+/// Whether a text has the form of a W3C `traceparent`. It goes into environments and headers, so nothing else shall.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    parts.iter().map(|part| part.len()).eq([2, 32, 16, 2]) && parts.iter().all(|part| is_hex(part))
 }
 
 pub(crate) fn lane(lane: Lane) -> i32 {

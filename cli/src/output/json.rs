@@ -239,7 +239,7 @@ mod tests {
         let expected = serde_json::json!({
             "id": "0190", "sessionId": "", "lane": "LANE_B", "priority": -5, "kind": "", "paramsJson": "",
             "status": "RUN_STATUS_RUNNING", "waitReason": "WAIT_REASON_UNSPECIFIED", "attempt": 0, "maxAttempts": 0,
-            "claimedBy": "", "workerId": "", "fence": "9007199254740993", "revision": "0", "timeout": "3.500s",
+            "claimedBy": "", "workerId": "", "fence": "9007199254740993", "revision": "0", "timeout": "3.500s", "traceparent": "",
             "labels": {"a": "1", "b": ""}, "progress": {"fraction": 0.25, "message": "a \"quarter\""}, "resultJson": "",
             "cancellation": {"reason": "", "confirmed": false}, "createTime": "2023-11-14T22:13:20.120Z",
         });

@@ -59,6 +59,7 @@ impl Record for Run {
             ("Stop confirmed", confirmed.map(|yes| if yes { "yes" } else { "no" }.to_owned()).unwrap_or_default()),
             ("Finished", times::absolute(self.finish_time.as_ref())),
             ("Took", took(self)),
+            ("Trace", self.traceparent.clone()),
             ("Result", self.result_json.clone()),
             ("Error", error.map(|error| format!("{}: {}", error.r#type, error.message)).unwrap_or_default()),
             ("Context", error.map(|error| error.context_json.clone()).unwrap_or_default()),

@@ -20,7 +20,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Lane, RunError, TenantId};
+use super::{Lane, RunError, TenantId, TraceParent};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -160,6 +160,8 @@ pub struct Run {
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub heartbeat_at: Option<DateTime<Utc>>,
+    /// Who caused it, in a distributed trace.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// What a new run shall be; already checked.
@@ -176,6 +178,7 @@ pub struct RunSpec {
     pub timeout: Option<Duration>,
     pub run_after: Option<DateTime<Utc>>,
     pub request_id: Option<String>,
+    pub traceparent: Option<TraceParent>,
 }
 
 #[cfg(test)]

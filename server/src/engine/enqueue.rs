@@ -293,7 +293,8 @@ fn is_shared(calls: &[EnqueueCall], refused: &[(usize, RequestKey)]) -> bool {
     })
 }
 
-/// Tells the same request from another: all of the run but the id of the request.
+/// Tells the same request from another: all of the run but the id of the request, and the trace: a request that is sent
+/// again may come in another one.
 fn spec_hash(spec: &RunSpec) -> Vec<u8> {
     let numbers = format!("{} {} {} {}", spec.session_id, spec.lane.as_str(), spec.priority, spec.max_attempts);
     let times = format!("{:?} {:?}", spec.timeout, spec.run_after);

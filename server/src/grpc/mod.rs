@@ -9,6 +9,7 @@ pub mod run;
 pub mod session;
 pub mod status;
 pub mod tenant;
+pub mod trace;
 pub mod worker;
 
 pub use health::HealthSwitch;

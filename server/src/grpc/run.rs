@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 use super::convert::fields::single_id;
 use super::convert::{event, run as convert};
 use super::tenant::open;
+use super::trace::traceparent_of;
 use crate::domain::Limits;
 use crate::service::runs::Runs;
 use crate::service::runs_read::RunsRead;
@@ -29,8 +30,9 @@ impl RunService for RunApi {
         &self,
         request: Request<v1::EnqueueRunRequest>,
     ) -> Result<Response<v1::EnqueueRunResponse>, Status> {
+        let caller = traceparent_of(request.metadata());
         let (tenant, request) = open(request);
-        let spec = convert::enqueue_run(request, &self.limits)?;
+        let spec = convert::enqueue_run(request, caller, &self.limits)?;
         let run = self.runs.enqueue_one(tenant, spec).await?;
         Ok(Response::new(v1::EnqueueRunResponse { run: Some(run.into()) }))
     }
@@ -39,8 +41,9 @@ impl RunService for RunApi {
         &self,
         request: Request<v1::EnqueueRunsRequest>,
     ) -> Result<Response<v1::EnqueueRunsResponse>, Status> {
+        let caller = traceparent_of(request.metadata());
         let (tenant, request) = open(request);
-        let specs = convert::enqueue_runs(request, &self.limits)?;
+        let specs = convert::enqueue_runs(request, caller, &self.limits)?;
         let ids = self.runs.enqueue(tenant, specs).await?;
         Ok(Response::new(v1::EnqueueRunsResponse { run_ids: ids.iter().map(ToString::to_string).collect() }))
     }

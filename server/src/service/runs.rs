@@ -71,6 +71,7 @@ impl Runs {
             started_at: None,
             finished_at: None,
             heartbeat_at: None,
+            traceparent: spec.traceparent,
         })
     }
 

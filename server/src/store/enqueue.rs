@@ -55,6 +55,7 @@ pub async fn run_enqueue_in_tx(c: &mut PgConnection, runs: &[&NewRun]) -> Result
         &runs.iter().map(|run| run.spec.max_attempts).collect::<Vec<_>>(),
         &runs.iter().map(|run| run.spec.timeout.map(|t| t.as_millis() as i64)).collect::<Vec<_>>() as &[Option<i64>],
         &runs.iter().map(|run| run.spec.run_after).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &runs.iter().map(|run| run.spec.traceparent.map(|t| t.to_string())).collect::<Vec<_>>() as &[Option<String>],
     )
     .fetch_one(c)
     .await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use crate::domain::run::{Cancellation, Progress, WaitReason};
-use crate::domain::{Lane, Run, RunError, RunStatus, TenantId};
+use crate::domain::{Lane, Run, RunError, RunStatus, TenantId, TraceParent};
 
 /// A run as it is in the database. [`run_rows!`] reads it.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ pub struct RunRow {
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub heartbeat_at: Option<DateTime<Utc>>,
+    pub traceparent: Option<String>,
 }
 
 /// A checked query of [`RunRow`]s, whose columns are those of `r`: `run_rows!("FROM ops.runs r WHERE ..", arguments)`. A
@@ -61,7 +62,7 @@ macro_rules! run_rows {
                 r.max_attempts, r.timeout_ms, r.claimed_by, r.worker_id, r.fence, r.revision, r.progress_fraction,
                 r.progress_message, r.result::text AS "result", r.error::text AS "error", r.cancel_requested_at,
                 r.cancel_reason, r.cancel_grace_ms, r.cancel_confirmed, r.created_at, r.updated_at, r.run_after,
-                r.claimed_at, r.started_at, r.finished_at, r.heartbeat_at "# + $from
+                r.claimed_at, r.started_at, r.finished_at, r.heartbeat_at, r.traceparent "# + $from
             $(, $argument)*
         )
     };
@@ -112,6 +113,7 @@ impl TryFrom<RunRow> for Run {
             started_at: row.started_at,
             finished_at: row.finished_at,
             heartbeat_at: row.heartbeat_at,
+            traceparent: row.traceparent.as_deref().and_then(TraceParent::parse),
         })
     }
 }

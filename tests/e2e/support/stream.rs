@@ -90,13 +90,17 @@ impl Stream {
     }
 
     /// The next run that is given to this worker.
+    pub async fn assignment(&mut self) -> Assignment {
+        self.take("an Assignment", |frame| match frame {
+            Out::Assignments(list) => Some(list.assignments[0].clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next run that is given to this worker, and its grant.
     pub async fn assigned(&mut self) -> (Run, Lease) {
-        let assignment = self
-            .take("an Assignment", |frame| match frame {
-                Out::Assignments(list) => Some(list.assignments[0].clone()),
-                _ => None,
-            })
-            .await;
+        let assignment = self.assignment().await;
         let run = assignment.run.expect("an assignment names its run");
         let lease = Lease { run_id: run.id.clone(), fence: assignment.fence };
         (run, lease)

@@ -40,7 +40,8 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 /// is longer than 16 KiB or was shown before it ended, or the output ended without one. What text can not say, because it is
 /// not UTF-8 or has a NUL, comes as bytes, with the newline if there is one.
 ///
-/// It gets the worker's environment without the variables that start with `OPS_`, and with `OPS_RUN_ID` and `OPS_ATTEMPT`.
+/// It gets the worker's environment without the variables that start with `OPS_`, and with `OPS_RUN_ID` and `OPS_ATTEMPT`;
+/// and `TRACEPARENT`, if the run stands in a trace.
 /// Asked to stop, its whole process group gets SIGTERM and, after the grace, SIGKILL; an exit status of 0 after that counts
 /// as stopped, not as done. When it ends, what it left running in its group is killed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -152,6 +153,11 @@ impl ShellParams {
         // The worker's own settings, its token among them, are none of the program's business.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPS_")) {
             command.env_remove(name);
+        }
+        // Nor is it in the trace in which the worker may have been started.
+        command.env_remove("TRACEPARENT").env_remove("TRACESTATE");
+        if let Some(parent) = ctx.traceparent() {
+            command.env("TRACEPARENT", parent);
         }
         command.env("OPS_RUN_ID", ctx.run_id()).env("OPS_ATTEMPT", ctx.attempt().to_string()).envs(&self.env);
         if let Some(cwd) = &self.cwd {

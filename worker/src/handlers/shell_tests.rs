@@ -4,6 +4,7 @@ use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 
 use super::*;
 use crate::{
+    context::RunInfo,
     handler::Failure,
     log_entry::{Content, Level},
     probe::Probe,
@@ -81,6 +82,17 @@ async fn arguments_and_input_reach_the_program_and_the_workers_settings_do_not()
     Shell.run(ctx).await.unwrap();
     assert_eq!((next_text(&probe).await, next_text(&probe).await), ("OPS_ATTEMPT".into(), "OPS_RUN_ID".into()));
     assert!(probe.entries().is_empty());
+}
+
+#[tokio::test]
+async fn the_program_is_told_where_its_run_stands_in_a_trace() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (traceparent, told) in [(Some(parent.to_owned()), parent), (None, "none")] {
+        let params = json!({ "command": "echo ${TRACEPARENT-none}" });
+        let (ctx, probe) = Probe::new(RunInfo { params, traceparent, ..RunInfo::default() });
+        Shell.run(ctx).await.unwrap();
+        assert_eq!(next_text(&probe).await, told);
+    }
 }
 
 #[tokio::test]

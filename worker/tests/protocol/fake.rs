@@ -99,7 +99,7 @@ impl FakeStream {
             max_attempts: 1,
             ..Default::default()
         };
-        let assignment = v1::Assignment { run: Some(run), fence: lease.fence, timeout: None };
+        let assignment = v1::Assignment { run: Some(run), fence: lease.fence, ..Default::default() };
         self.send(ToWorker::Assignments(v1::Assignments { assignments: vec![assignment] })).await;
     }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use proto::v1::{CreateSessionRequest, EnqueueRunRequest, Lane, RunSpec, run_spec::Params};
 use serde_json::json;
+use tonic::Request;
 
 use super::wait;
 use crate::{
@@ -24,7 +25,11 @@ pub(super) async fn execute(format: Format, server: &ServerAddress, args: RunEnq
         output::tell(format_args!("session {}", session.id));
         spec.session_id = session.id;
     }
-    let request = EnqueueRunRequest { run: Some(spec) };
+    let mut request = Request::new(EnqueueRunRequest { run: Some(spec) });
+    // Inside a traced program, a run's handler among them, the new run is part of its trace.
+    if let Some(parent) = std::env::var("TRACEPARENT").ok().and_then(|parent| parent.parse().ok()) {
+        request.metadata_mut().insert("traceparent", parent);
+    }
     let run = client.runs.enqueue_run(request).await?.into_inner().run.unwrap_or_default();
     if !wait {
         output::record(format, &run)?;
@@ -55,6 +60,7 @@ fn spec(args: RunEnqueue) -> Result<RunSpec> {
             nanos: time.timestamp_subsec_nanos().cast_signed(),
         }),
         request_id: args.request_id,
+        ..Default::default()
     })
 }
 

@@ -10,7 +10,7 @@ use uuid::fmt::Hyphenated;
 use crate::domain::page::PageRequest;
 use crate::domain::text::{check_bytes, check_line, check_prose, excerpt};
 use crate::domain::violation::Violations;
-use crate::domain::{Lane, Lease, Limits};
+use crate::domain::{Lane, Lease, Limits, TraceParent};
 
 /// More violations than this are not told: an answer has no room for them.
 const VIOLATIONS_TOLD: usize = 100;
@@ -141,6 +141,16 @@ impl<'l> Fields<'l> {
     /// A request id, or nothing when empty.
     pub fn request_id(&mut self, path: Path<'_>, text: String) -> Option<String> {
         (!text.is_empty()).then(|| self.line(path, text, 1, self.limits.request_id))
+    }
+
+    /// A W3C `traceparent`, or nothing when empty.
+    pub fn traceparent(&mut self, path: Path<'_>, text: &str) -> Option<TraceParent> {
+        let parent = TraceParent::parse(text);
+        if parent.is_none() && !text.is_empty() {
+            let got = excerpt(text);
+            self.bad(path, format!("expected a W3C traceparent, as 00-TRACE-SPAN-01 in lower-case digits, got {got}"));
+        }
+        parent
     }
 
     pub fn labels(&mut self, path: Path<'_>, labels: BTreeMap<String, String>) -> BTreeMap<String, String> {

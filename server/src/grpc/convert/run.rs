@@ -13,7 +13,7 @@ use crate::domain::page::PageRequest;
 use crate::domain::run::{Cancellation, Progress, WaitReason};
 use crate::domain::violation::Violations;
 use crate::domain::watch::{WatchEvent, WatchRequest};
-use crate::domain::{Lane, Limits, Run, RunError, RunSpec, RunStatus};
+use crate::domain::{Lane, Limits, Run, RunError, RunSpec, RunStatus, TraceParent};
 
 /// The shortest timeout of an attempt.
 const RUN_TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -22,8 +22,8 @@ const GRACE_DEFAULT: Duration = Duration::from_secs(5);
 /// How long WaitRun waits, when the caller does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// A new run.
-pub fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, spec: v1::RunSpec) -> RunSpec {
+/// A new run. It stands in the trace that it names, or else in that of the call.
+fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TraceParent>, spec: v1::RunSpec) -> RunSpec {
     let limits = fields.limits;
     let params = match spec.params {
         None => "{}".to_owned(),
@@ -49,19 +49,28 @@ pub fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, spec: v1::RunSpec) -> R
             .map(|timeout| fields.duration(path.field("timeout"), timeout, RUN_TIMEOUT_MIN, limits.run_timeout)),
         run_after: spec.run_after_time.map(|time| fields.timestamp(path.field("run_after_time"), time)),
         request_id: fields.request_id(path.field("request_id"), spec.request_id),
+        traceparent: fields.traceparent(path.field("traceparent"), &spec.traceparent).or(caller),
     }
 }
 
-/// EnqueueRun.
-pub fn enqueue_run(request: v1::EnqueueRunRequest, limits: &Limits) -> Result<RunSpec, Violations> {
+/// EnqueueRun, by a caller who stands there in a trace.
+pub fn enqueue_run(
+    request: v1::EnqueueRunRequest,
+    caller: Option<TraceParent>,
+    limits: &Limits,
+) -> Result<RunSpec, Violations> {
     let Some(spec) = request.run else { return Err(Violations::one("run", "required, and not given")) };
     let mut fields = Fields::new(limits);
-    let spec = run_spec(&mut fields, Path::Root.field("run"), spec);
+    let spec = run_spec(&mut fields, Path::Root.field("run"), caller, spec);
     fields.finish(spec)
 }
 
-/// EnqueueRuns.
-pub fn enqueue_runs(request: v1::EnqueueRunsRequest, limits: &Limits) -> Result<Vec<RunSpec>, Violations> {
+/// EnqueueRuns, by a caller who stands there in a trace.
+pub fn enqueue_runs(
+    request: v1::EnqueueRunsRequest,
+    caller: Option<TraceParent>,
+    limits: &Limits,
+) -> Result<Vec<RunSpec>, Violations> {
     let mut fields = Fields::new(limits);
     let path = Path::Root.field("runs");
     let count = request.runs.len();
@@ -72,7 +81,7 @@ pub fn enqueue_runs(request: v1::EnqueueRunsRequest, limits: &Limits) -> Result<
         .runs
         .into_iter()
         .enumerate()
-        .map(|(index, run)| run_spec(&mut fields, path.index(index), run))
+        .map(|(index, run)| run_spec(&mut fields, path.index(index), caller, run))
         .collect();
     fields.finish(specs)
 }
@@ -209,6 +218,7 @@ impl From<Run> for v1::Run {
             start_time: run.started_at.map(timestamp_out),
             finish_time: run.finished_at.map(timestamp_out),
             heartbeat_time: run.heartbeat_at.map(timestamp_out),
+            traceparent: run.traceparent.map(|parent| parent.to_string()).unwrap_or_default(),
         }
     }
 }

@@ -213,7 +213,8 @@ impl From<Lease> for v1::Lease {
 
 impl From<Assignment> for v1::Assignment {
     fn from(Assignment { run }: Assignment) -> Self {
-        v1::Assignment { fence: run.fence, timeout: run.timeout.map(duration_out), run: Some(run.into()) }
+        let run = v1::Run::from(run);
+        v1::Assignment { fence: run.fence, timeout: run.timeout, traceparent: run.traceparent.clone(), run: Some(run) }
     }
 }
 

@@ -81,6 +81,6 @@ SELECT r.id AS "id!", r.tenant_id AS "tenant_id!", r.session_id AS "session_id!"
        r.fence AS "fence!", r.revision AS "revision!", r.progress_fraction, r.progress_message, r.result::text AS "result",
        r.error::text AS "error", r.cancel_requested_at, r.cancel_reason, r.cancel_grace_ms, r.cancel_confirmed,
        r.created_at AS "created_at!", r.updated_at AS "updated_at!", r.run_after AS "run_after!", r.claimed_at,
-       r.started_at, r.finished_at, r.heartbeat_at
+       r.started_at, r.finished_at, r.heartbeat_at, r.traceparent
 FROM claimed r
 ORDER BY r.priority DESC, r.run_after, r.id

@@ -3,15 +3,16 @@ WITH input AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[],
-        $10::bigint[], $11::timestamptz[]
-    ) AS i (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms, run_after)
+        $10::bigint[], $11::timestamptz[], $12::text[]
+    ) AS i (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms, run_after,
+            traceparent)
 ),
 inserted AS (
     INSERT INTO ops.runs (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms,
-                          run_after, claimable, wait_reason)
+                          run_after, claimable, wait_reason, traceparent)
     SELECT id, tenant_id, session_id, lane::ops.lane_type, priority, kind, params::jsonb, labels::jsonb, max_attempts,
            timeout_ms, coalesce(run_after, now()), coalesce(run_after <= now(), true),
-           CASE WHEN run_after > now() THEN 'scheduled' END
+           CASE WHEN run_after > now() THEN 'scheduled' END, traceparent
     FROM input
     RETURNING id, tenant_id, session_id
 ),

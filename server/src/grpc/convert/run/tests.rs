@@ -10,7 +10,7 @@ fn spec() -> v1::RunSpec {
 }
 
 fn enqueue(runs: Vec<v1::RunSpec>) -> Result<Vec<RunSpec>, Vec<String>> {
-    enqueue_runs(v1::EnqueueRunsRequest { runs }, &Limits::default())
+    enqueue_runs(v1::EnqueueRunsRequest { runs }, None, &Limits::default())
         .map_err(|violations| violations.0.into_iter().map(|violation| violation.field).collect())
 }
 
@@ -36,6 +36,7 @@ fn all_violations_are_told_at_once_with_their_paths() {
         timeout: Some(prost_types::Duration { seconds: 0, nanos: 999 }),
         run_after_time: Some(prost_types::Timestamp { seconds: 253_402_300_800, nanos: 0 }),
         request_id: "x".repeat(201),
+        traceparent: "00-0".into(),
     };
     let mut fields = enqueue(vec![spec(), bad]).expect_err("a bad spec");
     fields.sort();
@@ -49,6 +50,7 @@ fn all_violations_are_told_at_once_with_their_paths() {
         "runs[1].run_after_time",
         "runs[1].session_id",
         "runs[1].timeout",
+        "runs[1].traceparent",
     ];
     assert_eq!(fields, expected);
 }
@@ -63,7 +65,7 @@ fn the_number_of_runs_is_bounded() {
 
 #[test]
 fn a_missing_run_is_named() {
-    let violations = enqueue_run(v1::EnqueueRunRequest { run: None }, &Limits::default()).expect_err("no run");
+    let violations = enqueue_run(v1::EnqueueRunRequest { run: None }, None, &Limits::default()).expect_err("no run");
     assert_eq!(violations.0.len(), 1);
     assert_eq!(violations.0[0].field, "run");
 }

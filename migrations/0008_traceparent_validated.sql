@@ -1,0 +1,1 @@
+ALTER TABLE ops.runs VALIDATE CONSTRAINT runs_traceparent_check;
