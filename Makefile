@@ -58,6 +58,10 @@ fmt: need-cargo ## Format the Rust code
 sqlx: need-cargo need-postgres ## Prepare the SQL statements again (.sqlx), after a change of one or of the schema
 	tests/tools/sqlx.sh write
 
+.PHONY: docs
+docs: need-cargo ## Write the tables of docs/configuration.md again, after a change of a flag
+	OPS_WRITE_DOCS=1 $(CARGO) test $(LOCKED) --quiet --package cli --bin ops config::reference
+
 .PHONY: tools
 tools: $(GRPCURL) $(PYTHON) ## Install what the tests call into .tools
 

@@ -3,7 +3,7 @@
 
 use std::{
     error::Error,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{self, Write},
     time::Duration,
 };
@@ -13,18 +13,48 @@ use tonic_types::StatusExt;
 
 use crate::{
     args::target::ServerAddress,
+    config::{ConfigError, Origins},
     exit::Exit,
     output::{text, times},
 };
 
 /// The command line is understood by clap, and still wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(String);
+#[error("{}", .0.iter().map(Wrong::to_string).collect::<Vec<_>>().join("; "))]
+pub(crate) struct UsageError(Vec<Wrong>);
+
+/// What is wrong, and with which setting if it is one alone.
+#[derive(Debug)]
+struct Wrong {
+    key: Option<String>,
+    what: String,
+}
 
 impl UsageError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self(vec![Wrong { key: None, what: message.into() }])
+    }
+
+    /// What is wrong with each of these settings, which are named by their flags without dashes.
+    pub(crate) fn settings(wrong: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(wrong.into_iter().map(|(key, what)| Wrong { key: Some(key), what }).collect())
+    }
+
+    /// The same in as many lines as things are wrong, each with where its setting was chosen.
+    pub(crate) fn told<'a>(&'a self, origins: &'a Origins) -> impl Iterator<Item = String> + 'a {
+        self.0.iter().map(|wrong| match wrong.key.as_deref().and_then(|key| origins.told(key)) {
+            Some(origin) => format!("{wrong} (from {origin})"),
+            None => wrong.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => write!(f, "--{key}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
     }
 }
 
@@ -50,14 +80,14 @@ pub(crate) struct Unreachable {
 pub(crate) struct AtDatabase(pub(crate) server::Error);
 
 /// Says on standard error what went wrong, and with what to exit.
-pub(crate) fn report(error: &anyhow::Error) -> Exit {
+pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
     if error.chain().any(is_closed_pipe) {
         // Who read our output has seen enough.
         return Exit::Success;
     }
     // Standard error may be closed as well; then there is nobody to tell.
-    let _ = io::stderr().lock().write_all(describe(error).as_bytes());
-    if error.is::<UsageError>() {
+    let _ = io::stderr().lock().write_all(describe(error, origins).as_bytes());
+    if error.is::<UsageError>() || error.is::<ConfigError>() || error.is::<clap::Error>() {
         Exit::Usage
     } else if error.is::<TimedOut>() {
         Exit::Timeout
@@ -91,7 +121,10 @@ pub(crate) fn brief(status: &Status) -> String {
     }
 }
 
-fn describe(error: &anyhow::Error) -> String {
+fn describe(error: &anyhow::Error, origins: &Origins) -> String {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        return usage.to_string();
+    }
     let mut lines = String::from("error: ");
     let status = error.chain().find_map(|cause| cause.downcast_ref::<Status>());
     let mut causes = Vec::new();
@@ -101,7 +134,11 @@ fn describe(error: &anyhow::Error) -> String {
                 causes.push(brief(status));
                 break;
             }
-            None => causes.push(text::block(&cause.to_string())),
+            None => {
+                let usage =
+                    cause.downcast_ref::<UsageError>().map(|it| it.told(origins).collect::<Vec<_>>().join("; "));
+                causes.push(text::block(&usage.unwrap_or_else(|| cause.to_string())));
+            }
         }
     }
     // Libraries like to repeat the message of the cause in their own.
@@ -192,12 +229,20 @@ mod tests {
         Status::with_error_details(code, "it is wrong", details).into()
     }
 
+    fn described(error: &anyhow::Error) -> String {
+        describe(error, &Origins::default())
+    }
+
+    fn reported(error: &anyhow::Error) -> Exit {
+        report(error, &Origins::default())
+    }
+
     #[test]
     fn every_field_that_was_wrong_is_named() {
         let mut details = ErrorDetails::new();
         details.add_bad_request_violation("run.kind", "expected 1 to 100 characters, got 0");
         details.add_bad_request_violation("run.lane", "expected a lane\x1b[2J");
-        let text = describe(&status(Code::InvalidArgument, "INVALID_FIELD", details));
+        let text = described(&status(Code::InvalidArgument, "INVALID_FIELD", details));
         assert_eq!(
             text,
             "error: it is wrong (INVALID_FIELD)\n  run.kind: expected 1 to 100 characters, got 0\n  run.lane: expected a \
@@ -207,11 +252,11 @@ mod tests {
 
     #[test]
     fn an_error_says_what_to_do() {
-        let text = describe(&status(Code::NotFound, "RUN_NOT_FOUND", ErrorDetails::new()));
+        let text = described(&status(Code::NotFound, "RUN_NOT_FOUND", ErrorDetails::new()));
         assert!(text.ends_with("hint: `ops run list` shows those that there are\n"), "{text}");
-        let text = describe(&status(Code::Internal, "INTERNAL", ErrorDetails::new()));
+        let text = described(&status(Code::Internal, "INTERNAL", ErrorDetails::new()));
         assert!(text.ends_with("hint: the server's log has more under request r1\n"), "{text}");
-        let text = describe(&status(
+        let text = described(&status(
             Code::ResourceExhausted,
             "OVERLOADED",
             ErrorDetails::with_retry_info(Some(Duration::from_secs(2))),
@@ -232,12 +277,12 @@ mod tests {
     #[test]
     fn each_kind_of_error_has_its_exit_status() {
         let usage = anyhow::Error::from(UsageError::new("no")).context("while reading");
-        assert_eq!(report(&usage), Exit::Usage);
+        assert_eq!(reported(&usage), Exit::Usage);
         let timed_out = TimedOut { run_id: "0190".to_owned(), limit: Duration::from_secs(2) };
         assert_eq!(timed_out.to_string(), "run 0190 has not ended after 2s");
-        assert_eq!(report(&timed_out.into()), Exit::Timeout);
+        assert_eq!(reported(&timed_out.into()), Exit::Timeout);
         let closed: anyhow::Result<()> = Err(io::Error::from(io::ErrorKind::BrokenPipe)).context("can not print");
-        assert_eq!(report(&closed.unwrap_err()), Exit::Success);
-        assert_eq!(report(&anyhow::anyhow!("else")), Exit::Error);
+        assert_eq!(reported(&closed.unwrap_err()), Exit::Success);
+        assert_eq!(reported(&anyhow::anyhow!("else")), Exit::Error);
     }
 }

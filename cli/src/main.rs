@@ -1,12 +1,13 @@
-//! The program `ops`. The command line is parsed and checked in [`args`], done in [`commands`], and what goes wrong is told
+//! The program `ops`. The command line is described in [`args`], read with all
+//! that it leaves open in [`config`], done in [`commands`], and what goes wrong is told
 //! by [`errors`]; [`exit`] holds the numbers that scripts rely on.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
 
 mod args;
+mod config;
 mod exit;
 
 mod commands;
@@ -29,8 +30,17 @@ fn main() -> ExitCode {
         output::tell("error: another TLS provider was installed first");
         return exit::Exit::Error.into();
     }
-    let cli = args::Cli::parse();
-    execute(cli).unwrap_or_else(|error| errors::report(&error)).into()
+    let line: Vec<_> = std::env::args_os().collect();
+    match config::load(&line) {
+        Ok(config::Loaded { cli, origins }) => {
+            output::colour::choose(cli.color);
+            execute(cli).unwrap_or_else(|error| errors::report(&error, &origins)).into()
+        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(error) => error.exit(),
+            Err(error) => errors::report(&error, &config::Origins::default()).into(),
+        },
+    }
 }
 
 fn execute(cli: args::Cli) -> Result<exit::Exit> {

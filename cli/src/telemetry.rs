@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{args::Command, errors::UsageError};
+use crate::{args::Command, errors::UsageError, output::colour};
 
 /// Begins to log, as OPS_LOG says, or as is usual for the command.
 pub(crate) fn start(command: &Command) -> Result<(), UsageError> {
@@ -17,7 +17,7 @@ pub(crate) fn start(command: &Command) -> Result<(), UsageError> {
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     if io::stderr().is_terminal() {
-        builder.with_target(false).init()
+        builder.with_target(false).with_ansi(colour::on_stderr()).init()
     } else {
         builder.json().flatten_event(true).init()
     }
@@ -29,6 +29,6 @@ fn usual_filter(command: &Command) -> &'static str {
     match command {
         Command::Serve(_) | Command::Migrate(_) => "info",
         Command::Worker(worker) if worker.verb.is_none() => "info",
-        Command::Worker(_) | Command::Dev(_) | Command::Session(_) | Command::Run(_) => "warn",
+        Command::Worker(_) | Command::Dev(_) | Command::Session(_) | Command::Run(_) | Command::Config(_) => "warn",
     }
 }

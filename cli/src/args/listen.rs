@@ -13,7 +13,7 @@ pub(crate) struct Listen {
     #[arg(long, env = "OPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     pub(crate) listen: SocketAddr,
     /// Listen beyond this machine although nobody has to prove who they are
-    #[arg(long, env = "OPS_INSECURE", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OPS_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) insecure: bool,
 }
 
@@ -23,11 +23,12 @@ impl Listen {
         if self.listen.ip().to_canonical().is_loopback() || self.insecure {
             return Ok(self.listen);
         }
-        Err(UsageError::new(format!(
-            "--listen {}: this address can be reached from other machines, and the server does not ask who calls; listen on \
-             127.0.0.1, or say --insecure if the network is yours alone",
+        let wrong = format!(
+            "{} can be reached from other machines, and the server does not ask who calls; listen on 127.0.0.1, or say \
+             --insecure if the network is yours alone",
             self.listen
-        )))
+        );
+        Err(UsageError::settings([("listen".to_owned(), wrong)]))
     }
 }
 

@@ -2,6 +2,9 @@
 
 use clap::Args;
 
+use super::serve::told;
+use crate::errors::UsageError;
+
 /// Brings the database to this version's schema. Doing it again does nothing.
 #[derive(Args, Debug)]
 pub(crate) struct MigrateArgs {
@@ -11,8 +14,10 @@ pub(crate) struct MigrateArgs {
 }
 
 impl MigrateArgs {
-    /// What the server is told.
-    pub(crate) fn config(&self) -> server::Config {
-        server::Config::new(&self.database_url)
+    /// What the server is told, checked.
+    pub(crate) fn config(&self) -> Result<server::Config, UsageError> {
+        let config = server::Config::new(&self.database_url);
+        server::check(&config).map_err(told)?;
+        Ok(config)
     }
 }

@@ -1,7 +1,10 @@
 //! The command line. Everything on it is parsed and checked here, before anything is opened or bound.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
+pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod limits;
 pub(crate) mod listen;
@@ -15,6 +18,8 @@ pub(crate) mod worker;
 pub(crate) mod target;
 pub(crate) mod values;
 
+use crate::output::colour::When;
+
 /// Ops Control Room: services enqueue runs, workers execute them, operators watch. One program over one PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(name = "ops", version, max_term_width = 110)]
@@ -23,6 +28,13 @@ Begin with `ops dev --demo`: a server with a database and a worker of its own, a
 Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error, as JSON if that is no \
 terminal.")]
 pub(crate) struct Cli {
+    /// A configuration file in TOML; `ops config --help` says more
+    #[arg(long, global = true, env = "OPS_CONFIG", value_name = "FILE", help_heading = "Everywhere")]
+    pub(crate) config: Option<PathBuf>,
+    /// When to use colour [default: on a terminal, unless NO_COLOR is set]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Everywhere")]
+    #[arg(hide_default_value = true)]
+    pub(crate) color: When,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -41,6 +53,8 @@ pub(crate) enum Command {
     Session(session::SessionArgs),
     /// Enqueue, watch and cancel runs
     Run(run::RunArgs),
+    /// Check the configuration file, and show which settings are in force
+    Config(config::ConfigArgs),
 }
 
 #[cfg(test)]

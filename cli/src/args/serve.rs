@@ -19,7 +19,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: String,
     /// Do not apply migrations at start; the schema must be there (`ops migrate`)
-    #[arg(long, env = "OPS_NO_MIGRATE")]
+    #[arg(long, env = "OPS_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) no_migrate: bool,
     /// How long a grant lives without a heartbeat of its worker
     #[arg(long, env = "OPS_LEASE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
@@ -61,29 +61,33 @@ impl ServeArgs {
             shutdown_timeout: self.shutdown_timeout,
             ..server::Config::new(&self.database_url)
         };
-        let told = |wrong: Vec<String>| UsageError::new(wrong.iter().map(|it| flag(it)).collect::<Vec<_>>().join("; "));
         server::check(&config).map_err(told)?;
         Ok(config)
     }
 }
 
-/// A violation with the flag in place of the setting's name.
-fn flag(violation: &str) -> String {
-    let (name, wrong) = violation.split_once(": ").unwrap_or((violation, ""));
-    let flag = match name {
-        "database_url" => "--database-url",
-        "database.max_connections" => "--database-connections",
-        "database.deadline" => "--database-deadline",
-        "engine.lease_timeout" => "--lease-timeout",
-        "engine.accept_timeout" => "--accept-timeout",
-        "engine.event_credits" => "--event-credits",
-        "limits.message" => "--max-message-bytes",
-        "limits.params" => "--max-params-bytes",
-        "limits.result" => "--max-result-bytes",
-        "limits.artifact_text" => "--max-artifact-bytes",
-        "limits.event" => "--max-event-bytes",
-        "limits.enqueue_runs" => "--max-enqueue-runs",
+/// The server's violations, each with the flag in place of the setting's name.
+pub(super) fn told(violations: Vec<String>) -> UsageError {
+    UsageError::settings(violations.iter().map(|violation| {
+        let (name, wrong) = violation.split_once(": ").unwrap_or((violation, ""));
+        (flag(name).to_owned(), wrong.to_owned())
+    }))
+}
+
+fn flag(setting: &str) -> &str {
+    match setting {
+        "database_url" => "database-url",
+        "database.max_connections" => "database-connections",
+        "database.deadline" => "database-deadline",
+        "engine.lease_timeout" => "lease-timeout",
+        "engine.accept_timeout" => "accept-timeout",
+        "engine.event_credits" => "event-credits",
+        "limits.message" => "max-message-bytes",
+        "limits.params" => "max-params-bytes",
+        "limits.result" => "max-result-bytes",
+        "limits.artifact_text" => "max-artifact-bytes",
+        "limits.event" => "max-event-bytes",
+        "limits.enqueue_runs" => "max-enqueue-runs",
         other => other,
-    };
-    format!("{flag}: {wrong}")
+    }
 }

@@ -7,6 +7,7 @@ use crate::{
     exit::Exit,
 };
 
+mod config;
 mod dev;
 mod listener;
 mod migrate;
@@ -26,5 +27,6 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Worker(args) => worker::execute(args).await,
         Command::Session(args) => session::execute(args).await,
         Command::Run(args) => run::execute(args).await,
+        Command::Config(args) => config::execute(&args, cli.config.as_deref()),
     }
 }

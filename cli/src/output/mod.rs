@@ -1,6 +1,6 @@
 //! What goes to standard output: data and nothing else. Everything for people's information goes to standard error.
 //!
-//! [`json`] prints messages as the contract maps them, [`table`] for people, [`text`] makes foreign text safe for a
+//! [`colour`] says whether there is any, [`json`] prints messages as the contract maps them, [`table`] for people, [`text`] makes foreign text safe for a
 //! terminal, [`times`] spells times; each aggregate says in a file of its own what a person wants to see of it.
 
 use std::{
@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use prost::Message;
 
+pub(crate) mod colour;
 pub(crate) mod json;
 pub(crate) mod table;
 pub(crate) mod text;

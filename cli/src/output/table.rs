@@ -1,13 +1,8 @@
 //! Aligned columns for people: no lines, no colour unless on a terminal, and there no wider than it is.
 
-use std::{
-    env,
-    io::{self, IsTerminal},
-};
-
 use comfy_table::{CellAlignment, Color, ContentArrangement, Row, Table, presets};
 
-use super::text;
+use super::{colour, text};
 
 /// A cell of a table.
 #[derive(Debug)]
@@ -25,7 +20,7 @@ impl Cell {
 
     pub(crate) fn coloured(content: &str, tone: Tone) -> Self {
         let Self(cell) = Self::text(content);
-        Self(if coloured() { cell.fg(tone.colour()) } else { cell })
+        Self(if colour::on_stdout() { cell.fg(tone.colour()) } else { cell })
     }
 }
 
@@ -75,17 +70,16 @@ pub(crate) fn details(pairs: &[(&str, String)]) -> String {
     lines
 }
 
-/// Whether colour is welcome on standard output.
-fn coloured() -> bool {
-    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
 fn plain(columns: usize) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_truncation_indicator("…");
+    if colour::on_stdout() {
+        // What writes the table has no terminal at hand, and would leave the colours out.
+        table.enforce_styling();
+    }
     // Columns exist from the first row on; the header makes them.
     table.set_header(vec![""; columns]);
     for column in table.column_iter_mut() {

@@ -124,11 +124,16 @@ impl House {
         self.servers.push(Server { process, address, listen, args });
     }
 
-    fn start_server(&self, listen: &str, args: &[String]) -> (Running, String) {
-        let url = match &self.database {
+    /// Where its database is.
+    pub fn database_url(&self) -> String {
+        match &self.database {
             Database::Shared(database) => database.url.clone(),
             Database::Own(cluster) => cluster.url("ops"),
-        };
+        }
+    }
+
+    fn start_server(&self, listen: &str, args: &[String]) -> (Running, String) {
+        let url = self.database_url();
         let mut all = vec!["serve", "--database-url", &url, "--listen", listen];
         all.extend(args.iter().map(String::as_str));
         let process = Running::start(&all);

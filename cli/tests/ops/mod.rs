@@ -9,6 +9,7 @@ mod processes;
 mod steps;
 
 mod cancel;
+mod config;
 mod crash;
 mod dev;
 mod help;

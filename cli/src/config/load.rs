@@ -1,0 +1,192 @@
+//! From the arguments to what the program is told: flag, else environment, else file, else default.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+
+use super::{
+    layer::Layer,
+    secret::{self, Revealed},
+    settings::{CLIENT, Setting, setting, settings},
+};
+use crate::args::Cli;
+
+/// The command line that was given, with what it leaves open filled in.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) cli: Cli,
+    pub(crate) origins: Origins,
+}
+
+/// Each setting of a command: its values, and where they come from.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(pub(crate) Vec<Effective>);
+
+/// A setting as it is.
+#[derive(Debug)]
+pub(crate) struct Effective {
+    pub(crate) setting: Setting,
+    /// As they would be written on the command line. A secret is there to the letter.
+    pub(crate) values: Vec<String>,
+    pub(crate) source: Source,
+    /// Whether its command can not do without it.
+    pub(crate) is_required: bool,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Unset,
+    Default,
+    File {
+        path: PathBuf,
+        line: usize,
+    },
+    Environment(String),
+    Flag(String),
+    /// From a file that holds nothing but the secret, which is named there.
+    Secret(Box<Source>),
+}
+
+impl Source {
+    pub(crate) fn of(setting: &Setting, matches: &ArgMatches, layer: &Layer) -> Self {
+        match matches.value_source(setting.arg.get_id().as_str()) {
+            Some(ValueSource::CommandLine) => Self::Flag(format!("--{}", setting.key)),
+            Some(ValueSource::EnvVariable) => Self::Environment(setting.env().unwrap_or_default().to_owned()),
+            source => match layer.of(setting) {
+                Some(given) => Self::File { path: layer.path.clone(), line: given.line },
+                None if source.is_some() => Self::Default,
+                None => Self::Unset,
+            },
+        }
+    }
+
+    /// The higher wins. Nobody chose what has none.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            Self::Unset | Self::Default => 0,
+            Self::File { .. } => 1,
+            Self::Environment(_) => 2,
+            Self::Flag(_) => 3,
+            Self::Secret(named) => named.rank(),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unset => f.write_str("not set"),
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => f.write_str(name),
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Secret(named) => write!(f, "the file named by {named}"),
+        }
+    }
+}
+
+impl Origins {
+    /// What the command can not do without, and nobody says.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
+        let is_missing = |it: &&Effective| it.is_required && it.source == Source::Unset;
+        self.0.iter().filter(is_missing).map(|it| it.setting.key.as_str())
+    }
+
+    /// Where a setting of the command was chosen, if it was, and not on the command line that everybody sees.
+    pub(crate) fn told(&self, key: &str) -> Option<String> {
+        let found = self.0.iter().rev().find(|it| it.setting.key == key)?;
+        match &found.source {
+            Source::Unset | Source::Default | Source::Flag(_) => None,
+            source => Some(source.to_string()),
+        }
+    }
+}
+
+/// The sections that a file has.
+pub(crate) fn sections_of(file: &Path) -> Result<Vec<String>> {
+    let layer = Layer::read(file, &settings(&command()))?;
+    Ok(layer.sections)
+}
+
+/// The command line, with an option for the file of each secret.
+pub(crate) fn command() -> Command {
+    secret::with_files(Cli::command())
+}
+
+/// What the program is told by these arguments, by the environment, and by the file that one of them names.
+pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
+    let plain = command();
+    if let Err(error) = plain.clone().try_get_matches_from(args)
+        && !error.use_stderr()
+    {
+        // Help and version show what is, and not what a file makes of it.
+        return Err(error.into());
+    }
+    let asked = plain.clone().ignore_errors(true).try_get_matches_from(args)?;
+    let layer = match (asked.subcommand_name(), asked.get_one::<PathBuf>("config")) {
+        // These look into the file themselves, or need none.
+        (Some("config" | "completions" | "man"), _) | (_, None) => Layer::default(),
+        (_, Some(path)) => Layer::read(path, &settings(&plain))?,
+    };
+    let (matches, origins) = parse(plain, &layer, args)?;
+    Ok(Loaded { cli: Cli::from_arg_matches(&matches)?, origins })
+}
+
+/// What the command of a section would be told by these arguments, the environment and this file. Without all that it
+/// needs there is no command line, only the settings.
+pub(crate) fn of_section(section: &str, file: Option<&Path>, args: &[OsString]) -> Result<(Option<Cli>, Origins)> {
+    let plain = command();
+    let layer = match file {
+        Some(path) => Layer::read(path, &settings(&plain))?,
+        None => Layer::default(),
+    };
+    let verb = if section == CLIENT { "session" } else { section };
+    let line: Vec<OsString> = ["ops", verb].map(OsString::from).into_iter().chain(args.iter().cloned()).collect();
+    let lenient = plain.mut_subcommand(verb, |it| {
+        it.mut_args(|arg| arg.required(false)).subcommand_required(false).arg_required_else_help(false)
+    });
+    let (matches, mut origins) = parse(lenient, &layer, &line)?;
+    let strict = settings(&command());
+    for effective in &mut origins.0 {
+        let name = effective.setting.name();
+        effective.is_required = strict.iter().any(|it| it.name() == name && it.arg.is_required_set());
+    }
+    Ok((Cli::from_arg_matches(&matches).ok(), origins))
+}
+
+fn parse(plain: Command, layer: &Layer, args: &[OsString]) -> Result<(ArgMatches, Origins)> {
+    let layered = layer.apply(plain.clone());
+    let asked = layered.clone().ignore_errors(true).try_get_matches_from(args)?;
+    let revealed = secret::reveal(&plain, &asked, layer)?;
+    let matches = secret::apply(layered, &revealed).try_get_matches_from(args)?;
+    let origins = Origins(effective(&plain, &matches, layer, &revealed));
+    Ok((matches, origins))
+}
+
+fn effective(plain: &Command, matches: &ArgMatches, layer: &Layer, revealed: &[Revealed]) -> Vec<Effective> {
+    let mut found = Vec::new();
+    let (mut command, mut matches, mut path) = (plain, matches, Vec::new());
+    loop {
+        for setting in command.get_arguments().filter_map(|arg| setting(&path, arg)) {
+            let secret = revealed.iter().find(|it| it.section == setting.section && it.key == setting.key);
+            let source = match secret {
+                Some(secret) => Source::Secret(Box::new(secret.source.clone())),
+                None => Source::of(&setting, matches, layer),
+            };
+            let values = matches.get_raw(setting.arg.get_id().as_str()).into_iter().flatten();
+            let values = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            let is_required = setting.arg.is_required_set();
+            found.push(Effective { setting, values, source, is_required });
+        }
+        let Some((name, below)) = matches.subcommand() else { return found };
+        let Some(verb) = command.find_subcommand(name) else { return found };
+        (command, matches) = (verb, below);
+        path.push(verb.get_name());
+    }
+}

@@ -1,0 +1,158 @@
+//! Secrets: taken from files of their own, so that they need not stand on a command line, in an environment or in a
+//! configuration; and never shown.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Result;
+use clap::{Arg, ArgMatches, Command};
+
+use super::{layer::Layer, load::Source, settings::setting};
+use crate::errors::UsageError;
+
+/// What is added to the name of a secret, for the file that holds it.
+const FILE: &str = "-file";
+
+/// The file of a secret, or the secret of a file.
+pub(crate) fn counterpart(key: &str) -> String {
+    key.strip_suffix(FILE).map_or_else(|| format!("{key}{FILE}"), str::to_owned)
+}
+
+/// Adds to each option that is a secret one for the file that holds it.
+pub(crate) fn with_files(command: Command) -> Command {
+    let files: Vec<Arg> = command.get_arguments().filter_map(file_option).collect();
+    command.args(files).mut_subcommands(with_files)
+}
+
+fn file_option(secret: &Arg) -> Option<Arg> {
+    let long = secret.get_long().filter(|_| secret.is_hide_env_values_set())?;
+    let option = Arg::new(counterpart(long))
+        .long(counterpart(long))
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .global(secret.is_global_set())
+        .help(format!("A file that holds what --{long} would say"));
+    let option = match secret.get_env().and_then(|name| name.to_str()) {
+        Some(name) => option.env(format!("{name}_FILE")),
+        None => option,
+    };
+    Some(match secret.get_help_heading() {
+        Some(heading) => option.help_heading(heading.to_owned()),
+        // Said in so many words, or it would come under the heading of the command's last option.
+        None => option.help_heading(None::<&'static str>),
+    })
+}
+
+/// A secret that was read from its file.
+pub(crate) struct Revealed {
+    pub(crate) section: String,
+    pub(crate) key: String,
+    /// Where the name of the file was said.
+    pub(crate) source: Source,
+    content: String,
+}
+
+/// Reads the secrets of the command that was asked for, where a file is named at least as directly as the secret itself.
+pub(crate) fn reveal(plain: &Command, asked: &ArgMatches, layer: &Layer) -> Result<Vec<Revealed>> {
+    let mut revealed = Vec::new();
+    let (mut command, mut matches, mut path) = (plain, asked, Vec::new());
+    loop {
+        for secret in command.get_arguments().filter_map(|arg| setting(&path, arg)).filter(|it| it.is_secret()) {
+            let Some(file) = command.get_arguments().find(|arg| arg.get_long() == Some(&counterpart(&secret.key)))
+            else {
+                continue;
+            };
+            let Some(file) = setting(&path, file) else { continue };
+            let (from, instead) = (Source::of(&file, matches, layer), Source::of(&secret, matches, layer));
+            if from.rank() == 0 || from.rank() < instead.rank() {
+                continue;
+            }
+            if from.rank() == instead.rank() {
+                let told = format!("--{} ({instead}) and --{} ({from}): only one of them", secret.key, file.key);
+                return Err(UsageError::new(told).into());
+            }
+            let Some(name) = matches.get_one::<PathBuf>(file.arg.get_id().as_str()) else { continue };
+            revealed.push(Revealed {
+                content: read(name, &file.key, &from)?,
+                section: secret.section,
+                key: secret.key,
+                source: from,
+            });
+        }
+        let Some((name, below)) = matches.subcommand() else { return Ok(revealed) };
+        let Some(verb) = command.find_subcommand(name) else { return Ok(revealed) };
+        (command, matches) = (verb, below);
+        path.push(verb.get_name());
+    }
+}
+
+fn read(name: &PathBuf, key: &str, from: &Source) -> Result<String, UsageError> {
+    let wrong = |why: String| UsageError::new(format!("--{key} ({from}): {} {why}", name.display()));
+    let text = fs::read_to_string(name).map_err(|error| wrong(format!("can not be read: {error}")))?;
+    // Editors and `echo` end a file with a line break, which is no part of the secret.
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.is_empty() { Err(wrong("is empty".to_owned())) } else { Ok(text.to_owned()) }
+}
+
+/// Gives the secrets to the command line, in place of whatever is less direct.
+pub(crate) fn apply(command: Command, revealed: &[Revealed]) -> Command {
+    apply_at(command, &[], revealed)
+}
+
+fn apply_at(command: Command, path: &[&str], revealed: &[Revealed]) -> Command {
+    let command = command.mut_args(|arg| {
+        let found = setting(path, &arg)
+            .and_then(|it| revealed.iter().find(|secret| secret.section == it.section && secret.key == it.key));
+        match found {
+            Some(secret) => arg.env(None::<&str>).default_value(secret.content.clone()).required(false),
+            None => arg,
+        }
+    });
+    command.mut_subcommands(|verb| {
+        let name = verb.get_name().to_owned();
+        let path: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
+        apply_at(verb, &path, revealed)
+    })
+}
+
+/// What of a secret may be shown: of a URL where it leads, of anything else nothing.
+pub(crate) fn redacted(secret: &str) -> String {
+    let url = || {
+        let (scheme, rest) = secret.split_once("://")?;
+        // A password may hold any character, so what comes before the last @ is hidden.
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((credentials, place)) => (credentials.split_once(':').map_or("***", |(user, _)| user), place),
+            None => ("", rest),
+        };
+        let place = place.split(['?', '#']).next().unwrap_or_default();
+        let port = place.split('/').next().and_then(|host| host.rsplit_once(':')).map(|(_, port)| port);
+        if user.contains('/') || port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            return None;
+        }
+        let hidden = if user.is_empty() { String::new() } else { format!("{user}:***@") };
+        Some(format!("{scheme}://{hidden}{place}"))
+    };
+    url().unwrap_or_else(|| "(hidden)".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_secret_only_the_place_is_shown() {
+        for (secret, shown) in [
+            (
+                "postgres://ops:hunter2@db.example:5432/ops?sslmode=require&password=x",
+                "postgres://ops:***@db.example:5432/ops",
+            ),
+            ("postgres://ops:hunt@er/2@db/ops", "postgres://ops:***@db/ops"),
+            ("postgres://hunter2@db/ops", "postgres://***:***@db/ops"),
+            ("postgres://db/ops?password=hunter2", "postgres://db/ops"),
+            ("postgres://ops:hunter2", "(hidden)"),
+            ("hunter2", "(hidden)"),
+            ("", "(hidden)"),
+        ] {
+            assert_eq!(redacted(secret), shown, "{secret}");
+        }
+    }
+}
