@@ -11,7 +11,19 @@ use crate::history::Folder;
 mod story;
 mod verdict;
 
+mod acknowledged;
 mod counters;
+mod executions;
+mod liveness;
+mod results;
+mod states;
+mod watching;
+mod whole;
+
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod tests;
 
 use story::Story;
 
@@ -29,6 +41,16 @@ pub fn check(folder: &Path) -> Result<Verdict> {
 /// Judges what was written down.
 pub fn judge(folder: &Folder) -> Verdict {
     let story = Story::of(folder);
-    let violations = counters::violations(&story);
+    let proofs = [
+        whole::violations,
+        acknowledged::violations,
+        results::violations,
+        states::violations,
+        executions::violations,
+        counters::violations,
+        watching::violations,
+        liveness::violations,
+    ];
+    let violations = proofs.iter().flat_map(|proof| proof(&story)).collect();
     Verdict { seed: folder.plan.seed, facts: Facts::of(&story), violations }
 }

@@ -9,14 +9,35 @@ use crate::history::{Event, Fault, What};
 /// Which promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
+    /// The history says enough to prove something.
+    Whole,
+    /// What was acknowledged is there, what was refused is not.
+    Acknowledged,
+    /// One accepted result a grant, of an execution of that grant.
+    Results,
+    /// One past a run.
+    States,
+    /// What was executed is what was granted.
+    Executions,
     /// A session's counters are those of its runs.
     Counters,
+    /// Who watches misses no end.
+    Watching,
+    /// Everything ends.
+    Liveness,
 }
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Proof::Whole => "whole",
+            Proof::Acknowledged => "acknowledged",
+            Proof::Results => "results",
+            Proof::States => "states",
+            Proof::Executions => "executions",
             Proof::Counters => "counters",
+            Proof::Watching => "watching",
+            Proof::Liveness => "liveness",
         })
     }
 }

@@ -113,6 +113,12 @@ pub enum What {
         watcher: String,
     },
 
+    /// Said by the lab: the run was committed long ago, has not changed since, and all faults are over, so by now everybody who
+    /// followed at the time of its commit must have been told of it.
+    WatchDue {
+        run: Uuid,
+    },
+
     // ---- by workers ----
     /// The actor of a worker's events is the worker; `process` is its pid.
     WorkerBegan {

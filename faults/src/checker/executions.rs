@@ -1,0 +1,139 @@
+//! What was executed is what was granted: once a grant, with the attempt that is counted, never more often than allowed, and
+//! never twice at a time unless something had been done to those who execute.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::story::Execution;
+use super::{Proof, Story, Violation};
+use crate::history::{Event, Fault, RunRow, What};
+
+/// What breaks the promise.
+pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+    let mut by_run: BTreeMap<Uuid, Vec<Execution<'_>>> = BTreeMap::new();
+    for execution in &story.executions {
+        by_run.entry(execution.run).or_default().push(*execution);
+    }
+    let mut found = Vec::new();
+    for (id, executions) in &mut by_run {
+        let Some(run) = story.runs.get(id) else {
+            let what = format!("run {id} was executed, and is not in the database");
+            found.push(Violation::new(Proof::Executions, what, story.about(*id)));
+            continue;
+        };
+        found.extend(executions.iter().flat_map(|execution| fits_its_grant(story, run, execution)));
+        found.extend(overlaps(story, executions));
+        executions.sort_by_key(|execution| execution.fence);
+        found.extend(executions.windows(2).filter_map(|pair| follow(&pair[0], &pair[1])));
+    }
+    for run in story.runs.values().filter(|run| run.attempt > run.max_attempts) {
+        let what = format!("run {} has {} attempts of {}", run.id, run.attempt, run.max_attempts);
+        found.push(Violation::new(Proof::Executions, what, story.about(run.id)));
+    }
+    found
+}
+
+fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) -> Vec<Violation> {
+    let Execution { fence, attempt, key, .. } = *execution;
+    let (id, actor) = (run.id, &execution.began.actor);
+    let mut found = Vec::new();
+    let mut broken = |what: String| found.push(Violation::new(Proof::Executions, what, story.about(id)));
+    if run.labels.get("key").map(String::as_str) != Some(key) {
+        broken(format!("{actor} executed run {id} as {key}, and it is {:?}", run.labels));
+    }
+    if !(1..=run.max_attempts).contains(&attempt) {
+        broken(format!("{actor} executed attempt {attempt} of {} of run {id}, fence {fence}", run.max_attempts));
+    }
+    let counted = if fence == run.fence {
+        Some((run.attempt, counted_surely(run)))
+    } else {
+        // A worker's word, or an error by which recovery ended what ran: of what had begun.
+        let grant = story.grants.get(&(id, fence));
+        grant.map(|grant| (grant.attempt, grant.outcome_source == "worker" || grant.error.is_some()))
+    };
+    match counted {
+        _ if fence > run.fence => {
+            broken(format!("{actor} executed run {id}, fence {fence}, and the last grant was {}", run.fence));
+        }
+        None => broken(format!("{actor} executed run {id}, fence {fence}, and nothing is kept of that grant")),
+        // The start of a grant that was lost before it was written down is not counted.
+        Some((counted, surely)) if counted != attempt && (surely || counted != attempt - 1) => {
+            broken(format!("{actor} executed run {id}, fence {fence} as attempt {attempt}, and counted is {counted}"));
+        }
+        Some(_) => {}
+    }
+    found
+}
+
+/// Whether the attempt of the last grant must have been counted when the run ended.
+fn counted_surely(run: &RunRow) -> bool {
+    matches!(run.outcome_source.as_deref(), Some("worker" | "recovery"))
+}
+
+/// Two executions of one run, in the order of their fences.
+fn follow(first: &Execution<'_>, second: &Execution<'_>) -> Option<Violation> {
+    let run = first.run;
+    let what = if first.fence == second.fence {
+        format!(
+            "run {run}, fence {} was executed twice, by {} and {}",
+            first.fence, first.began.actor, second.began.actor
+        )
+    } else if second.attempt < first.attempt {
+        format!(
+            "run {run} was executed as attempt {} with fence {}, and as attempt {} with fence {}",
+            first.attempt, first.fence, second.attempt, second.fence
+        )
+    } else {
+        return None;
+    };
+    Some(Violation::new(Proof::Executions, what, [first.began.clone(), second.began.clone()]))
+}
+
+/// How long after its end a fault may still explain that a lease was lost: a worker has to find its way back, and leases that
+/// are counted from the end of an outage run out after it.
+const AFTERMATH_US: i64 = 15_000_000;
+
+fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (index, first) in executions.iter().enumerate() {
+        // What has no end may have been killed, or stopped in the middle.
+        let Some(ended) = first.ended else { continue };
+        for second in executions[index + 1..].iter().filter(|second| second.fence != first.fence) {
+            let both = second.began.at_us < ended.at_us;
+            if both && !explained(story, first.began.at_us, second.began.at_us) {
+                let what = format!(
+                    "run {} was executed by {} (fence {}) and {} (fence {}) at a time, and nothing had been done to anybody",
+                    first.run, first.began.actor, first.fence, second.began.actor, second.fence
+                );
+                found.push(Violation::new(
+                    Proof::Executions,
+                    what,
+                    [first.began, second.began, ended].map(Event::clone),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a fault that may cost a lease was at work between two moments.
+fn explained(story: &Story<'_>, from_us: i64, until_us: i64) -> bool {
+    let mut open: BTreeMap<(Fault, &str), i64> = BTreeMap::new();
+    for event in story.events.iter().take_while(|event| event.at_us <= until_us) {
+        match &event.what {
+            What::FaultBegan { fault, target, .. } if costs_leases(*fault) => {
+                open.insert((*fault, target), i64::MAX);
+            }
+            What::FaultEnded { fault, target } => {
+                open.entry((*fault, target)).and_modify(|until| *until = event.at_us + AFTERMATH_US);
+            }
+            _ => {}
+        }
+    }
+    open.values().any(|until| *until >= from_us)
+}
+
+fn costs_leases(fault: Fault) -> bool {
+    fault != Fault::ClientCut
+}

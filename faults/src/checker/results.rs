@@ -1,0 +1,157 @@
+//! At most one result is accepted a grant, and what is kept of a run was reported by an execution of the very grant that ended
+//! it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Proof, Story, Violation};
+use crate::history::{Event, Outcome, RunRow, Status, Verdict, What, token_of};
+
+/// What breaks the promise.
+pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+    let mut found = accepted_once(story);
+    found.extend(accepted_is_kept(story));
+    found.extend(story.runs.values().flat_map(|run| kept_of_run(story, run)));
+    found.extend(kept_of_grants(story));
+    found
+}
+
+struct Accepted<'a> {
+    run: Uuid,
+    fence: i64,
+    token: &'a str,
+    event: &'a Event,
+}
+
+fn accepted<'a>(story: &Story<'a>) -> impl Iterator<Item = Accepted<'a>> {
+    story.events.iter().filter_map(|event| match &event.what {
+        What::ReportAnswered { run, fence, token, verdict: Verdict::Accepted } => {
+            Some(Accepted { run: *run, fence: *fence, token, event })
+        }
+        _ => None,
+    })
+}
+
+fn accepted_once(story: &Story<'_>) -> Vec<Violation> {
+    let mut first: BTreeMap<(Uuid, i64), Accepted<'_>> = BTreeMap::new();
+    let mut found = Vec::new();
+    for now in accepted(story) {
+        if let Some(before) = first.get(&(now.run, now.fence)) {
+            if before.token != now.token {
+                let what = format!(
+                    "two results of run {}, fence {} were accepted: {} and {}",
+                    now.run, now.fence, before.token, now.token
+                );
+                found.push(Violation::new(Proof::Results, what, [before.event.clone(), now.event.clone()]));
+            }
+        } else {
+            first.insert((now.run, now.fence), now);
+        }
+    }
+    found
+}
+
+/// What a worker was told is accepted, the database has: with the run, or with the grant that the run has gone on from.
+fn accepted_is_kept(story: &Story<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for Accepted { run: id, fence, token, .. } in accepted(story) {
+        let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, story.about(id)));
+        let Some(run) = story.runs.get(&id) else {
+            broken(format!("a result of run {id}, fence {fence} was accepted, and the run is not in the database"));
+            continue;
+        };
+        let (kept, place) = if run.outcome_source.as_deref() == Some("worker") && run.fence == fence {
+            (outcome(run).and_then(token_of), "the run")
+        } else if let Some(grant) = story.grants.get(&(id, fence)).filter(|grant| grant.outcome_source == "worker") {
+            (grant.error.as_ref().and_then(token_of), "the grant")
+        } else {
+            broken(format!(
+                "the result {token} of run {id}, fence {fence} was accepted; the run is {} with fence {} by {}, and \
+                 nothing is kept of that grant",
+                run.status,
+                run.fence,
+                run.outcome_source.as_deref().unwrap_or("nobody")
+            ));
+            continue;
+        };
+        // Outcomes without a text of the worker's own carry no token.
+        if kept.is_some_and(|kept| kept != token) {
+            broken(format!("the result {token} of run {id}, fence {fence} was accepted, and {place} keeps {kept:?}"));
+        }
+    }
+    found
+}
+
+fn outcome(run: &RunRow) -> Option<&Value> {
+    run.result.as_ref().or(run.error.as_ref())
+}
+
+/// What a run ended with names an execution of the grant that it has.
+fn kept_of_run(story: &Story<'_>, run: &RunRow) -> Vec<Violation> {
+    let RunRow { id, fence, status, .. } = run;
+    let mut found = Vec::new();
+    let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, story.about(*id)));
+    if *status == Status::Succeeded && run.outcome_source.as_deref() != Some("worker") {
+        broken(format!("run {id}, fence {fence} succeeded by the word of {:?}", run.outcome_source));
+    }
+    if *status != Status::Succeeded && run.result.is_some() {
+        broken(format!("run {id}, fence {fence} is {status}, and has the result {:?}", run.result));
+    }
+    if run.outcome_source.as_deref() != Some("worker") {
+        return found;
+    }
+    match outcome(run).and_then(token_of) {
+        // An error may be the worker's own: a handler that ran out of time or was stopped.
+        None if *status != Status::Succeeded => {}
+        None => broken(format!(
+            "run {id}, fence {fence} succeeded with a result that no execution reported: {:?}",
+            run.result
+        )),
+        Some(token) => match story.ends.get(token) {
+            None => broken(format!("run {id}, fence {fence} keeps {token}, and no execution ended with that")),
+            Some(end) if (end.run, end.fence) != (*id, *fence) => broken(format!(
+                "run {id} was ended by fence {fence}, and keeps {token}, which {} reported for run {}, fence {}",
+                end.event.actor, end.run, end.fence
+            )),
+            Some(end) if !may_lead_to(end.outcome, *status) => broken(format!(
+                "run {id}, fence {fence} is {status}, and {} ended it with {:?}",
+                end.event.actor, end.outcome
+            )),
+            Some(_) => {}
+        },
+    }
+    found
+}
+
+/// Whether a run may end so by this outcome; a failure after a cancel was asked for is the cancel's confirmation.
+fn may_lead_to(outcome: Outcome, status: Status) -> bool {
+    match outcome {
+        Outcome::Succeeded => status == Status::Succeeded,
+        Outcome::Failed | Outcome::Retry => matches!(status, Status::Failed | Status::Cancelled),
+        Outcome::Cancelled | Outcome::Snoozed => status == Status::Cancelled,
+    }
+}
+
+fn kept_of_grants(story: &Story<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for ((id, fence), grant) in &story.grants {
+        let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, story.about(*id)));
+        if let Some(run) = story.runs.get(id)
+            && run.fence < *fence
+        {
+            broken(format!("run {id} has fence {}, and its grant {fence} has ended", run.fence));
+        }
+        let token = grant.error.as_ref().and_then(token_of);
+        if let Some((token, end)) = token.and_then(|token| Some((token, story.ends.get(token)?)))
+            && (end.run, end.fence) != (*id, *fence)
+        {
+            broken(format!(
+                "the grant of run {id}, fence {fence} keeps {token}, which {} reported for run {}, fence {}",
+                end.event.actor, end.run, end.fence
+            ));
+        }
+    }
+    found
+}

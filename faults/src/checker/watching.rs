@@ -1,0 +1,128 @@
+//! Who watches misses no end: after everything has settled, each watcher knows each run of its filter as the database has it;
+//! and until then no run goes backwards for it.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{Proof, Story, Violation};
+use crate::history::{Event, Filter, RunRow, Status, What};
+
+/// What one watcher knows.
+#[derive(Debug, Default)]
+struct Watcher<'a> {
+    filter: Filter,
+    /// The last that it was told of each run that is in its filter.
+    present: BTreeMap<Uuid, (i64, Status, &'a Event)>,
+    /// The newest revision that it was ever told, over all its streams.
+    newest: BTreeMap<Uuid, (i64, &'a Event)>,
+    /// Since when it has a stream.
+    open_since: Option<i64>,
+}
+
+/// What breaks the promise.
+pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+    let mut watchers: BTreeMap<&str, Watcher<'_>> = BTreeMap::new();
+    let mut committed: BTreeMap<Uuid, i64> = BTreeMap::new();
+    let mut found = Vec::new();
+    for event in story.events {
+        match &event.what {
+            What::WatchOpened { watcher, filter, resumed } => {
+                let watcher = watchers.entry(watcher).or_default();
+                watcher.filter = filter.clone();
+                watcher.open_since = Some(event.at_us);
+                if !resumed {
+                    // What it knew may have left the filter unseen: the snapshot begins anew.
+                    watcher.present.clear();
+                }
+            }
+            What::WatchLost { watcher, .. } => watchers.entry(watcher).or_default().open_since = None,
+            What::WatchSaw { watcher, run, revision, status, .. } => {
+                let name = watcher;
+                let watcher = watchers.entry(watcher).or_default();
+                watcher.present.insert(*run, (*revision, *status, event));
+                if let Some((before, earlier)) = watcher.newest.insert(*run, (*revision, event))
+                    && *revision < before
+                {
+                    let what = format!("{name} was told revision {before} of run {run}, and later {revision}");
+                    found.push(Violation::new(Proof::Watching, what, [earlier.clone(), event.clone()]));
+                }
+            }
+            What::WatchLeftFilter { watcher, run } => {
+                watchers.entry(watcher).or_default().present.remove(run);
+            }
+            What::WatchDeleted { watcher, run } => {
+                watchers.entry(watcher).or_default().present.remove(run);
+                if story.runs.contains_key(run) {
+                    let what = format!("{watcher} was told that run {run} was deleted, and it is in the database");
+                    found.push(Violation::new(Proof::Watching, what, [event.clone()]));
+                }
+            }
+            What::SqlEnqueued { id: Some(id), committed: Some(true), .. } => {
+                committed.insert(*id, event.at_us);
+            }
+            What::WatchDue { run } => {
+                let since = committed.get(run).copied().unwrap_or(i64::MAX);
+                found.extend(watchers.iter().filter_map(|(name, it)| overdue(story, name, it, *run, since, event)));
+            }
+            What::WatchSettled { watcher } => {
+                let it = watchers.entry(watcher).or_default();
+                found.extend(story.runs.values().filter_map(|run| unsettled(story, watcher, it, run)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a run is what a watcher asked for.
+fn matches(filter: &Filter, run: &RunRow) -> bool {
+    let named = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+    filter.session.is_none_or(|session| session == run.session)
+        && named(&filter.lanes, &run.lane)
+        && named(&filter.kinds, &run.kind)
+        && (filter.statuses.is_empty() || filter.statuses.contains(&run.status))
+}
+
+/// Whether a run that has long been committed, and has not changed since, is not known to a watcher that had its stream all
+/// the while.
+fn overdue(
+    story: &Story<'_>,
+    name: &str,
+    watcher: &Watcher<'_>,
+    id: Uuid,
+    since_us: i64,
+    due: &Event,
+) -> Option<Violation> {
+    let followed = watcher.open_since.is_some_and(|open| open < since_us);
+    let run = story.runs.get(&id)?;
+    let wanted = matches(&Filter { statuses: Vec::new(), ..watcher.filter.clone() }, run);
+    let by_status = !watcher.filter.statuses.is_empty();
+    if !followed || !wanted || by_status || watcher.newest.contains_key(&id) {
+        return None;
+    }
+    let what = format!("{name} followed while run {id} was committed, and was never told of it");
+    let mut lines = story.about(id);
+    lines.retain(|event| event.at_us <= due.at_us);
+    Some(Violation::new(Proof::Watching, what, lines))
+}
+
+/// Whether a watcher that has settled knows a run otherwise than the database has it.
+fn unsettled(story: &Story<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
+    let RunRow { id, status, revision, .. } = run;
+    let what = match (watcher.present.get(id), matches(&watcher.filter, run)) {
+        (None, true) => format!("{name} was never told that run {id} is {status} (revision {revision})"),
+        (Some((seen, seen_status, _)), true) if (seen, seen_status) != (revision, status) => {
+            format!(
+                "{name} was last told that run {id} is {seen_status} (revision {seen}); it is {status} (revision {revision})"
+            )
+        }
+        (Some((seen, seen_status, _)), false) => {
+            format!(
+                "{name} was told that run {id} is {seen_status} (revision {seen}), and never that it left the filter"
+            )
+        }
+        _ => return None,
+    };
+    Some(Violation::new(Proof::Watching, what, story.about(*id)))
+}

@@ -1,0 +1,20 @@
+//! A history that says little proves little: what every run must contain, so that the other proofs mean something.
+
+use super::{Proof, Story, Violation};
+use crate::history::What;
+
+/// What is missing.
+pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+    let has = |wanted: fn(&What) -> bool| story.first(wanted).is_some();
+    let needed = [
+        (!story.runs.is_empty(), "no run is in the database"),
+        (!story.executions.is_empty(), "nothing was executed"),
+        (has(|what| matches!(what, What::EnqueueAnswered { .. })), "no call was acknowledged"),
+        (has(|what| matches!(what, What::CountersSeen { .. })), "nobody looked at counters"),
+        (has(|what| matches!(what, What::WatchSettled { .. })), "no watcher settled"),
+        (has(|what| matches!(what, What::Quiet)), "the faults were never over"),
+        (has(|what| matches!(what, What::Settled { .. })), "nobody waited for the end"),
+    ];
+    let missing = needed.into_iter().filter(|(there, _)| !there);
+    missing.map(|(_, what)| Violation::new(Proof::Whole, what.to_owned(), [])).collect()
+}
