@@ -7,7 +7,8 @@ use clap::Parser;
 
 mod args;
 
-use args::{Cli, Command};
+use args::{CampaignArgs, Cli, Command};
+use faults::campaign;
 
 fn main() -> ExitCode {
     execute(Cli::parse()).unwrap_or_else(|error| {
@@ -24,5 +25,24 @@ fn execute(cli: Cli) -> Result<ExitCode> {
             print!("{verdict}");
             Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Campaign(args) => run_campaign(args),
     }
+}
+
+fn run_campaign(args: CampaignArgs) -> Result<ExitCode> {
+    let CampaignArgs { seeds, parallel, first_seed, seconds, keep_failed, arguments } = args;
+    let folder = match keep_failed {
+        Some(folder) => folder,
+        None => tempfile::Builder::new().prefix("faults-").tempdir()?.keep(),
+    };
+    let seeds = campaign::seeds(seeds, first_seed);
+    let program = std::env::current_exe()?;
+    let options = campaign::Options { program, arguments, seeds, parallel, seconds, folder };
+    let summary = campaign::run(&options, |end| println!("{end}"))?;
+    print!("{summary}");
+    Ok(match (summary.is_good(), summary.is_broken()) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::from(2),
+    })
 }

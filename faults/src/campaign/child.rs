@@ -1,0 +1,197 @@
+//! One seed: `faults run` in a process of its own, bounded in time, and what it leaves behind.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{self, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::Options;
+use crate::checker::{self, Verdict};
+
+/// How often it is looked whether a run has ended.
+const LOOK: Duration = Duration::from_millis(100);
+/// A run that was asked to end has its processes to end.
+const ENDING: Duration = Duration::from_secs(30);
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(super) struct Child {
+    seed: u64,
+    process: process::Child,
+    folder: PathBuf,
+    output: PathBuf,
+    started: Instant,
+    seconds: Duration,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Good,
+    /// A promise was broken.
+    Broken,
+    /// The run itself failed, so nothing is known.
+    Failed,
+    /// It had to be ended.
+    Hung,
+}
+
+/// What came of a seed.
+#[derive(Debug, Clone)]
+pub struct End {
+    pub seed: u64,
+    pub outcome: Outcome,
+    pub took: Duration,
+    /// If it came far enough to be judged.
+    pub verdict: Option<Verdict>,
+    /// Where it wrote, if that was kept.
+    pub kept: Option<PathBuf>,
+    /// The last lines that it printed.
+    pub said: String,
+}
+
+/// How much of what a run printed is told.
+const SAID_LINES: usize = 12;
+
+impl Child {
+    pub(super) fn start(options: &Options, seed: u64) -> Result<Self> {
+        let Options { program, arguments, seconds, folder, .. } = options;
+        let (output, folder) = (folder.join(format!("seed-{seed}.txt")), folder.join(format!("seed-{seed}")));
+        let file = File::create(&output).with_context(|| format!("can not write {}", output.display()))?;
+        let process = Command::new(program)
+            .args(["run", "--seed", &seed.to_string(), "--seconds", &seconds.to_string(), "--folder"])
+            .arg(&folder)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("can not run {}", program.display()))?;
+        Ok(Self { seed, process, folder, output, started: Instant::now(), seconds: Duration::from_secs(*seconds) })
+    }
+
+    /// Waits for its end, for so long after its faults.
+    pub(super) fn end(mut self, patience: Duration) -> Result<End> {
+        let code = self.wait(self.seconds + patience)?;
+        let outcome = match code {
+            Some(0) => Outcome::Good,
+            Some(1) => Outcome::Broken,
+            Some(_) => Outcome::Failed,
+            None => Outcome::Hung,
+        };
+        let took = self.started.elapsed();
+        // What ended too early to be judged says why in its output.
+        let verdict = checker::check(&self.folder).ok();
+        let said = last_lines(&fs::read(&self.output).unwrap_or_default());
+        let mut kept = None;
+        if outcome == Outcome::Good {
+            fs::remove_file(&self.output)?;
+            if self.folder.exists() {
+                fs::remove_dir_all(&self.folder)?;
+            }
+        } else {
+            kept = Some(self.folder);
+        }
+        Ok(End { seed: self.seed, outcome, took, verdict, kept, said })
+    }
+
+    /// Its exit code, or none if it had to be ended.
+    fn wait(&mut self, longest: Duration) -> Result<Option<i32>> {
+        let pid = Pid::from_raw(self.process.id().cast_signed());
+        let mut asked = false;
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(if asked { None } else { Some(status.code().unwrap_or(2)) });
+            }
+            let elapsed = self.started.elapsed();
+            if elapsed > longest && !asked {
+                asked = true;
+                // It may end at this very moment.
+                let _ = kill(pid, Signal::SIGTERM);
+            }
+            if elapsed > longest + ENDING {
+                self.process.kill()?;
+                self.process.wait()?;
+                return Ok(None);
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Outcome::Good => "good",
+            Outcome::Broken => "BROKEN",
+            Outcome::Failed => "FAILED",
+            Outcome::Hung => "HUNG",
+        })
+    }
+}
+
+/// A line; and what it said, if it was not good.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {:<10} {:<6} {:>4} s", self.seed, self.outcome.to_string(), self.took.as_secs())?;
+        if let Some(Verdict { facts, .. }) = &self.verdict {
+            let faults: usize = facts.faults.values().sum();
+            write!(f, "  {:>5} runs {:>5} executions {faults:>3} faults", facts.runs, facts.executions)?;
+        }
+        if self.outcome != Outcome::Good {
+            for line in self.said.lines() {
+                write!(f, "\n    {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn last_lines(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(SAID_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A program in the place of this one, which does what the script says; `$7` is the folder of the run.
+    fn end_of(script: &str, folder: &Path, seconds: u64, patience: Duration) -> End {
+        let program = folder.join("program");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let options =
+            Options { program, arguments: vec![], seeds: vec![], parallel: 1, seconds, folder: folder.to_owned() };
+        Child::start(&options, 5).unwrap().end(patience).unwrap()
+    }
+
+    #[test]
+    fn the_exit_code_says_how_it_ended_and_only_what_was_good_is_removed() {
+        for (code, outcome) in [(0, Outcome::Good), (1, Outcome::Broken), (2, Outcome::Failed)] {
+            let folder = tempfile::tempdir().unwrap();
+            let script = format!("mkdir \"$7\"; echo said; exit {code}");
+            let end = end_of(&script, folder.path(), 0, Duration::from_secs(60));
+            assert_eq!((end.outcome, end.said.as_str()), (outcome, "said"));
+            assert_eq!(folder.path().join("seed-5").exists(), outcome != Outcome::Good);
+            assert_eq!(end.kept.is_some(), outcome != Outcome::Good);
+        }
+    }
+
+    #[test]
+    fn a_run_that_does_not_end_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let end = end_of("exec tail -f /dev/null", folder.path(), 0, Duration::ZERO);
+        assert_eq!(end.outcome, Outcome::Hung);
+    }
+}
