@@ -91,6 +91,11 @@ pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
         Exit::Usage
     } else if error.is::<TimedOut>() {
         Exit::Timeout
+    } else if let Some(status) = error.chain().find_map(|cause| cause.downcast_ref::<Status>()) {
+        // What was made on the way means that the connection was lost.
+        if is_transient(status) && reason(status).is_none() { Exit::Unavailable } else { Exit::of_code(status.code()) }
+    } else if error.chain().any(|cause| cause.is::<Unreachable>()) {
+        Exit::Unavailable
     } else {
         Exit::Error
     }
@@ -284,5 +289,12 @@ mod tests {
         let closed: anyhow::Result<()> = Err(io::Error::from(io::ErrorKind::BrokenPipe)).context("can not print");
         assert_eq!(reported(&closed.unwrap_err()), Exit::Success);
         assert_eq!(reported(&anyhow::anyhow!("else")), Exit::Error);
+        let lost = anyhow::Error::from(Status::unknown("h2 protocol error")).context("while watching");
+        assert_eq!(reported(&lost), Exit::Unavailable);
+        assert_eq!(reported(&status(Code::Unknown, "INTERNAL", ErrorDetails::new())), Exit::Error);
+        assert_eq!(
+            reported(&status(Code::Aborted, "REQUEST_IN_PROGRESS", ErrorDetails::new())),
+            Exit::NotFoundOrConflict
+        );
     }
 }

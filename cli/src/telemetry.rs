@@ -29,6 +29,6 @@ fn usual_filter(command: &Command) -> &'static str {
     match command {
         Command::Serve(_) | Command::Migrate(_) => "info",
         Command::Worker(worker) if worker.verb.is_none() => "info",
-        Command::Worker(_) | Command::Dev(_) | Command::Session(_) | Command::Run(_) | Command::Config(_) => "warn",
+        _ => "warn",
     }
 }

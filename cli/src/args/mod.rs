@@ -15,6 +15,7 @@ pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod worker;
 
+pub(crate) mod shell;
 pub(crate) mod target;
 pub(crate) mod values;
 
@@ -23,10 +24,11 @@ use crate::output::colour::When;
 /// Ops Control Room: services enqueue runs, workers execute them, operators watch. One program over one PostgreSQL.
 #[derive(Debug, Parser)]
 #[command(name = "ops", version, max_term_width = 110)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Begin with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration.
-Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error, as JSON if that is no \
-terminal.")]
+Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error, as JSON if that is no terminal.
+
+{}", crate::exit::TABLE))]
 pub(crate) struct Cli {
     /// A configuration file in TOML; `ops config --help` says more
     #[arg(long, global = true, env = "OPS_CONFIG", value_name = "FILE", help_heading = "Everywhere")]
@@ -55,6 +57,10 @@ pub(crate) enum Command {
     Run(run::RunArgs),
     /// Check the configuration file, and show which settings are in force
     Config(config::ConfigArgs),
+    /// Print what makes a shell complete the words of `ops`
+    Completions(shell::CompletionsArgs),
+    /// Print the manual, or write a page for each command
+    Man(shell::ManArgs),
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ Examples:
   ops run enqueue --session ID --lane A --wait -- make test
   ops run enqueue --new-session nightly --lane B --kind shell --params '{\"argv\":[\"date\"]}'
 
-Exit status with --wait: 0 succeeded, 5 failed, 6 cancelled; 1 error, 2 usage, 3 timeout.")]
+Exit status with --wait: 0 succeeded, 5 failed, 6 cancelled, 3 timeout; the others are those of `ops --help`.")]
 pub(crate) struct RunEnqueue {
     /// The session to enqueue into
     #[arg(long, value_name = "ID")]
@@ -144,7 +144,9 @@ pub(crate) struct RunWatch {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Exit status: 0 succeeded, 5 failed, 6 cancelled; 1 error, 2 usage, 3 timeout.")]
+#[command(
+    after_help = "Exit status: 0 succeeded, 5 failed, 6 cancelled, 3 timeout; the others are those of `ops --help`."
+)]
 pub(crate) struct RunWait {
     /// The run's id
     pub(crate) run_id: String,

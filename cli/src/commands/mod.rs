@@ -16,6 +16,7 @@ mod serve;
 mod pages;
 mod run;
 mod session;
+mod shell;
 mod worker;
 
 /// Does what the command line asks for, and says with what to exit.
@@ -27,6 +28,8 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Worker(args) => worker::execute(args).await,
         Command::Session(args) => session::execute(args).await,
         Command::Run(args) => run::execute(args).await,
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
         Command::Config(args) => config::execute(&args, cli.config.as_deref()),
     }
 }

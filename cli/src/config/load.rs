@@ -14,7 +14,7 @@ use super::{
     secret::{self, Revealed},
     settings::{CLIENT, Setting, setting, settings},
 };
-use crate::args::Cli;
+use crate::{args::Cli, output::colour::When};
 
 /// The command line that was given, with what it leaves open filled in.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(crate) fn command() -> Command {
 
 /// What the program is told by these arguments, by the environment, and by the file that one of them names.
 pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
-    let plain = command();
+    let plain = command().color(colour(args).into());
     if let Err(error) = plain.clone().try_get_matches_from(args)
         && !error.use_stderr()
     {
@@ -136,6 +136,13 @@ pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
     };
     let (matches, origins) = parse(plain, &layer, args)?;
     Ok(Loaded { cli: Cli::from_arg_matches(&matches)?, origins })
+}
+
+/// What the arguments say of colour, also where they ask for help.
+fn colour(args: &[OsString]) -> When {
+    let is_question = |arg: &&OsString| !["-h", "--help", "-V", "--version"].iter().any(|it| *it == **arg);
+    let matches = command().ignore_errors(true).try_get_matches_from(args.iter().filter(is_question));
+    matches.ok().and_then(|matches| matches.get_one("color").copied()).unwrap_or_default()
 }
 
 /// What the command of a section would be told by these arguments, the environment and this file. Without all that it

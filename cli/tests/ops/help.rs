@@ -1,6 +1,6 @@
 use super::program::ops;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 23] = [
     "",
     "dev",
     "serve",
@@ -19,6 +19,11 @@ const COMMANDS: [&str; 18] = [
     "run watch",
     "run wait",
     "run cancel",
+    "config",
+    "config check",
+    "config show",
+    "completions",
+    "man",
 ];
 
 fn help(command: &str) -> String {

@@ -9,15 +9,18 @@ mod processes;
 mod steps;
 
 mod cancel;
+mod colour;
 mod config;
 mod crash;
 mod dev;
+mod exit;
 mod help;
 mod logs;
 mod outcome;
 mod output;
 mod pipe;
 mod readme;
+mod shell;
 mod shutdown;
 mod unreachable;
 mod usage;

@@ -39,10 +39,10 @@ async fn wait_and_watch_end_with_the_run() {
 }
 
 #[tokio::test]
-async fn a_refusal_exits_with_1_and_names_the_fields() {
+async fn a_refusal_names_the_reason_and_the_fields() {
     let house = House::open().await;
     let nothing = house.ops(&["run", "get", "01900000-0000-7000-8000-000000000000"]);
-    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    assert_eq!(nothing.code, Some(7), "{nothing:?}");
     assert!(
         nothing.stderr.contains("(RUN_NOT_FOUND)") && nothing.stderr.contains("hint: `ops run list`"),
         "{nothing:?}"

@@ -9,7 +9,7 @@ fn a_server_that_is_not_there_is_told_with_what_to_do() {
     let server = format!("http://{address}");
     for verb in [&["run", "get", "x"][..], &["session", "list"], &["worker", "list"], &["run", "watch"]] {
         let ended = ops(&[verb, &["--server", &server]].concat());
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(8), ""), "{ended:?}");
         assert!(ended.stderr.starts_with(&format!("error: can not reach the server at {server}: ")), "{ended:?}");
         assert!(ended.stderr.contains("hint: is it running") && ended.stderr.contains("`ops dev`"), "{ended:?}");
     }
