@@ -9,6 +9,7 @@ mod enqueue;
 mod exactly_once;
 mod grpcurl;
 mod hints;
+mod http;
 mod leases;
 mod lock_order;
 mod migrations;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use tonic::transport::{Endpoint, Uri};
 
-use crate::error::WorkerError;
+use crate::{error::WorkerError, handlers::http::HttpConfig};
 
 /// Runs that a worker executes at the same time, unless it is told otherwise.
 pub const DEFAULT_SLOTS: usize = 8;
@@ -38,6 +38,8 @@ pub struct WorkerConfig {
     pub token: Option<String>,
     /// The authority that signed the server's certificate, as PEM; needed for `https` addresses.
     pub ca_certificate_pem: Option<Vec<u8>>,
+    /// What the built-in handler `http` may do.
+    pub http: HttpConfig,
 }
 
 impl WorkerConfig {
@@ -54,6 +56,7 @@ impl WorkerConfig {
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             token: None,
             ca_certificate_pem: None,
+            http: HttpConfig::default(),
         }
     }
 

@@ -44,6 +44,7 @@ pub use config::{Lane, WorkerConfig};
 pub use context::{RunContext, RunInfo};
 pub use error::WorkerError;
 pub use handler::{Failure, Handler, HandlerError};
+pub use handlers::http::{HttpConfig, Network};
 pub use log_entry::{Content, Level, LogEntry};
 pub use stop::{StopCause, StopReason};
 pub use worker::{DrainedBy, Worker, WorkerBuilder, WorkerStatus, WorkerSummary};

@@ -27,6 +27,8 @@ pub struct Worker {
 pub struct WorkerBuilder {
     config: WorkerConfig,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
+    /// What is wrong with a handler's own configuration.
+    violations: Vec<String>,
 }
 
 /// How a worker stands.
@@ -82,7 +84,7 @@ pub enum DrainedBy {
 impl Worker {
     /// Starts to collect.
     pub fn builder(config: WorkerConfig) -> WorkerBuilder {
-        WorkerBuilder { config, handlers: BTreeMap::new() }
+        WorkerBuilder { config, handlers: BTreeMap::new(), violations: Vec::new() }
     }
 
     /// How the worker stands, from now on.
@@ -118,9 +120,13 @@ impl WorkerBuilder {
         self
     }
 
-    /// Registers the built-in handlers: `shell` and `sleep`.
+    /// Registers the built-in handlers: `http`, `shell` and `sleep`.
     #[must_use]
-    pub fn built_in_handlers(self) -> Self {
+    pub fn built_in_handlers(mut self) -> Self {
+        match handlers::Http::new(&self.config.http) {
+            Ok(http) => self = self.handler(handlers::http::KIND, http),
+            Err(reason) => self.violations.push(format!("http.ca_certificates_pem: {reason}")),
+        }
         self.handler(handlers::shell::KIND, handlers::Shell).handler(handlers::sleep::KIND, handlers::Sleep)
     }
 
@@ -130,7 +136,14 @@ impl WorkerBuilder {
     /// `Config` with all violations.
     pub fn build(self) -> Result<Worker, WorkerError> {
         let registered: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
-        let (endpoints, kinds) = self.config.check(&registered)?;
+        let (endpoints, kinds) = match (self.config.check(&registered), self.violations) {
+            (Ok(checked), violations) if violations.is_empty() => checked,
+            (Err(WorkerError::Config(found)), violations) => {
+                return Err(WorkerError::Config([violations, found].concat()));
+            }
+            (Ok(_), violations) => return Err(WorkerError::Config(violations)),
+            (Err(error), _) => return Err(error),
+        };
         Ok(Worker { config: self.config, endpoints, kinds, handlers: self.handlers, status: watch::Sender::default() })
     }
 }

@@ -3,12 +3,12 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
-use worker::{Worker, WorkerConfig};
+use worker::{Network, Worker, WorkerConfig};
 
 use super::{listen::Listen, target::ServerAddress};
 use crate::errors::UsageError;
 
-/// Everything in one process, for development: a PostgreSQL of its own, the server, and a worker for `shell` and `sleep`.
+/// Everything in one process, for development: a PostgreSQL of its own, the server, and a worker for `http`, `shell` and `sleep`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 On SIGTERM or Ctrl-C the worker ends what it holds, then the server stops, then the database; a second signal exits at \
@@ -39,6 +39,9 @@ impl DevArgs {
         let mut config = WorkerConfig::new(server.to_string());
         config.name = "dev".to_owned();
         config.slots = self.slots.get();
+        // What is developed here is asked here.
+        config.http.allow = Network::LOOPBACK.to_vec();
+        config.http.allow.extend(server.ip().map(Network::from));
         Worker::builder(config).built_in_handlers().build().map_err(|error| UsageError::new(error.to_string()))
     }
 }

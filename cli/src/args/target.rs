@@ -1,6 +1,6 @@
 //! Which server an operator's verb talks to, and in which form it prints.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use clap::Args;
 use tonic::transport::Uri;
@@ -32,6 +32,11 @@ pub(crate) struct ServerAddress(Uri);
 impl ServerAddress {
     pub(crate) fn uri(&self) -> &Uri {
         &self.0
+    }
+
+    /// Its IP address, if it is given as one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.0.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 }
 

@@ -1,10 +1,10 @@
 //! `ops worker`: runs one; `ops worker list` and `ops worker drain` see to those that run.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use proto::v1;
-use worker::{Worker, WorkerConfig};
+use worker::{Network, Worker, WorkerConfig};
 
 use super::{
     target::{Output, ServerAddress, Target},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::errors::UsageError;
 
-/// Runs a worker: it executes runs of the kinds `shell` and `sleep` until it is told to stop.
+/// Runs a worker: it executes runs of the kinds `http`, `shell` and `sleep` until it is told to stop.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -61,6 +61,12 @@ pub(crate) struct WorkerRun {
     /// How long runs may go on after SIGTERM or Ctrl-C; then they are stopped and reported as failed
     #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "30s")]
     pub(crate) drain_timeout: Duration,
+    /// Addresses that runs of the kind `http` may ask besides those of the public internet, such as 10.1.0.0/16 or 127.0.0.1
+    #[arg(long, env = "OPS_WORKER_HTTP_ALLOW", value_delimiter = ',', value_name = "CIDR,..")]
+    pub(crate) http_allow: Vec<Network>,
+    /// Certificates of authorities, as PEM, that runs of the kind `http` trust besides those that browsers trust
+    #[arg(long, env = "OPS_WORKER_HTTP_CA", value_name = "FILE")]
+    pub(crate) http_ca: Option<PathBuf>,
 }
 
 impl WorkerRun {
@@ -73,6 +79,12 @@ impl WorkerRun {
         config.slots = self.slots.get();
         config.labels = self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
         config.drain_timeout = self.drain_timeout;
+        config.http.allow.clone_from(&self.http_allow);
+        if let Some(path) = &self.http_ca {
+            let read =
+                fs::read(path).map_err(|error| UsageError::new(format!("--http-ca {}: {error}", path.display())))?;
+            config.http.ca_certificates_pem = Some(read);
+        }
         if let Some(name) = &self.name {
             config.name.clone_from(name);
         }

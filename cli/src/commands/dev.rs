@@ -114,7 +114,7 @@ async fn act(
 fn banner(programs: &Programs, cluster: &Cluster, address: &ServerAddress, args: &DevArgs) -> Result<String> {
     let version = programs.major_version()?;
     Ok(format!(
-        "ops {} is ready\n\n  server    {address}\n  worker    {} slots, lanes A B C D, kinds shell and sleep\n  database  PostgreSQL \
+        "ops {} is ready\n\n  server    {address}\n  worker    {} slots, lanes A B C D, kinds http, shell and sleep\n  database  PostgreSQL \
          {version}, data in {}\n            psql '{}'\n\nCtrl-C stops all of it; the data stays.\n",
         env!("CARGO_PKG_VERSION"),
         args.slots,

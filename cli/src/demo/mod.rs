@@ -41,8 +41,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often the way from enqueue to start is measured while the worker has nothing else to do.
 const PROBES: usize = 10;
 
-/// Performs the demonstration on the server at `address`, which has a worker for the kind `shell` on this machine with so
-/// many slots.
+/// Performs the demonstration on the server at `address`, which has a worker for the kinds `shell` and `http` on this
+/// machine with so many slots.
 pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()> {
     let folders = Folders::make()?;
     let mut client = Client::connect(address).await?;
@@ -55,6 +55,7 @@ pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()>
     let cancelled_in = stage.cancel_endless(&mut client, slots).await?;
     stage.until_ended(&queued).await?;
     stage.check(&PIECES)?;
+    stage.ask_health(&mut client, address).await?;
 
     let report = stage.enqueue(&mut client, &REPORT, &folders).await?;
     stage.check(&[REPORT])?;

@@ -7,15 +7,16 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use proto::v1::{
-    CancelRunRequest, EnqueueRunRequest, EnqueueRunsRequest, Run, RunFilter, RunStatus, Session,
+    CancelRunRequest, EnqueueRunRequest, EnqueueRunsRequest, Run, RunFilter, RunSpec, RunStatus, Session,
     watch_runs_response::Event,
 };
 
 use super::{
     Folders,
-    work::{ENDLESS, NAME_LABEL, PIECES, PROBE, Piece},
+    work::{ENDLESS, HEALTH, NAME_LABEL, PIECES, PROBE, Piece, health},
 };
 use crate::{
+    args::target::ServerAddress,
     client::Client,
     exit::Exit,
     feed::{self, Begin, Feed},
@@ -66,9 +67,19 @@ impl Stage {
 
     /// Enqueues one piece, watches it until it has ended, and gives its id.
     pub(super) async fn enqueue(&mut self, client: &mut Client, piece: &Piece, folders: &Folders) -> Result<String> {
-        let request = EnqueueRunRequest { run: Some(piece.spec(&self.session_id, &folders.src, &folders.out)) };
-        let answer =
-            client.runs.enqueue_run(request).await.with_context(|| format!("can not enqueue {}", piece.name))?;
+        let run = piece.spec(&self.session_id, &folders.src, &folders.out);
+        self.enqueue_run(client, run).await.with_context(|| format!("can not enqueue {}", piece.name))
+    }
+
+    /// Has the server asked how it is, by a run of the kind `http`.
+    pub(super) async fn ask_health(&mut self, client: &mut Client, address: &ServerAddress) -> Result<()> {
+        let run = health(&self.session_id, address);
+        self.enqueue_run(client, run).await.with_context(|| format!("can not enqueue {HEALTH}"))?;
+        self.check_run(HEALTH, RunStatus::Succeeded)
+    }
+
+    async fn enqueue_run(&mut self, client: &mut Client, run: RunSpec) -> Result<String> {
+        let answer = client.runs.enqueue_run(EnqueueRunRequest { run: Some(run) }).await?;
         let run_id = answer.into_inner().run.context("the server enqueued no run")?.id;
         self.until_ended(std::slice::from_ref(&run_id)).await?;
         Ok(run_id)
@@ -110,18 +121,19 @@ impl Stage {
 
     /// Fails unless each piece was seen, and ended as it should.
     pub(super) fn check(&self, pieces: &[Piece]) -> Result<()> {
-        for piece in pieces {
-            let run = self.run(piece.name).with_context(|| format!("the run {} was not seen", piece.name))?;
-            ensure!(
-                run.status() == piece.expected,
-                "the run {} should be {}, and is {}: {}\nits log: ops run logs {}",
-                piece.name,
-                piece.expected.as_str_name(),
-                run.status().as_str_name(),
-                output::note(run),
-                run.id
-            );
-        }
+        pieces.iter().try_for_each(|piece| self.check_run(piece.name, piece.expected))
+    }
+
+    fn check_run(&self, name: &str, expected: RunStatus) -> Result<()> {
+        let run = self.run(name).with_context(|| format!("the run {name} was not seen"))?;
+        ensure!(
+            run.status() == expected,
+            "the run {name} should be {}, and is {}: {}\nits log: ops run logs {}",
+            expected.as_str_name(),
+            run.status().as_str_name(),
+            output::note(run),
+            run.id
+        );
         Ok(())
     }
 

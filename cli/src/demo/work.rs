@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use proto::v1::{Lane, RunSpec, RunStatus, run_spec::Params};
 use serde_json::json;
 
+use crate::args::target::ServerAddress;
+
 /// The label by which the demonstration knows its runs.
 pub(super) const NAME_LABEL: &str = "name";
 /// More than any piece needs, except for the one that never ends by itself.
@@ -205,6 +207,22 @@ done
 /// Does nothing: what is measured is the way there.
 pub(super) const PROBE: Piece =
     Piece { name: "probe", lane: Lane::A, priority: 0, expected: RunStatus::Succeeded, script: ":" };
+
+/// What the run that looks at the server itself is called.
+pub(super) const HEALTH: &str = "health";
+
+/// A run of another kind: it asks the server, whose worker it is given to, how it is.
+pub(super) fn health(session_id: &str, address: &ServerAddress) -> RunSpec {
+    RunSpec {
+        session_id: session_id.to_owned(),
+        lane: Lane::C.into(),
+        kind: "http".to_owned(),
+        params: Some(Params::ParamsJson(json!({ "url": format!("{address}/healthz") }).to_string())),
+        labels: BTreeMap::from([(NAME_LABEL.to_owned(), HEALTH.to_owned())]),
+        timeout: Some(prost_types::Duration { seconds: TIMEOUT_SECONDS, nanos: 0 }),
+        ..RunSpec::default()
+    }
+}
 
 impl Piece {
     /// The run that does this piece, reading files below `src` and writing into `out`.

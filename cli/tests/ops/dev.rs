@@ -32,6 +32,7 @@ fn the_demonstration_reaches_its_summary_and_does_so_again_on_the_same_data() {
         assert_eq!(demo.code, Some(0), "{}\n{}", demo.stdout, demo.stderr);
         for expected in [
             "price-check   failed     ExitStatus: ",
+            "health        succeeded",
             "endless       cancelled  its worker confirmed that it stopped: ",
             "\nSummary\n",
             "1 failed, 1 cancelled; the counters match what was watched",

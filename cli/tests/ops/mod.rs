@@ -4,6 +4,7 @@ mod program;
 mod client;
 mod gate;
 mod house;
+mod http;
 mod processes;
 #[path = "../../../tests/e2e/support/readme.rs"]
 mod steps;

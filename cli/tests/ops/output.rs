@@ -59,7 +59,7 @@ async fn workers_are_listed_with_what_they_do() {
     let workers = json(&house.ops(&["worker", "list", "-o", "json"]).success());
     let worker = &workers["workers"][0];
     assert_eq!((worker["name"].as_str(), worker["state"].as_str()), (Some("tester"), Some("WORKER_STATE_ACTIVE")));
-    assert_eq!(worker["kinds"], serde_json::json!(["shell", "sleep"]));
+    assert_eq!(worker["kinds"], serde_json::json!(["http", "shell", "sleep"]));
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ fn what_can_not_be_understood_exits_with_2() {
     refused(&["run", "list", "--label", "team"], "expected KEY=VALUE");
     refused(&["serve", "--listen", "127.0.0.1:0"], "--database-url <URL>");
     refused(&["worker", "--kinds", "shel"], "shell");
+    refused(&["worker", "--http-allow", "10.0.0.1/8"], "10.0.0.0/8");
+    refused(&["worker", "--http-ca", "/no/such/file"], "--http-ca");
     refused(&["frobnicate"], "unrecognized subcommand");
 }
 

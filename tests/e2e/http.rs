@@ -1,0 +1,129 @@
+//! The handler `http`, from the enqueueing of its runs to their results.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::any;
+use proto::v1::*;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::{Network, Worker, WorkerConfig};
+
+use crate::support::{House, in_time, spec};
+
+/// A worker with the built-in handlers, which may ask these addresses; it ends with what is returned.
+fn worker(house: &House, allow: &[&str]) -> JoinSet<()> {
+    let mut config = WorkerConfig::new(house.address());
+    config.http.allow = allow.iter().map(|network| network.parse::<Network>().expect("a range")).collect();
+    let worker = Worker::builder(config).built_in_handlers().build().expect("it is well configured");
+    let mut task = JoinSet::new();
+    task.spawn(async move { worker.run(CancellationToken::new()).await.map(drop).expect("a server takes it") });
+    task
+}
+
+/// What a site has seen.
+#[derive(Clone)]
+struct Seen {
+    /// How often `/busy` was asked.
+    asked: Arc<AtomicUsize>,
+    /// Requests for `/never` that have come, and those that were given up.
+    come: Arc<Semaphore>,
+    gone: Arc<Semaphore>,
+}
+
+/// `/busy` wants to be asked again in a second, and then again; `/never` answers never.
+async fn site() -> (String, Seen, JoinSet<()>) {
+    let closed = || Arc::new(Semaphore::new(0));
+    let seen = Seen { asked: Arc::default(), come: closed(), gone: closed() };
+    let site = Router::new().route("/busy", any(busy)).route("/never", any(never)).with_state(seen.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, site).await.expect("it serves") });
+    (url, seen, serving)
+}
+
+async fn busy(State(seen): State<Seen>) -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+    match seen.asked.fetch_add(1, Ordering::SeqCst) {
+        0 => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], ""),
+        1 => (StatusCode::INTERNAL_SERVER_ERROR, [("x-a", "b")], "oops"),
+        _ => (StatusCode::OK, [("content-type", "application/json")], r#"{"free": true}"#),
+    }
+}
+
+async fn never(State(seen): State<Seen>) {
+    /// Whoever asked has gone.
+    struct Gone(Arc<Semaphore>);
+    impl Drop for Gone {
+        fn drop(&mut self) {
+            self.0.add_permits(1);
+        }
+    }
+    let _gone = Gone(seen.gone);
+    seen.come.add_permits(1);
+    std::future::pending::<()>().await;
+}
+
+fn http(session: &str, params: &Value) -> RunSpec {
+    RunSpec { params: Some(run_spec::Params::ParamsJson(params.to_string())), ..spec(session, "http") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_asks_the_server_how_it_is_and_has_the_answer_as_its_result() {
+    let house = House::new().await;
+    let _worker = worker(&house, &["127.0.0.1"]);
+    let url = format!("{}/healthz", house.servers[0].url);
+    let run = house.enqueue_spec(http(&house.session().await, &json!({ "url": url }))).await.expect("it is enqueued");
+    let ended = house.ended(&run.id).await;
+    assert_eq!(ended.status(), RunStatus::Succeeded, "{ended:?}");
+    let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
+    assert_eq!((&result["status"], &result["url"]), (&json!(200), &json!(url)), "{result}");
+    assert_eq!(result["address"], house.address(), "{result}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_is_not_allowed_to_ask_fails_for_good_and_is_not_asked() {
+    let house = House::new().await;
+    let (url, seen, _serving) = site().await;
+    let _worker = worker(&house, &["127.0.0.2", "10.0.0.0/8"]);
+    let params = json!({ "url": format!("{url}/busy") });
+    let spec = RunSpec { max_attempts: Some(5), ..http(&house.session().await, &params) };
+    let ended = house.ended(&house.enqueue_spec(spec).await.expect("it is enqueued").id).await;
+    let error = ended.error.clone().expect("it has failed");
+    assert_eq!((ended.status(), ended.attempt, error.r#type.as_str()), (RunStatus::Failed, 1, "HttpForbiddenAddress"));
+    assert_eq!(seen.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_as_long_as_the_answer_asks_and_only_what_failed_was_an_attempt() {
+    let house = House::new().await;
+    let (url, seen, _serving) = site().await;
+    let _worker = worker(&house, &["127.0.0.1"]);
+    let params = json!({ "url": format!("{url}/busy") });
+    let spec = RunSpec { max_attempts: Some(2), ..http(&house.session().await, &params) };
+    let ended = house.ended(&house.enqueue_spec(spec).await.expect("it is enqueued").id).await;
+    let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
+    assert_eq!((ended.status(), ended.attempt, &result["body"]), (RunStatus::Succeeded, 2, &json!({ "free": true })));
+    assert_eq!(seen.asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_gives_its_request_up() {
+    let house = House::new().await;
+    let (url, seen, _serving) = site().await;
+    let _worker = worker(&house, &["127.0.0.1"]);
+    let params = json!({ "url": format!("{url}/never"), "timeout": "1h" });
+    let run = house.enqueue_spec(http(&house.session().await, &params)).await.expect("it is enqueued");
+    in_time("the request", seen.come.acquire()).await.expect("it stays").forget();
+    house.cancel(&run.id).await;
+    in_time("the end of the request", seen.gone.acquire()).await.expect("it stays").forget();
+    let ended = house.ended(&run.id).await;
+    assert_eq!(ended.status(), RunStatus::Cancelled, "{ended:?}");
+    assert!(ended.cancellation.expect("it was cancelled").confirmed(), "by its worker");
+}
