@@ -32,7 +32,7 @@ mod postmaster;
 mod processes;
 mod segment;
 mod session;
-mod spawn;
+pub mod spawn;
 mod temporary;
 
 mod cluster;

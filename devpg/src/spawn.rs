@@ -11,9 +11,10 @@ use tokio::sync::{oneshot, watch};
 
 /// A program that this process started.
 #[derive(Debug, Clone)]
-pub(crate) struct Child {
-    pub(crate) pid: Pid,
-    pub(crate) exit: watch::Receiver<Option<ExitStatus>>,
+pub struct Child {
+    pub pid: Pid,
+    /// How it ended, once it has.
+    pub exit: watch::Receiver<Option<ExitStatus>>,
 }
 
 /// Runs `command` in a process group of its own, so that a Ctrl-C in the terminal reaches only the owner, which then
@@ -21,7 +22,7 @@ pub(crate) struct Child {
 ///
 /// `on_owner_death` is the signal that the kernel sends to the program when this process ends (Linux only). The kernel
 /// means by that the end of the *thread* that forked; hence the dedicated thread, which waits for the program's end.
-pub(crate) async fn spawn(mut command: Command, on_owner_death: Option<Signal>) -> io::Result<Child> {
+pub async fn spawn(mut command: Command, on_owner_death: Option<Signal>) -> io::Result<Child> {
     command.stdin(Stdio::null()).process_group(0);
     if let Some(signal) = on_owner_death {
         die_with_owner(&mut command, signal);

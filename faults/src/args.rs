@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use faults::lab::{Deed, Options};
+use faults::workload::work;
 
 /// Real servers, workers and a real database under faults, and the proofs that nothing promised was broken.
 #[derive(Debug, Parser)]
@@ -18,6 +21,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Inject the faults of a seed into real processes under load, and judge what happened
+    Run(RunArgs),
+    /// Be a worker of such a run
+    #[command(hide = true)]
+    Worker(WorkerArgs),
     /// Judge what a run wrote down
     Check {
         /// The folder of the run
@@ -47,4 +55,64 @@ pub(crate) struct CampaignArgs {
     /// What is passed on to each run, after `--`
     #[arg(last = true, value_name = "ARGUMENT")]
     pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// What everything is chosen by: the same seed makes the same plan
+    #[arg(long, value_name = "NUMBER")]
+    seed: u64,
+    /// How long faults are injected; what is broken then is mended, and everything has to come to its end
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    seconds: u64,
+    /// Where everything is written; a new or empty folder [default: a new folder for temporary files, kept if a promise was
+    /// broken]
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// The program under test [default: `ops` beside this program]
+    #[arg(long, value_name = "PATH")]
+    ops: Option<PathBuf>,
+    /// Only these faults [default: all]
+    #[arg(long, value_name = "FAULT,..", value_enum, value_delimiter = ',')]
+    only: Vec<Deed>,
+}
+
+impl RunArgs {
+    /// What is to be done, and whether the folder shall stay when all was good.
+    pub(crate) fn options(self) -> Result<(Options, bool)> {
+        let is_kept = self.folder.is_some();
+        let folder = match self.folder {
+            Some(folder) => {
+                let is_used = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+                ensure!(!is_used, "{} is not empty", folder.display());
+                folder
+            }
+            None => tempfile::Builder::new().prefix(&format!("faults-{}-", self.seed)).tempdir()?.keep(),
+        };
+        let program = match self.ops {
+            Some(program) => program,
+            None => std::env::current_exe()?.with_file_name("ops"),
+        };
+        let options = Options { seed: self.seed, seconds: self.seconds, folder, program, only: self.only };
+        Ok((options, is_kept))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    #[arg(long)]
+    folder: PathBuf,
+    #[arg(long)]
+    actor: String,
+    #[arg(long, required = true)]
+    server: Vec<String>,
+    #[arg(long, default_value_t = 8)]
+    slots: usize,
+}
+
+impl From<WorkerArgs> for work::Options {
+    fn from(args: WorkerArgs) -> Self {
+        let WorkerArgs { folder, actor, server, slots } = args;
+        Self { folder, actor, servers: server, slots }
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Parser;
 
 mod args;
+mod run;
 
 use args::{CampaignArgs, Cli, Command};
 use faults::campaign;
@@ -26,6 +27,11 @@ fn execute(cli: Cli) -> Result<ExitCode> {
             Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Campaign(args) => run_campaign(args),
+        Command::Run(args) => {
+            let (options, is_kept) = args.options()?;
+            run::run(&options, is_kept)
+        }
+        Command::Worker(args) => run::worker(args.into()),
     }
 }
 

@@ -93,6 +93,12 @@ impl RunContext {
         &self.inner.info.run_id
     }
 
+    /// The number of this grant of the run: higher than that of every grant before it. What the handler writes elsewhere
+    /// can be guarded with it, so that an attempt that was given up for dead changes nothing any more.
+    pub fn fence(&self) -> i64 {
+        self.inner.key.fence
+    }
+
     /// What kind of work it is.
     pub fn kind(&self) -> &str {
         &self.inner.info.kind

@@ -21,7 +21,14 @@ pub enum Fault {
     /// What the server says to the database, or hears from it, is cut or held up.
     ServerCut,
     DatabaseKilled,
+    /// Shut down in order, and started again.
+    DatabaseRestarted,
     DatabaseStopped,
+    /// Statements fail, or commits are cut off, though the database is well.
+    StatementsFailed,
+    /// Strangers hold all connections that there may be.
+    ConnectionsTaken,
+    DiskFull,
     /// Some or all backends are terminated.
     BackendsEnded,
     /// A stranger holds a lock that the servers need.

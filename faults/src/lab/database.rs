@@ -1,0 +1,82 @@
+//! The PostgreSQL of a run.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use devpg::{Cluster, ClusterOptions, Programs};
+use sqlx::{Connection, PgConnection};
+
+use crate::proxy::{Cut, Proxy, Speaks};
+
+/// Few enough that strangers can take all of them.
+pub(super) const CONNECTIONS: u32 = 60;
+/// The lab's own questions are small; one that takes longer has no answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+const NAME: &str = "ops";
+
+/// A cluster, and a line to it for each server.
+#[derive(Debug)]
+pub(super) struct Database {
+    pub(super) cluster: Cluster,
+    pub(super) lines: Vec<Arc<Proxy>>,
+}
+
+impl Database {
+    /// Starts a private cluster that keeps its promises (fsync and all), with an empty database.
+    pub(super) async fn open(servers: usize) -> Result<Self> {
+        let options = ClusterOptions::temporary()
+            .setting("fsync", "on")
+            .setting("full_page_writes", "on")
+            .setting("autovacuum", "on")
+            .setting("max_connections", CONNECTIONS.to_string())
+            .setting("log_line_prefix", "%m [%p] %a ");
+        let cluster = Box::pin(Cluster::start(&Programs::find(None)?, options)).await?;
+        cluster.create_database(NAME).await?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.port()));
+        let mut lines = Vec::new();
+        for _ in 0..servers {
+            lines.push(Arc::new(Proxy::open(Speaks::Postgres, Some(address)).await?));
+        }
+        Ok(Self { cluster, lines })
+    }
+
+    /// Where a server finds it: behind its line.
+    pub(super) fn url_of_line(&self, server: usize) -> String {
+        let port = |port: u16| format!("127.0.0.1:{port}/");
+        let url = self.cluster.tcp_url(NAME);
+        let url = url.replace(&port(self.cluster.port()), &port(self.lines[server].address().port()));
+        // Encrypted, it could not be followed.
+        format!("{url}?sslmode=disable")
+    }
+
+    /// Where whoever has no line finds it.
+    pub(super) fn url(&self) -> String {
+        self.cluster.url(NAME)
+    }
+
+    /// A session of the lab's own.
+    pub(super) async fn connect(&self) -> Result<PgConnection> {
+        let url = self.url();
+        let connection = tokio::time::timeout(PATIENCE, PgConnection::connect(&url)).await;
+        Ok(connection.context("the database does not answer")??)
+    }
+
+    /// Nobody listens at its port any more.
+    pub(super) async fn leave(&self) -> Result<()> {
+        for line in &self.lines {
+            line.order(|orders| orders.is_refusing = true).await?;
+            line.cut(Cut::Rst);
+        }
+        Ok(())
+    }
+
+    /// It listens again.
+    pub(super) async fn come_back(&self) -> Result<()> {
+        for line in &self.lines {
+            line.order(|orders| orders.is_refusing = false).await?;
+        }
+        Ok(())
+    }
+}

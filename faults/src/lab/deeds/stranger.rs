@@ -1,0 +1,106 @@
+//! What others do in the same database: lock what the servers need, take their connections, end their sessions.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
+
+use super::super::database::{CONNECTIONS, Database};
+use super::super::deed::Stranger;
+use crate::proxy::Cut;
+
+/// Between two of what is done again and again.
+const AGAIN: Duration = Duration::from_millis(800);
+
+const TABLES: [&str; 6] =
+    ["ops.runs", "ops.sessions", "ops.workers", "ops.run_cancels", "ops.run_changes", "ops.lease_service"];
+const RUNS: &str = "SELECT id FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
+/// In the order that nobody else takes.
+const RUNS_BACKWARDS: &str = "SELECT id FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled') \
+                              ORDER BY id DESC LIMIT 30";
+const END_BACKENDS: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ops' AND random() < 0.7";
+
+/// Does it until the end.
+pub(super) async fn act(database: &Database, stranger: Stranger, mut rng: StdRng, end: Instant) -> Result<()> {
+    match stranger {
+        Stranger::EndsBackends => end_backends(database, &mut rng, end).await,
+        Stranger::TakesConnections => take_connections(database, end).await,
+        Stranger::LocksTable => {
+            let table = TABLES[rng.random_range(0..TABLES.len())];
+            hold(database, &format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"), end).await
+        }
+        Stranger::LocksRuns => hold(database, &format!("{RUNS} AND random() < 0.5 ORDER BY id FOR UPDATE"), end).await,
+        Stranger::LocksSessions => hold(database, "SELECT FROM ops.sessions ORDER BY id FOR UPDATE", end).await,
+        Stranger::HoldsTransaction => hold(database, "SELECT pg_current_xact_id()", end).await,
+        Stranger::Deadlocks => deadlock(database, end).await,
+    }
+}
+
+/// Holds what a statement takes.
+async fn hold(database: &Database, statement: &str, end: Instant) -> Result<()> {
+    let mut connection = database.connect().await?;
+    // Who waits for a lock makes all others wait behind him: that is part of what is held.
+    execute(&mut connection, "BEGIN").await?;
+    let held = async {
+        execute(&mut connection, statement).await?;
+        sleep_until(end).await;
+        execute(&mut connection, "ROLLBACK").await
+    };
+    // Whatever it waits for, at the end it is gone with its connection.
+    match tokio::time::timeout_at(end + AGAIN, held).await {
+        Ok(done) => done,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn end_backends(database: &Database, rng: &mut StdRng, end: Instant) -> Result<()> {
+    let mut connection = database.connect().await?;
+    while Instant::now() < end {
+        execute(&mut connection, END_BACKENDS).await?;
+        sleep(rng.random_range(Duration::ZERO..AGAIN)).await;
+    }
+    Ok(())
+}
+
+/// Takes all connections that are free, and those that the servers lose meanwhile.
+async fn take_connections(database: &Database, end: Instant) -> Result<()> {
+    let mut taken = Vec::new();
+    while Instant::now() < end {
+        match database.connect().await {
+            Ok(connection) if taken.len() < CONNECTIONS as usize => taken.push(connection),
+            _ => {
+                database.lines.iter().for_each(|line| line.cut(Cut::Rst));
+                sleep(AGAIN / 8).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Locks runs one by one in the wrong order; whoever waits for the stranger loses, since he is more patient.
+async fn deadlock(database: &Database, end: Instant) -> Result<()> {
+    let mut connection = database.connect().await?;
+    execute(&mut connection, "SET deadlock_timeout = '20s'").await?;
+    while Instant::now() < end {
+        let runs: Vec<Uuid> = sqlx::query_scalar(RUNS_BACKWARDS).fetch_all(&mut connection).await?;
+        execute(&mut connection, "BEGIN").await?;
+        for run in runs {
+            let lock = format!("SELECT FROM ops.runs WHERE id = '{run}' FOR UPDATE");
+            execute(&mut connection, &lock).await?;
+            sleep(AGAIN / 40).await;
+        }
+        execute(&mut connection, "ROLLBACK").await?;
+        sleep(AGAIN / 10).await;
+    }
+    Ok(())
+}
+
+async fn execute(connection: &mut PgConnection, statement: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?;
+    Ok(())
+}

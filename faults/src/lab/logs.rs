@@ -1,0 +1,60 @@
+//! What processes say, kept in the run's folder.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use devpg::spawn::Child;
+
+/// Between two looks into a log.
+const LOOK: Duration = Duration::from_millis(20);
+/// A process that says nothing for so long does not start.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What the standard library prints when a thread panics.
+const PANIC: &str = " panicked at ";
+
+/// The log of a process of this name.
+pub(super) fn path(folder: &Path, name: &str) -> PathBuf {
+    folder.join("logs").join(format!("{name}.log"))
+}
+
+/// Sends all that the command says to its log.
+pub(super) fn redirect(command: &mut Command, path: &Path) -> io::Result<()> {
+    let log: File = OpenOptions::new().append(true).create(true).open(path)?;
+    command.stdout(log.try_clone()?).stderr(log);
+    Ok(())
+}
+
+/// What follows these words in a process's log, up to the end of the line, as soon as it is said.
+pub(super) async fn said(path: &Path, words: &str, child: &Child) -> Result<String> {
+    let look = async {
+        loop {
+            let has_ended = child.exit.borrow().is_some();
+            let text = std::fs::read_to_string(path)?;
+            let line = text.split_inclusive('\n').find(|line| line.ends_with('\n') && line.contains(words));
+            if let Some((_, rest)) = line.and_then(|line| line.trim_end().split_once(words)) {
+                return Ok(rest.to_owned());
+            }
+            if has_ended {
+                bail!("it ended before it said `{words}`");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await?
+}
+
+/// Each line in the logs of a run that tells of a panic.
+pub(super) fn panics(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder.join("logs"))? {
+        let path = entry?.path();
+        let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        found.extend(text.lines().filter(|line| line.contains(PANIC)).map(|line| format!("{name}: {line}")));
+    }
+    Ok(found)
+}

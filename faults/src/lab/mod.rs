@@ -1,0 +1,27 @@
+//! The acting half: a database, servers and workers as real processes, faults by a plan, and what all of them wrote down.
+//!
+//! In reading order: a [`plan`] is made from the seed, a `keeper` keeps a process alive, `database`, `server` and `worker`
+//! say what is kept, the [`house`](self) has all of them, `deeds` do what is planned, `health` looks on, and
+//! [`run`](run::run) is a run from its beginning to its end.
+
+mod deed;
+mod plan;
+
+mod keeper;
+mod logs;
+
+mod database;
+mod server;
+mod worker;
+
+mod house;
+
+mod deeds;
+mod health;
+
+mod settle;
+
+mod run;
+
+pub use deed::Deed;
+pub use run::{Options, Report, run};

@@ -1,0 +1,94 @@
+//! Which faults come when: all from the seed.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::deed::{Aim, Deed};
+
+pub(super) const SERVERS: usize = 2;
+pub(super) const WORKERS: usize = 3;
+/// Those who reach the servers over lines of their own, besides the workers: clients, and two watchers.
+pub(super) const CLIENTS: [&str; 5] = ["c1", "c2", "c3", "all", "lanes"];
+
+/// The first fault waits until there is something to break.
+const CALM_MS: u64 = 1_500;
+/// Between the beginnings of two faults: several may go on at once.
+const BETWEEN_MS: Range<u64> = 300..3_000;
+/// A target is left alone between two faults, so that it comes back now and then.
+const RESPITE_MS: u64 = 1_000;
+
+/// One fault, as planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Since the workload began.
+    pub(super) after_ms: u64,
+    pub(super) for_ms: u64,
+    pub(super) deed: Deed,
+    /// Which of the servers, or workers.
+    pub(super) index: usize,
+    /// Whatever else is chosen about it.
+    pub(super) dice: u64,
+}
+
+/// The faults of a run, in the order of their times; none begins after its seconds.
+pub(super) fn plan(seed: u64, seconds: u64, only: &[Deed]) -> Vec<Step> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let deeds: Vec<Deed> = if only.is_empty() { Deed::value_variants().to_vec() } else { only.to_vec() };
+    let mut free: HashMap<(Aim, usize), u64> = HashMap::new();
+    let mut steps = Vec::new();
+    let mut after_ms = CALM_MS;
+    while after_ms < seconds * 1_000 {
+        let deed = deeds[rng.random_range(0..deeds.len())];
+        let targets = match deed.aim() {
+            Aim::Server | Aim::Line => SERVERS,
+            Aim::Worker => WORKERS,
+            Aim::Client => CLIENTS.len(),
+            Aim::Database => 1,
+        };
+        let (index, for_ms, dice) = (rng.random_range(0..targets), rng.random_range(deed.lasts()), rng.random());
+        // One fault at a time for each target: they would undo each other's.
+        let until = free.entry((deed.aim(), index)).or_default();
+        if *until <= after_ms {
+            *until = after_ms + for_ms + RESPITE_MS;
+            steps.push(Step { after_ms, for_ms, deed, index, dice });
+        }
+        after_ms += rng.random_range(BETWEEN_MS);
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_plan_again_and_another_seed_another_one() {
+        assert_eq!(plan(7, 30, &[]), plan(7, 30, &[]));
+        assert_ne!(plan(7, 30, &[]), plan(8, 30, &[]));
+    }
+
+    #[test]
+    fn no_target_has_two_faults_at_once_and_each_deed_comes_in_some_plan() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..600 {
+            let steps = plan(seed, 30, &[]);
+            for (at, step) in steps.iter().enumerate() {
+                seen.insert(step.deed);
+                let same = |other: &&Step| other.deed.aim() == step.deed.aim() && other.index == step.index;
+                let next = steps[at + 1..].iter().find(same);
+                assert!(next.is_none_or(|next| next.after_ms >= step.after_ms + step.for_ms), "seed {seed}: {step:?}");
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), Deed::value_variants());
+    }
+
+    #[test]
+    fn only_what_was_asked_for_comes() {
+        let steps = plan(1, 60, &[Deed::WorkerKill]);
+        assert!(!steps.is_empty() && steps.iter().all(|step| step.deed == Deed::WorkerKill));
+    }
+}

@@ -1,0 +1,188 @@
+//! A run from its beginning to its end.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, fs};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::deed::Deed;
+use super::house::House;
+use super::plan::{CLIENTS, Step, plan};
+use super::{deeds, health, logs, settle};
+use crate::checker::{self, Verdict};
+use crate::findings::{Findings, Notebook};
+use crate::history::{Filter, Plan, Planned, Recorder, What};
+use crate::workload::{Book, Caller, Client, SqlClient, Watcher};
+
+/// How long all servers may take until they serve.
+const START: Duration = Duration::from_secs(60);
+/// How long a client may take to end what it has begun, once nothing is broken.
+const CLIENTS_END: Duration = Duration::from_secs(60);
+/// How long a watcher may take to be told all, once everything has ended.
+const WATCHERS_END: Duration = Duration::from_secs(40);
+
+/// What a run is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub seed: u64,
+    /// How long faults are injected.
+    pub seconds: u64,
+    pub folder: PathBuf,
+    /// The program under test.
+    pub program: PathBuf,
+    /// Only these faults; none named = all.
+    pub only: Vec<Deed>,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    pub verdict: Verdict,
+    pub findings: Findings,
+}
+
+impl Report {
+    pub fn is_good(&self) -> bool {
+        self.verdict.is_good() && self.findings.violations.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = self.findings.facts.iter().map(|(what, value)| format!("{what}: {value}"));
+        writeln!(f, "{}", facts.collect::<Vec<_>>().join(", "))?;
+        for violation in &self.findings.violations {
+            writeln!(f, "lab: {violation}")?;
+        }
+        write!(f, "{}", self.verdict)
+    }
+}
+
+/// Runs, judges, and leaves everything that was written in the folder.
+///
+/// # Errors
+///
+/// When the lab itself fails, so that nothing can be said about the program.
+pub async fn run(options: &Options) -> Result<Report> {
+    let steps = plan(options.seed, options.seconds, &options.only);
+    prepare(options, &steps)?;
+    let notebook = Arc::new(Notebook::default());
+    let house = Arc::new(House::open(&options.folder, &options.program, &notebook).await?);
+    let mut looking = JoinSet::new();
+    health::look(&house, &mut looking);
+    health::all_ready(&house, START).await?;
+
+    let (stop, (settled, settling), book) =
+        (CancellationToken::new(), watch::channel(false), Arc::new(Book::default()));
+    let mut clients = clients(&house, options.seed, &book, &stop)?;
+    let mut watchers = watchers(&house, &settling)?;
+    let begin = Instant::now();
+    let mut faults = JoinSet::new();
+    for step in steps {
+        faults.spawn(Box::pin(deeds::act(Arc::clone(&house), step, begin)));
+    }
+    tokio::time::sleep_until(begin + Duration::from_secs(options.seconds)).await;
+    all(&mut faults).await?;
+
+    settle::restore(&house).await?;
+    stop.cancel();
+    if tokio::time::timeout(CLIENTS_END, all(&mut clients)).await.map_err(|_| ()).is_err() {
+        notebook.violation(format!("a client has not ended {CLIENTS_END:?} after the last fault"));
+    }
+    let in_time = settle::settle(&house).await?;
+    settled.send_replace(true);
+    if tokio::time::timeout(WATCHERS_END, all(&mut watchers)).await.is_err() {
+        notebook.violation(format!("a watcher has had no bookmark {WATCHERS_END:?} after everything had ended"));
+    }
+    house.recorder.record(What::Settled { in_time })?;
+    settle::dump(&house).await?;
+    looking.shutdown().await;
+    settle::close(&house).await?;
+    for line in logs::panics(&options.folder)? {
+        notebook.violation(format!("a panic: {line}"));
+    }
+    let findings = notebook.all();
+    fs::write(options.folder.join("lab.json"), serde_json::to_vec_pretty(&findings)?)?;
+    Ok(Report { verdict: checker::check(&options.folder)?, findings })
+}
+
+/// Makes the folder, and writes down what will happen.
+fn prepare(options: &Options, steps: &[Step]) -> Result<()> {
+    let folder = &options.folder;
+    fs::create_dir_all(folder.join("logs")).with_context(|| format!("can not make {}", folder.display()))?;
+    let said = Command::new(&options.program).arg("--version").output();
+    let said = said.with_context(|| format!("can not run {}", options.program.display()))?;
+    ensure!(said.status.success(), "{} --version failed", options.program.display());
+    let faults = steps.iter().map(|step| Planned {
+        after_ms: step.after_ms,
+        for_ms: step.for_ms,
+        fault: step.deed.fault(),
+        target: format!("{} {}", step.deed, step.index + 1),
+    });
+    let plan = Plan {
+        seed: options.seed,
+        seconds: options.seconds,
+        version: String::from_utf8_lossy(&said.stdout).trim().to_owned(),
+        faults: faults.collect(),
+    };
+    write(&folder.join("seed.json"), &serde_json::to_vec_pretty(&plan)?)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).with_context(|| format!("can not write {}", path.display()))
+}
+
+fn clients(house: &House, seed: u64, book: &Arc<Book>, stop: &CancellationToken) -> Result<JoinSet<Result<()>>> {
+    let mut clients = JoinSet::new();
+    for (index, name) in CLIENTS.iter().enumerate().filter(|(_, name)| name.starts_with('c')) {
+        let caller = Caller::new(&house.addresses(index), Arc::clone(&house.notebook))?;
+        let recorder = Recorder::create(&house.folder, name)?;
+        let client = Client::new(name, caller, Arc::clone(book), recorder, own_seed(seed, index));
+        clients.spawn(Box::pin(client.run(stop.clone())));
+    }
+    for index in 0..2 {
+        let name = format!("sql{}", index + 1);
+        let recorder = Recorder::create(&house.folder, &name)?;
+        let seed = own_seed(seed, 100 + index);
+        let client = SqlClient::new(&name, house.database.url(), Arc::clone(book), recorder, seed);
+        clients.spawn(Box::pin(client.run(stop.clone())));
+    }
+    Ok(clients)
+}
+
+fn watchers(house: &House, settling: &watch::Receiver<bool>) -> Result<JoinSet<Result<()>>> {
+    let mut watchers = JoinSet::new();
+    for (index, name) in CLIENTS.iter().enumerate().filter(|(_, name)| !name.starts_with('c')) {
+        let filter = match *name {
+            "lanes" => Filter { lanes: vec!["B".to_owned(), "C".to_owned()], ..Filter::default() },
+            _ => Filter::default(),
+        };
+        let caller = Caller::new(&house.addresses(index), Arc::clone(&house.notebook))?;
+        let watcher = Watcher::new(name, caller, Recorder::create(&house.folder, name)?, filter);
+        watchers.spawn(Box::pin(watcher.run(settling.clone())));
+    }
+    Ok(watchers)
+}
+
+/// Each actor has dice of its own, so that what one does moves nobody else's.
+fn own_seed(seed: u64, actor: usize) -> u64 {
+    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(actor as u64 + 1)
+}
+
+/// Waits for all of them.
+async fn all(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(result) => result?,
+            Err(error) => bail!("a task of the lab ended: {error}"),
+        }
+    }
+    Ok(())
+}

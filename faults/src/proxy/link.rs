@@ -1,0 +1,197 @@
+//! One connection through a proxy: a client's socket, a server's socket, and what passes between them.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::filter::{Filter, Passed};
+use super::lane::Lane;
+use super::orders::{Cut, Orders};
+
+/// How much is read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// A link while it lives.
+pub(super) struct Link {
+    client: TcpStream,
+    server: TcpStream,
+    filter: Box<dyn Filter>,
+    orders: watch::Receiver<Orders>,
+    cuts: u64,
+    to_server: Lane,
+    to_client: Lane,
+    /// A trap has sprung: the link ends then, and reads nothing more from the side that was silenced.
+    end: Option<(Cut, Instant)>,
+}
+
+/// What has happened to a link.
+enum Happened {
+    ClientReadable,
+    ServerReadable,
+    /// Something may be written, or is due.
+    Due,
+    Ordered,
+    /// Nobody gives orders any more.
+    Abandoned,
+    TrapOver(Cut),
+}
+
+impl Link {
+    /// `orders` as they were when the client connected.
+    pub(super) fn new(
+        client: TcpStream,
+        server: TcpStream,
+        filter: Box<dyn Filter>,
+        orders: watch::Receiver<Orders>,
+        begun: &Orders,
+    ) -> Self {
+        let (to_server, to_client) = (Lane::new(begun.to_server), Lane::new(begun.to_client));
+        Self { client, server, filter, orders, cuts: begun.cuts, to_server, to_client, end: None }
+    }
+
+    /// Runs to the link's end.
+    pub(super) async fn run(mut self) {
+        match self.carry().await {
+            Ok(Cut::Fin) => {
+                // Both sides read all that was written, then the end.
+                let _ = self.client.shutdown().await;
+                let _ = self.server.shutdown().await;
+            }
+            // What broke on one side breaks on the other.
+            Ok(Cut::Rst) | Err(_) => {
+                let _ = self.client.set_zero_linger();
+                let _ = self.server.set_zero_linger();
+            }
+        }
+    }
+
+    async fn carry(&mut self) -> io::Result<Cut> {
+        let mut buffer = vec![0; CHUNK];
+        // The orders may have changed while the server's side was opened.
+        if let Some(cut) = self.obey() {
+            return Ok(cut);
+        }
+        loop {
+            match self.happens().await? {
+                Happened::ClientReadable => {
+                    if let Some(bytes) = read(&self.client, &mut buffer)? {
+                        self.passes(bytes.is_empty(), bytes, Side::Client);
+                    }
+                }
+                Happened::ServerReadable => {
+                    if let Some(bytes) = read(&self.server, &mut buffer)? {
+                        self.passes(bytes.is_empty(), bytes, Side::Server);
+                    }
+                }
+                Happened::Due => {}
+                Happened::Ordered => {
+                    if let Some(cut) = self.obey() {
+                        return Ok(cut);
+                    }
+                }
+                Happened::Abandoned => return Ok(Cut::Rst),
+                Happened::TrapOver(cut) => return Ok(cut),
+            }
+            self.to_server.write(&self.server)?;
+            self.to_client.write(&self.client)?;
+            if self.to_server.is_over() {
+                self.to_server.is_told = true;
+                self.server.shutdown().await?;
+            }
+            if self.to_client.is_over() {
+                self.to_client.is_told = true;
+                self.client.shutdown().await?;
+            }
+            if self.to_server.is_told && self.to_client.is_told {
+                return Ok(Cut::Fin);
+            }
+        }
+    }
+
+    fn passes(&mut self, is_end: bool, bytes: &[u8], from: Side) {
+        if is_end {
+            match from {
+                Side::Client => self.to_server.is_ended = true,
+                Side::Server => self.to_client.is_ended = true,
+            }
+            return;
+        }
+        // Once a trap has sprung the server goes on being heard by nobody, and the client by the server.
+        let mut passed = Passed::default();
+        match from {
+            Side::Client => self.filter.client_sent(bytes, &mut passed),
+            Side::Server if self.end.is_some() => return,
+            Side::Server => self.filter.server_sent(bytes, &mut passed),
+        }
+        self.to_server.push(passed.to_server);
+        self.to_client.push(passed.to_client);
+        if let (Some((cut, after)), None) = (passed.cut, self.end) {
+            self.end = Some((cut, Instant::now() + after));
+        }
+    }
+
+    /// Takes over the orders as they are now; says how the link ends if it does.
+    fn obey(&mut self) -> Option<Cut> {
+        let orders = self.orders.borrow_and_update();
+        let goes_on = self.to_server.flow(orders.to_server) & self.to_client.flow(orders.to_client);
+        let is_cut = std::mem::replace(&mut self.cuts, orders.cuts) != orders.cuts;
+        match (is_cut, goes_on) {
+            (true, _) => Some(orders.cut),
+            (false, true) => None,
+            (false, false) => Some(Cut::Rst),
+        }
+    }
+
+    async fn happens(&mut self) -> io::Result<Happened> {
+        let (to_server, to_client) = (self.to_server.due(), self.to_client.due());
+        let now = Instant::now();
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+        let later = [to_server, to_client].into_iter().flatten().filter(|due| *due > now).min();
+        let flushed = self.to_server.is_empty() && self.to_client.is_empty();
+        let end = self.end;
+        tokio::select! {
+            biased;
+            ordered = self.orders.changed() => {
+                Ok(if ordered.is_ok() { Happened::Ordered } else { Happened::Abandoned })
+            }
+            ready = self.server.writable(), if is_due(to_server) => ready.map(|()| Happened::Due),
+            ready = self.client.writable(), if is_due(to_client) => ready.map(|()| Happened::Due),
+            cut = until_end(end), if end.is_some() && flushed => Ok(Happened::TrapOver(cut)),
+            ready = self.server.readable(), if self.to_client.has_room() => ready.map(|()| Happened::ServerReadable),
+            ready = self.client.readable(), if self.to_server.has_room() => ready.map(|()| Happened::ClientReadable),
+            () = sleep_until(later.unwrap_or(now)), if later.is_some() => Ok(Happened::Due),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Client,
+    Server,
+}
+
+async fn until_end(end: Option<(Cut, Instant)>) -> Cut {
+    match end {
+        Some((cut, at)) => {
+            sleep_until(at).await;
+            cut
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// What has come: nothing = the end of the stream, `None` = nothing yet.
+fn read<'b>(source: &TcpStream, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
+    match source.try_read(buffer) {
+        Ok(count) => Ok(Some(&buffer[..count])),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a link needs of its proxy for each protocol.
+pub(super) type MakeFilter = Arc<dyn Fn() -> Box<dyn Filter> + Send + Sync>;

@@ -1,0 +1,232 @@
+//! One session: what its client prepared, and which of its messages matter to a trap.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::filter::{Filter, Passed};
+use super::super::orders::Cut;
+use super::super::trap::{Trap, Traps};
+use super::frames::{Frame, Frames, frame, text};
+
+const SSL_REQUEST: &[u8] = &80_877_103_u32.to_be_bytes();
+const GSS_REQUEST: &[u8] = &80_877_104_u32.to_be_bytes();
+const CANCEL_REQUEST: &[u8] = &80_877_102_u32.to_be_bytes();
+
+/// How far the session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The client's next message has no tag.
+    Startup,
+    /// The client has asked for encryption, and the server answers with one byte.
+    Asked,
+    /// Messages with tags.
+    Open,
+    /// The messages can not be read.
+    Opaque,
+}
+
+/// What an SQL text is to a trap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Commit,
+    /// Reads or writes rows.
+    Rows,
+    Other,
+}
+
+/// Follows one session.
+#[derive(Debug)]
+pub(in crate::proxy) struct Session {
+    traps: Arc<Traps>,
+    stage: Stage,
+    client: Frames,
+    server: Frames,
+    /// What the client prepared, by name.
+    statements: HashMap<Vec<u8>, Kind>,
+    portals: HashMap<Vec<u8>, Kind>,
+    /// Whether messages have come since the last Sync.
+    in_group: bool,
+    /// The group up to the next Sync was replaced, and what is left of it is dropped.
+    is_replaced: bool,
+    is_cut: bool,
+}
+
+impl Session {
+    pub(in crate::proxy) fn new(traps: Arc<Traps>) -> Self {
+        Self {
+            traps,
+            stage: Stage::Startup,
+            client: Frames::default(),
+            server: Frames::default(),
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            in_group: false,
+            is_replaced: false,
+            is_cut: false,
+        }
+    }
+
+    fn startup(&mut self, frame: &Frame, out: &mut Passed) {
+        let code = frame.body().get(..4).unwrap_or_default();
+        if code == SSL_REQUEST || code == GSS_REQUEST {
+            self.stage = Stage::Asked;
+        } else if code == CANCEL_REQUEST {
+            self.stage = Stage::Opaque;
+        } else {
+            self.stage = Stage::Open;
+            let refused = self.traps.spring(|trap| match trap {
+                Trap::FailStartup { sqlstate, message } => Some(error("FATAL", sqlstate, message)),
+                _ => None,
+            });
+            if let Some(error) = refused {
+                out.to_client.extend_from_slice(&error);
+                return self.cut(Cut::Fin, out);
+            }
+        }
+        out.to_server.extend_from_slice(&frame.bytes);
+    }
+
+    fn asked(&mut self, frame: Frame, out: &mut Passed) {
+        if self.is_replaced {
+            self.is_replaced = frame.tag != b'S';
+            return;
+        }
+        let kind = self.learn(&frame);
+        let executes = matches!(frame.tag, b'Q' | b'E');
+        if executes
+            && kind == Kind::Commit
+            && let Some(cut) = self.before_commit()
+        {
+            return self.cut(cut, out);
+        }
+        let begins = frame.tag == b'Q' || (!self.in_group && matches!(frame.tag, b'P' | b'B'));
+        if begins
+            && kind == Kind::Rows
+            && let Some(failing) = self.failing()
+        {
+            // The server itself fails, so that it and the client agree on what became of the transaction. What the
+            // client has sent besides, up to its Sync, a server that has failed would skip too.
+            out.to_server.extend_from_slice(&failing);
+            self.is_replaced = frame.tag != b'Q';
+            return self.forget(&frame);
+        }
+        self.in_group = !matches!(frame.tag, b'Q' | b'S');
+        out.to_server.extend_from_slice(&frame.bytes);
+    }
+
+    /// Keeps what the message prepares, and says what it is about.
+    fn learn(&mut self, frame: &Frame) -> Kind {
+        let (name, rest) = text(frame.body());
+        match frame.tag {
+            b'Q' => kind(name),
+            b'P' => {
+                let kind = kind(text(rest).0);
+                self.statements.insert(name.to_vec(), kind);
+                kind
+            }
+            b'B' => {
+                let kind = self.statements.get(text(rest).0).copied().unwrap_or(Kind::Other);
+                self.portals.insert(name.to_vec(), kind);
+                kind
+            }
+            b'E' => self.portals.get(name).copied().unwrap_or(Kind::Other),
+            _ => Kind::Other,
+        }
+    }
+
+    /// The server never saw this message.
+    fn forget(&mut self, frame: &Frame) {
+        if frame.tag == b'P' {
+            self.statements.remove(text(frame.body()).0);
+        }
+    }
+
+    fn before_commit(&self) -> Option<Cut> {
+        self.traps.spring(|trap| match trap {
+            Trap::CutBeforeCommit(cut) => Some(*cut),
+            _ => None,
+        })
+    }
+
+    fn after_commit(&self) -> Option<Cut> {
+        self.traps.spring(|trap| match trap {
+            Trap::CutAfterCommit(cut) => Some(*cut),
+            _ => None,
+        })
+    }
+
+    /// A statement that fails, if a trap wants that.
+    fn failing(&self) -> Option<Vec<u8>> {
+        self.traps.spring(|trap| match trap {
+            Trap::FailStatement { sqlstate, message } => {
+                let fail = format!("DO $$ BEGIN RAISE EXCEPTION '{message}' USING ERRCODE = '{sqlstate}'; END $$\0");
+                Some(frame(b'Q', fail.as_bytes()))
+            }
+            _ => None,
+        })
+    }
+
+    fn cut(&mut self, cut: Cut, out: &mut Passed) {
+        self.is_cut = true;
+        out.cut = Some((cut, Duration::ZERO));
+    }
+}
+
+impl Filter for Session {
+    fn client_sent(&mut self, bytes: &[u8], out: &mut Passed) {
+        self.client.push(bytes);
+        while !self.is_cut {
+            match self.stage {
+                Stage::Startup => {
+                    let Some(frame) = self.client.next(true) else { return };
+                    self.startup(&frame, out);
+                }
+                Stage::Open => {
+                    let Some(frame) = self.client.next(false) else { return };
+                    self.asked(frame, out);
+                }
+                // A client waits for the answer before it says more.
+                Stage::Asked => return,
+                Stage::Opaque => return out.to_server.append(&mut self.client.take()),
+            }
+        }
+    }
+
+    fn server_sent(&mut self, bytes: &[u8], out: &mut Passed) {
+        self.server.push(bytes);
+        while !self.is_cut {
+            match self.stage {
+                Stage::Asked => {
+                    let Some(answer) = self.server.byte() else { return };
+                    self.stage = if answer == b'N' { Stage::Startup } else { Stage::Opaque };
+                    out.to_client.push(answer);
+                }
+                Stage::Startup | Stage::Open => {
+                    let Some(frame) = self.server.next(false) else { return };
+                    if frame.tag == b'C'
+                        && text(frame.body()).0 == b"COMMIT"
+                        && let Some(cut) = self.after_commit()
+                    {
+                        return self.cut(cut, out);
+                    }
+                    out.to_client.extend_from_slice(&frame.bytes);
+                }
+                Stage::Opaque => return out.to_client.append(&mut self.server.take()),
+            }
+        }
+    }
+}
+
+fn kind(sql: &[u8]) -> Kind {
+    let text = String::from_utf8_lossy(sql).to_ascii_uppercase();
+    match text.split_whitespace().next().unwrap_or_default().trim_end_matches(';') {
+        "COMMIT" | "END" => Kind::Commit,
+        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" => Kind::Rows,
+        _ => Kind::Other,
+    }
+}
+
+fn error(severity: &str, sqlstate: &str, message: &str) -> Vec<u8> {
+    frame(b'E', format!("S{severity}\0V{severity}\0C{sqlstate}\0M{message}\0\0").as_bytes())
+}

@@ -1,0 +1,72 @@
+//! Runs the lab, or a worker of it, until it has ended or a signal asks for that.
+
+use std::fs;
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use faults::lab::{self, Options};
+use faults::workload::work;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Injects the faults of a seed. What was written stays when something was broken.
+pub(crate) fn run(options: &Options, is_kept: bool) -> Result<ExitCode> {
+    start_log("faults=info,devpg=warn");
+    println!("seed {}, in {}", options.seed, options.folder.display());
+    let report = runtime()?.block_on(async {
+        let asked = asked_to_end()?;
+        tokio::select! {
+            report = Box::pin(lab::run(options)) => report,
+            () = asked.cancelled() => bail!("a signal ended it"),
+        }
+    })?;
+    print!("{report}");
+    if !report.is_good() {
+        return Ok(ExitCode::FAILURE);
+    }
+    if !is_kept {
+        fs::remove_dir_all(&options.folder)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Is a worker of a lab.
+pub(crate) fn worker(options: work::Options) -> Result<ExitCode> {
+    start_log("info");
+    runtime()?.block_on(async {
+        let asked = asked_to_end()?;
+        Box::pin(work::work(options, asked)).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(usual: &str) {
+    let filter = EnvFilter::try_from_env("FAULTS_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    // Nothing was installed before: this is the first line that could.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+/// Cancelled by SIGTERM or Ctrl-C.
+fn asked_to_end() -> Result<CancellationToken> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let asked = CancellationToken::new();
+    let cancelled = asked.clone();
+    let mut listening = JoinSet::new();
+    listening.spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        cancelled.cancel();
+    });
+    listening.detach_all();
+    Ok(asked)
+}

@@ -1,0 +1,37 @@
+//! What is known to all clients of a run.
+
+use std::sync::{Mutex, PoisonError};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+/// Sessions and runs that were answered.
+#[derive(Debug, Default)]
+pub struct Book {
+    sessions: Mutex<Vec<Uuid>>,
+    runs: Mutex<Vec<Uuid>>,
+}
+
+impl Book {
+    pub fn add_session(&self, session: Uuid) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    }
+
+    pub fn add_runs(&self, runs: &[Uuid]) {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(runs);
+    }
+
+    pub fn session(&self, rng: &mut StdRng) -> Option<Uuid> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        (!sessions.is_empty()).then(|| sessions[rng.random_range(0..sessions.len())])
+    }
+
+    /// One of the latest runs, which are those that still do something.
+    pub fn run(&self, rng: &mut StdRng) -> Option<Uuid> {
+        const LATEST: usize = 60;
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = runs.len().saturating_sub(LATEST);
+        (!runs.is_empty()).then(|| runs[rng.random_range(first..runs.len())])
+    }
+}

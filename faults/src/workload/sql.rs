@@ -1,0 +1,133 @@
+//! A client that enqueues by `ops.enqueue_run()` within transactions of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sqlx::{Connection, PgConnection, Row};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::script::max_attempts;
+use super::{Book, KIND, Script};
+use crate::history::{Recorder, What};
+
+/// The longest that a transaction is held open.
+const HELD: Duration = Duration::from_millis(1_500);
+/// How long a transaction may take altogether; then its connection is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two transactions.
+const PAUSE: Duration = Duration::from_millis(400);
+
+const SESSION: &str = "SET ROLE ops_authenticated; SET ops.tenant_id = 'default'";
+const ENQUEUE: &str = "SELECT ops.enqueue_run($1, $2::text::ops.lane_type, $3, $4::text::jsonb, labels => $5::text::jsonb, \
+                       max_attempts => $6)";
+
+/// One such client.
+#[derive(Debug)]
+pub struct SqlClient {
+    name: String,
+    url: String,
+    book: Arc<Book>,
+    recorder: Recorder,
+    rng: StdRng,
+    number: u64,
+}
+
+/// How far a transaction has come, which says what is known of it when it fails.
+#[derive(Debug, Default)]
+struct Reached {
+    id: Option<Uuid>,
+    is_committing: bool,
+}
+
+impl SqlClient {
+    pub fn new(name: &str, url: String, book: Arc<Book>, recorder: Recorder, seed: u64) -> Self {
+        Self { name: name.to_owned(), url, book, recorder, rng: StdRng::seed_from_u64(seed), number: 0 }
+    }
+
+    /// Works until it is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// When its history can not be written.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
+        let mut connection = None;
+        while !stop.is_cancelled() {
+            connection = self.transact(connection.take()).await?;
+            let pause = self.rng.random_range(Duration::ZERO..PAUSE);
+            let _stopped = tokio::time::timeout(pause, stop.cancelled()).await;
+        }
+        Ok(())
+    }
+
+    /// One transaction; gives the connection back if it is still good.
+    async fn transact(&mut self, connection: Option<PgConnection>) -> Result<Option<PgConnection>> {
+        let Some(session) = self.book.session(&mut self.rng) else { return Ok(connection) };
+        let Some(mut connection) = self.connected(connection).await else { return Ok(None) };
+        self.number += 1;
+        let key = format!("{}-key{}", self.name, self.number);
+        let is_kept = self.rng.random_bool(0.7);
+        let held = self.rng.random_range(Duration::ZERO..HELD);
+        let script = Script::choose(key.clone(), &mut self.rng);
+        let max_attempts = max_attempts(&mut self.rng);
+        self.recorder.record(What::SqlAsked { session, key: key.clone() })?;
+
+        let mut reached = Reached::default();
+        let work = transaction(&mut connection, session, &script, max_attempts, held, is_kept, &mut reached);
+        let done = tokio::time::timeout(PATIENCE, work).await.map_err(anyhow::Error::from).and_then(|done| done);
+        // Before the COMMIT was sent, an error means that nothing stays.
+        let committed = match &done {
+            Ok(()) => Some(is_kept),
+            Err(_) if reached.is_committing => None,
+            Err(_) => Some(false),
+        };
+        if let (Some(id), Some(true)) = (reached.id, committed) {
+            self.book.add_runs(&[id]);
+        }
+        self.recorder.record(What::SqlEnqueued { session, key, id: reached.id, committed })?;
+        Ok(done.is_ok().then_some(connection))
+    }
+
+    async fn connected(&self, connection: Option<PgConnection>) -> Option<PgConnection> {
+        if connection.is_some() {
+            return connection;
+        }
+        let open = async {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            sqlx::raw_sql(SESSION).execute(&mut connection).await?;
+            Ok::<_, sqlx::Error>(connection)
+        };
+        tokio::time::timeout(PATIENCE, open).await.ok()?.ok()
+    }
+}
+
+async fn transaction(
+    connection: &mut PgConnection,
+    session: Uuid,
+    script: &Script,
+    max_attempts: i32,
+    held: Duration,
+    is_kept: bool,
+    reached: &mut Reached,
+) -> Result<()> {
+    let mut transaction = connection.begin().await?;
+    let row = sqlx::query(ENQUEUE)
+        .bind(session)
+        .bind(["A", "B", "C", "D"][script.key.len() % 4])
+        .bind(KIND)
+        .bind(serde_json::to_string(script)?)
+        .bind(serde_json::json!({ "key": script.key }).to_string())
+        .bind(max_attempts)
+        .fetch_one(&mut *transaction)
+        .await?;
+    reached.id = Some(row.try_get(0)?);
+    tokio::time::sleep(held).await;
+    if !is_kept {
+        return Ok(transaction.rollback().await?);
+    }
+    reached.is_committing = true;
+    Ok(transaction.commit().await?)
+}
