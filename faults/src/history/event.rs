@@ -184,13 +184,10 @@ pub struct Asked {
     pub max_attempts: i32,
 }
 
-/// As the server answers them.
+/// As the server answers them: how many there were ever, and how many of them have ended in which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     pub total: i64,
-    pub queued: i64,
-    pub claimed: i64,
-    pub running: i64,
     pub succeeded: i64,
     pub failed: i64,
     pub cancelled: i64,

@@ -18,7 +18,6 @@ impl Client {
             succeeded: read.succeeded_runs,
             failed: read.failed_runs,
             cancelled: read.cancelled_runs,
-            ..Counters::default()
         };
         Ok(self.recorder.record(What::CountersSeen { session, counters })?)
     }
