@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
 
 use crate::background;
 use crate::config::Config;
@@ -27,6 +26,7 @@ use crate::service::workers::Workers;
 use crate::service::workers_read::WorkersRead;
 use crate::store::change::feed_cursor;
 use crate::store::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
+use crate::transport;
 
 /// How often the database is asked whether it answers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,10 +34,6 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// A database that needs longer for the smallest question serves nobody. This is less than a unit of work may take, so that
 /// a server on a database that hangs soon says that it is not ready.
 const PROBE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// HTTP/2 pings find out that the other side is gone, in half the shortest lease that makes sense.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often streams are told to end while some are left.
 const STREAM_END_INTERVAL: Duration = Duration::from_millis(200);
@@ -103,25 +99,15 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         artifacts: Artifacts::new(db.clone(), limits.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
-    let (routes, health) =
-        routes(services, limits, http::health::router(ready)).await.map_err(|error| Error::Setup(error.to_string()))?;
+    let routes = routes(services, limits, config.transport.receive_timeout, http::health::router(ready));
+    let (routes, health) = routes.await.map_err(|error| Error::Setup(error.to_string()))?;
     loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
     let stop_listening = CancellationToken::new();
     let mut listening = JoinSet::new();
-    listening.spawn(
-        tonic::transport::Server::builder()
-            .accept_http1(true)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                stop_listening.clone().cancelled_owned(),
-            ),
-    );
+    listening.spawn(transport::serve(listener, routes, config.transport.clone(), stop_listening.clone()));
 
     tokio::select! {
         ended = listening.join_next() => return Err(Error::PartEnded(format!("the listener: {ended:?}"))),

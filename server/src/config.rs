@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::Limits;
 use crate::engine::EngineSettings;
+use crate::transport::TransportConfig;
 
 /// The whole configuration of a server.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Bounds of what clients may send.
     pub limits: Limits,
+    /// Bounds of connections.
+    pub transport: TransportConfig,
     /// Apply migrations at start. Without it the schema must be there.
     pub migrate: bool,
     /// How long a shutdown may take.
@@ -48,6 +51,7 @@ impl Config {
             database: DatabaseConfig::default(),
             engine: EngineConfig::default(),
             limits: Limits::default(),
+            transport: TransportConfig::default(),
             migrate: true,
             shutdown_timeout: Duration::from_secs(20),
         }
@@ -83,6 +87,7 @@ impl Config {
                 wrong.push(format!("{name}: expected 1 or more, got 0"));
             }
         }
+        self.transport.check(&mut wrong);
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 }

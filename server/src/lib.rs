@@ -1,6 +1,6 @@
 //! The control plane of Ops Control Room, as a library.
 //!
-//! From the edge downwards: `grpc` and `http` convert and call `service`, the use cases; these call `engine`, the hot path,
+//! From the edge downwards: `transport` serves connections; `grpc` and `http` convert and call `service`, the use cases; these call `engine`, the hot path,
 //! and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what time brings. [`run`] in
 //! `app` wires it all.
 
@@ -13,7 +13,9 @@ mod grpc;
 mod http;
 mod service;
 mod store;
+mod transport;
 
 pub use app::{Error, check, migrate, run};
 pub use config::{Config, DatabaseConfig, EngineConfig};
 pub use domain::Limits;
+pub use transport::TransportConfig;

@@ -4,7 +4,8 @@ use crate::paths::paths;
 use crate::tree::{File, files};
 
 /// What a layer of the server may name of the others. `app.rs` and `lib.rs` may name everything.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("transport", &[]),
     ("grpc", &["service", "domain"]),
     ("http", &["service", "domain"]),
     ("service", &["engine", "store", "domain"]),
@@ -13,19 +14,20 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("store", &["domain"]),
     ("domain", &[]),
     // Configuration is turned into what the engine is set to.
-    ("config", &["engine", "domain"]),
+    ("config", &["transport", "engine", "domain"]),
 ];
 
 /// Which layers of the server may name another crate.
-const OUTSIDE: [(&str, &[&str]); 8] = [
+const OUTSIDE: [(&str, &[&str]); 9] = [
     ("proto", &["grpc"]),
     ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
     ("tonic", &["grpc", "app"]),
     ("tonic_types", &["grpc"]),
-    ("axum", &["grpc", "http", "app"]),
+    ("axum", &["grpc", "http", "transport", "app"]),
+    ("hyper_util", &["transport"]),
     ("sqlx", &["store"]),
-    ("tokio", &["grpc", "http", "service", "background", "engine", "store", "app"]),
+    ("tokio", &["grpc", "http", "service", "background", "engine", "store", "transport", "app"]),
 ];
 
 /// Where an arrow is broken, and why that is right.

@@ -10,6 +10,7 @@ pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod serve;
+pub(crate) mod transport;
 
 pub(crate) mod run;
 pub(crate) mod session;

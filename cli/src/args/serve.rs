@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{limits::LimitArgs, listen::Listen, values::duration};
+use super::{limits::LimitArgs, listen::Listen, transport::TransportArgs, values::duration};
 use crate::errors::UsageError;
 
 /// Runs a server on a PostgreSQL database. Any number of them may share one database; each may die at any time.
@@ -41,6 +41,8 @@ pub(crate) struct ServeArgs {
     pub(crate) shutdown_timeout: Duration,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) transport: TransportArgs,
 }
 
 impl ServeArgs {
@@ -57,6 +59,7 @@ impl ServeArgs {
                 event_credits: self.event_credits,
             },
             limits: self.limits.limits(),
+            transport: self.transport.transport(),
             migrate: !self.no_migrate,
             shutdown_timeout: self.shutdown_timeout,
             ..server::Config::new(&self.database_url)
@@ -70,12 +73,12 @@ impl ServeArgs {
 pub(super) fn told(violations: Vec<String>) -> UsageError {
     UsageError::settings(violations.iter().map(|violation| {
         let (name, wrong) = violation.split_once(": ").unwrap_or((violation, ""));
-        (flag(name).to_owned(), wrong.to_owned())
+        (flag(name), wrong.to_owned())
     }))
 }
 
-fn flag(setting: &str) -> &str {
-    match setting {
+fn flag(setting: &str) -> String {
+    let flag = match setting {
         "database_url" => "database-url",
         "database.max_connections" => "database-connections",
         "database.deadline" => "database-deadline",
@@ -88,6 +91,8 @@ fn flag(setting: &str) -> &str {
         "limits.artifact_text" => "max-artifact-bytes",
         "limits.event" => "max-event-bytes",
         "limits.enqueue_runs" => "max-enqueue-runs",
-        other => other,
-    }
+        // These are named alike.
+        other => return other.trim_start_matches("transport.").replace('_', "-"),
+    };
+    flag.to_owned()
 }

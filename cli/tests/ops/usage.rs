@@ -50,11 +50,20 @@ fn settings_of_a_server_are_checked_before_it_listens_and_named_by_their_flags()
         "1ms",
         "--max-event-bytes",
         "0",
+        "--receive-timeout",
+        "1ms",
+        "--max-header-bytes",
+        "9",
+        "--max-streams",
+        "0",
     ]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
     for told in [
         "--lease-timeout: expected 500 ms or more, got 1ms",
         "--max-event-bytes: expected 1",
+        "--receive-timeout: expected 100 ms or more, got 1ms",
+        "--max-header-bytes: expected 8192 to 2147483647, got 9",
+        "--max-streams: expected 1 to 2147483647, got 0",
         "--database-url: expected postgres://",
     ] {
         assert!(ended.stderr.contains(told), "{told}: {ended:?}");

@@ -1,6 +1,8 @@
-//! The gRPC edge: one thin file a service, conversions in [`convert`], errors in [`status`], the whole in [`routes`].
+//! The gRPC edge: one thin file a service, conversions in [`convert`], errors in [`status`], what
+//! holds for every call in [`call`], the whole in [`routes`].
 
 pub mod artifact;
+pub mod call;
 pub mod connect;
 pub mod convert;
 pub mod health;

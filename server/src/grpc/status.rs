@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use proto::v1::ErrorReason;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
 use crate::domain::Refusal;
+use crate::domain::text::excerpt;
 use crate::domain::violation::Violations;
 use crate::service::ServiceError;
 use crate::store::StoreError;
@@ -46,6 +48,8 @@ fn code(reason: ErrorReason) -> Code {
         ErrorReason::RevisionCompacted => Code::OutOfRange,
         ErrorReason::DatabaseUnavailable | ErrorReason::ShuttingDown => Code::Unavailable,
         ErrorReason::StreamReplaced | ErrorReason::RequestInProgress => Code::Aborted,
+        ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorReason::UnknownMethod | ErrorReason::UnsupportedEncoding => Code::Unimplemented,
         ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
     }
 }
@@ -128,22 +132,60 @@ pub fn unreadable(status: Status) -> Status {
     }
 }
 
-/// The field that could not be decoded, as far as the decoder says it, and why. It says
-/// `failed to decode Protobuf message: EnqueueRunRequest.run: RunSpec.kind: invalid string value`.
+/// The field that could not be decoded, as far as the decoder says it, and why. It says the innermost first, as in
+/// `failed to decode Protobuf message: RunSpec.kind: EnqueueRunRequest.run: invalid string value`.
 fn undecoded_field(message: &str) -> (String, &str) {
     let mut rest = message.strip_prefix("failed to decode Protobuf message: ").unwrap_or(message);
     let mut path = Vec::new();
     while let Some((place, why)) = rest.split_once(": ") {
-        let Some((_, field)) = place.split_once('.').filter(|_| !place.contains(' ')) else { break };
-        path.push(field);
+        let Some((message, field)) = place.split_once('.').filter(|_| !place.contains(' ')) else { break };
+        // What is within a structure has no names of ours.
+        if !["Struct", "Value", "ListValue"].contains(&message) {
+            path.push(field);
+        }
         rest = why;
     }
+    path.reverse();
     (path.join("."), rest)
+}
+
+/// What the transport says of a call that none of our services has seen, in the terms of this API; `None` if it is said
+/// well enough.
+pub fn of_transport(status: Status, path: &str, encoding: Option<&str>) -> Option<Status> {
+    match (status.code(), encoding.filter(|encoding| *encoding != "identity")) {
+        (Code::Unimplemented, Some(encoding)) => Some(unsupported_encoding(encoding, status.metadata().clone())),
+        (Code::Unimplemented, None) => Some(unknown_method(path)),
+        (code, _) => Some(unreadable(status)).filter(|told| told.code() != code),
+    }
 }
 
 /// The answer to a gRPC method that this server does not have.
 pub fn unknown_method(path: &str) -> Status {
-    Status::new(Code::Unimplemented, format!("there is no method {}", shortened(path, VIOLATION_CHARACTERS)))
+    let path = shortened(path, VIOLATION_CHARACTERS);
+    let metadata = HashMap::from([("method".to_owned(), path.clone())]);
+    status(ErrorReason::UnknownMethod, format!("there is no method {path}"), metadata)
+}
+
+/// The answer to a message that is compressed in a way that is not understood. The metadata says what is.
+fn unsupported_encoding(encoding: &str, metadata: MetadataMap) -> Status {
+    let encoding = excerpt(encoding);
+    let mut details = ErrorDetails::new();
+    let concerned = HashMap::from([("encoding".to_owned(), encoding.clone())]);
+    details.set_error_info(name(ErrorReason::UnsupportedEncoding), DOMAIN, concerned);
+    let message = format!("expected messages that are not compressed, got the encoding {encoding}");
+    Status::with_error_details_and_metadata(code(ErrorReason::UnsupportedEncoding), message, details, metadata)
+}
+
+/// The call's own deadline has passed.
+pub fn deadline_exceeded(deadline: Duration) -> Status {
+    let message = format!("the deadline of the call has passed: it was {deadline:?}");
+    status(ErrorReason::DeadlineExceeded, message, HashMap::new())
+}
+
+/// The message of the call did not arrive in time.
+pub fn received_too_slowly(patience: Duration) -> Status {
+    let message = format!("expected the whole message within {patience:?}");
+    status(ErrorReason::DeadlineExceeded, message, HashMap::new())
 }
 
 /// An outage is told as such; a defect is logged here, once, and leaves without its text.
@@ -200,6 +242,9 @@ fn shortened(text: &str, characters: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+    use proto::v1;
+
     use super::*;
     use crate::domain::Resource;
 
@@ -275,10 +320,11 @@ mod tests {
         let status = unreadable(Status::new(Code::Internal, "failed to decode Protobuf message"));
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.get_details_error_info().expect("error info").reason, "INVALID_FIELD");
-        let nested =
-            "failed to decode Protobuf message: EnqueueRunRequest.run: RunSpec.kind: invalid string value: not UTF-8";
-        let nested = undecoded_field(nested);
-        assert_eq!(nested, ("run.kind".to_owned(), "invalid string value: not UTF-8"));
+        // A run, whose kind is not UTF-8.
+        let error = v1::EnqueueRunRequest::decode(&[0x0a, 3, 0x22, 1, 0xff][..]).expect_err("not UTF-8");
+        let nested = error.to_string();
+        let (field, why) = undecoded_field(&nested);
+        assert_eq!((field.as_str(), why), ("run.kind", "invalid string value: data is not UTF-8 encoded"));
         assert_eq!(undecoded_field("Error, decoded message: 5.5"), (String::new(), "Error, decoded message: 5.5"));
         let own = Status::from(ServiceError::Store(StoreError::defect("x")));
         assert_eq!(unreadable(own).code(), Code::Internal);

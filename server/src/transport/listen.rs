@@ -1,0 +1,136 @@
+//! Accepts connections, and serves HTTP/1 and HTTP/2 on each within the bounds of [`TransportConfig`]. The HTTP/2 library
+//! itself bounds floods of empty DATA, of CONTINUATION, PING and SETTINGS frames.
+
+use std::io::{self, Cursor};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::TransportConfig;
+
+/// What a client of HTTP/2 says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long to wait when no connection can be accepted, as when the process has no file handles left: it would fail again
+/// at once.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Serves what the listener accepts, until `closing`; then until each connection has ended. Dropped, it cuts them all.
+pub async fn serve(listener: TcpListener, router: Router, config: TransportConfig, closing: CancellationToken) {
+    let builder = builder(&config);
+    let mut connections = JoinSet::new();
+    let mut full = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            () = closing.cancelled() => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+                continue;
+            }
+        };
+        let was_full = full;
+        full = connections.len() >= config.max_connections;
+        if full {
+            if !was_full {
+                tracing::warn!(
+                    max_connections = config.max_connections,
+                    "there are too many connections: new ones are closed"
+                );
+            }
+            continue;
+        }
+        let (builder, router) = (builder.clone(), router.clone());
+        connections.spawn(connection(stream, builder, router, config.clone(), closing.clone()));
+    }
+    // Nobody connects any more, and whoever tries is told so.
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+fn builder(config: &TransportConfig) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.http1_header_timeout)
+        .max_buf_size(config.max_header_bytes as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.max_streams)
+        .max_pending_accept_reset_streams(config.max_pending_resets)
+        .max_local_error_reset_streams(config.max_error_resets)
+        .max_header_list_size(config.max_header_bytes)
+        .max_send_buf_size(config.send_buffer_bytes as usize)
+        .keep_alive_interval(config.keepalive_interval)
+        .keep_alive_timeout(config.keepalive_timeout);
+    builder
+}
+
+/// Serves one connection to its end.
+async fn connection(
+    stream: TcpStream,
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    config: TransportConfig,
+    closing: CancellationToken,
+) {
+    // Frames are small, and what is written is meant to be read now.
+    let _ = stream.set_nodelay(true);
+    let opened = tokio::time::timeout(config.handshake_timeout, begin(stream));
+    let Some(Ok(Ok(io))) = closing.run_until_cancelled(opened).await else { return };
+    let service = TowerToHyperService::new(router);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = until_old_or_closing(&config, &closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection has ended badly");
+    }
+}
+
+async fn until_old_or_closing(config: &TransportConfig, closing: &CancellationToken) {
+    match config.max_connection_age {
+        Some(age) => drop(tokio::time::timeout(age, closing.cancelled()).await),
+        None => closing.cancelled().await,
+    }
+}
+
+/// Waits until the client has said which HTTP it speaks: its first bytes are the preface of HTTP/2, or differ from it. The
+/// library waits for that without an end.
+async fn begin(mut stream: TcpStream) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    let mut first = [0; PREFACE.len()];
+    let mut read = 0;
+    while read < first.len() && first[..read] == PREFACE[..read] {
+        match stream.read(&mut first[read..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => read += more,
+        }
+    }
+    let (rest, write) = stream.into_split();
+    Ok(tokio::io::join(AsyncReadExt::chain(Cursor::new(first).take(read as u64), rest), write))
+}
+
+/// Whether a connection was lost before it was accepted: the next may be had.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}

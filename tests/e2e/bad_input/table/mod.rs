@@ -1,0 +1,114 @@
+//! What no client should send, row by row, and how the server takes it. After each row the server must be as well as before:
+//! it says that it serves, and a run goes through it.
+//!
+//! It needs nothing but the address of a server, so that it can be held against a server in this process and against
+//! another process. [`floods`] are HTTP/2, by hand ([`frames`]); [`calls`] are gRPC, by a client that says what it is told
+//! ([`http2`]).
+
+pub mod calls;
+mod floods;
+pub mod frames;
+pub mod http2;
+
+use std::time::Duration;
+
+use proto::v1::run_service_client::RunServiceClient;
+use proto::v1::session_service_client::SessionServiceClient;
+use proto::v1::worker_service_client::WorkerServiceClient;
+use proto::v1::*;
+use tonic::transport::{Channel, Endpoint};
+
+use http2::Ask;
+
+/// Far more than a server takes to find out that it can serve.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A server, and what has gone wrong with it.
+pub struct Scene {
+    /// Host and port.
+    address: String,
+    channel: Channel,
+    session: String,
+    wrong: Vec<String>,
+    rows: usize,
+}
+
+/// Goes through all tables; gives the number of rows. What is not as it should be is told at once.
+pub async fn all(address: &str) -> usize {
+    let mut scene = Scene::of(address).await;
+    floods::all(&mut scene).await;
+    calls::all(&mut scene).await;
+    scene.end()
+}
+
+impl Scene {
+    pub async fn of(address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
+        let channel = endpoint.connect().await.expect("the server listens");
+        let request = CreateSessionRequest { name: "bad input".into(), ..Default::default() };
+        let session = SessionServiceClient::new(channel.clone()).create_session(request).await.expect("it is created");
+        let session = session.into_inner().session.expect("it is answered").id;
+        let scene = Self { address: address.to_owned(), channel, session, wrong: Vec::new(), rows: 0 };
+        // It says so once it has asked its database.
+        let serves = async {
+            while !scene.serves().await {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, serves).await.expect("it serves");
+        scene
+    }
+
+    async fn serves(&self) -> bool {
+        let health = Ask::message("grpc.health.v1.Health/Check", &[]).send(&self.address).await;
+        health.is_ok_and(|health| health.body == http2::framed(&[8, 1]))
+    }
+
+    /// Notes what is wrong with a row, and looks whether the server is well after it.
+    async fn check(&mut self, what: &str, row: impl FnOnce() -> Result<(), String>) {
+        self.rows += 1;
+        if let Err(why) = row() {
+            self.wrong.push(format!("{what}: {why}"));
+        }
+        self.is_well(what).await;
+    }
+
+    /// The server says that it serves, and a run goes through it: from its enqueuing to its end.
+    async fn is_well(&self, after: &str) {
+        assert!(self.serves().await, "after {after}, it does not serve");
+        let run = RunSpec {
+            session_id: self.session.clone(),
+            lane: Lane::D.into(),
+            kind: "pulse".into(),
+            ..Default::default()
+        };
+        let enqueued = RunServiceClient::new(self.channel.clone())
+            .enqueue_run(EnqueueRunRequest { run: Some(run) })
+            .await
+            .unwrap_or_else(|status| panic!("after {after}, a run is not enqueued: {status:?}"));
+        let enqueued = enqueued.into_inner().run.expect("it is answered").id;
+        let mut workers = WorkerServiceClient::new(self.channel.clone());
+        let wait = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let (kinds, lanes) = (vec!["pulse".to_owned()], vec![Lane::D.into()]);
+        let claim = ClaimRequest { worker_name: "pulse".into(), kinds, lanes, wait, ..Default::default() };
+        let claimed = workers.claim(claim).await;
+        let claimed =
+            claimed.unwrap_or_else(|status| panic!("after {after}, nothing is claimed: {status:?}")).into_inner();
+        assert_eq!(claimed.assignments.len(), 1, "after {after}");
+        let run = claimed.assignments[0].run.clone().expect("an assignment has its run");
+        assert_eq!(run.id, enqueued, "after {after}");
+        let outcome = outcome::Outcome::Succeeded(Succeeded { result: None });
+        let report = RunReport { run_id: run.id, fence: run.fence, outcome: Some(Outcome { outcome: Some(outcome) }) };
+        let report = ReportRunRequest { worker_id: claimed.worker_id, report: Some(report) };
+        let reported = workers.report_run(report).await;
+        let reported = reported.unwrap_or_else(|status| panic!("after {after}, a run is not reported: {status:?}"));
+        assert_eq!(reported.into_inner().run.expect("it is answered").status(), RunStatus::Succeeded, "after {after}");
+    }
+
+    /// Tells all that was wrong.
+    fn end(self) -> usize {
+        assert!(self.wrong.is_empty(), "{} of {} rows:\n  {}\n", self.wrong.len(), self.rows, self.wrong.join("\n  "));
+        self.rows
+    }
+}
