@@ -5,6 +5,7 @@ mod support;
 mod bad_input;
 mod cancel;
 mod connect;
+mod contracts;
 mod dropped_calls;
 mod enqueue;
 mod exactly_once;

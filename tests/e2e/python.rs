@@ -1,77 +1,11 @@
-//! The protocol in another language: the example worker of tests/python, written from the contract alone, driven by commands.
+//! The protocol in another language: the example worker of tests/python, written from the contract alone.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use proto::v1::*;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::support::{House, eventually, in_time, spec, tool};
-
-/// A controlled worker: it prints what happens to it.
-struct PythonWorker {
-    child: Child,
-    commands: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl PythonWorker {
-    /// Starts it, and waits until it is welcome.
-    async fn start(house: &House, slots: usize) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/controlled.py");
-        let mut command = Command::new(tool("python/bin/python"));
-        command.arg("-B").arg(script).arg(house.address()).arg(slots.to_string());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().expect("python runs");
-        let commands = child.stdin.take().expect("it is piped");
-        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let mut worker = Self { child, commands, lines };
-        worker.sees("welcome").await;
-        worker
-    }
-
-    async fn next(&mut self) -> Option<Value> {
-        let line = in_time("a line of the Python worker", self.lines.next_line()).await.expect("it prints text")?;
-        Some(serde_json::from_str(&line).expect("it prints JSON"))
-    }
-
-    /// Passes over what else happens until this does.
-    async fn sees(&mut self, what: &str) -> Value {
-        loop {
-            let seen = self.next().await.unwrap_or_else(|| panic!("the worker ended before it saw: {what}"));
-            if seen["what"] == what {
-                return seen;
-            }
-        }
-    }
-
-    async fn told(&mut self, command: &str) {
-        self.commands.write_all(format!("{command}\n").as_bytes()).await.expect("the worker reads its commands");
-    }
-
-    /// Waits until it has ended well, and returns what it saw until then.
-    async fn ends(mut self) -> Vec<Value> {
-        let mut seen = Vec::new();
-        while let Some(line) = self.next().await {
-            seen.push(line);
-        }
-        assert!(self.child.wait().await.expect("it ends").success(), "the worker failed; it saw {seen:?}");
-        assert_eq!(seen.last().map(|seen| &seen["what"]), Some(&Value::from("left")));
-        seen
-    }
-}
-
-fn in_kind<'a>(seen: &'a [Value], what: &str) -> Vec<&'a Value> {
-    seen.iter().filter(|it| it["what"] == what).collect()
-}
-
-async fn events(house: &House, run_id: &str) -> Vec<String> {
-    let request = ListRunEventsRequest { run_id: run_id.to_owned(), page_size: 100, ..Default::default() };
-    let events = house.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
-    events.into_iter().map(|event| event.message).collect()
-}
+use crate::support::{House, PythonWorker, events, eventually, in_kind, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_are_executed_once_each_with_their_log_and_their_result() {

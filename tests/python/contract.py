@@ -1,12 +1,17 @@
-"""The contract as Python: made from proto/ when this is imported, and kept nowhere."""
+"""The contract as Python: made from proto/ when this is imported, and kept nowhere.
+
+OPS_CONTRACT names another one, as a descriptor set, such as proto/released/v0.1.binpb.
+"""
 
 import atexit
 import importlib
+import os
 import pathlib
 import sys
 import tempfile
 
 import grpc_tools
+from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
@@ -15,12 +20,22 @@ PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
 def _generate() -> None:
     folder = tempfile.TemporaryDirectory(prefix="ops-contract-")
     atexit.register(folder.cleanup)
-    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("ops/v1/*.proto"))
-    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
-    arguments = ["protoc", f"-I{PROTO}", f"-I{well_known}", f"--python_out={folder.name}", f"--grpc_python_out={folder.name}"]
+    sources, files = _described(os.environ["OPS_CONTRACT"]) if "OPS_CONTRACT" in os.environ else _written()
+    arguments = ["protoc", *sources, f"--python_out={folder.name}", f"--grpc_python_out={folder.name}"]
     if protoc.main(arguments + files) != 0:
-        raise SystemExit("the contract in proto/ can not be compiled")
+        raise SystemExit("the contract can not be compiled")
     sys.path.insert(0, folder.name)
+
+
+def _written():
+    well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
+    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("ops/v1/*.proto"))
+    return [f"-I{PROTO}", f"-I{well_known}"], files
+
+
+def _described(path):
+    described = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(path).read_bytes())
+    return [f"--descriptor_set_in={path}"], [file.name for file in described.file if file.name.startswith("ops/")]
 
 
 _generate()

@@ -23,15 +23,25 @@ pub fn tool(path: &str) -> PathBuf {
 /// Calls a house's first server.
 pub struct Grpcurl {
     address: String,
+    /// The contract that it goes by in place of the server's.
+    contract: Option<PathBuf>,
 }
 
 impl Grpcurl {
     pub fn of(house: &House) -> Self {
-        Self { address: house.address() }
+        Self { address: house.address(), contract: None }
+    }
+
+    /// One that goes by this contract, a descriptor set, whatever the server says.
+    pub fn speaking(house: &House, contract: &Path) -> Self {
+        Self { address: house.address(), contract: Some(contract.to_owned()) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(tool("bin/grpcurl"));
+        if let Some(contract) = &self.contract {
+            command.arg("-protoset").arg(contract);
+        }
         command.arg("-plaintext").args(arguments).kill_on_drop(true);
         command
     }
