@@ -44,9 +44,13 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: args::Cli) -> Result<exit::Exit> {
-    telemetry::start(&cli.command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can not start")?;
+    let spans = {
+        let _inside = runtime.enter();
+        telemetry::start(&cli.command)?
+    };
     let result = runtime.block_on(commands::execute(cli));
+    spans.finish();
     // A read of standard input may never end; nothing else is left by now.
     runtime.shutdown_background();
     result

@@ -1,8 +1,8 @@
 //! The control plane of Ops Control Room, as a library.
 //!
 //! From the edge downwards: `transport` serves connections; `grpc` and `http` convert and call `service`, the use cases; these call `engine`, the hot path,
-//! and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what time brings. [`run`] in
-//! `app` wires it all.
+//! and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what time brings; `telemetry` is
+//! what can be seen of all that. [`run`] in `app` wires it all.
 
 mod app;
 mod background;
@@ -13,6 +13,7 @@ mod grpc;
 mod http;
 mod service;
 mod store;
+mod telemetry;
 mod transport;
 
 pub use app::{Error, check, migrate, run};

@@ -8,6 +8,8 @@ use tokio::{
     time,
 };
 
+use tracing::Instrument;
+
 use crate::{
     context::RunContext,
     handler::{Failure, Handler, HandlerError},
@@ -28,7 +30,7 @@ pub(crate) async fn attempt(handler: Arc<dyn Handler>, ctx: RunContext) -> Outco
     // A task of its own keeps a panic, or a handler that blocks, away from the timers here; the set aborts it on drop.
     let mut task = JoinSet::new();
     let handlers_ctx = ctx.clone();
-    task.spawn(async move { handler.run(handlers_ctx).await });
+    task.spawn(async move { handler.run(handlers_ctx).await }.in_current_span());
     let deadline = ctx.deadline();
     let timed_out = async {
         match deadline {

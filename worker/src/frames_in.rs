@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use proto::v1::{self, connect_response::Frame};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::{
     attempt::{STOP_GRACE, attempt},
@@ -12,6 +13,7 @@ use crate::{
     handler::{Failure, Handler},
     outcome::Outcome,
     runtime::{Running, Runtime},
+    spans,
     stop::{Stop, StopCause, StopReason},
     wire,
     worker::DrainedBy,
@@ -82,6 +84,9 @@ impl Runtime {
         waiting.info.attempt = start.attempt;
         tracing::debug!(grant = %key, kind = waiting.info.kind, attempt = start.attempt, "run started");
         let (stop, progress) = (Arc::<Stop>::default(), Arc::<ProgressCell>::default());
+        let span = spans::of_attempt(&waiting.info, key);
+        // What the handler calls belongs below its own span.
+        waiting.info.traceparent = spans::traceparent(&span).or(waiting.info.traceparent);
         let ctx = RunContext::new(Parts {
             info: std::mem::take(&mut waiting.info),
             key,
@@ -96,11 +101,13 @@ impl Runtime {
             stop.request(reason);
         }
         let task = self.tasks.spawn(async move {
-            match invalid {
+            let outcome = match invalid {
                 _ if is_cancelled => Outcome::of(None, ctx.stop_reason()),
                 Some(reason) => Outcome::failed(Failure { permanent: true, ..Failure::new("InvalidParams", reason) }),
-                None => attempt(handler, ctx).await,
-            }
+                None => attempt(handler, ctx).instrument(span.clone()).await,
+            };
+            spans::ended(&span, &outcome);
+            outcome
         });
         self.task_keys.insert(task.id(), key);
         self.running.insert(key, Running { task, stop, progress });

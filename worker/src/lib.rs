@@ -28,6 +28,7 @@ mod attempt;
 mod backoff;
 mod connection;
 mod evidence;
+mod spans;
 mod wire;
 
 mod drain;

@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf};
 use clap::Args;
 use worker::{Network, Worker, WorkerConfig};
 
-use super::{listen::Listen, target::ServerAddress};
+use super::{listen::Listen, target::ServerAddress, traces::TraceArgs};
 use crate::errors::UsageError;
 
 /// Everything in one process, for development: a PostgreSQL of its own, the server, and a worker for `http`, `shell` and `sleep`.
@@ -31,6 +31,8 @@ pub(crate) struct DevArgs {
     /// Stop when the demonstration has ended, and exit as it went
     #[arg(long, requires = "demo")]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 }
 
 impl DevArgs {

@@ -18,6 +18,7 @@ pub(crate) mod worker;
 
 pub(crate) mod shell;
 pub(crate) mod target;
+pub(crate) mod traces;
 pub(crate) mod values;
 
 use crate::output::colour::When;

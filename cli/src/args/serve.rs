@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{limits::LimitArgs, listen::Listen, transport::TransportArgs, values::duration};
+use super::{limits::LimitArgs, listen::Listen, traces::TraceArgs, transport::TransportArgs, values::duration};
 use crate::errors::UsageError;
 
 /// Runs a server on a PostgreSQL database. Any number of them may share one database; each may die at any time.
@@ -43,6 +43,8 @@ pub(crate) struct ServeArgs {
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) transport: TransportArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 }
 
 impl ServeArgs {

@@ -70,6 +70,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("expected a duration such as `30s` or `5m`: {error}"))
 }
 
+/// A share, from 0 to 1.
+pub(crate) fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
 /// A moment: RFC 3339, or `+` and a duration, counted from now by this machine's clock.
 pub(crate) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Some(from_now) = text.strip_prefix('+') {

@@ -8,6 +8,7 @@ use worker::{Network, Worker, WorkerConfig};
 
 use super::{
     target::{Output, ServerAddress, Target},
+    traces::TraceArgs,
     values::{Label, Lane, duration},
 };
 use crate::errors::UsageError;
@@ -67,6 +68,8 @@ pub(crate) struct WorkerRun {
     /// Certificates of authorities, as PEM, that runs of the kind `http` trust besides those that browsers trust
     #[arg(long, env = "OPS_WORKER_HTTP_CA", value_name = "FILE")]
     pub(crate) http_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 }
 
 impl WorkerRun {

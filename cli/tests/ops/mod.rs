@@ -23,5 +23,6 @@ mod pipe;
 mod readme;
 mod shell;
 mod shutdown;
+mod spans;
 mod unreachable;
 mod usage;

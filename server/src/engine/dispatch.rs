@@ -20,6 +20,7 @@ use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::domain::Run;
 use crate::store::claim::{ClaimRound, run_claim_in_tx, run_claim_undo, run_claimable_in_tx};
 use crate::store::{Db, StoreError};
+use crate::telemetry::spans;
 
 /// Slots that a group offers in a first round, so that a lone run is not claimed with a list of all idle workers.
 const FIRST_ROUND_SLOTS: usize = 64;
@@ -141,6 +142,7 @@ impl Dispatcher {
         if demand.is_empty() {
             return Ok(Found::All);
         }
+        let began = spans::clock();
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
         let demand = Arc::new(demand);
         let claimed = self.db.transaction({
@@ -175,6 +177,7 @@ impl Dispatcher {
             } else if more && found == Found::All {
                 found = Found::Contended;
             }
+            spans::claimed(&runs, began);
             self.deliver(group, runs);
         }
         if any {

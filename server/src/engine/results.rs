@@ -18,6 +18,7 @@ use crate::store::report::{
     Begin, GrantReport, Guard, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx,
 };
 use crate::store::{Db, StoreError};
+use crate::telemetry::spans;
 
 /// Reports that may wait: each holds its result, of up to 1 MiB.
 const BOUNDS: RoundBounds = RoundBounds { waiting: 20_000, items: 500, bytes: 8 << 20 };
@@ -29,6 +30,16 @@ pub enum GrantNews {
     Begun { guard: Guard, at: Instant },
     /// Its worker says how it ended; it began so long before `at`.
     Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
+}
+
+impl GrantNews {
+    /// When a report was handed in.
+    fn ended_at(&self) -> Option<Instant> {
+        match self {
+            GrantNews::Begun { .. } => None,
+            GrantNews::Ended { at, .. } => Some(*at),
+        }
+    }
 }
 
 impl Weigh for GrantNews {
@@ -142,7 +153,12 @@ async fn round(db: Db, hints: Hints, news: Arc<[GrantNews]>) -> Result<Vec<Repor
         }
     }
     let mut requeued = false;
-    for ((index, _), verdict) in reports.iter().zip(ended) {
+    for ((index, report), (verdict, trace)) in reports.iter().zip(ended) {
+        if let (ReportVerdict::Accepted(Some(status)), Some(trace), Some(at)) =
+            (verdict, trace, news[*index].ended_at())
+        {
+            spans::reported(report.guard.lease, status, trace, at);
+        }
         requeued |= verdict == ReportVerdict::Accepted(Some(RunStatus::Queued));
         verdicts[*index] = verdict;
     }

@@ -18,6 +18,7 @@ use super::health::HealthSwitch;
 use super::run::RunApi;
 use super::session::SessionApi;
 use super::status::unknown_method;
+use super::trace::traced;
 use super::worker::WorkerApi;
 use crate::domain::Limits;
 use crate::service::artifacts::Artifacts;
@@ -87,7 +88,7 @@ pub async fn routes(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let router = builder.routes().into_axum_router().layer(from_fn_with_state(calls, call));
+    let router = traced(builder.routes().into_axum_router().layer(from_fn_with_state(calls, call)));
     let router = router.fallback(unknown_path).merge(http);
     Ok((router, switch))
 }

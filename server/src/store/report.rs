@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::domain::{Lease, Outcome, RunError, RunStatus};
+use crate::domain::{Lease, Outcome, RunError, RunStatus, TraceParent};
 
 /// What guards a write of a worker, beside the state that it expects: the grant, the worker, and the worker's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,8 +66,12 @@ pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<H
     Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
 }
 
-/// Ends grants. At most one report for a run may be in the batch. Each gets its verdict, in order.
-pub async fn run_report_in_tx(c: &mut PgConnection, reports: &[GrantReport]) -> Result<Vec<ReportVerdict>, StoreError> {
+/// Ends grants. At most one report for a run may be in the batch. Each gets its verdict, in order, with the trace in which
+/// stands the run that it ended.
+pub async fn run_report_in_tx(
+    c: &mut PgConnection,
+    reports: &[GrantReport],
+) -> Result<Vec<(ReportVerdict, Option<TraceParent>)>, StoreError> {
     let guards: Vec<Guard> = reports.iter().map(|report| report.guard).collect();
     let columns = GuardColumns::of(&guards);
     let results: Vec<Option<String>> = reports
@@ -110,7 +114,7 @@ pub async fn run_report_in_tx(c: &mut PgConnection, reports: &[GrantReport]) -> 
     let mut status = HashMap::new();
     for row in ended {
         let word = RunStatus::parse(&row.status).ok_or_else(|| StoreError::defect(format!("status {}", row.status)))?;
-        status.insert(row.id, word);
+        status.insert(row.id, (word, row.traceparent.as_deref().and_then(TraceParent::parse)));
     }
 
     let refused: Vec<Guard> =
@@ -118,14 +122,15 @@ pub async fn run_report_in_tx(c: &mut PgConnection, reports: &[GrantReport]) -> 
     let earlier = if refused.is_empty() { HashMap::new() } else { outcome_earlier_in_tx(c, &refused).await? };
     let verdict = |(report, hash): (&GrantReport, &Vec<u8>)| {
         let guard = report.guard;
-        if let Some(status) = status.get(&guard.lease.run_id) {
-            return ReportVerdict::Accepted(Some(*status));
+        if let Some((status, trace)) = status.get(&guard.lease.run_id) {
+            return (ReportVerdict::Accepted(Some(*status)), *trace);
         }
-        match earlier.get(&guard.lease) {
+        let verdict = match earlier.get(&guard.lease) {
             Some(first) if first == hash => ReportVerdict::Accepted(None),
             Some(_) => ReportVerdict::Conflict,
             None => ReportVerdict::LeaseLost,
-        }
+        };
+        (verdict, None)
     };
     Ok(reports.iter().zip(&hashes).map(verdict).collect())
 }

@@ -51,7 +51,7 @@ ended AS (
         updated_at = clock_timestamp()
     FROM settled s
     WHERE r.id = s.id AND r.fence = s.fence AND r.worker_id = s.worker_id AND r.status IN ('claimed', 'running')
-    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, r.claimed_at, r.started_at,
+    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, r.claimed_at, r.started_at, r.traceparent,
               s.attempt AS ended_attempt, s.hash, s.error AS ended_error
 ),
 -- What goes on to another grant keeps the outcome of this one here.
@@ -77,4 +77,4 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM ended GROUP BY tenant_id
 )
-SELECT id AS "id!", status AS "status!" FROM ended
+SELECT id AS "id!", status AS "status!", traceparent FROM ended
