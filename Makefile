@@ -12,6 +12,13 @@ DATA ?= .ops
 # dev is built in a fraction of the time of release, and from what the tests are built from.
 PROFILE ?= dev
 
+# What `make faults` does: how many seeds, how many at a time, how long each is under faults, and the first one, if they are
+# not to be those that nobody chose.
+SEEDS ?= 10
+PARALLEL ?= 2
+SECONDS ?= 30
+FIRST_SEED ?=
+
 GRPCURL := .tools/bin/grpcurl
 BUF := .tools/node_modules/.bin/buf
 PYTHON := .tools/python/bin/python
@@ -26,9 +33,10 @@ TARGET := $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_d
 
 .PHONY: help
 help: ## List what there is to do
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=$(LISTEN), DATA=$(DATA) (a folder) and PROFILE=$(PROFILE) (or release)."
+	@echo "  make faults takes SEEDS=$(SEEDS), PARALLEL=$(PARALLEL), SECONDS=$(SECONDS) and FIRST_SEED (or else nobody chooses)."
 
 ##@ To see it
 
@@ -46,6 +54,16 @@ clean-dev: need-cargo ## Remove the database of `make run`
 .PHONY: test
 test: need-cargo need-postgres tools ## Run all tests of the whole workspace
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
+	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
+
+.PHONY: faults faults-broken
+faults: need-cargo need-postgres ## Kill, stop and cut off real processes by seeds, and prove that every promise was kept
+	@$(CARGO) build $(LOCKED) --workspace --bins --examples
+	@"$$($(TARGET))/debug/faults" campaign --seeds $(SEEDS) --parallel $(PARALLEL) --seconds $(SECONDS) \
+		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED))
+
+faults-broken: need-cargo need-postgres ## See three builds without one guard each be caught by `make faults`
+	@faults/broken/run.sh
 
 .PHONY: check
 check: check-fmt check-proto check-clippy check-doc check-sqlx check-tidy ## All that CI checks without running the program

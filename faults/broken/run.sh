@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# run.sh [NAME...]: proves that the checker finds what it is there to find. Each NAME.patch beside this takes one guard out
+# of the server; that is built apart from everything else, put under the faults that provoke it, and has to be caught by
+# the proof that the guard belongs to. The same seed has to be good with the program as it is.
+#
+# SEEDS is how many seeds are tried for each, SECONDS_EACH how long each is under faults. What is built stays in
+# target/broken (or BROKEN_TARGET), for the next time.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+target=${BROKEN_TARGET:-$root/target/broken}
+seeds=${SEEDS:-10}
+seconds=${SECONDS_EACH:-20}
+programs=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug
+names=("$@")
+[ ${#names[@]} -gt 0 ] || names=(no-fence cursor-by-sequence answer-before-commit)
+
+# Which proof has to catch it, and which faults provoke it.
+proof_of() {
+  case $1 in
+    no-fence) echo results ;;
+    cursor-by-sequence) echo watching ;;
+    answer-before-commit) echo acknowledged ;;
+    *) echo "there is no $1" >&2 && return 1 ;;
+  esac
+}
+faults_of() {
+  case $1 in
+    no-fence) echo worker-stop,worker-deaf,worker-mute ;;
+    cursor-by-sequence) echo line-slow,server-stop ;;
+    answer-before-commit) echo commit-lost ;;
+  esac
+}
+
+# build NAME: the sources with the patch, built to $target/ops-NAME. Times of files are kept, so that what no patch touches is
+# built once for all of them.
+build() {
+  rm -rf "$target/tree"
+  mkdir -p "$target/tree"
+  git ls-files -z --cached --others --exclude-standard | tar --null --files-from - --create | tar --extract --directory "$target/tree"
+  (
+    cd "$target/tree"
+    # What another patch changed is older again: nobody would build it anew.
+    sed -n 's|^+++ b/||p' faults/broken/*.patch | sort -u | xargs touch
+    # Outside of a repository, so that the patch is applied to what is here.
+    GIT_CEILING_DIRECTORIES=$target git apply "faults/broken/$1.patch"
+    # Changed statements are checked against a database, since .sqlx has them as they were.
+    "$programs/examples/with_database" migrations \
+      env -u SQLX_OFFLINE CARGO_TARGET_DIR="$target" cargo build --locked --quiet --bin ops
+  )
+  cp "$target/debug/ops" "$target/ops-$1"
+}
+
+# catch NAME: tries seeds until one is caught by the right proof.
+catch() {
+  local name=$1 proof faults seed folder
+  proof=$(proof_of "$name")
+  faults=$(faults_of "$name")
+  for seed in $(seq 1 "$seeds"); do
+    folder=$(mktemp -d)
+    local arguments=(--seed "$seed" --seconds "$seconds" --only "$faults")
+    if "$programs/faults" run "${arguments[@]}" --ops "$target/ops-$name" --folder "$folder/broken" >"$folder/said.txt" 2>&1; then
+      echo "$name: seed $seed is good"
+    elif "$programs/faults" check "$folder/broken" >"$folder/verdict.txt"; then
+      echo "$name: seed $seed ended without a verdict against it:" && tail -n 5 "$folder/said.txt"
+    elif grep -q "^$proof: " "$folder/verdict.txt"; then
+      echo "$name: seed $seed is caught by '$proof':"
+      grep -m 1 -A 8 "^$proof: " "$folder/verdict.txt" | cut -c 1-200
+      "$programs/faults" run "${arguments[@]}" --folder "$folder/sound" >"$folder/said.txt" 2>&1 ||
+        { echo "$name: but seed $seed is not good as it is:" && cat "$folder/said.txt" && return 1; }
+      echo "$name: and with the guard, seed $seed is good"
+      rm -rf "$folder"
+      return 0
+    else
+      echo "$name: seed $seed is caught, but not by '$proof':" && tail -n 5 "$folder/verdict.txt"
+    fi
+    rm -rf "$folder"
+  done
+  echo "$name: NOT caught with $seeds seeds" >&2
+  return 1
+}
+
+cargo build --locked --quiet --workspace --bins --examples
+failed=0
+for name in "${names[@]}"; do
+  proof_of "$name" >/dev/null
+  echo "$name: building" && build "$name"
+  catch "$name" || failed=1
+done
+exit $failed
