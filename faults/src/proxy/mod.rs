@@ -14,6 +14,9 @@ mod lane;
 mod link;
 mod listener;
 
+#[cfg(test)]
+mod tests;
+
 pub use listener::{Proxy, Speaks};
 pub use orders::{Cut, Flow, Orders, Pass};
 pub use trap::Trap;
