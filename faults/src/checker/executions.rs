@@ -101,7 +101,7 @@ fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
         let Some(ended) = first.ended else { continue };
         for second in executions[index + 1..].iter().filter(|second| second.fence != first.fence) {
             let both = second.began.at_us < ended.at_us;
-            if both && !explained(story, first.began.at_us, second.began.at_us) {
+            if both && !explained(story, first.began, second.began.at_us) {
                 let what = format!(
                     "run {} was executed by {} (fence {}) and {} (fence {}) at a time, and nothing had been done to anybody",
                     first.run, first.began.actor, first.fence, second.began.actor, second.fence
@@ -117,12 +117,12 @@ fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
     found
 }
 
-/// Whether a fault that may cost a lease was at work between two moments.
-fn explained(story: &Story<'_>, from_us: i64, until_us: i64) -> bool {
+/// Whether a fault that may have cost the first of two executions its lease was at work until the second began.
+fn explained(story: &Story<'_>, first: &Event, until_us: i64) -> bool {
     let mut open: BTreeMap<(Fault, &str), i64> = BTreeMap::new();
     for event in story.events.iter().take_while(|event| event.at_us <= until_us) {
         match &event.what {
-            What::FaultBegan { fault, target, .. } if costs_leases(*fault) => {
+            What::FaultBegan { fault, target, .. } if costs_leases(*fault, target, &first.actor) => {
                 open.insert((*fault, target), i64::MAX);
             }
             What::FaultEnded { fault, target } => {
@@ -131,9 +131,14 @@ fn explained(story: &Story<'_>, from_us: i64, until_us: i64) -> bool {
             _ => {}
         }
     }
-    open.values().any(|until| *until >= from_us)
+    open.values().any(|until| *until >= first.at_us)
 }
 
-fn costs_leases(fault: Fault) -> bool {
-    fault != Fault::ClientCut
+/// What is done to one worker costs no other its leases.
+fn costs_leases(fault: Fault, target: &str, worker: &str) -> bool {
+    match fault {
+        Fault::ClientCut => false,
+        Fault::WorkerKilled | Fault::WorkerStopped | Fault::WorkerAsked | Fault::WorkerCut => target == worker,
+        _ => true,
+    }
 }

@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::sync::watch;
 
 use super::database::Database;
 use super::keeper::Keeper;
-use super::plan::{CLIENTS, SERVERS, WORKERS};
+use super::plan::{CLIENTS, OTHERS, SERVERS, WORKERS};
 use super::server::Server;
 use super::worker::Worker;
 use crate::findings::Notebook;
 use crate::history::Recorder;
 use crate::proxy::{Proxy, Speaks};
+use crate::workload::Caller;
 
 /// Fields end in this order: the workers first, the database last.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(super) struct House {
     pub(super) database: Database,
     /// Of each worker: a line to each server.
     pub(super) worker_lines: Vec<Vec<Arc<Proxy>>>,
-    /// Of each client.
+    /// Of each client, and then of the others.
     pub(super) client_lines: Vec<Vec<Arc<Proxy>>>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) notebook: Arc<Notebook>,
@@ -45,7 +46,7 @@ impl House {
         let recorder = Arc::new(Recorder::create(folder, "lab")?);
         let database = Database::open(SERVERS).await?;
         let worker_lines = lines(WORKERS).await?;
-        let client_lines = lines(CLIENTS.len()).await?;
+        let client_lines = lines(CLIENTS.len() + OTHERS.len()).await?;
         let mut servers = Vec::new();
         for index in 0..SERVERS {
             let (address, receiver) = watch::channel(None);
@@ -73,9 +74,12 @@ impl House {
         Ok(Self { workers, servers, database, worker_lines, client_lines, recorder, notebook, folder })
     }
 
-    /// Where a client finds the servers.
-    pub(super) fn addresses(&self, client: usize) -> Vec<SocketAddr> {
-        self.client_lines[client].iter().map(|line| line.address()).collect()
+    /// The way of a client to the servers.
+    pub(super) fn caller(&self, name: &str) -> Result<Caller> {
+        let named = CLIENTS.iter().chain(&OTHERS).zip(&self.client_lines).find(|(it, _)| **it == name);
+        let (_, lines) = named.with_context(|| format!("{name} has no lines"))?;
+        let addresses: Vec<_> = lines.iter().map(|line| line.address()).collect();
+        Caller::new(&addresses, Arc::clone(&self.notebook))
     }
 }
 

@@ -19,6 +19,7 @@ mod house;
 mod deeds;
 mod health;
 
+mod cast;
 mod settle;
 
 mod run;

@@ -13,6 +13,8 @@ pub(super) const SERVERS: usize = 2;
 pub(super) const WORKERS: usize = 3;
 /// Those who reach the servers over lines of their own, besides the workers: clients, and two watchers.
 pub(super) const CLIENTS: [&str; 5] = ["c1", "c2", "c3", "all", "lanes"];
+/// Those whose lines nobody touches: a worker that makes trouble enough itself, and the lab's own client.
+pub(super) const OTHERS: [&str; 2] = ["raw", "lab"];
 
 /// The first fault waits until there is something to break.
 const CALM_MS: u64 = 1_500;

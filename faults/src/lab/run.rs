@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::deed::Deed;
 use super::house::House;
-use super::plan::{CLIENTS, Step, plan};
-use super::{deeds, health, logs, settle};
+use super::plan::{Step, plan};
+use super::{cast, deeds, health, logs, settle};
 use crate::checker::{self, Verdict};
 use crate::findings::{Findings, Notebook};
-use crate::history::{Filter, Plan, Planned, Recorder, What};
-use crate::workload::{Book, Caller, Client, SqlClient, Watcher};
+use crate::history::{Plan, Planned, What};
+use crate::workload::Book;
 
 /// How long all servers may take until they serve.
 const START: Duration = Duration::from_secs(60);
@@ -81,8 +81,8 @@ pub async fn run(options: &Options) -> Result<Report> {
 
     let (stop, (settled, settling), book) =
         (CancellationToken::new(), watch::channel(false), Arc::new(Book::default()));
-    let mut clients = clients(&house, options.seed, &book, &stop)?;
-    let mut watchers = watchers(&house, &settling)?;
+    let mut clients = cast::clients(&house, options.seed, &book, &stop)?;
+    let (mut watchers, bookmarks) = cast::watchers(&house, &settling)?;
     let begin = Instant::now();
     let mut faults = JoinSet::new();
     for step in steps {
@@ -96,6 +96,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     if tokio::time::timeout(CLIENTS_END, all(&mut clients)).await.map_err(|_| ()).is_err() {
         notebook.violation(format!("a client has not ended {CLIENTS_END:?} after the last fault"));
     }
+    settle::late_commits(&house, &book, bookmarks).await?;
     let in_time = settle::settle(&house).await?;
     settled.send_replace(true);
     if tokio::time::timeout(WATCHERS_END, all(&mut watchers)).await.is_err() {
@@ -137,43 +138,6 @@ fn prepare(options: &Options, steps: &[Step]) -> Result<()> {
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("can not write {}", path.display()))
-}
-
-fn clients(house: &House, seed: u64, book: &Arc<Book>, stop: &CancellationToken) -> Result<JoinSet<Result<()>>> {
-    let mut clients = JoinSet::new();
-    for (index, name) in CLIENTS.iter().enumerate().filter(|(_, name)| name.starts_with('c')) {
-        let caller = Caller::new(&house.addresses(index), Arc::clone(&house.notebook))?;
-        let recorder = Recorder::create(&house.folder, name)?;
-        let client = Client::new(name, caller, Arc::clone(book), recorder, own_seed(seed, index));
-        clients.spawn(Box::pin(client.run(stop.clone())));
-    }
-    for index in 0..2 {
-        let name = format!("sql{}", index + 1);
-        let recorder = Recorder::create(&house.folder, &name)?;
-        let seed = own_seed(seed, 100 + index);
-        let client = SqlClient::new(&name, house.database.url(), Arc::clone(book), recorder, seed);
-        clients.spawn(Box::pin(client.run(stop.clone())));
-    }
-    Ok(clients)
-}
-
-fn watchers(house: &House, settling: &watch::Receiver<bool>) -> Result<JoinSet<Result<()>>> {
-    let mut watchers = JoinSet::new();
-    for (index, name) in CLIENTS.iter().enumerate().filter(|(_, name)| !name.starts_with('c')) {
-        let filter = match *name {
-            "lanes" => Filter { lanes: vec!["B".to_owned(), "C".to_owned()], ..Filter::default() },
-            _ => Filter::default(),
-        };
-        let caller = Caller::new(&house.addresses(index), Arc::clone(&house.notebook))?;
-        let watcher = Watcher::new(name, caller, Recorder::create(&house.folder, name)?, filter);
-        watchers.spawn(Box::pin(watcher.run(settling.clone())));
-    }
-    Ok(watchers)
-}
-
-/// Each actor has dice of its own, so that what one does moves nobody else's.
-fn own_seed(seed: u64, actor: usize) -> u64 {
-    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(actor as u64 + 1)
 }
 
 /// Waits for all of them.

@@ -6,19 +6,53 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use sqlx::AssertSqlSafe;
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
 
 use super::house::House;
-use crate::history::{DUMP, What};
+use crate::history::{DUMP, Recorder, What};
+use crate::workload::{Book, parked};
 
 /// How long the runs of half a minute may take to end once nothing is broken.
 const SETTLE: Duration = Duration::from_secs(60);
+/// How long a watcher may take for two bookmarks, which come every 5 s, from wherever it has lost its server.
+const TOLD: Duration = Duration::from_secs(40);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a process may take to end in order.
 const END: Duration = Duration::from_secs(15);
 
+const PARKED: &str = "SELECT id FROM ops.runs WHERE kind = 'parked' AND status = 'queued'";
 const OPEN: &str = "SELECT count(*) FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
+
+/// Commits late what nobody executes, and waits until every watcher must have been told of it; then it is cancelled.
+pub(super) async fn late_commits(house: &House, book: &Book, mut bookmarks: Vec<watch::Receiver<u64>>) -> Result<()> {
+    // Who has to find its server again first proves nothing about what it missed.
+    told(house, &mut bookmarks).await;
+    let recorder = Recorder::create(&house.folder, "late")?;
+    parked::enqueue_late(&house.database.url(), book, &recorder).await?;
+    told(house, &mut bookmarks).await;
+    let mut connection = house.database.connect().await?;
+    let runs: Vec<Uuid> = sqlx::query_scalar(PARKED).fetch_all(&mut connection).await?;
+    for run in &runs {
+        house.recorder.record(What::WatchDue { run: *run })?;
+    }
+    parked::cancel_all(house.caller("lab")?, &runs).await
+}
+
+/// Waits until each watcher has had a bookmark that is newer than all that is committed now.
+async fn told(house: &House, bookmarks: &mut [watch::Receiver<u64>]) {
+    for bookmarks in bookmarks {
+        // The first may have been on its way already.
+        let wanted = *bookmarks.borrow() + 2;
+        if timeout(TOLD, bookmarks.wait_for(|count| *count >= wanted)).await.is_err() {
+            house
+                .notebook
+                .violation(format!("a watcher has had no two bookmarks within {TOLD:?}, with nothing broken"));
+        }
+    }
+}
 
 /// Waits until every run has ended, and says whether that came in time.
 pub(super) async fn settle(house: &House) -> Result<bool> {

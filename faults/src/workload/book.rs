@@ -34,4 +34,8 @@ impl Book {
         let first = runs.len().saturating_sub(LATEST);
         (!runs.is_empty()).then(|| runs[rng.random_range(first..runs.len())])
     }
+
+    pub fn sessions(&self) -> Vec<Uuid> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }

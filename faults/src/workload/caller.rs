@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::session_service_client::SessionServiceClient;
+use proto::v1::worker_service_client::WorkerServiceClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -65,6 +66,10 @@ impl Caller {
 
     pub(super) fn sessions(&self) -> SessionServiceClient<Channel> {
         SessionServiceClient::new(self.channels[self.at].clone())
+    }
+
+    pub(super) fn workers(&self) -> WorkerServiceClient<Channel> {
+        WorkerServiceClient::new(self.channels[self.at].clone())
     }
 
     /// Goes on with the next server.

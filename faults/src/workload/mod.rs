@@ -10,6 +10,8 @@ mod script;
 mod client;
 mod counters;
 mod enqueue;
+pub mod parked;
+mod raw;
 mod sql;
 mod watcher;
 
@@ -18,6 +20,7 @@ pub mod work;
 pub use book::Book;
 pub use caller::Caller;
 pub use client::Client;
+pub use raw::RawWorker;
 pub use script::{End, KIND, Script};
 pub use sql::SqlClient;
 pub use watcher::Watcher;

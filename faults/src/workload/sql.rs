@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection, Row};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::parked::PARKED;
 use super::script::max_attempts;
 use super::{Book, KIND, Script};
 use crate::history::{Recorder, What};
@@ -69,14 +70,15 @@ impl SqlClient {
         let Some(mut connection) = self.connected(connection).await else { return Ok(None) };
         self.number += 1;
         let key = format!("{}-key{}", self.name, self.number);
-        let is_kept = self.rng.random_bool(0.7);
+        let (is_kept, is_parked) = (self.rng.random_bool(0.7), self.rng.random_bool(0.15));
         let held = self.rng.random_range(Duration::ZERO..HELD);
         let script = Script::choose(key.clone(), &mut self.rng);
         let max_attempts = max_attempts(&mut self.rng);
         self.recorder.record(What::SqlAsked { session, key: key.clone() })?;
 
         let mut reached = Reached::default();
-        let work = transaction(&mut connection, session, &script, max_attempts, held, is_kept, &mut reached);
+        let kind = if is_parked { PARKED } else { KIND };
+        let work = transaction(&mut connection, session, kind, &script, max_attempts, held, is_kept, &mut reached);
         let done = tokio::time::timeout(PATIENCE, work).await.map_err(anyhow::Error::from).and_then(|done| done);
         // Before the COMMIT was sent, an error means that nothing stays.
         let committed = match &done {
@@ -84,7 +86,9 @@ impl SqlClient {
             Err(_) if reached.is_committing => None,
             Err(_) => Some(false),
         };
-        if let (Some(id), Some(true)) = (reached.id, committed) {
+        if let (Some(id), Some(true)) = (reached.id, committed)
+            && !is_parked
+        {
             self.book.add_runs(&[id]);
         }
         self.recorder.record(What::SqlEnqueued { session, key, id: reached.id, committed })?;
@@ -107,6 +111,7 @@ impl SqlClient {
 async fn transaction(
     connection: &mut PgConnection,
     session: Uuid,
+    kind: &str,
     script: &Script,
     max_attempts: i32,
     held: Duration,
@@ -117,7 +122,7 @@ async fn transaction(
     let row = sqlx::query(ENQUEUE)
         .bind(session)
         .bind(["A", "B", "C", "D"][script.key.len() % 4])
-        .bind(KIND)
+        .bind(kind)
         .bind(serde_json::to_string(script)?)
         .bind(serde_json::json!({ "key": script.key }).to_string())
         .bind(max_attempts)

@@ -24,11 +24,24 @@ pub struct Watcher {
     recorder: Recorder,
     filter: Filter,
     token: String,
+    bookmarks: watch::Sender<u64>,
 }
 
 impl Watcher {
     pub fn new(name: &str, caller: Caller, recorder: Recorder, filter: Filter) -> Self {
-        Self { name: name.to_owned(), caller, recorder, filter, token: String::new() }
+        Self {
+            name: name.to_owned(),
+            caller,
+            recorder,
+            filter,
+            token: String::new(),
+            bookmarks: watch::Sender::default(),
+        }
+    }
+
+    /// How many bookmarks it has had.
+    pub fn bookmarks(&self) -> watch::Receiver<u64> {
+        self.bookmarks.subscribe()
     }
 
     /// Watches until it is told that all has ended and has had a bookmark since.
@@ -125,6 +138,7 @@ impl Watcher {
             Some(Event::Bookmark(bookmark)) => {
                 self.token = bookmark.resume_token;
                 self.recorder.record(What::WatchBookmark { watcher })?;
+                self.bookmarks.send_modify(|count| *count += 1);
                 return Ok(true);
             }
         }

@@ -1,0 +1,56 @@
+//! Who acts: clients, watchers, and a worker without manners.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::house::House;
+use crate::history::{Filter, Recorder};
+use crate::workload::{Book, Client, RawWorker, SqlClient, Watcher};
+
+/// Begins whatever asks for work and does it, until it is told to stop.
+pub(super) fn clients(
+    house: &House,
+    seed: u64,
+    book: &Arc<Book>,
+    stop: &CancellationToken,
+) -> Result<JoinSet<Result<()>>> {
+    let mut clients = JoinSet::new();
+    for (index, name) in ["c1", "c2", "c3"].into_iter().enumerate() {
+        let recorder = Recorder::create(&house.folder, name)?;
+        let client = Client::new(name, house.caller(name)?, Arc::clone(book), recorder, own_seed(seed, index));
+        clients.spawn(Box::pin(client.run(stop.clone())));
+    }
+    for (index, name) in ["sql1", "sql2"].into_iter().enumerate() {
+        let recorder = Recorder::create(&house.folder, name)?;
+        let (url, seed) = (house.database.url(), own_seed(seed, 100 + index));
+        let client = SqlClient::new(name, url, Arc::clone(book), recorder, seed);
+        clients.spawn(Box::pin(client.run(stop.clone())));
+    }
+    let raw = RawWorker::new(house.folder.clone(), house.caller("raw")?, own_seed(seed, 200));
+    clients.spawn(Box::pin(raw.run(stop.clone())));
+    Ok(clients)
+}
+
+/// Begins to watch; says of each watcher how many bookmarks it has had.
+pub(super) fn watchers(
+    house: &House,
+    settling: &watch::Receiver<bool>,
+) -> Result<(JoinSet<Result<()>>, Vec<watch::Receiver<u64>>)> {
+    let (mut watchers, mut bookmarks) = (JoinSet::new(), Vec::new());
+    let lanes = Filter { lanes: vec!["B".to_owned(), "C".to_owned()], ..Filter::default() };
+    for (name, filter) in [("all", Filter::default()), ("lanes", lanes)] {
+        let watcher = Watcher::new(name, house.caller(name)?, Recorder::create(&house.folder, name)?, filter);
+        bookmarks.push(watcher.bookmarks());
+        watchers.spawn(Box::pin(watcher.run(settling.clone())));
+    }
+    Ok((watchers, bookmarks))
+}
+
+/// Each actor has dice of its own, so that what one does moves nobody else's.
+fn own_seed(seed: u64, actor: usize) -> u64 {
+    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(actor as u64 + 1)
+}
