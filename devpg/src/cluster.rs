@@ -55,8 +55,8 @@ impl Cluster {
                 let lock = OwnerLock::take(home.path())?;
                 (home, lock, None)
             }
-            Place::Temporary => {
-                let (temporary, lock) = TemporaryHome::create(&account)?;
+            Place::Temporary(parent) => {
+                let (temporary, lock) = TemporaryHome::create(&account, parent.as_deref())?;
                 (temporary.home(), lock, Some(temporary))
             }
         };

@@ -16,8 +16,8 @@ pub struct ClusterOptions {
 pub(crate) enum Place {
     /// Kept. The server outlives an owner that is killed, and the next owner adopts it.
     Folder(PathBuf),
-    /// A fresh private folder. Server and folder go when the owner ends, in whatever way.
-    Temporary,
+    /// A fresh private folder, here or where it fits best. Server and folder go when the owner ends, in whatever way.
+    Temporary(Option<PathBuf>),
 }
 
 impl ClusterOptions {
@@ -56,7 +56,12 @@ impl ClusterOptions {
             // In the data folder and not in /dev/shm, so that nothing stays there when the server is killed.
             ("dynamic_shared_memory_type", "mmap"),
         ];
-        Self::new(Place::Temporary, &settings)
+        Self::new(Place::Temporary(None), &settings)
+    }
+
+    /// The same, in a new folder below this one, which the server's user must be able to enter.
+    pub fn temporary_in(parent: impl AsRef<Path>) -> Self {
+        Self { place: Place::Temporary(Some(parent.as_ref().to_owned())), ..Self::temporary() }
     }
 
     fn new(place: Place, settings: &[(&str, &str)]) -> Self {

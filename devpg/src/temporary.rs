@@ -47,12 +47,13 @@ pub(crate) struct TemporaryHome {
 }
 
 impl TemporaryHome {
-    /// Removes what dead owners left, and makes a new home, locked.
-    pub(crate) fn create(account: &Account) -> Result<(Self, OwnerLock), DevpgError> {
+    /// Removes what dead owners left, and makes a new home, locked: here, or where it fits best.
+    pub(crate) fn create(account: &Account, wanted: Option<&Path>) -> Result<(Self, OwnerLock), DevpgError> {
         for parent in parents() {
             sweep(&parent);
         }
-        let parent = parents().into_iter().find(|it| is_usable(it, account)).unwrap_or_else(|| PathBuf::from(DEFAULT));
+        let fits = || parents().into_iter().find(|it| is_usable(it, account)).unwrap_or_else(|| PathBuf::from(DEFAULT));
+        let parent = wanted.map_or_else(fits, Path::to_owned);
         let name = random::hex::<5>()?;
         let new = parent.join(format!("{NEW_PREFIX}{name}"));
         // Not recursive: it must not exist, since in /tmp others could have made it.

@@ -15,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 /// Injects the faults of a seed. What was written stays when something was broken.
 pub(crate) fn run(options: &Options, is_kept: bool) -> Result<ExitCode> {
     start_log("faults=info,devpg=warn");
+    if let Err(errno) = lab::own_mounts() {
+        tracing::warn!(%errno, "no mounts of its own");
+    }
     println!("seed {}, in {}", options.seed, options.folder.display());
     let report = runtime()?.block_on(async {
         let asked = asked_to_end()?;

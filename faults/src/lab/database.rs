@@ -1,6 +1,7 @@
 //! The PostgreSQL of a run.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use devpg::{Cluster, ClusterOptions, Programs};
 use sqlx::{Connection, PgConnection};
 
+use super::disk::Disk;
 use crate::proxy::{Cut, Proxy, Speaks};
 
 /// Few enough that strangers can take all of them.
@@ -21,15 +23,25 @@ const NAME: &str = "ops";
 pub(super) struct Database {
     pub(super) cluster: Cluster,
     pub(super) lines: Vec<Arc<Proxy>>,
+    /// What it lies on, if that is its own.
+    pub(super) disk: Option<Disk>,
 }
 
 impl Database {
     /// Starts a private cluster that keeps its promises (fsync and all), with an empty database.
-    pub(super) async fn open(servers: usize) -> Result<Self> {
-        let options = ClusterOptions::temporary()
+    pub(super) async fn open(folder: &Path, servers: usize) -> Result<Self> {
+        let disk = Disk::mount(folder)?;
+        let options = match &disk {
+            Some(disk) => ClusterOptions::temporary_in(disk.path()),
+            None => ClusterOptions::temporary(),
+        };
+        let options = options
             .setting("fsync", "on")
             .setting("full_page_writes", "on")
             .setting("autovacuum", "on")
+            // Room in the log is taken before it is needed, as is usual, and there is not much of it.
+            .setting("wal_init_zero", "on")
+            .setting("max_wal_size", "96MB")
             .setting("max_connections", CONNECTIONS.to_string())
             .setting("log_line_prefix", "%m [%p] %a ");
         let cluster = Box::pin(Cluster::start(&Programs::find(None)?, options)).await?;
@@ -39,7 +51,7 @@ impl Database {
         for _ in 0..servers {
             lines.push(Arc::new(Proxy::open(Speaks::Postgres, Some(address)).await?));
         }
-        Ok(Self { cluster, lines })
+        Ok(Self { cluster, lines, disk })
     }
 
     /// Where a server finds it: behind its line.

@@ -12,6 +12,8 @@ use crate::history::Fault;
 pub enum Deed {
     /// A server is killed (SIGKILL), and started again
     ServerKill,
+    /// A server is killed while a stranger's lock holds up what it writes
+    ServerKillLocked,
     /// A server hangs (SIGSTOP), and goes on
     ServerStop,
     /// A server is told to shut down (SIGTERM), and started again
@@ -78,12 +80,16 @@ pub enum Deed {
     StartupFail,
     /// PostgreSQL is killed with all its processes, and started again
     DatabaseKill,
+    /// PostgreSQL is killed while a stranger's lock holds up what is written
+    DatabaseKillLocked,
     /// PostgreSQL is shut down fast, and started again
     DatabaseRestart,
     /// PostgreSQL hangs with all its processes
     DatabaseStop,
     /// PostgreSQL ends the sessions of the servers
     BackendsEnd,
+    /// The file system of PostgreSQL is full
+    DiskFull,
     /// Strangers hold all connections
     ConnectionsTaken,
     /// A stranger locks a whole table
@@ -120,10 +126,15 @@ pub(super) enum Act {
     Network(Trouble),
     /// To what a server says to the database.
     Snare(Snare),
+    /// To a process, while a stranger's lock holds up what is written.
+    KillLocked,
     /// To PostgreSQL's processes.
     KillDatabase,
     RestartDatabase,
     StopDatabase,
+    KillDatabaseLocked,
+    /// To its file system.
+    FillDisk,
     /// By somebody with a session of his own.
     Stranger(Stranger),
 }
@@ -194,6 +205,9 @@ impl Deed {
             Deed::CommitUnanswered => Act::Snare(Snare::AfterCommit),
             Deed::StatementFail => Act::Snare(Snare::Statement),
             Deed::StartupFail => Act::Snare(Snare::Startup),
+            Deed::ServerKillLocked => Act::KillLocked,
+            Deed::DatabaseKillLocked => Act::KillDatabaseLocked,
+            Deed::DiskFull => Act::FillDisk,
             Deed::DatabaseKill => Act::KillDatabase,
             Deed::DatabaseRestart => Act::RestartDatabase,
             Deed::DatabaseStop => Act::StopDatabase,
@@ -210,31 +224,32 @@ impl Deed {
     /// How long it lasts, in milliseconds: shorter and longer than leases, deadlines and patience.
     pub(super) fn lasts(self) -> Range<u64> {
         match self.act() {
-            Act::Kill | Act::Ask => 100..6_000,
+            Act::Kill | Act::Ask | Act::KillLocked => 100..6_000,
             Act::Stop | Act::StopDatabase => 500..9_000,
-            Act::KillDatabase | Act::RestartDatabase => 100..9_000,
+            Act::KillDatabase | Act::RestartDatabase | Act::KillDatabaseLocked => 100..9_000,
             Act::Network(_) => 300..8_000,
             Act::Snare(_) => 500..4_000,
-            Act::Stranger(_) => 500..6_000,
+            Act::Stranger(_) | Act::FillDisk => 500..6_000,
         }
     }
 
     /// What the checker knows it as.
     pub(super) fn fault(self) -> Fault {
         match (self, self.act()) {
-            (Deed::ServerKill, _) => Fault::ServerKilled,
+            (Deed::ServerKill | Deed::ServerKillLocked, _) => Fault::ServerKilled,
             (Deed::ServerStop, _) => Fault::ServerStopped,
             (Deed::ServerAsk, _) => Fault::ServerAsked,
-            (_, Act::Kill) => Fault::WorkerKilled,
+            (_, Act::Kill | Act::KillLocked) => Fault::WorkerKilled,
             (_, Act::Stop) => Fault::WorkerStopped,
             (_, Act::Ask) => Fault::WorkerAsked,
             (it, Act::Network(_)) if it >= Deed::LineCut => Fault::ServerCut,
             (it, Act::Network(_)) if it >= Deed::ClientCut => Fault::ClientCut,
             (_, Act::Network(_)) => Fault::WorkerCut,
             (_, Act::Snare(_)) => Fault::StatementsFailed,
-            (_, Act::KillDatabase) => Fault::DatabaseKilled,
+            (_, Act::KillDatabase | Act::KillDatabaseLocked) => Fault::DatabaseKilled,
             (_, Act::RestartDatabase) => Fault::DatabaseRestarted,
             (_, Act::StopDatabase) => Fault::DatabaseStopped,
+            (_, Act::FillDisk) => Fault::DiskFull,
             (_, Act::Stranger(Stranger::EndsBackends)) => Fault::BackendsEnded,
             (_, Act::Stranger(Stranger::TakesConnections)) => Fault::ConnectionsTaken,
             (_, Act::Stranger(Stranger::HoldsTransaction)) => Fault::TransactionHeld,

@@ -16,6 +16,10 @@ use super::house::House;
 const LOOK: Duration = Duration::from_millis(250);
 /// A server that answers later than this does not answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A server is ready within 5 s of its database, and so again from a busy machine.
+const READY: Duration = Duration::from_secs(10);
+/// A server asks its database each second and waits 3 s for an answer; and so again.
+const NOT_READY: Duration = Duration::from_secs(7);
 /// Far more than a server takes for what is asked of it here; a leak that matters is beyond it.
 const MOST_MEMORY: u64 = 512 << 20;
 
@@ -23,6 +27,7 @@ const MOST_MEMORY: u64 = 512 << 20;
 pub(super) fn look(house: &Arc<House>, tasks: &mut JoinSet<()>) {
     for index in 0..house.servers.len() {
         tasks.spawn(memory(Arc::clone(house), index));
+        tasks.spawn(readiness(Arc::clone(house), index));
     }
 }
 
@@ -37,6 +42,40 @@ pub(super) async fn all_ready(house: &House, patience: Duration) -> Result<()> {
     };
     ensure!(timeout(patience, wait).await.is_ok(), "the servers are not ready after {patience:?}");
     Ok(())
+}
+
+/// Holds a server to what it says of itself: ready soon after nothing is wrong, and not ready while the database is away.
+async fn readiness(house: Arc<House>, index: usize) {
+    let server = &house.servers[index];
+    let mut late = None;
+    loop {
+        sleep(LOOK).await;
+        let (well, away, address) =
+            (house.wellness.well_since(index), house.wellness.away_since(), *server.address.borrow());
+        let is_ready = is_ready(address).await;
+        // Only what was so before and after it was asked is so.
+        let stays_well = well.filter(|_| house.wellness.well_since(index) == well);
+        let stays_away = away.filter(|_| house.wellness.away_since() == away);
+        if is_ready && stays_away.is_some_and(|since| since.elapsed() > NOT_READY) {
+            house
+                .notebook
+                .violation(format!("{} says that it is ready {NOT_READY:?} after the database went", server.name));
+        }
+        match stays_well {
+            Some(since) if is_ready => {
+                if late != Some(since) {
+                    let after = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    house.notebook.most("ready after ms", after);
+                }
+                late = Some(since);
+            }
+            Some(since) if late != Some(since) && since.elapsed() > READY => {
+                late = Some(since);
+                house.notebook.violation(format!("{} is not ready {READY:?} after nothing was wrong", server.name));
+            }
+            _ => {}
+        }
+    }
 }
 
 async fn memory(house: Arc<House>, index: usize) {

@@ -11,6 +11,7 @@ use super::database::Database;
 use super::keeper::Keeper;
 use super::plan::{CLIENTS, OTHERS, SERVERS, WORKERS};
 use super::server::Server;
+use super::wellness::Wellness;
 use super::worker::Worker;
 use crate::findings::Notebook;
 use crate::history::Recorder;
@@ -27,6 +28,7 @@ pub(super) struct House {
     pub(super) worker_lines: Vec<Vec<Arc<Proxy>>>,
     /// Of each client, and then of the others.
     pub(super) client_lines: Vec<Vec<Arc<Proxy>>>,
+    pub(super) wellness: Wellness,
     pub(super) recorder: Arc<Recorder>,
     pub(super) notebook: Arc<Notebook>,
     pub(super) folder: PathBuf,
@@ -44,7 +46,7 @@ impl House {
     /// Starts everything.
     pub(super) async fn open(folder: &Path, program: &Path, notebook: &Arc<Notebook>) -> Result<Self> {
         let recorder = Arc::new(Recorder::create(folder, "lab")?);
-        let database = Database::open(SERVERS).await?;
+        let database = Database::open(folder, SERVERS).await?;
         let worker_lines = lines(WORKERS).await?;
         let client_lines = lines(CLIENTS.len() + OTHERS.len()).await?;
         let mut servers = Vec::new();
@@ -71,7 +73,8 @@ impl House {
         };
         let workers = worker_lines.iter().enumerate().map(|it| Keeper::start(Arc::new(worker(it)))).collect();
         let (notebook, folder) = (Arc::clone(notebook), folder.to_owned());
-        Ok(Self { workers, servers, database, worker_lines, client_lines, recorder, notebook, folder })
+        let wellness = Wellness::new();
+        Ok(Self { workers, servers, database, worker_lines, client_lines, wellness, recorder, notebook, folder })
     }
 
     /// The way of a client to the servers.

@@ -14,6 +14,9 @@ mod database;
 mod server;
 mod worker;
 
+mod disk;
+mod wellness;
+
 mod house;
 
 mod deeds;
@@ -25,4 +28,5 @@ mod settle;
 mod run;
 
 pub use deed::Deed;
+pub use disk::own_mounts;
 pub use run::{Options, Report, run};

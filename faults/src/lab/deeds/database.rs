@@ -3,30 +3,34 @@
 use anyhow::Result;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::database::Database;
+use super::super::house::House;
 
 /// All its processes are killed; it starts again when this is over.
-pub(super) async fn kill(database: &Database, end: Instant) -> Result<()> {
-    database.cluster.kill_hard().await?;
-    away(database, end).await
+pub(super) async fn kill(house: &House, end: Instant) -> Result<()> {
+    house.database.cluster.kill_hard().await?;
+    away(house, end).await
 }
 
 /// It shuts down in order; it starts again when this is over.
-pub(super) async fn restart(database: &Database, end: Instant) -> Result<()> {
-    database.cluster.stop().await?;
-    away(database, end).await
+pub(super) async fn restart(house: &House, end: Instant) -> Result<()> {
+    house.database.cluster.stop().await?;
+    away(house, end).await
 }
 
-async fn away(database: &Database, end: Instant) -> Result<()> {
-    database.leave().await?;
+async fn away(house: &House, end: Instant) -> Result<()> {
+    house.database.leave().await?;
+    house.wellness.away();
     sleep_until(end).await;
-    database.cluster.restart().await?;
-    database.come_back().await
+    house.wellness.back();
+    house.database.cluster.restart().await?;
+    house.database.come_back().await
 }
 
 /// All its processes stop in their tracks, and go on when this is over.
-pub(super) async fn hang(database: &Database, end: Instant) -> Result<()> {
-    database.cluster.pause().await?;
+pub(super) async fn hang(house: &House, end: Instant) -> Result<()> {
+    house.database.cluster.pause().await?;
+    house.wellness.away();
     sleep_until(end).await;
-    Ok(database.cluster.resume().await?)
+    house.wellness.back();
+    Ok(house.database.cluster.resume().await?)
 }

@@ -1,10 +1,12 @@
 //! Does what is planned: each deed begins, lasts, and is undone.
 
 mod database;
+mod disk;
 mod network;
 mod process;
 mod snare;
 mod stranger;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +37,16 @@ pub(super) async fn act(house: Arc<House>, step: Step, begin: Instant) -> Result
     let detail = format!("{} for {} ms", step.deed, step.for_ms);
     tracing::info!(%target, %detail, "a fault begins");
     house.recorder.record(What::FaultBegan { fault, target: target.clone(), detail })?;
+    house.wellness.begin(&step);
+    let streams = streams::look(&house, &step);
     let lasts = Duration::from_millis(step.for_ms);
     let commit = Box::pin(commit(&house, &step, Instant::now() + lasts));
     let done = tokio::time::timeout(lasts + UNDONE, commit).await;
     done.with_context(|| format!("{} was not undone", step.deed))?.with_context(|| step.deed.to_string())?;
     tracing::info!(%target, deed = %step.deed, "a fault is over");
+    house.wellness.end(&step);
     house.recorder.record(What::FaultEnded { fault, target })?;
+    streams::stayed(&house, streams).await;
     Ok(())
 }
 
@@ -52,9 +58,20 @@ async fn commit(house: &House, step: &Step, end: Instant) -> Result<()> {
         Act::Ask => process::ask(keeper(house, step), end).await,
         Act::Network(trouble) => network::trouble(lines(house, step), trouble, rng, end).await?,
         Act::Snare(snare) => snare::lay(&house.database.lines[step.index], snare, rng, end).await,
-        Act::KillDatabase => database::kill(&house.database, end).await?,
-        Act::RestartDatabase => database::restart(&house.database, end).await?,
-        Act::StopDatabase => database::hang(&house.database, end).await?,
+        Act::KillLocked => {
+            let locked = stranger::lock_what_is_written(&house.database, rng).await;
+            process::kill(keeper(house, step), end).await;
+            drop(locked);
+        }
+        Act::KillDatabaseLocked => {
+            let locked = stranger::lock_what_is_written(&house.database, rng).await;
+            database::kill(house, end).await?;
+            drop(locked);
+        }
+        Act::KillDatabase => database::kill(house, end).await?,
+        Act::RestartDatabase => database::restart(house, end).await?,
+        Act::StopDatabase => database::hang(house, end).await?,
+        Act::FillDisk => disk::fill(house, rng, end).await?,
         Act::Stranger(stranger) => {
             // What a stranger can not do, he leaves: he is not who is judged.
             if let Err(error) = stranger::act(&house.database, stranger, rng, end).await {

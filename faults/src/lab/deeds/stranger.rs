@@ -6,7 +6,7 @@ use anyhow::Result;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use super::super::database::{CONNECTIONS, Database};
@@ -15,6 +15,9 @@ use crate::proxy::Cut;
 
 /// Between two of what is done again and again.
 const AGAIN: Duration = Duration::from_millis(800);
+
+/// How long writes are held up before something is killed.
+const HELD: Duration = Duration::from_millis(900);
 
 const TABLES: [&str; 6] =
     ["ops.runs", "ops.sessions", "ops.workers", "ops.run_cancels", "ops.run_changes", "ops.lease_service"];
@@ -37,8 +40,28 @@ pub(super) async fn act(database: &Database, stranger: Stranger, mut rng: StdRng
         Stranger::LocksRuns => hold(database, &format!("{RUNS} AND random() < 0.5 ORDER BY id FOR UPDATE"), end).await,
         Stranger::LocksSessions => hold(database, "SELECT FROM ops.sessions ORDER BY id FOR UPDATE", end).await,
         Stranger::HoldsTransaction => hold(database, "SELECT pg_current_xact_id()", end).await,
-        Stranger::Deadlocks => deadlock(database, end).await,
+        // Whatever he waits for at the end, he is gone with his connection.
+        Stranger::Deadlocks => timeout_at(end + AGAIN, deadlock(database, end)).await.unwrap_or(Ok(())),
     }
+}
+
+/// Holds up what servers write, so that much of it is on its way; the lock goes with the connection. None if nobody could
+/// lock anything.
+pub(super) async fn lock_what_is_written(database: &Database, mut rng: StdRng) -> Option<PgConnection> {
+    const LOCKS: [&str; 3] = [
+        "LOCK TABLE ops.session_deltas IN SHARE MODE",
+        "LOCK TABLE ops.run_changes IN SHARE MODE",
+        "SELECT FROM ops.sessions ORDER BY id FOR UPDATE",
+    ];
+    let lock = async {
+        let mut connection = database.connect().await?;
+        execute(&mut connection, "BEGIN").await?;
+        execute(&mut connection, LOCKS[rng.random_range(0..LOCKS.len())]).await?;
+        anyhow::Ok(connection)
+    };
+    let connection = tokio::time::timeout(HELD, lock).await.ok()?.ok()?;
+    sleep(HELD).await;
+    Some(connection)
 }
 
 /// Holds what a statement takes.
@@ -52,7 +75,7 @@ async fn hold(database: &Database, statement: &str, end: Instant) -> Result<()> 
         execute(&mut connection, "ROLLBACK").await
     };
     // Whatever it waits for, at the end it is gone with its connection.
-    match tokio::time::timeout_at(end + AGAIN, held).await {
+    match timeout_at(end + AGAIN, held).await {
         Ok(done) => done,
         Err(_) => Ok(()),
     }

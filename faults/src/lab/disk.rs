@@ -1,0 +1,85 @@
+//! A small file system of the run's own, for PostgreSQL to run out of.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::statvfs::statvfs;
+
+/// Room for a cluster, and for what half a minute writes.
+const SIZE: &str = "size=448m,mode=0755";
+
+/// Gives this process mounts of its own, which nobody else sees and which end with its last process, however that ends. To be
+/// called while it has one thread.
+///
+/// # Errors
+///
+/// When the system does not let it, as it lets only root.
+pub fn own_mounts() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+}
+
+/// A mounted file system.
+#[derive(Debug)]
+pub(super) struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Mounts one in the run's folder; none if the system does not let it.
+    pub(super) fn mount(folder: &Path) -> Result<Option<Self>> {
+        // PostgreSQL's own user has to pass through.
+        fs::set_permissions(folder, Permissions::from_mode(0o711))?;
+        let path = folder.join("disk");
+        fs::create_dir_all(&path)?;
+        match mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some(SIZE)) {
+            Ok(()) => Ok(Some(Self { path })),
+            Err(errno) => {
+                tracing::warn!(%errno, "no file system of its own: that a disk is full is only said");
+                fs::remove_dir(&path)?;
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes all the room that is left.
+    pub(super) fn fill(&self) -> io::Result<()> {
+        let balloon = File::create(self.balloon())?;
+        let mut length = 0;
+        loop {
+            let left = statvfs(&self.path)?;
+            let left = i64::try_from(left.blocks_available() * left.fragment_size()).unwrap_or(i64::MAX);
+            match fallocate(&balloon, FallocateFlags::empty(), length, left.max(1)) {
+                Ok(()) => length += left,
+                // Others have written meanwhile; if nothing is left, this is what is wanted.
+                Err(Errno::ENOSPC) if left > 0 => {}
+                Err(Errno::ENOSPC) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Gives it back.
+    pub(super) fn empty(&self) -> io::Result<()> {
+        match fs::remove_file(self.balloon()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn balloon(&self) -> PathBuf {
+        self.path.join("balloon")
+    }
+}
