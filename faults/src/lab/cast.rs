@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::house::House;
+use super::plan::CLIENTS;
 use crate::history::{Filter, Recorder};
 use crate::workload::{Book, Client, RawWorker, SqlClient, Watcher};
 
@@ -19,7 +20,7 @@ pub(super) fn clients(
     stop: &CancellationToken,
 ) -> Result<JoinSet<Result<()>>> {
     let mut clients = JoinSet::new();
-    for (index, name) in ["c1", "c2", "c3"].into_iter().enumerate() {
+    for (index, name) in CLIENTS.into_iter().filter(|name| name.starts_with('c')).enumerate() {
         let recorder = Recorder::create(&house.folder, name)?;
         let client = Client::new(name, house.caller(name)?, Arc::clone(book), recorder, own_seed(seed, index));
         clients.spawn(Box::pin(client.run(stop.clone())));
@@ -35,11 +36,15 @@ pub(super) fn clients(
     Ok(clients)
 }
 
-/// Begins to watch; says of each watcher how many bookmarks it has had.
-pub(super) fn watchers(
-    house: &House,
-    settling: &watch::Receiver<bool>,
-) -> Result<(JoinSet<Result<()>>, Vec<watch::Receiver<u64>>)> {
+/// Those who watch.
+pub(super) struct Watching {
+    pub(super) watchers: JoinSet<Result<()>>,
+    /// How many bookmarks each has had.
+    pub(super) bookmarks: Vec<watch::Receiver<u64>>,
+}
+
+/// Begins to watch.
+pub(super) fn watchers(house: &House, settling: &watch::Receiver<bool>) -> Result<Watching> {
     let (mut watchers, mut bookmarks) = (JoinSet::new(), Vec::new());
     let lanes = Filter { lanes: vec!["B".to_owned(), "C".to_owned()], ..Filter::default() };
     for (name, filter) in [("all", Filter::default()), ("lanes", lanes)] {
@@ -47,7 +52,7 @@ pub(super) fn watchers(
         bookmarks.push(watcher.bookmarks());
         watchers.spawn(Box::pin(watcher.run(settling.clone())));
     }
-    Ok((watchers, bookmarks))
+    Ok(Watching { watchers, bookmarks })
 }
 
 /// Each actor has dice of its own, so that what one does moves nobody else's.

@@ -12,7 +12,7 @@ use super::deed::{Aim, Deed};
 pub(super) const SERVERS: usize = 2;
 pub(super) const WORKERS: usize = 3;
 /// Those who reach the servers over lines of their own, besides the workers: clients, and two watchers.
-pub(super) const CLIENTS: [&str; 5] = ["c1", "c2", "c3", "all", "lanes"];
+pub(super) const CLIENTS: [&str; 8] = ["c1", "c2", "c3", "c4", "c5", "c6", "all", "lanes"];
 /// Those whose lines nobody touches: a worker that makes trouble enough itself, and the lab's own client.
 pub(super) const OTHERS: [&str; 2] = ["raw", "lab"];
 

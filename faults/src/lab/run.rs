@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cast::Watching;
 use super::deed::Deed;
 use super::house::House;
 use super::plan::{Step, plan};
@@ -82,7 +83,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (stop, (settled, settling), book) =
         (CancellationToken::new(), watch::channel(false), Arc::new(Book::default()));
     let mut clients = cast::clients(&house, options.seed, &book, &stop)?;
-    let (mut watchers, bookmarks) = cast::watchers(&house, &settling)?;
+    let Watching { mut watchers, bookmarks } = cast::watchers(&house, &settling)?;
     let begin = Instant::now();
     let mut faults = JoinSet::new();
     for step in steps {

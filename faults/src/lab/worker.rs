@@ -12,7 +12,7 @@ use super::logs;
 use crate::findings::Notebook;
 use crate::proxy::Proxy;
 
-const SLOTS: &str = "8";
+const SLOTS: &str = "16";
 
 /// One worker.
 pub(super) struct Worker {

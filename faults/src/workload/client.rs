@@ -16,7 +16,7 @@ use crate::history::{Recorder, Status, What};
 /// The longest wait for one run.
 const WAIT: Duration = Duration::from_secs(3);
 /// The longest pause between two calls.
-const PAUSE: Duration = Duration::from_millis(120);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// One client.
 #[derive(Debug)]

@@ -26,7 +26,8 @@ impl Client {
 
     pub(super) async fn enqueue_many(&mut self) -> Result<()> {
         let request_id = self.rng.random_bool(0.5).then(|| self.unique("request"));
-        let count = self.rng.random_range(2..12);
+        let count =
+            if self.rng.random_ratio(1, 8) { self.rng.random_range(12..60) } else { self.rng.random_range(2..12) };
         let Some((session, mut specs)) = self.specs(count)? else { return Ok(()) };
         for (index, spec) in specs.iter_mut().enumerate() {
             spec.request_id = request_id.as_ref().map(|id| format!("{id}-{index}")).unwrap_or_default();

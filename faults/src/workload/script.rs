@@ -51,9 +51,9 @@ impl Script {
             76..90 => End::SucceedAt { attempt: rng.random_range(2..=4) },
             _ => End::SnoozeBefore { fence: rng.random_range(2..=3), delay_ms: rng.random_range(0..800) },
         };
-        let ms = match rng.random_range(0..10) {
-            0..6 => rng.random_range(0..100),
-            6..9 => rng.random_range(100..1_000),
+        let ms = match rng.random_range(0..40) {
+            0..32 => rng.random_range(0..60),
+            32..38 => rng.random_range(60..1_000),
             // Longer than a lease.
             _ => rng.random_range(1_000..5_000),
         };

@@ -37,6 +37,19 @@ pub struct SqlClient {
     number: u64,
 }
 
+/// What a transaction does.
+#[derive(Debug)]
+struct Wanted {
+    session: Uuid,
+    script: Script,
+    max_attempts: i32,
+    /// How long it stays open.
+    held: Duration,
+    /// Committed, and not rolled back.
+    is_kept: bool,
+    is_parked: bool,
+}
+
 /// How far a transaction has come, which says what is known of it when it fails.
 #[derive(Debug, Default)]
 struct Reached {
@@ -76,9 +89,9 @@ impl SqlClient {
         let max_attempts = max_attempts(&mut self.rng);
         self.recorder.record(What::SqlAsked { session, key: key.clone() })?;
 
+        let wanted = Wanted { session, script, max_attempts, held, is_kept, is_parked };
         let mut reached = Reached::default();
-        let kind = if is_parked { PARKED } else { KIND };
-        let work = transaction(&mut connection, session, kind, &script, max_attempts, held, is_kept, &mut reached);
+        let work = transaction(&mut connection, &wanted, &mut reached);
         let done = tokio::time::timeout(PATIENCE, work).await.map_err(anyhow::Error::from).and_then(|done| done);
         // Before the COMMIT was sent, an error means that nothing stays.
         let committed = match &done {
@@ -108,28 +121,20 @@ impl SqlClient {
     }
 }
 
-async fn transaction(
-    connection: &mut PgConnection,
-    session: Uuid,
-    kind: &str,
-    script: &Script,
-    max_attempts: i32,
-    held: Duration,
-    is_kept: bool,
-    reached: &mut Reached,
-) -> Result<()> {
+async fn transaction(connection: &mut PgConnection, wanted: &Wanted, reached: &mut Reached) -> Result<()> {
+    let Wanted { session, script, max_attempts, held, is_kept, is_parked } = wanted;
     let mut transaction = connection.begin().await?;
     let row = sqlx::query(ENQUEUE)
         .bind(session)
         .bind(["A", "B", "C", "D"][script.key.len() % 4])
-        .bind(kind)
+        .bind(if *is_parked { PARKED } else { KIND })
         .bind(serde_json::to_string(script)?)
         .bind(serde_json::json!({ "key": script.key }).to_string())
         .bind(max_attempts)
         .fetch_one(&mut *transaction)
         .await?;
     reached.id = Some(row.try_get(0)?);
-    tokio::time::sleep(held).await;
+    tokio::time::sleep(*held).await;
     if !is_kept {
         return Ok(transaction.rollback().await?);
     }
