@@ -88,15 +88,15 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let engine = Engine::start(db.clone(), (&config.engine).into(), &mut loops, &mut rounds, &stop);
     background::start(&engine, &mut loops, &stop.loops);
 
-    let limits = Arc::new(config.limits.clone());
+    let (limits, requests) = (Arc::new(config.limits.clone()), engine.requests_db.clone());
     let services = Services {
-        sessions: Sessions::new(db.clone(), limits.clone()),
+        sessions: Sessions::new(requests.clone(), limits.clone()),
         session_end: SessionEnd::new(engine.clone()),
         runs: Runs::new(engine.clone(), streams.clone(), closing.clone()),
-        runs_read: RunsRead::new(db.clone(), limits.clone()),
+        runs_read: RunsRead::new(requests.clone(), limits.clone()),
         workers: Workers::new(engine.clone(), streams.clone(), closing.clone()),
-        workers_read: WorkersRead::new(db.clone(), limits.clone()),
-        artifacts: Artifacts::new(db.clone(), limits.clone()),
+        workers_read: WorkersRead::new(requests.clone(), limits.clone()),
+        artifacts: Artifacts::new(requests.clone(), limits.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let routes = routes(services, limits, config.transport.receive_timeout, http::health::router(ready));

@@ -41,6 +41,9 @@ pub struct EngineConfig {
     pub accept_timeout: Duration,
     /// How many log events a worker may send ahead of their acknowledgement.
     pub event_credits: u32,
+    /// How many bytes of results and log events of all workers may wait to be written, as while the database is away. Beyond
+    /// them streams are ended as overload; their workers keep what was not answered, and send it again.
+    pub stream_bytes: u32,
 }
 
 impl Config {
@@ -76,6 +79,7 @@ impl Config {
         let limits = &self.limits;
         for (name, value) in [
             ("engine.event_credits", self.engine.event_credits as usize),
+            ("engine.stream_bytes", self.engine.stream_bytes as usize),
             ("limits.message", limits.message_in.min(limits.message_out)),
             ("limits.params", limits.params),
             ("limits.result", limits.result),
@@ -88,6 +92,10 @@ impl Config {
             }
         }
         self.transport.check(&mut wrong);
+        if (limits.request_bytes as usize) < limits.message_in {
+            let (got, message) = (limits.request_bytes, limits.message_in);
+            wrong.push(format!("limits.request_bytes: expected room for one message of {message} bytes, got {got}"));
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 }
@@ -100,14 +108,14 @@ impl Default for DatabaseConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        let EngineSettings { lease_timeout, accept_timeout, event_credits } = EngineSettings::default();
-        Self { lease_timeout, accept_timeout, event_credits }
+        let EngineSettings { lease_timeout, accept_timeout, event_credits, stream_bytes } = EngineSettings::default();
+        Self { lease_timeout, accept_timeout, event_credits, stream_bytes }
     }
 }
 
 impl From<&EngineConfig> for EngineSettings {
     fn from(config: &EngineConfig) -> Self {
-        let EngineConfig { lease_timeout, accept_timeout, event_credits } = config.clone();
-        Self { lease_timeout, accept_timeout, event_credits }
+        let EngineConfig { lease_timeout, accept_timeout, event_credits, stream_bytes } = config.clone();
+        Self { lease_timeout, accept_timeout, event_credits, stream_bytes }
     }
 }

@@ -9,6 +9,9 @@ pub(crate) struct LimitArgs {
     /// A whole message, in or out, in bytes
     #[arg(long, env = "OPS_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().message_in)]
     max_message_bytes: usize,
+    /// All requests that are being answered, in bytes of their messages; calls of workers have as much room again
+    #[arg(long, env = "OPS_MAX_REQUEST_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().request_bytes)]
+    max_request_bytes: u32,
     /// A run's params, or a session's context, in bytes
     #[arg(long, env = "OPS_MAX_PARAMS_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().params)]
     max_params_bytes: usize,
@@ -31,6 +34,7 @@ impl LimitArgs {
         server::Limits {
             message_in: self.max_message_bytes,
             message_out: self.max_message_bytes,
+            request_bytes: self.max_request_bytes,
             params: self.max_params_bytes,
             result: self.max_result_bytes,
             artifact_text: self.max_artifact_bytes,

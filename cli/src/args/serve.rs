@@ -30,6 +30,10 @@ pub(crate) struct ServeArgs {
     /// How many log events a worker may send ahead of their acknowledgement
     #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineConfig::default().event_credits)]
     pub(crate) event_credits: u32,
+    /// How many bytes of results and log events of all workers may wait to be written; beyond them streams are ended as overload,
+    /// and their workers send again what was not answered
+    #[arg(long, env = "OPS_STREAM_BYTES", value_name = "BYTES", default_value_t = server::EngineConfig::default().stream_bytes)]
+    pub(crate) stream_bytes: u32,
     /// Connections to the database at the most
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
     pub(crate) database_connections: u32,
@@ -59,6 +63,7 @@ impl ServeArgs {
                 lease_timeout: self.lease_timeout,
                 accept_timeout: self.accept_timeout,
                 event_credits: self.event_credits,
+                stream_bytes: self.stream_bytes,
             },
             limits: self.limits.limits(),
             transport: self.transport.transport(),
@@ -87,7 +92,9 @@ fn flag(setting: &str) -> String {
         "engine.lease_timeout" => "lease-timeout",
         "engine.accept_timeout" => "accept-timeout",
         "engine.event_credits" => "event-credits",
+        "engine.stream_bytes" => "stream-bytes",
         "limits.message" => "max-message-bytes",
+        "limits.request_bytes" => "max-request-bytes",
         "limits.params" => "max-params-bytes",
         "limits.result" => "max-result-bytes",
         "limits.artifact_text" => "max-artifact-bytes",

@@ -11,6 +11,8 @@ const MIB: usize = 1024 * KIB;
 pub struct Limits {
     /// A message in, in bytes.
     pub message_in: usize,
+    /// All requests that are being answered, in bytes of their messages. Calls of workers have as much room again.
+    pub request_bytes: u32,
     /// A message out, in bytes.
     pub message_out: usize,
     /// The content of one page of a list, in bytes: a page ends early when it is reached.
@@ -81,6 +83,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_in: 16 * MIB,
+            request_bytes: 256 << 20,
             message_out: 16 * MIB,
             page_bytes: 8 * MIB,
             params: MIB,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Run;
-use super::event::RunEvent;
+use super::event::{EventBatch, EventEntry, RunEvent};
+use super::{Outcome, Run};
 
 /// What one message of a stream carries at the most, beyond its first item: a quarter of what clients take by default with
 /// room to spare.
@@ -35,6 +35,31 @@ impl Weight for RunEvent {
     fn weight(&self) -> usize {
         let raw = self.raw.as_ref().map_or(0, Vec::len);
         EVENT_BASE + self.message.len() + raw + self.data.as_ref().map_or(0, String::len)
+    }
+}
+
+impl Weight for EventEntry {
+    fn weight(&self) -> usize {
+        let raw = self.raw.as_ref().map_or(0, Vec::len);
+        EVENT_BASE + self.message.len() + raw + self.data.as_ref().map_or(0, String::len)
+    }
+}
+
+impl Weight for EventBatch {
+    fn weight(&self) -> usize {
+        self.entries.iter().map(Weight::weight).sum()
+    }
+}
+
+impl Weight for Outcome {
+    fn weight(&self) -> usize {
+        match self {
+            Outcome::Succeeded { result } => result.len(),
+            Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => {
+                error.message.len() + error.stack.len() + error.context.len()
+            }
+            Outcome::Cancelled { error: None } | Outcome::Snoozed { .. } => 0,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::EngineError;
 use super::bisect::bisect;
 use super::hints::{Hints, Topic};
-use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
 use crate::store::enqueue::{NewRun, run_created, run_enqueue_in_tx, session_open_in_tx};
@@ -22,8 +22,16 @@ use crate::store::request::{RequestClaim, payload_hash, request_first};
 use crate::store::request_batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::{Db, PgConnection, StoreError};
 
-/// Calls that may wait. A round takes 2,000 runs, or one call of up to 10,000.
-const BOUNDS: RoundBounds = RoundBounds { waiting: 10_000, items: 2_000, bytes: 16 << 20 };
+/// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A round takes 2,000 runs,
+/// or one call of up to 10,000.
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 10_000,
+    waiting_items: 100_000,
+    waiting_bytes: 64 << 20,
+    items: 2_000,
+    bytes: 16 << 20,
+    abandoned: Abandoned::Forget,
+};
 
 /// How long a call whose commit was not answered is tried again to learn what became of it.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);

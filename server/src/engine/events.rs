@@ -8,13 +8,21 @@ use tokio_util::sync::CancellationToken;
 use super::EngineError;
 use super::bisect::bisect;
 use super::hints::{Hints, Topic};
-use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::domain::weight::Weight;
 use crate::domain::{Lease, Refusal};
 use crate::store::event_append::{GuardedEvents, run_events_append};
 use crate::store::{Db, StoreError};
 
 /// Batches that may wait; what one stream may have on its way is bounded by its event credits.
-const BOUNDS: RoundBounds = RoundBounds { waiting: 10_000, items: 2_000, bytes: 8 << 20 };
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 10_000,
+    waiting_items: 200_000,
+    waiting_bytes: 64 << 20,
+    items: 2_000,
+    bytes: 8 << 20,
+    abandoned: Abandoned::CarryOut,
+};
 
 impl Weigh for GuardedEvents {
     fn items(&self) -> usize {
@@ -22,9 +30,7 @@ impl Weigh for GuardedEvents {
     }
 
     fn bytes(&self) -> usize {
-        let data = |data: &Option<String>| data.as_ref().map_or(0, String::len);
-        let raw = |raw: &Option<Vec<u8>>| raw.as_ref().map_or(0, Vec::len);
-        self.entries.iter().map(|entry| entry.message.len() + raw(&entry.raw) + data(&entry.data)).sum()
+        self.entries.iter().map(Weight::weight).sum()
     }
 }
 

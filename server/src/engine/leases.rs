@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::EngineError;
 use super::hints::{Hints, Topic};
-use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use crate::domain::Lease;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
@@ -18,7 +18,14 @@ use crate::store::worker::worker_heard;
 use crate::store::{Db, StoreError};
 
 /// Heartbeats that may wait: one for each of far more workers than a replica serves.
-const BOUNDS: RoundBounds = RoundBounds { waiting: 50_000, items: 2_000, bytes: 4 << 20 };
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 50_000,
+    waiting_items: 500_000,
+    waiting_bytes: 64 << 20,
+    items: 2_000,
+    bytes: 4 << 20,
+    abandoned: Abandoned::CarryOut,
+};
 
 /// A heartbeat of one worker.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 //! with a [`subscription`] each; [`hints`] wake; [`releases`] give back what was not begun.
 
 pub mod bisect;
+pub mod budget;
 pub mod cancels;
 pub mod changes;
 pub mod connection;

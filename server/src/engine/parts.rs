@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::budget::Budget;
 use super::cancels;
 use super::changes::ChangeHub;
 use super::dispatch::Dispatcher;
@@ -24,7 +25,12 @@ use crate::store::release::Release;
 /// The parts of the engine, for the use cases.
 #[derive(Debug)]
 pub struct Engine {
+    /// For the engine itself, which goes first.
     pub db: Db,
+    /// For what workers ask for, and for cancels.
+    pub workers_db: Db,
+    /// For all other requests.
+    pub requests_db: Db,
     pub settings: EngineSettings,
     /// This process, as the database knows it.
     pub server_id: Uuid,
@@ -37,6 +43,8 @@ pub struct Engine {
     pub events: Events,
     pub releases: Releases,
     pub hub: Arc<ChangeHub>,
+    /// For what workers have sent and is not written yet.
+    pub stream_bytes: Budget,
 }
 
 /// Ends the engine's loops, in this order.
@@ -68,8 +76,12 @@ impl Engine {
         let dispatcher =
             Arc::new(Dispatcher::new(db.clone(), hints.clone(), registry.clone(), releases.clone(), server_id));
         let hub = ChangeHub::new(db.clone(), hints.clone());
+        let connections = db.max_connections();
         let engine = Arc::new(Self {
+            stream_bytes: Budget::new(settings.stream_bytes),
             db: db.clone(),
+            workers_db: db.gated((connections / 4).max(2)),
+            requests_db: db.gated((connections * 2 / 5).max(2)),
             settings,
             server_id,
             hints: hints.clone(),

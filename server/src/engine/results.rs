@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::bisect::bisect;
 use super::hints::{Hints, Topic};
-use super::rounds::{RoundBounds, Rounds, Weigh, rounds};
+use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::domain::weight::Weight;
 use crate::domain::{Lease, Outcome, Refusal, RunStatus};
 use crate::engine::EngineError;
 use crate::store::report::{
@@ -20,8 +21,15 @@ use crate::store::report::{
 use crate::store::{Db, StoreError};
 use crate::telemetry::spans;
 
-/// Reports that may wait: each holds its result, of up to 1 MiB.
-const BOUNDS: RoundBounds = RoundBounds { waiting: 20_000, items: 500, bytes: 8 << 20 };
+/// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 20_000,
+    waiting_items: 20_000,
+    waiting_bytes: 64 << 20,
+    items: 500,
+    bytes: 8 << 20,
+    abandoned: Abandoned::CarryOut,
+};
 
 /// Something that happened to a grant.
 #[derive(Debug, Clone)]
@@ -46,13 +54,7 @@ impl Weigh for GrantNews {
     fn bytes(&self) -> usize {
         match self {
             GrantNews::Begun { .. } => 0,
-            GrantNews::Ended { outcome, .. } => match outcome.as_ref() {
-                Outcome::Succeeded { result } => result.len(),
-                Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => {
-                    error.message.len() + error.stack.len() + error.context.len()
-                }
-                Outcome::Cancelled { error: None } | Outcome::Snoozed { .. } => 0,
-            },
+            GrantNews::Ended { outcome, .. } => outcome.weight(),
         }
     }
 }

@@ -9,16 +9,32 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
+use super::budget::{Budget, Held};
 
-/// How much one round takes at the most.
+/// How much one round takes at the most, and how much may be handed in and not answered yet.
 #[derive(Debug, Clone, Copy)]
 pub struct RoundBounds {
     /// Requests that may wait; further ones are refused as overload.
     pub waiting: usize,
+    /// Items of all that is handed in, likewise. A single request may be larger; it is taken when nothing else waits.
+    pub waiting_items: u32,
+    /// Bytes of all that is handed in, likewise.
+    pub waiting_bytes: u32,
     /// Items in one round. A single request may be larger; it gets a round of its own.
     pub items: usize,
     /// Bytes in one round, likewise.
     pub bytes: usize,
+    /// What becomes of a request whose caller has gone away before its round.
+    pub abandoned: Abandoned,
+}
+
+/// What becomes of a request whose caller has gone away before its round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abandoned {
+    /// It is carried out all the same: somebody relies on it.
+    CarryOut,
+    /// It is forgotten: nobody was told that it would be done, and in an overload nobody waits for work that nobody reads.
+    Forget,
 }
 
 /// What a request weighs against the bounds of a round.
@@ -31,22 +47,30 @@ pub trait Weigh {
     }
 }
 
-type Waiting<I, O> = (I, oneshot::Sender<Result<O, EngineError>>);
+/// A request that was handed in, until it is answered.
+struct Waiting<I, O> {
+    request: I,
+    answer: oneshot::Sender<Result<O, EngineError>>,
+    /// Its items and its bytes.
+    room: [Held; 2],
+}
 
 /// Where requests to a loop of rounds are handed in.
 #[derive(Debug)]
 pub struct Rounds<I, O> {
     sender: mpsc::Sender<Waiting<I, O>>,
+    items: Budget,
+    bytes: Budget,
 }
 
 impl<I, O> Clone for Rounds<I, O> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone() }
+        Self { sender: self.sender.clone(), items: self.items.clone(), bytes: self.bytes.clone() }
     }
 }
 
-impl<I, O: Send> Rounds<I, O> {
-    /// Hands a request in and waits for its answer. Once handed in it is carried out, whether anybody waits or not.
+impl<I: Weigh, O: Send> Rounds<I, O> {
+    /// Hands a request in and waits for its answer.
     pub async fn submit(&self, request: I) -> Result<O, EngineError> {
         self.hand_in(request)?.await
     }
@@ -56,12 +80,18 @@ impl<I, O: Send> Rounds<I, O> {
         &self,
         request: I,
     ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError> {
+        let room = self.room(&request).ok_or(EngineError::Overloaded)?;
         let (answer, answered) = oneshot::channel();
-        self.sender.try_send((request, answer)).map_err(|error| match error {
+        self.sender.try_send(Waiting { request, answer, room }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,
         })?;
         Ok(async { answered.await.unwrap_or(Err(EngineError::ShuttingDown)) })
+    }
+
+    /// The room that a request takes until it is answered, if there is as much.
+    fn room(&self, request: &I) -> Option<[Held; 2]> {
+        Some([self.items.take(request.items())?, self.bytes.take(request.bytes())?])
     }
 }
 
@@ -79,6 +109,7 @@ where
     F: Future<Output = Vec<Result<O, EngineError>>> + Send,
 {
     let (sender, mut receiver) = mpsc::channel::<Waiting<I, O>>(bounds.waiting);
+    let forgotten = move |waiting: &Waiting<I, O>| bounds.abandoned == Abandoned::Forget && waiting.answer.is_closed();
     let run = async move {
         let mut held_over: Option<Waiting<I, O>> = None;
         loop {
@@ -98,25 +129,32 @@ where
                     }
                 }
             };
-            let (mut items, mut bytes) = (first.0.items(), first.0.bytes());
-            let (mut requests, mut answers) = (vec![first.0], vec![first.1]);
+            if forgotten(&first) {
+                continue;
+            }
+            let (mut items, mut bytes) = (first.request.items(), first.request.bytes());
+            let (mut requests, mut answers) = (vec![first.request], vec![(first.answer, first.room)]);
             while let Ok(next) = receiver.try_recv() {
-                items += next.0.items();
-                bytes += next.0.bytes();
+                if forgotten(&next) {
+                    continue;
+                }
+                items += next.request.items();
+                bytes += next.request.bytes();
                 if items > bounds.items || bytes > bounds.bytes {
                     held_over = Some(next);
                     break;
                 }
-                requests.push(next.0);
-                answers.push(next.1);
+                requests.push(next.request);
+                answers.push((next.answer, next.room));
             }
-            for (answer, result) in answers.into_iter().zip(work(requests).await) {
+            for ((answer, room), result) in answers.into_iter().zip(work(requests).await) {
+                drop(room);
                 // A caller that has gone away does not read its answer.
                 let _ = answer.send(result);
             }
         }
     };
-    (Rounds { sender }, run)
+    (Rounds { sender, items: Budget::new(bounds.waiting_items), bytes: Budget::new(bounds.waiting_bytes) }, run)
 }
 
 #[cfg(test)]
@@ -134,7 +172,14 @@ mod tests {
         }
     }
 
-    const BOUNDS: RoundBounds = RoundBounds { waiting: 8, items: 4, bytes: 100 };
+    const BOUNDS: RoundBounds = RoundBounds {
+        waiting: 8,
+        waiting_items: 8,
+        waiting_bytes: 1_000,
+        items: 4,
+        bytes: 100,
+        abandoned: Abandoned::CarryOut,
+    };
 
     /// Rounds that wait for a permit each, and count themselves.
     fn gated(bounds: RoundBounds) -> (Rounds<u32, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
@@ -178,6 +223,44 @@ mod tests {
         let mut first = Box::pin(handle.submit(1));
         assert!(futures::poll!(&mut first).is_pending());
         assert!(matches!(handle.submit(1).await, Err(EngineError::Overloaded)));
+    }
+
+    #[tokio::test]
+    async fn more_bytes_than_may_wait_are_overload_until_they_are_answered() {
+        let (handle, gate, run) = gated(BOUNDS);
+        let _running = tokio_util::task::AbortOnDropHandle::new(tokio::runtime::Handle::current().spawn(run));
+        // One that is larger than all that may wait is taken alone.
+        let first = handle.hand_in(5_000).expect("there is room");
+        assert!(matches!(handle.hand_in(1).map(drop), Err(EngineError::Overloaded)));
+        gate.add_permits(1);
+        assert_eq!(first.await.expect("it is answered"), 0);
+        let rest: Vec<_> = (0..10).map(|_| handle.hand_in(100)).collect();
+        assert_eq!(rest.iter().filter(|answer| answer.is_ok()).count(), 8, "as many items as may wait");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_forgotten_where_that_is_agreed() {
+        for (abandoned, expected) in [(Abandoned::Forget, vec![1, 3]), (Abandoned::CarryOut, vec![1, 2, 3])] {
+            let closing = CancellationToken::new();
+            let (done, mut seen) = mpsc::unbounded_channel();
+            let work = move |requests: Vec<u32>| {
+                requests.iter().for_each(|request| done.send(*request).expect("it is read below"));
+                async move { requests.into_iter().map(Ok).collect() }
+            };
+            let (handle, run) = rounds(RoundBounds { abandoned, ..BOUNDS }, closing.clone(), work);
+            let kept = handle.hand_in(1).expect("there is room");
+            drop(handle.hand_in(2).expect("there is room"));
+            let last = handle.hand_in(3).expect("there is room");
+            closing.cancel();
+            run.await;
+            assert_eq!((kept.await.expect("done"), last.await.expect("done")), (1, 3));
+            drop(handle);
+            let mut all = Vec::new();
+            while let Some(one) = seen.recv().await {
+                all.push(one);
+            }
+            assert_eq!(all, expected, "{abandoned:?}");
+        }
     }
 
     #[tokio::test]

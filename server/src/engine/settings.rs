@@ -20,10 +20,17 @@ pub struct EngineSettings {
     pub accept_timeout: Duration,
     /// How many log events a worker may send ahead of their acknowledgement.
     pub event_credits: u32,
+    /// How many bytes of results and log events of all workers may wait to be written.
+    pub stream_bytes: u32,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { lease_timeout: Duration::from_secs(30), accept_timeout: Duration::from_secs(5), event_credits: 1_000 }
+        Self {
+            lease_timeout: Duration::from_secs(30),
+            accept_timeout: Duration::from_secs(5),
+            event_credits: 1_000,
+            stream_bytes: 256 << 20,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The gRPC edge: one thin file a service, conversions in [`convert`], errors in [`status`], what
 //! holds for every call in [`call`], the whole in [`routes`].
 
+pub mod admission;
 pub mod artifact;
 pub mod call;
 pub mod connect;

@@ -12,6 +12,7 @@ use proto::v1::session_service_server::SessionServiceServer;
 use proto::v1::worker_service_server::WorkerServiceServer;
 use tonic::service::Routes;
 
+use super::admission::{Admission, admit};
 use super::artifact::ArtifactApi;
 use super::call::{Calls, call, is_grpc};
 use super::health::HealthSwitch;
@@ -58,7 +59,7 @@ pub async fn routes(
     receive_timeout: Duration,
     http: axum::Router,
 ) -> Result<(axum::Router, HealthSwitch), tonic_reflection::server::Error> {
-    let (message_in, message_out) = (limits.message_in, limits.message_out);
+    let (message_in, message_out, request_bytes) = (limits.message_in, limits.message_out, limits.request_bytes);
     let sessions =
         SessionApi { sessions: services.sessions, session_end: services.session_end, limits: Arc::clone(&limits) };
     let runs = RunApi { runs: services.runs, runs_read: services.runs_read, limits: Arc::clone(&limits) };
@@ -88,7 +89,9 @@ pub async fn routes(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let router = traced(builder.routes().into_axum_router().layer(from_fn_with_state(calls, call)));
+    let admission = from_fn_with_state(Admission::new(request_bytes), admit);
+    let router = builder.routes().into_axum_router().layer(admission).layer(from_fn_with_state(calls, call));
+    let router = traced(router);
     let router = router.fallback(unknown_path).merge(http);
     Ok((router, switch))
 }

@@ -198,6 +198,7 @@ fn store_status(error: &StoreError) -> Status {
         }
         StoreError::LockTimeout => unavailable("a lock in the database was not had in time"),
         StoreError::Serialization(_) => unavailable("other transactions were in the way"),
+        StoreError::Overloaded => status(ErrorReason::Overloaded, error.to_string(), HashMap::new()),
         StoreError::Constraint { .. } | StoreError::Defect(_) => {
             let request = Uuid::new_v4().to_string();
             tracing::error!(%request, %error, "request failed by a defect");

@@ -63,7 +63,7 @@ pub async fn open(
         None => {
             let (worker_id, secret) = (Uuid::now_v7(), new_secret());
             let opening = new_opening(worker_id, &secret);
-            let inserted = engine.db.run(move |c| {
+            let inserted = engine.workers_db.run(move |c| {
                 let opening = opening.clone();
                 Box::pin(async move { worker_insert(c, &opening).await })
             });

@@ -20,7 +20,27 @@ pub enum ServiceError {
     #[error("the server is shutting down")]
     ShuttingDown,
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl ServiceError {
+    /// Whether the same later may succeed, without the caller's doing.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            ServiceError::Overloaded => true,
+            ServiceError::Store(error) => error.is_passing(),
+            ServiceError::Invalid(_) | ServiceError::Refused(_) | ServiceError::ShuttingDown => false,
+        }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded => ServiceError::Overloaded,
+            error => ServiceError::Store(error),
+        }
+    }
 }
 
 impl From<EngineError> for ServiceError {
@@ -29,7 +49,7 @@ impl From<EngineError> for ServiceError {
             EngineError::Refused(refusal) => ServiceError::Refused(refusal),
             EngineError::Overloaded => ServiceError::Overloaded,
             EngineError::ShuttingDown => ServiceError::ShuttingDown,
-            EngineError::Store(error) => ServiceError::Store(error),
+            EngineError::Store(error) => error.into(),
         }
     }
 }

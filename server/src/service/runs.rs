@@ -84,7 +84,7 @@ impl Runs {
         grace: Duration,
     ) -> Result<Run, ServiceError> {
         let engine = &self.engine;
-        let cancelled = engine.db.transaction(move |c| {
+        let cancelled = engine.workers_db.transaction(move |c| {
             let (tenant, reason) = (tenant.clone(), reason.clone());
             Box::pin(async move {
                 let told = run_cancel(c, &tenant, &[run_id], &reason, grace).await?;
@@ -102,7 +102,7 @@ impl Runs {
 
     pub(super) async fn get(&self, tenant: &TenantId, run_id: Uuid) -> Result<Run, ServiceError> {
         let tenant = tenant.clone();
-        let read = self.engine.db.run(move |c| {
+        let read = self.engine.requests_db.run(move |c| {
             let tenant = tenant.clone();
             Box::pin(async move { run_get(c, &tenant, run_id).await })
         });

@@ -27,7 +27,7 @@ impl SessionEnd {
     /// Closes a session: it takes no more runs, and the fold completes it when its last run has ended.
     pub async fn close(&self, tenant: TenantId, id: Uuid) -> Result<Session, ServiceError> {
         let of = tenant.clone();
-        let closed = self.engine.db.transaction(move |c| {
+        let closed = self.engine.workers_db.transaction(move |c| {
             let of = of.clone();
             Box::pin(async move {
                 let exists = session_lock_in_tx(c, &of, id).await?;
@@ -51,7 +51,7 @@ impl SessionEnd {
         grace: Duration,
     ) -> Result<Session, ServiceError> {
         let of = tenant.clone();
-        let cancelled = self.engine.db.transaction(move |c| {
+        let cancelled = self.engine.workers_db.transaction(move |c| {
             let (of, reason) = (of.clone(), reason.clone());
             Box::pin(async move {
                 let exists = session_lock_in_tx(c, &of, id).await?;
@@ -70,7 +70,7 @@ impl SessionEnd {
     }
 
     async fn get(&self, tenant: TenantId, id: Uuid) -> Result<Session, ServiceError> {
-        let read = self.engine.db.run(move |c| {
+        let read = self.engine.workers_db.run(move |c| {
             let tenant = tenant.clone();
             Box::pin(async move { session_get(c, &tenant, id).await })
         });

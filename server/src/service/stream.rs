@@ -17,8 +17,10 @@ use crate::domain::event::EventBatch;
 use crate::domain::frame::{
     EventRange, Heartbeat, ReasonText, Refused, Report, ReportAnswer, ServerFrame, WorkerFrame,
 };
+use crate::domain::weight::Weight;
 use crate::domain::worker::WorkerState;
 use crate::domain::{Lease, Refusal};
+use crate::engine::budget::Held;
 use crate::engine::connection::{Connection, StreamEnd};
 use crate::engine::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::engine::{Engine, EngineError};
@@ -88,8 +90,8 @@ struct WorkerStream {
     /// Each with when it came.
     heartbeats: mpsc::Sender<(Heartbeat, Instant)>,
     event_credits_used: AtomicI64,
-    /// Events in the order in which they came; bounded by the worker's event credits.
-    events: mpsc::UnboundedSender<EventBatch>,
+    /// Events in the order in which they came; bounded by the worker's event credits, and in bytes.
+    events: mpsc::UnboundedSender<(EventBatch, Held)>,
 }
 
 impl WorkerStream {
@@ -112,7 +114,7 @@ impl WorkerStream {
                     return Err(Refusal::ProtocolViolation(text).into());
                 }
                 for report in reports {
-                    self.report(report);
+                    self.report(report)?;
                 }
             }
             // The cancel was sent on this stream and is not sent again; the report will say what became of it.
@@ -222,15 +224,16 @@ impl WorkerStream {
                     let sent = u32::try_from(used).unwrap_or(u32::MAX);
                     return Err(Refusal::EventCreditsExceeded { sent, credits }.into());
                 }
+                let room = self.room(batch.weight())?;
                 // The receiver lives as long as the stream.
-                let _ = self.events.send(batch);
+                let _ = self.events.send((batch, room));
             }
         }
         Ok(())
     }
 
     /// Keeps events in the order in which they came, all that wait at once.
-    async fn keep_events(self: Arc<Self>, mut waiting: mpsc::UnboundedReceiver<EventBatch>) {
+    async fn keep_events(self: Arc<Self>, mut waiting: mpsc::UnboundedReceiver<(EventBatch, Held)>) {
         let ended = self.connection.ended().clone();
         let mut batches = Vec::new();
         loop {
@@ -241,7 +244,7 @@ impl WorkerStream {
             if received == 0 {
                 return;
             }
-            let kept = batches.drain(..).map(|batch| {
+            let kept = batches.drain(..).map(|(batch, room)| {
                 let EventBatch { run_id, fence, first_seq, entries } = batch;
                 let lease = Lease { run_id, fence };
                 let count = entries.len() as i64;
@@ -249,6 +252,7 @@ impl WorkerStream {
                 let (engine, connection) = (&self.engine, &self.connection);
                 async move {
                     let kept = persist(connection, || engine.events.append(guarded.clone())).await;
+                    drop(room);
                     (lease, first_seq + count - 1, count, kept)
                 }
             });
@@ -264,14 +268,16 @@ impl WorkerStream {
         }
     }
 
-    fn report(self: &Arc<Self>, report: Result<Report, Refused<Lease>>) {
+    fn report(self: &Arc<Self>, report: Result<Report, Refused<Lease>>) -> Result<(), ServiceError> {
         let Report { lease, outcome } = match report {
             Ok(report) => report,
             Err(refused) => {
                 let text = ReasonText { reason: "INVALID_FIELD", message: refused.violations.to_string() };
-                return self.answer_report(refused.subject, Some(text));
+                self.answer_report(refused.subject, Some(text));
+                return Ok(());
             }
         };
+        let room = self.room(outcome.weight())?;
         // A grant that was not started on this stream may have ended before, with this very report.
         let started_ago = self.connection.book().started_ago(lease, Instant::now()).unwrap_or_default();
         let (stream, outcome) = (self.clone(), Arc::new(outcome));
@@ -279,12 +285,20 @@ impl WorkerStream {
             let guard = stream.connection.guard(lease);
             let report = || stream.engine.results.report(guard, outcome.clone(), started_ago);
             let refused = persist(&stream.connection, report).await.err();
+            drop(room);
             if refused.as_ref().is_some_and(is_undecided) {
                 return;
             }
             stream.connection.book().end(lease);
             stream.answer_report(lease, refused.as_ref().map(reason_of));
         });
+        Ok(())
+    }
+
+    /// The room for what waits to be written. Where there is none the stream ends: the worker keeps what was not answered, and
+    /// sends it again when it has resumed.
+    fn room(&self, bytes: usize) -> Result<Held, ServiceError> {
+        self.engine.stream_bytes.take(bytes).ok_or(ServiceError::Overloaded)
     }
 
     fn answer_report(&self, lease: Lease, refused: Option<ReasonText>) {
@@ -332,8 +346,7 @@ where
 fn is_passing(error: &EngineError) -> bool {
     match error {
         EngineError::Overloaded => true,
-        EngineError::Store(StoreError::LockTimeout | StoreError::Serialization(_)) => true,
-        EngineError::Store(error) => error.is_outage(),
+        EngineError::Store(error) => error.is_passing(),
         EngineError::Refused(_) | EngineError::ShuttingDown => false,
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ServiceError;
 use super::runs::Runs;
-use super::watch::send_last;
+use super::watch::{patiently, send_last};
 use crate::domain::event::{EventLevel, EventPosition, RunEvent};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::{Refusal, TenantId};
@@ -45,8 +45,8 @@ impl Runs {
                 let mut after = after;
                 loop {
                     // In this order: once it has ended, no event comes after those that are read now.
-                    let ended = runs.get(&tenant, run_id).await?.status.is_terminal();
-                    let page = runs.event_page(&tenant, run_id, min_level, after).await?;
+                    let ended = patiently(|| runs.get(&tenant, run_id)).await?.status.is_terminal();
+                    let page = patiently(|| runs.event_page(&tenant, run_id, min_level, after)).await?;
                     let full = page.len() as i64 == PAGE;
                     for message in messages(page, MESSAGE_BYTES) {
                         after = message.last().map_or(after, |last| last.position);
@@ -83,7 +83,7 @@ impl Runs {
         after: EventPosition,
     ) -> Result<Vec<RunEvent>, ServiceError> {
         let tenant = Arc::new(tenant.clone());
-        let read = self.engine.db.run(move |c| {
+        let read = self.engine.requests_db.run(move |c| {
             let tenant = tenant.clone();
             Box::pin(async move { event_list(c, &tenant, run_id, after, min_level, PAGE).await })
         });

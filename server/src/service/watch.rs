@@ -1,5 +1,6 @@
 //! Watching runs, and waiting for one.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::{Refusal, Run, TenantId};
 use crate::engine::Engine;
 use crate::engine::changes::{READ_PAGE, read_news};
+use crate::engine::settings::OUTAGE_RETRY_DELAY;
 use crate::engine::subscription::{Interest, RunNews, Subscription};
 use crate::store::change::{DatabaseIdentity, FeedCursor, database_identity, feed_changed_since};
 use crate::store::run_read::run_list;
@@ -57,7 +59,7 @@ impl Runs {
 
     /// Streams what happens to runs.
     pub async fn watch(&self, tenant: TenantId, request: WatchRequest) -> Result<WatchStream, ServiceError> {
-        let (identity, now) = self.engine.db.run(|c| Box::pin(database_identity(c))).await?;
+        let (identity, now) = self.engine.requests_db.run(|c| Box::pin(database_identity(c))).await?;
         let filter_hash = watch_token::filter_hash(&tenant, &request.filter);
         let resumed = match &request.resume_token {
             Some(token) => Some(watch_token::decode(token, &identity, &filter_hash, now)?),
@@ -103,6 +105,20 @@ pub(super) async fn send_last<T>(stream: &mpsc::Sender<T>, last: T) {
     let _ = tokio::time::timeout(LAST_MESSAGE_PATIENCE, stream.send(last)).await;
 }
 
+/// Reads until the database answers: a stream that was opened outlives an outage. Whoever reads it may leave meanwhile.
+pub(super) async fn patiently<T, E, F>(read: impl Fn() -> F) -> Result<T, ServiceError>
+where
+    ServiceError: From<E>,
+    F: Future<Output = Result<T, E>>,
+{
+    loop {
+        match read().await.map_err(ServiceError::from) {
+            Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
+            result => return result,
+        }
+    }
+}
+
 /// One stream.
 struct Watch {
     engine: Arc<Engine>,
@@ -142,10 +158,12 @@ impl Watch {
     async fn snapshot(&mut self) -> Result<Result<(), Gone>, ServiceError> {
         let mut before = None;
         loop {
-            let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
-            let page = self.engine.db.run(move |c| {
-                let (tenant, filter) = (tenant.clone(), filter.clone());
-                Box::pin(async move { run_list(c, &tenant, &filter, before, READ_PAGE as i64).await })
+            let page = patiently(|| {
+                let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
+                self.engine.requests_db.run(move |c| {
+                    let (tenant, filter) = (tenant.clone(), filter.clone());
+                    Box::pin(async move { run_list(c, &tenant, &filter, before, READ_PAGE as i64).await })
+                })
             });
             let page: Vec<Arc<Run>> = page.await?.into_iter().map(Arc::new).collect();
             let full = page.len() == READ_PAGE;
@@ -199,17 +217,19 @@ impl Watch {
 
     /// Reads from the feed which runs changed since a cursor, and sends them as they are now.
     async fn fill_gap(&mut self, cursor: &FeedCursor) -> Result<Result<(), Gone>, ServiceError> {
-        let (tenant, cursor) = (self.tenant.clone(), cursor.clone());
-        let changed = self.engine.db.run(move |c| {
-            let (tenant, cursor) = (tenant.clone(), cursor.clone());
-            Box::pin(async move { feed_changed_since(c, &tenant, &cursor, GAP_RUNS + 1).await })
+        let changed = patiently(|| {
+            let (tenant, cursor) = (self.tenant.clone(), cursor.clone());
+            self.engine.requests_db.run(move |c| {
+                let (tenant, cursor) = (tenant.clone(), cursor.clone());
+                Box::pin(async move { feed_changed_since(c, &tenant, &cursor, GAP_RUNS + 1).await })
+            })
         });
         let changed: Vec<(TenantId, Uuid)> = changed.await?.into_iter().map(|id| (self.tenant.clone(), id)).collect();
         if changed.len() as i64 > GAP_RUNS {
             return Err(Refusal::RevisionCompacted.into());
         }
         for page in changed.chunks(READ_PAGE) {
-            let news = read_news(&self.engine.db, page).await?;
+            let news = patiently(|| read_news(&self.engine.requests_db, page)).await?;
             self.subscription.settle(&news).await;
             for event in news.iter().filter_map(|news| self.subscription.event(news)) {
                 if self.send(event).await.is_err() {

@@ -124,7 +124,7 @@ impl Workers {
         claim_id: Uuid,
     ) -> Result<Option<Vec<Run>>, StoreError> {
         let tenant = tenant.clone();
-        let read = self.engine.db.run(move |c| {
+        let read = self.engine.workers_db.run(move |c| {
             let tenant = tenant.clone();
             Box::pin(async move { run_claimed_before(c, &tenant, worker_id, claim_id).await })
         });
@@ -157,7 +157,7 @@ impl Workers {
             // A worker that has a stream sends its heartbeats there.
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
-        let orders = self.engine.db.run(move |c| {
+        let orders = self.engine.workers_db.run(move |c| {
             Box::pin(async move {
                 let orders = cancel_pending(c, &[worker_id]).await?;
                 let revoked = |order: &&CancelOrder| order.kind == CancelKind::Revoke;
@@ -209,7 +209,7 @@ impl Workers {
     /// Asks a worker to end what it holds and take no more.
     pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, ServiceError> {
         let of = tenant.clone();
-        let drained = self.engine.db.run(move |c| {
+        let drained = self.engine.workers_db.run(move |c| {
             let of = of.clone();
             Box::pin(async move { worker_drain(c, &of, worker_id).await })
         });
@@ -234,7 +234,7 @@ impl Workers {
             version: String::new(),
         };
         let tenant = tenant.clone();
-        let registered = self.engine.db.run(move |c| {
+        let registered = self.engine.workers_db.run(move |c| {
             let (tenant, profile) = (tenant.clone(), profile.clone());
             Box::pin(async move { worker_upsert_unary(c, &tenant, &profile, lease).await })
         });
@@ -255,7 +255,7 @@ impl Workers {
         );
         let (hash, new_id) = (payload_hash([payload.as_str()]), Uuid::now_v7());
         let (tenant, id) = (tenant.clone(), request_id.to_owned());
-        let claimed = self.engine.db.transaction(move |c| {
+        let claimed = self.engine.workers_db.transaction(move |c| {
             let (tenant, id, hash) = (tenant.clone(), id.clone(), hash.clone());
             Box::pin(async move {
                 request_patience_in_tx(c).await?;
@@ -273,7 +273,7 @@ impl Workers {
 
     async fn run(&self, tenant: &TenantId, run_id: Uuid) -> Result<Run, ServiceError> {
         let tenant = tenant.clone();
-        let read = self.engine.db.run(move |c| {
+        let read = self.engine.workers_db.run(move |c| {
             let tenant = tenant.clone();
             Box::pin(async move { run_get(c, &tenant, run_id).await })
         });
@@ -282,7 +282,7 @@ impl Workers {
 
     async fn worker(&self, tenant: &TenantId, worker_id: Uuid) -> Result<Worker, ServiceError> {
         let tenant = tenant.clone();
-        let read = self.engine.db.run(move |c| {
+        let read = self.engine.workers_db.run(move |c| {
             let tenant = tenant.clone();
             Box::pin(async move { worker_get(c, &tenant, worker_id).await })
         });

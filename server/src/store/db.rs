@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -10,6 +12,7 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
 use super::StoreError;
+use super::gate::Gate;
 
 /// What a unit of work returns.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
@@ -53,6 +56,10 @@ pub struct Db {
     pool: PgPool,
     tracker: TaskTracker,
     deadline: Duration,
+    /// Whether the database did not answer the last unit of work.
+    away: Arc<AtomicBool>,
+    /// Where units of work wait for their turn, if they do not go first.
+    gate: Option<Gate>,
 }
 
 impl Db {
@@ -88,7 +95,12 @@ impl Db {
                 Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
             })
             .connect_lazy_with(url.0.clone().application_name("ops"));
-        Self { pool, tracker: TaskTracker::new(), deadline }
+        Self { pool, tracker: TaskTracker::new(), deadline, away: Arc::default(), gate: None }
+    }
+
+    /// The same for another kind of callers, of whose units of work so many run at a time.
+    pub fn gated(&self, units: usize) -> Self {
+        Self { gate: Some(Gate::new(units, self.away.clone())), ..self.clone() }
     }
 
     /// Runs one statement, or several that need not be one transaction.
@@ -114,11 +126,19 @@ impl Db {
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
-        let (pool, deadline) = (self.pool.clone(), self.deadline);
+        // Whoever gives up while it waits for its turn leaves; from then on its work goes on without it.
+        let pass = match &self.gate {
+            Some(gate) => Some(gate.enter().await?),
+            None => None,
+        };
+        let (pool, deadline, away) = (self.pool.clone(), self.deadline, self.away.clone());
         let task = self.tracker.spawn(async move {
+            let _pass = pass;
             let mut attempt = 0;
             loop {
-                match attempt_unit(&pool, deadline, &work, in_transaction).await {
+                let result = attempt_unit(&pool, deadline, &work, in_transaction).await;
+                away.store(result.as_ref().is_err_and(StoreError::is_outage), Ordering::Relaxed);
+                match result {
                     Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
                         attempt += 1;
                         tracing::debug!(%why, attempt, "transaction is run again");
@@ -128,6 +148,11 @@ impl Db {
             }
         });
         task.await.unwrap_or_else(|panic| Err(StoreError::defect(panic.to_string())))
+    }
+
+    /// How many connections the pool has at the most.
+    pub fn max_connections(&self) -> usize {
+        self.pool.options().get_max_connections() as usize
     }
 
     /// The pool, for what manages its own connections.

@@ -11,6 +11,9 @@ pub enum StoreError {
     /// The connection was lost while a commit was on its way: it may have happened or not.
     #[error("the connection was lost at the commit: {0}")]
     CommitUnknown(Arc<str>),
+    /// Too many others wait for the database. Nothing was written.
+    #[error("too many requests wait for the database")]
+    Overloaded,
     /// A lock was not had in time. Nothing was written.
     #[error("a lock was not had in time")]
     LockTimeout,
@@ -29,6 +32,12 @@ impl StoreError {
     /// A row is not as the code expects it.
     pub fn defect(what: impl Into<String>) -> Self {
         StoreError::Defect(what.into().into())
+    }
+
+    /// Whether the same later may succeed: the database is away, or others are in the way.
+    pub fn is_passing(&self) -> bool {
+        self.is_outage()
+            || matches!(self, StoreError::Overloaded | StoreError::LockTimeout | StoreError::Serialization(_))
     }
 
     /// Whether the database is away, so that the same later may succeed.

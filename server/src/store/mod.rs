@@ -13,6 +13,7 @@ pub mod enqueue;
 pub mod error;
 pub mod event;
 pub mod event_append;
+pub mod gate;
 pub mod lease;
 pub mod listen;
 pub mod migrate;

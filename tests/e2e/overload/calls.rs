@@ -1,11 +1,11 @@
-//! More than a server takes in is refused, and says when to come back; workers go first.
+//! More calls than may wait.
 
 use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::*;
 use tokio::task::JoinSet;
-use tonic_types::StatusExt;
 
-use crate::support::{House, Stream, reason, spec, waiting_for_locks};
+use super::{assert_overloaded, busy};
+use crate::support::{House, eventually, reason, spec, waiting_for_locks};
 
 /// More calls than may wait for a round.
 const CALLS: usize = 10_600;
@@ -14,11 +14,7 @@ const CALLS: usize = 10_600;
 async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
     let house = House::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
     let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
-    stream.credit(1);
-    let lease = stream.begin().await;
-    house.running(&lease.run_id).await;
+    let (mut stream, lease) = busy(&house, &session).await;
     // Whoever holds this lock holds up every enqueue.
     let mut stranger = house.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
@@ -36,10 +32,7 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
     // The first to be answered are those that are refused: all others wait.
     waiting_for_locks(&house, &mut house.sql().await, 1).await;
     let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
-    let refused = refused.expect_err("it is too much");
-    assert_eq!((refused.code(), reason(&refused)), (tonic::Code::ResourceExhausted, "OVERLOADED".into()));
-    let retry = refused.get_details_retry_info().and_then(|info| info.retry_delay);
-    assert!(retry.is_some_and(|delay| !delay.is_zero()), "{refused:?}");
+    assert_overloaded(&refused.expect_err("it is too much"));
     for _ in 0..5 {
         let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
         assert!(!ack.frozen && ack.lost.is_empty(), "heartbeats do not wait");
@@ -54,4 +47,29 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
     }
     assert!(taken >= 10_000, "{taken}");
     assert_eq!(house.session_now(&session).await.total_runs, taken + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_few_large_calls_are_bounded_as_those_of_many_small_ones() {
+    let house = House::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
+    let session = house.session().await;
+    let mut stranger = house.sql().await;
+    let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
+    sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
+    let mut calls = JoinSet::new();
+    for _ in 0..12 {
+        let mut runs = house.runs();
+        let request = EnqueueRunsRequest { runs: vec![spec(&session, "many"); 10_000] };
+        calls.spawn(async move { runs.enqueue_runs(request).await });
+    }
+    for _ in 0..2 {
+        let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
+        assert_overloaded(&refused.expect_err("ten may wait"));
+    }
+    // Those whose callers have gone away are forgotten; only the round that is under way is carried out.
+    calls.shutdown().await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    eventually("there is room again", async || house.enqueue_spec(spec(&session, "last")).await.ok()).await;
+    let total = house.session_now(&session).await.total_runs;
+    assert!(total <= 20_001, "{total}");
 }

@@ -1,0 +1,28 @@
+//! More than a server takes in is refused, and says when to come back; workers go first.
+
+use proto::v1::*;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{House, Stream, reason};
+
+mod bytes;
+mod calls;
+mod reads;
+
+/// A worker that has begun a run.
+async fn busy(house: &House, session: &str) -> (Stream, Lease) {
+    house.enqueue(session, "any").await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    stream.credit(1);
+    let lease = stream.begin().await;
+    house.running(&lease.run_id).await;
+    (stream, lease)
+}
+
+/// The refusal says what is the matter, and when to come back.
+fn assert_overloaded(refused: &Status) {
+    assert_eq!((refused.code(), reason(refused)), (Code::ResourceExhausted, "OVERLOADED".into()));
+    let retry = refused.get_details_retry_info().and_then(|info| info.retry_delay);
+    assert!(retry.is_some_and(|delay| !delay.is_zero()), "{refused:?}");
+}
