@@ -91,8 +91,7 @@ pub async fn routes(
         .add_service(reflection().build_v1alpha()?);
     let admission = from_fn_with_state(Admission::new(request_bytes), admit);
     let router = builder.routes().into_axum_router().layer(admission).layer(from_fn_with_state(calls, call));
-    let router = traced(router);
-    let router = router.fallback(unknown_path).merge(http);
+    let router = traced(router).fallback(unknown_path).merge(http);
     Ok((router, switch))
 }
 
