@@ -110,7 +110,7 @@ async fn log_events_beyond_what_may_wait_end_the_stream_and_keep_the_run() {
     })
     .await;
     let mut stream = Stream::say(&house.servers[0], resume(&stream.welcome, std::slice::from_ref(&lease))).await;
-    assert_eq!(stream.welcome.standing, [lease.clone()]);
+    assert_eq!(stream.welcome.standing, std::slice::from_ref(&lease));
     stream.log(&lease, 1, &vec![line; 10]);
     assert_eq!(stream.events_ack().await.reason, "");
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
