@@ -8,7 +8,10 @@ mod http;
 mod processes;
 #[path = "../../../tests/e2e/support/readme.rs"]
 mod steps;
+#[path = "../../../tests/e2e/bad_input/table/mod.rs"]
+mod table;
 
+mod bad_input;
 mod cancel;
 mod colour;
 mod config;

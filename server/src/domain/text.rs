@@ -29,19 +29,34 @@ pub fn check_bytes(text: &str, max: usize) -> Result<(), String> {
     check_no_nul(text)
 }
 
-/// A plain file name: a line that stays in the folder it is put in, on every system.
+/// What file systems take at the most.
+const FILE_NAME_BYTES: usize = 255;
+
+/// A plain file name: a line that stays in the folder it is put in, on every system, also if somebody takes it for a part of
+/// a URL.
 pub fn check_file_name(name: &str, max: usize) -> Result<(), String> {
     check_line(name, 1, max)?;
+    if name.len() > FILE_NAME_BYTES {
+        return Err(format!("expected at most {FILE_NAME_BYTES} bytes, got {}", name.len()));
+    }
     let expected = |what: &str| Err(format!("expected a plain file name, got {what} in {}", excerpt(name)));
     if let Some(bad) = name.chars().find(|c| matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')) {
         return expected(&format!("{bad:?}"));
+    }
+    let escapes = ["%2e", "%2f", "%5c", "%00"];
+    if let Some(bad) = escapes.iter().find(|escape| name.to_ascii_lowercase().contains(*escape)) {
+        return expected(bad);
     }
     if name.ends_with('.') || name.ends_with(' ') || name.starts_with(' ') {
         return expected("a dot or a space at its edge");
     }
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
-    let numbered =
-        |prefix: &str| stem.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit());
+    // Windows takes superscripts for digits.
+    let is_digit = |n: char| n.is_ascii_digit() || matches!(n, '¹' | '²' | '³');
+    let numbered = |prefix: &str| {
+        let mut rest = stem.strip_prefix(prefix).unwrap_or_default().chars();
+        rest.next().is_some_and(is_digit) && rest.next().is_none()
+    };
     if ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || numbered("COM") || numbered("LPT") {
         return expected("the name of a device");
     }
@@ -137,9 +152,27 @@ mod tests {
         for good in ["report.md", "a b.txt", ".hidden", "COM10", "console.log", "100%25"] {
             assert_eq!(check_file_name(good, 200), Ok(()), "{good}");
         }
-        for bad in ["", ".", "..", "../x", "/etc/passwd", "a\\b", "C:x", "nul", "COM1.txt", "x.", "x ", "a\nb"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "/etc/passwd",
+            "a\\b",
+            "C:x",
+            "nul",
+            "COM1.txt",
+            "COM¹",
+            "x.",
+            "x ",
+            "a\nb",
+            "%2E%2e",
+            "a%2fb",
+        ] {
             assert!(check_file_name(bad, 200).is_err(), "{bad:?}");
         }
+        assert_eq!(check_file_name(&"é".repeat(127), 200), Ok(()));
+        assert!(check_file_name(&"é".repeat(128), 200).is_err_and(|why| why.contains("255 bytes")));
     }
 
     #[test]

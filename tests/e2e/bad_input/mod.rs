@@ -1,6 +1,7 @@
 //! Bad input: refused with what is wrong, nothing is lost, and the server is as well as before.
 
 mod patience;
+mod strangers;
 pub mod table;
 
 use crate::support::House;

@@ -3,12 +3,14 @@
 //!
 //! It needs nothing but the address of a server, so that it can be held against a server in this process and against
 //! another process. [`floods`] are HTTP/2, by hand ([`frames`]); [`calls`] are gRPC, by a client that says what it is told
-//! ([`http2`]).
+//! ([`http2`]); [`values`] are the fields, [`streams`] are the frames of workers.
 
 pub mod calls;
 mod floods;
 pub mod frames;
 pub mod http2;
+mod streams;
+mod values;
 
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ pub async fn all(address: &str) -> usize {
     let mut scene = Scene::of(address).await;
     floods::all(&mut scene).await;
     calls::all(&mut scene).await;
+    values::all(&mut scene).await;
     scene.end()
 }
 
@@ -58,6 +61,18 @@ impl Scene {
         };
         tokio::time::timeout(PATIENCE, serves).await.expect("it serves");
         scene
+    }
+
+    fn sessions(&self) -> SessionServiceClient<Channel> {
+        SessionServiceClient::new(self.channel.clone())
+    }
+
+    fn runs(&self) -> RunServiceClient<Channel> {
+        RunServiceClient::new(self.channel.clone())
+    }
+
+    fn workers(&self) -> WorkerServiceClient<Channel> {
+        WorkerServiceClient::new(self.channel.clone())
     }
 
     async fn serves(&self) -> bool {
@@ -83,12 +98,13 @@ impl Scene {
             kind: "pulse".into(),
             ..Default::default()
         };
-        let enqueued = RunServiceClient::new(self.channel.clone())
+        let enqueued = self
+            .runs()
             .enqueue_run(EnqueueRunRequest { run: Some(run) })
             .await
             .unwrap_or_else(|status| panic!("after {after}, a run is not enqueued: {status:?}"));
         let enqueued = enqueued.into_inner().run.expect("it is answered").id;
-        let mut workers = WorkerServiceClient::new(self.channel.clone());
+        let mut workers = self.workers();
         let wait = Some(prost_types::Duration { seconds: 60, nanos: 0 });
         let (kinds, lanes) = (vec!["pulse".to_owned()], vec![Lane::D.into()]);
         let claim = ClaimRequest { worker_name: "pulse".into(), kinds, lanes, wait, ..Default::default() };
