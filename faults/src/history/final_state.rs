@@ -68,7 +68,9 @@ pub fn key_of(run: &RunRow) -> Option<&str> {
     run.labels.get("key").map(String::as_str)
 }
 
-/// The token in what was kept of an outcome, a result or an error: it names the execution that reported it.
+/// The token in what was kept of an outcome, a result or an error: it names the execution that reported it. A worker that shuts
+/// down keeps what its handler said within what it says itself.
 pub fn token_of(outcome: &Value) -> Option<&str> {
-    outcome.get("token").or_else(|| outcome.pointer("/context/token")).and_then(Value::as_str)
+    let places = ["/token", "/context/token", "/context/error/context/token"];
+    places.iter().find_map(|place| outcome.pointer(place)).and_then(Value::as_str)
 }
