@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use devpg::{Cluster, ClusterOptions, Programs};
 use proto::v1::*;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{House, Stream, Unary, Watcher, eventually, in_time, reason, spec, succeeded};
 
@@ -141,4 +144,35 @@ async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_wit
     let there = "SELECT count(*) FROM ops.workers WHERE drain_requested_at IS NOT NULL";
     let there: i64 = sqlx::query_scalar(there).fetch_one(&mut house.sql().await).await.expect("they are counted");
     assert_eq!(there, 20, "what was acknowledged is committed");
+}
+
+/// Stands before a database, and lets each new connection wait for so long.
+async fn slow_to_open(url: &str, delay: Duration) -> (String, AbortOnDropHandle<()>) {
+    let (credentials, rest) = url.split_once('@').expect("a user");
+    let (address, name) = rest.split_once('/').expect("a database");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let slow = format!("{credentials}@{}/{name}", listener.local_addr().expect("it is bound"));
+    let address = address.to_owned();
+    let relay = tokio::task::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let address = address.clone();
+            connections.spawn(async move {
+                tokio::time::sleep(delay).await;
+                let mut server = TcpStream::connect(address).await.expect("the database answers");
+                // Either side may end it.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (slow, AbortOnDropHandle::new(relay))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_longer_to_open_a_connection_than_calls_wait_is_reached_all_the_same() {
+    let mut house = House::with(0, |_| {}).await;
+    let (slow, _relay) = slow_to_open(&house.database.url, Duration::from_millis(2_500)).await;
+    house.add_server(&|config: &mut server::Config| config.database_url = slow.clone()).await;
+    back(&house).await;
+    house.session().await;
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres};
 use tokio_util::task::TaskTracker;
 
 use super::StoreError;
@@ -23,8 +24,15 @@ const SERIALIZATION_RETRIES: usize = 4;
 /// How long to wait for a connection: whoever waits longer is told that the database is away.
 const ACQUIRE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long opening a connection may take. It goes on when who asked for it has lost patience, and serves the next: else a
+/// database that takes longer than that patience would never be reached.
+const OPENING_PATIENCE: Duration = Duration::from_secs(4);
+
 /// A connection that was idle for longer is asked whether it is alive before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
+
+/// One that does not say so in this time is not.
+const PING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a database is.
 #[derive(Debug, Clone)]
@@ -54,7 +62,10 @@ pub struct DbSettings {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
+    /// The units of work that run.
     tracker: TaskTracker,
+    /// Those that open connections.
+    opening: TaskTracker,
     deadline: Duration,
     /// Whether the database did not answer the last unit of work.
     away: Arc<AtomicBool>,
@@ -82,12 +93,16 @@ impl Db {
         );
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(deadline.min(ACQUIRE_PATIENCE))
+            .acquire_timeout(OPENING_PATIENCE)
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
                     // After a restart of the database all connections are dead, and none of them knows.
-                    if meta.idle_for > TRUSTED_IDLE { connection.ping().await.map(|()| true) } else { Ok(true) }
+                    if meta.idle_for <= TRUSTED_IDLE {
+                        return Ok(true);
+                    }
+                    let ping = tokio::time::timeout(PING_PATIENCE, connection.ping());
+                    ping.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut)).map(|()| true)
                 })
             })
             .after_connect(move |connection, _| {
@@ -95,7 +110,14 @@ impl Db {
                 Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
             })
             .connect_lazy_with(url.0.clone().application_name("ops"));
-        Self { pool, tracker: TaskTracker::new(), deadline, away: Arc::default(), gate: None }
+        Self {
+            pool,
+            tracker: TaskTracker::new(),
+            opening: TaskTracker::new(),
+            deadline,
+            away: Arc::default(),
+            gate: None,
+        }
     }
 
     /// The same for another kind of callers, of whose units of work so many run at a time.
@@ -131,12 +153,12 @@ impl Db {
             Some(gate) => Some(gate.enter().await?),
             None => None,
         };
-        let (pool, deadline, away) = (self.pool.clone(), self.deadline, self.away.clone());
+        let (db, away) = (self.clone(), self.away.clone());
         let task = self.tracker.spawn(async move {
             let _pass = pass;
             let mut attempt = 0;
             loop {
-                let result = attempt_unit(&pool, deadline, &work, in_transaction).await;
+                let result = db.attempt(&work, in_transaction).await;
                 away.store(result.as_ref().is_err_and(StoreError::is_outage), Ordering::Relaxed);
                 match result {
                     Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
@@ -148,6 +170,58 @@ impl Db {
             }
         });
         task.await.unwrap_or_else(|panic| Err(StoreError::defect(panic.to_string())))
+    }
+
+    /// A unit of work, once.
+    async fn attempt<T, W>(&self, work: &W, in_transaction: bool) -> Result<T, StoreError>
+    where
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
+    {
+        let (mut connection, deadline) = (self.connection().await?, self.deadline);
+        let mut committing = false;
+        let unit = async {
+            if !in_transaction {
+                return work(&mut connection).await;
+            }
+            let mut transaction = connection.begin().await?;
+            match work(&mut transaction).await {
+                Ok(value) => {
+                    committing = true;
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                Err(error) => {
+                    if !error.is_outage() {
+                        transaction.rollback().await?;
+                    }
+                    Err(error)
+                }
+            }
+        };
+        let result = match tokio::time::timeout(deadline, unit).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {deadline:?}").into())),
+        };
+        match result {
+            Err(StoreError::Unavailable(why)) => {
+                // Whatever state the connection is in, nobody else shall meet it.
+                drop(connection.detach());
+                Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
+            }
+            result => result,
+        }
+    }
+
+    /// A connection from the pool; opened in a task of its own, which goes on when this one has lost patience.
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        let pool = self.pool.clone();
+        let opening = self.opening.spawn(async move { pool.acquire().await });
+        let patience = self.deadline.min(ACQUIRE_PATIENCE);
+        match tokio::time::timeout(patience, opening).await {
+            Ok(Ok(connection)) => Ok(connection?),
+            Ok(Err(panic)) => Err(StoreError::defect(panic.to_string())),
+            Err(_) => Err(StoreError::Unavailable(format!("no connection within {patience:?}").into())),
+        }
     }
 
     /// How many connections the pool has at the most.
@@ -165,44 +239,5 @@ impl Db {
         self.tracker.close();
         self.tracker.wait().await;
         self.pool.close().await;
-    }
-}
-
-async fn attempt_unit<T, W>(pool: &PgPool, deadline: Duration, work: &W, in_transaction: bool) -> Result<T, StoreError>
-where
-    W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
-{
-    let mut connection = pool.acquire().await?;
-    let mut committing = false;
-    let unit = async {
-        if !in_transaction {
-            return work(&mut connection).await;
-        }
-        let mut transaction = connection.begin().await?;
-        match work(&mut transaction).await {
-            Ok(value) => {
-                committing = true;
-                transaction.commit().await?;
-                Ok(value)
-            }
-            Err(error) => {
-                if !error.is_outage() {
-                    transaction.rollback().await?;
-                }
-                Err(error)
-            }
-        }
-    };
-    let result = match tokio::time::timeout(deadline, unit).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable(format!("no answer within {deadline:?}").into())),
-    };
-    match result {
-        Err(StoreError::Unavailable(why)) => {
-            // Whatever state the connection is in, nobody else shall meet it.
-            drop(connection.detach());
-            Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
-        }
-        result => result,
     }
 }
