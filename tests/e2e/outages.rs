@@ -6,7 +6,6 @@ use devpg::{Cluster, ClusterOptions, Programs};
 use proto::v1::*;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{House, Stream, Unary, Watcher, eventually, in_time, reason, spec, succeeded};
 
@@ -147,13 +146,14 @@ async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_wit
 }
 
 /// Stands before a database, and lets each new connection wait for so long.
-async fn slow_to_open(url: &str, delay: Duration) -> (String, AbortOnDropHandle<()>) {
+async fn slow_to_open(url: &str, delay: Duration) -> (String, JoinSet<()>) {
     let (credentials, rest) = url.split_once('@').expect("a user");
     let (address, name) = rest.split_once('/').expect("a database");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let slow = format!("{credentials}@{}/{name}", listener.local_addr().expect("it is bound"));
     let address = address.to_owned();
-    let relay = tokio::task::spawn(async move {
+    let mut relay = JoinSet::new();
+    relay.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((mut client, _)) = listener.accept().await {
             let address = address.clone();
@@ -165,7 +165,7 @@ async fn slow_to_open(url: &str, delay: Duration) -> (String, AbortOnDropHandle<
             });
         }
     });
-    (slow, AbortOnDropHandle::new(relay))
+    (slow, relay)
 }
 
 #[tokio::test(flavor = "multi_thread")]
