@@ -10,7 +10,7 @@ use worker::HandlerError;
 
 use crate::support::{
     Handle, House, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, in_time, passes, passes_unserved,
-    reason, snoozed, spec, succeeded, two_lease_rounds,
+    reason, snoozed, spec, succeeded, two_lease_rounds, waiting_for_locks,
 };
 
 /// A run of three attempts that this worker has begun at the first server.
@@ -48,6 +48,31 @@ async fn a_queued_run_is_cancelled_at_once_and_never_given() {
     stream.credit(2);
     assert_eq!(stream.assigned().await.0.id, later.id);
     assert!(stream.rest().await.is_empty());
+}
+
+/// The cancel finds it queued, waits for whoever has it locked, and finds it running then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker() {
+    let house = House::new().await;
+    let stream = Stream::open(&house.servers[0]).await;
+    let run = house.enqueue(&house.session().await, "any").await;
+    let (mut held, mut looking) = (house.sql().await, house.sql().await);
+    let mut claim = held.begin().await.expect("it begins");
+    let begun =
+        "UPDATE ops.runs SET status = 'running', claimable = false, held = true, worker_id = $2::text::uuid, fence = 1,
+                     lease_ms = 30000, claimed_at = now(), heartbeat_at = now(), started_at = now(), attempt = 1
+                 WHERE id = $1::text::uuid";
+    let begun = sqlx::query(begun).bind(&run.id).bind(&stream.welcome.worker_id);
+    begun.execute(&mut *claim).await.expect("it is claimed");
+    let commit = async {
+        waiting_for_locks(&house, &mut looking, 1).await;
+        claim.commit().await.expect("it is committed");
+    };
+    let (asked, ()) = tokio::join!(house.cancel(&run.id), commit);
+    assert_eq!((asked.status(), confirmed(&asked)), (RunStatus::Running, None));
+    let order = "SELECT kind::text FROM ops.run_cancels WHERE run_id = $1::text::uuid AND fence = 1";
+    let order: String = sqlx::query_scalar(order).bind(&run.id).fetch_one(&mut looking).await.expect("it is written");
+    assert_eq!(order, "cancel", "its worker is asked, and not told that the run is lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,21 +9,22 @@ WITH locked AS MATERIALIZED (
 ),
 changed AS (
     UPDATE ops.runs r
-    SET status = CASE WHEN l.status = 'running' THEN 'running' ELSE 'cancelled' END,
-        held = (l.status = 'running'),
+    SET status = CASE WHEN r.status = 'running' THEN 'running' ELSE 'cancelled' END,
+        held = (r.status = 'running'),
         claimable = false,
         wait_reason = NULL,
-        finished_at = CASE WHEN l.status <> 'running' THEN clock_timestamp() END,
+        finished_at = CASE WHEN r.status <> 'running' THEN clock_timestamp() END,
         cancel_requested_at = clock_timestamp(),
         cancel_reason = $3,
         cancel_grace_ms = $4,
-        cancel_confirmed = CASE WHEN l.status <> 'running' THEN true END,
-        outcome_source = CASE WHEN l.status <> 'running' THEN 'cancel' END,
+        cancel_confirmed = CASE WHEN r.status <> 'running' THEN true END,
+        outcome_source = CASE WHEN r.status <> 'running' THEN 'cancel' END,
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
-    -- The first cancel counts; asking again changes nothing. Not `r.status = l.status`: a run that was begun while its lock
-    -- was waited for is locked as it is now, and looked up here as it was when the statement began.
+    -- The first cancel counts; asking again changes nothing. A run that was claimed or begun while its lock was waited for is
+    -- locked as it is now, but looked up here as it was when the statement began, and only then as it is now. So nothing here
+    -- mixes `l` with `r`: `r.status = l.status` would miss it, and what is made of both would break the constraints.
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL
     RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
 ),
