@@ -117,6 +117,13 @@ impl House {
         Absent { listen, args }
     }
 
+    /// Ends a server in order, as a restart does, and returns how it ended.
+    pub fn end_server(&mut self, index: usize) -> (Absent, Ended) {
+        let Server { process, listen, args, .. } = self.servers.remove(index);
+        process.signal(Signal::SIGTERM);
+        (Absent { listen, args }, process.end())
+    }
+
     /// Starts a server again where it was.
     pub fn serve_again(&mut self, absent: Absent) {
         let Absent { listen, args } = absent;

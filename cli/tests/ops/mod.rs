@@ -24,6 +24,7 @@ mod outcome;
 mod output;
 mod pipe;
 mod readme;
+mod rolling;
 mod shell;
 mod shutdown;
 mod spans;
