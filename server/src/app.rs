@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use crate::grpc::HealthSwitch;
 use crate::grpc::routes::{Services, routes};
 use crate::http::{self, Readiness};
 use crate::service::artifacts::Artifacts;
+use crate::service::observe::Observe;
 use crate::service::runs::Runs;
 use crate::service::runs_read::RunsRead;
 use crate::service::session_end::SessionEnd;
@@ -99,9 +101,11 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         artifacts: Artifacts::new(requests.clone(), limits.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
-    let routes = routes(services, limits, config.transport.receive_timeout, http::health::router(ready));
+    let routes =
+        routes(services, limits, config.transport.receive_timeout, engine.metrics.clone(), http(ready, &engine));
     let (routes, health) = routes.await.map_err(|error| Error::Setup(error.to_string()))?;
-    loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), stop.loops.clone()));
+    let answers = engine.metrics.database_answers.clone();
+    loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), answers, stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
@@ -150,8 +154,19 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     Ok(())
 }
 
+/// The routes of plain HTTP.
+fn http(ready: watch::Receiver<Readiness>, engine: &Arc<Engine>) -> axum::Router {
+    http::health::router(ready).merge(http::metrics::router(Observe::new(engine.clone())))
+}
+
 /// Says whether the server serves: whether the database answers.
-async fn probe(db: Db, readiness: watch::Sender<Readiness>, health: HealthSwitch, closing: CancellationToken) {
+async fn probe(
+    db: Db,
+    readiness: watch::Sender<Readiness>,
+    health: HealthSwitch,
+    answers: IntGauge,
+    closing: CancellationToken,
+) {
     loop {
         let asked = tokio::time::timeout(PROBE_PATIENCE, db.run(|c| Box::pin(feed_cursor(c)))).await;
         let answered = asked
@@ -166,6 +181,7 @@ async fn probe(db: Db, readiness: watch::Sender<Readiness>, health: HealthSwitch
                 Readiness::NotReady("the database does not answer".to_owned())
             }
         };
+        answers.set(now.is_ready().into());
         let changed = readiness.send_if_modified(|before| {
             let changed = before.is_ready() != now.is_ready();
             if *before != now {

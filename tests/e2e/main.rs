@@ -14,6 +14,7 @@ mod hints;
 mod http;
 mod leases;
 mod lock_order;
+mod metrics;
 mod migrations;
 mod outages;
 mod outcomes;

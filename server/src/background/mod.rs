@@ -1,5 +1,6 @@
 //! Periodic repairs: idempotent, without input, each returns counts. A tick that fails is logged and tried again.
 
+pub mod backlog;
 pub mod cancels;
 pub mod counters;
 pub mod due;
@@ -20,5 +21,6 @@ pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &Cancellati
     tasks.spawn(cancels::run(engine.clone(), closing.clone()));
     tasks.spawn(counters::run(engine.clone(), closing.clone()));
     tasks.spawn(due::run(engine.clone(), closing.clone()));
+    tasks.spawn(backlog::run(engine.clone(), closing.clone()));
     tasks.spawn(retention::run(engine.clone(), closing.clone()));
 }

@@ -31,14 +31,18 @@ pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
 async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
     let round = engine.db.run(|c| {
         Box::pin(async move {
-            if lease_service_round(c).await? {
-                tracing::info!("the lease service has resumed: leases begin anew");
-            }
+            let resumed = lease_service_round(c).await?;
             let leases = run_expire(c).await?;
-            Ok(Recovered { leases, workers_lost: worker_mark_lost(c).await? })
+            Ok((resumed, Recovered { leases, workers_lost: worker_mark_lost(c).await? }))
         })
     });
-    let recovered = round.await?;
+    let (resumed, recovered) = round.await?;
+    engine.metrics.lease_rounds.inc();
+    engine.metrics.grant_ended("lost", recovered.leases.requeued + recovered.leases.ended);
+    if resumed {
+        tracing::info!("the lease service has resumed: leases begin anew");
+        engine.metrics.lease_service_resumed.inc();
+    }
     if recovered.leases != Expired::default() {
         engine.hints.give(Topic::Changes);
         engine.hints.give(Topic::Cancels);

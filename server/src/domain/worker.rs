@@ -95,6 +95,8 @@ pub struct CancelOrder {
     pub kind: CancelKind,
     pub grace: Duration,
     pub reason: String,
+    /// How long ago it was asked for.
+    pub asked_ago: Duration,
 }
 
 /// Whether a worker is asked to stop, or told that the run is no longer its own.

@@ -15,22 +15,23 @@ use crate::domain::worker::CancelKind;
 use crate::store::cancel::{CancelProgress, cancel_pending, cancel_told, session_cancel_page};
 use crate::store::worker::worker_draining;
 use crate::store::{Db, StoreError};
+use crate::telemetry::Metrics;
 
 /// Looks on each hint, and each second while there are streams.
-pub async fn run(db: Db, hints: Hints, registry: Arc<Registry>, closing: CancellationToken) {
+pub async fn run(db: Db, hints: Hints, registry: Arc<Registry>, metrics: Metrics, closing: CancellationToken) {
     loop {
         tokio::select! {
             () = hints.awaited(Topic::Cancels) => {}
             () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = closing.cancelled() => return,
         }
-        if let Err(error) = round(&db, &registry).await {
+        if let Err(error) = round(&db, &registry, &metrics).await {
             tracing::warn!(%error, "cancels can not be read; they are looked for again in a second");
         }
     }
 }
 
-async fn round(db: &Db, registry: &Registry) -> Result<(), StoreError> {
+async fn round(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), StoreError> {
     let workers: Vec<Uuid> = registry.all().iter().map(|connection| connection.worker_id).collect();
     if workers.is_empty() {
         return Ok(());
@@ -46,7 +47,10 @@ async fn round(db: &Db, registry: &Registry) -> Result<(), StoreError> {
         if order.kind == CancelKind::Revoke {
             told.push(Lease { run_id: order.run_id, fence: order.fence });
         }
-        connection.tell(order);
+        let asked_ago = order.asked_ago;
+        if connection.tell(order) {
+            metrics.cancel_seconds.observe(asked_ago.as_secs_f64());
+        }
     }
     for worker_id in draining {
         if let Some(connection) = registry.get(worker_id) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ pub struct ChangeHub {
     begun: Mutex<u64>,
     ended: watch::Sender<u64>,
     wanted: Notify,
+    /// When the feed was read last.
+    read_at: Mutex<Instant>,
 }
 
 impl ChangeHub {
@@ -42,6 +45,7 @@ impl ChangeHub {
             begun: Mutex::new(0),
             ended: watch::channel(0).0,
             wanted: Notify::new(),
+            read_at: Mutex::new(Instant::now()),
         })
     }
 
@@ -53,6 +57,13 @@ impl ChangeHub {
         let subscription = Subscription::new(self.clone(), subscriber);
         self.barrier().await;
         subscription
+    }
+
+    /// How many interests there are, and since when the feed was not read for them.
+    pub fn watchers(&self) -> (usize, Duration) {
+        let watchers = self.lock_subscribers().len();
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (watchers, if watchers > 0 { read_at.elapsed() } else { Duration::ZERO })
     }
 
     pub(super) fn unsubscribe(&self, id: u64) {
@@ -88,6 +99,7 @@ impl ChangeHub {
                 Ok(next) => {
                     cursor = Some(next);
                     self.ended.send_replace(round);
+                    *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                     POLL_INTERVAL
                 }
                 Err(error) => {

@@ -100,16 +100,21 @@ impl Connection {
         true
     }
 
-    /// Tells the worker to stop a run, once, or that it has lost one.
-    pub fn tell(&self, order: CancelOrder) {
+    /// Tells the worker to stop a run, once, or that it has lost one. Whether it was told to stop.
+    pub fn tell(&self, order: CancelOrder) -> bool {
         let lease = Lease { run_id: order.run_id, fence: order.fence };
         match order.kind {
             CancelKind::Cancel => {
-                if self.book().cancel(lease) {
+                let is_news = self.book().cancel(lease);
+                if is_news {
                     self.send(ServerFrame::Cancels(vec![order]));
                 }
+                is_news
             }
-            CancelKind::Revoke => self.revoke(vec![lease]),
+            CancelKind::Revoke => {
+                self.revoke(vec![lease]);
+                false
+            }
         }
     }
 

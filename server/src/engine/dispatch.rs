@@ -20,7 +20,7 @@ use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::domain::Run;
 use crate::store::claim::{ClaimRound, run_claim_in_tx, run_claim_undo, run_claimable_in_tx};
 use crate::store::{Db, StoreError};
-use crate::telemetry::spans;
+use crate::telemetry::{Metrics, spans};
 
 /// Slots that a group offers in a first round, so that a lone run is not claimed with a list of all idle workers.
 const FIRST_ROUND_SLOTS: usize = 64;
@@ -53,6 +53,7 @@ pub struct Dispatcher {
     hints: Hints,
     registry: Arc<Registry>,
     releases: Releases,
+    metrics: Metrics,
     server_id: Uuid,
     round: AtomicI64,
     /// Unary calls that wait for runs.
@@ -63,12 +64,20 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub fn new(db: Db, hints: Hints, registry: Arc<Registry>, releases: Releases, server_id: Uuid) -> Self {
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        registry: Arc<Registry>,
+        releases: Releases,
+        metrics: Metrics,
+        server_id: Uuid,
+    ) -> Self {
         Self {
             db,
             hints,
             registry,
             releases,
+            metrics,
             server_id,
             round: AtomicI64::new(0),
             claims: Mutex::default(),
@@ -142,7 +151,7 @@ impl Dispatcher {
         if demand.is_empty() {
             return Ok(Found::All);
         }
-        let began = spans::clock();
+        let (began, clock) = (Instant::now(), spans::clock());
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
         let demand = Arc::new(demand);
         let claimed = self.db.transaction({
@@ -169,6 +178,7 @@ impl Dispatcher {
                 return Err(error);
             }
         };
+        self.metrics.claim_round_seconds.observe(began.elapsed().as_secs_f64());
         let (mut found, mut any) = (Found::All, false);
         for (group, (runs, more)) in demand.iter().zip(claimed) {
             any |= !runs.is_empty();
@@ -177,7 +187,8 @@ impl Dispatcher {
             } else if more && found == Found::All {
                 found = Found::Contended;
             }
-            spans::claimed(&runs, began);
+            self.metrics.claimed(&runs);
+            spans::claimed(&runs, clock);
             self.deliver(group, runs);
         }
         if any {

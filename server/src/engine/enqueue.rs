@@ -21,6 +21,7 @@ use crate::store::enqueue::{NewRun, run_created, run_enqueue_in_tx, session_open
 use crate::store::request::{RequestClaim, payload_hash, request_first};
 use crate::store::request_batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::{Db, PgConnection, StoreError};
+use crate::telemetry::Metrics;
 
 /// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A round takes 2,000 runs,
 /// or one call of up to 10,000.
@@ -73,18 +74,25 @@ pub struct Enqueue {
 
 impl Enqueue {
     /// The handle and its two loops.
-    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let counted = metrics.clone();
         let work = move |calls: Vec<EnqueueCall>| {
-            let (db, hints) = (db.clone(), hints.clone());
+            let (db, hints, metrics) = (db.clone(), hints.clone(), counted.clone());
             async move {
                 let results = bisect(calls, |calls| round(db.clone(), calls)).await;
+                metrics.runs_enqueued.inc_by(results.iter().map(fresh).sum());
                 hints.give(Topic::Work);
                 hints.give(Topic::Changes);
                 results
             }
         };
-        let (plain, run_plain) = rounds(BOUNDS, closing.clone(), work.clone());
-        let (with_request_id, run_with_request_id) = rounds(BOUNDS, closing, work);
+        let (plain, run_plain) = rounds(BOUNDS, closing.clone(), metrics.measured("enqueue", work.clone()));
+        let (with_request_id, run_with_request_id) = rounds(BOUNDS, closing, metrics.measured("enqueue", work));
         let run = async {
             tokio::join!(run_plain, run_with_request_id);
         };
@@ -105,6 +113,12 @@ impl Enqueue {
             Err(error) => Err(error),
         }
     }
+}
+
+/// How many runs a call has made.
+fn fresh(result: &Result<Result<Enqueued, Refusal>, EngineError>) -> u64 {
+    let enqueued = result.iter().flatten();
+    enqueued.flat_map(|enqueued| &enqueued.created_at).filter(|created_at| created_at.is_some()).count() as u64
 }
 
 type Verdicts = Vec<Result<Enqueued, Refusal>>;

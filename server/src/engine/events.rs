@@ -13,6 +13,7 @@ use crate::domain::weight::Weight;
 use crate::domain::{Lease, Refusal};
 use crate::store::event_append::{GuardedEvents, run_events_append};
 use crate::store::{Db, StoreError};
+use crate::telemetry::Metrics;
 
 /// Batches that may wait; what one stream may have on its way is bounded by its event credits.
 const BOUNDS: RoundBounds = RoundBounds {
@@ -42,11 +43,17 @@ pub struct Events {
 
 impl Events {
     /// The handle and its loop.
-    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
-        let (rounds, run) = rounds(BOUNDS, closing, move |batches: Vec<GuardedEvents>| {
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let work = move |batches: Vec<GuardedEvents>| {
             let (db, hints) = (db.clone(), hints.clone());
             async move { bisect(batches, |batches| round(db.clone(), hints.clone(), batches)).await }
-        });
+        };
+        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("events", work));
         (Self { rounds }, run)
     }
 

@@ -60,6 +60,11 @@ impl GrantBook {
         if self.draining { 0 } else { usize::try_from(self.credit - self.given).unwrap_or_default() }
     }
 
+    /// How many grants the stream has.
+    pub fn len(&self) -> usize {
+        self.grants.len()
+    }
+
     /// Gives a run. `attempt` counts the attempts before this one.
     pub fn assign(&mut self, lease: Lease, attempt: i32, now: Instant) {
         self.given += 1;

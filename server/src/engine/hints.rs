@@ -1,6 +1,7 @@
 //! Hints: something was committed that others may wait for. A hint only says "look"; polling guarantees.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ struct Signal {
     local: Notify,
     /// Wakes who tells the other replicas.
     remote: Notify,
+    /// How many were given.
+    given: AtomicU64,
 }
 
 /// Where hints are given and awaited. One waiter a topic.
@@ -52,7 +55,13 @@ impl Hints {
     /// come faster than they can be sent become one.
     pub fn give(&self, topic: Topic) {
         self.give_here(topic);
+        self.signals[topic as usize].given.fetch_add(1, Ordering::Relaxed);
         self.signals[topic as usize].remote.notify_one();
+    }
+
+    /// How many hints on a topic were given.
+    pub fn given(&self, topic: Topic) -> u64 {
+        self.signals[topic as usize].given.load(Ordering::Relaxed)
     }
 
     /// Wakes only who looks in this process.

@@ -16,6 +16,7 @@ use crate::store::lease::{LeaseBeat, run_heartbeat};
 use crate::store::report::Guard;
 use crate::store::worker::worker_heard;
 use crate::store::{Db, StoreError};
+use crate::telemetry::Metrics;
 
 /// Heartbeats that may wait: one for each of far more workers than a replica serves.
 const BOUNDS: RoundBounds = RoundBounds {
@@ -58,8 +59,13 @@ pub struct Leases {
 
 impl Leases {
     /// The handle and its loop.
-    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
-        let (rounds, run) = rounds(BOUNDS, closing, move |beats: Vec<Beat>| {
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let work = move |beats: Vec<Beat>| {
             let (db, hints) = (db.clone(), hints.clone());
             async move {
                 match round(&db, &hints, &beats).await {
@@ -67,7 +73,8 @@ impl Leases {
                     Err(error) => beats.iter().map(|_| Err(EngineError::Store(error.clone()))).collect(),
                 }
             }
-        });
+        };
+        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("leases", work));
         (Self { rounds }, run)
     }
 

@@ -21,6 +21,7 @@ use super::results::Results;
 use super::settings::{EngineSettings, POLL_INTERVAL};
 use crate::store::Db;
 use crate::store::release::Release;
+use crate::telemetry::Metrics;
 
 /// The parts of the engine, for the use cases.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub struct Engine {
     pub hub: Arc<ChangeHub>,
     /// For what workers have sent and is not written yet.
     pub stream_bytes: Budget,
+    pub metrics: Metrics,
 }
 
 /// Ends the engine's loops, in this order.
@@ -67,14 +69,21 @@ impl Engine {
     ) -> Arc<Self> {
         let server_id = Uuid::now_v7();
         let hints = Hints::default();
+        let metrics = Metrics::new();
         let registry = Arc::new(Registry::default());
-        let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), stop.rounds.clone());
-        let (results, result_rounds) = Results::new(db.clone(), hints.clone(), stop.rounds.clone());
-        let (leases, lease_rounds) = Leases::new(db.clone(), hints.clone(), stop.rounds.clone());
-        let (events, event_rounds) = Events::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (results, result_rounds) = Results::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (leases, lease_rounds) = Leases::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (events, event_rounds) = Events::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
         let (releases, release_rounds) = Releases::new(db.clone(), hints.clone(), stop.rounds.clone());
-        let dispatcher =
-            Arc::new(Dispatcher::new(db.clone(), hints.clone(), registry.clone(), releases.clone(), server_id));
+        let dispatcher = Arc::new(Dispatcher::new(
+            db.clone(),
+            hints.clone(),
+            registry.clone(),
+            releases.clone(),
+            metrics.clone(),
+            server_id,
+        ));
         let hub = ChangeHub::new(db.clone(), hints.clone());
         let connections = db.max_connections();
         let engine = Arc::new(Self {
@@ -93,6 +102,7 @@ impl Engine {
             events,
             releases,
             hub: hub.clone(),
+            metrics: metrics.clone(),
         });
 
         rounds.spawn(enqueue_rounds);
@@ -102,7 +112,7 @@ impl Engine {
         rounds.spawn(release_rounds);
         loops.spawn(dispatcher.run(stop.loops.clone()));
         loops.spawn(hub.run(stop.loops.clone()));
-        loops.spawn(cancels::run(db.clone(), hints.clone(), registry, stop.loops.clone()));
+        loops.spawn(cancels::run(db.clone(), hints.clone(), registry, metrics, stop.loops.clone()));
         loops.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
         for topic in [Topic::Work, Topic::Cancels, Topic::Changes] {
             rounds.spawn(hints.clone().send(topic, db.clone(), stop.rounds.clone()));

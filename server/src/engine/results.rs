@@ -19,7 +19,7 @@ use crate::store::report::{
     Begin, GrantReport, Guard, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx,
 };
 use crate::store::{Db, StoreError};
-use crate::telemetry::spans;
+use crate::telemetry::{Metrics, spans};
 
 /// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
 const BOUNDS: RoundBounds = RoundBounds {
@@ -67,11 +67,18 @@ pub struct Results {
 
 impl Results {
     /// The handle and its loop.
-    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
-        let (rounds, run) = rounds(BOUNDS, closing, move |news: Vec<GrantNews>| {
-            let (db, hints) = (db.clone(), hints.clone());
-            async move { bisect(news, |news| round(db.clone(), hints.clone(), news)).await }
-        });
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let counted = metrics.clone();
+        let work = move |news: Vec<GrantNews>| {
+            let (db, hints, metrics) = (db.clone(), hints.clone(), counted.clone());
+            async move { bisect(news, |news| round(db.clone(), hints.clone(), metrics.clone(), news)).await }
+        };
+        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("results", work));
         (Self { rounds }, run)
     }
 
@@ -102,7 +109,12 @@ fn lease_lost(Lease { run_id, fence }: Lease) -> EngineError {
 }
 
 /// One round: writes what there is, commits, and says what became of each.
-async fn round(db: Db, hints: Hints, news: Arc<[GrantNews]>) -> Result<Vec<ReportVerdict>, StoreError> {
+async fn round(
+    db: Db,
+    hints: Hints,
+    metrics: Metrics,
+    news: Arc<[GrantNews]>,
+) -> Result<Vec<ReportVerdict>, StoreError> {
     let now = Instant::now();
     let mut reports: Vec<(usize, GrantReport)> = Vec::new();
     let mut again: Vec<usize> = Vec::new();
@@ -161,6 +173,9 @@ async fn round(db: Db, hints: Hints, news: Arc<[GrantNews]>) -> Result<Vec<Repor
         {
             spans::reported(report.guard.lease, status, trace, at);
         }
+        if let ReportVerdict::Accepted(Some(status)) = verdict {
+            metrics.grant_ended(if status == RunStatus::Queued { "requeued" } else { status.as_str() }, 1);
+        }
         requeued |= verdict == ReportVerdict::Accepted(Some(RunStatus::Queued));
         verdicts[*index] = verdict;
     }
@@ -170,7 +185,7 @@ async fn round(db: Db, hints: Hints, news: Arc<[GrantNews]>) -> Result<Vec<Repor
     }
     if !again.is_empty() {
         let rest: Arc<[GrantNews]> = again.iter().map(|index| news[*index].clone()).collect();
-        let later = Box::pin(round(db, hints, rest)).await?;
+        let later = Box::pin(round(db, hints, metrics, rest)).await?;
         for (index, verdict) in again.into_iter().zip(later) {
             verdicts[index] = verdict;
         }

@@ -7,6 +7,7 @@ pub mod call;
 pub mod connect;
 pub mod convert;
 pub mod health;
+pub mod meter;
 pub mod routes;
 pub mod run;
 pub mod session;

@@ -16,6 +16,7 @@ use super::admission::{Admission, admit};
 use super::artifact::ArtifactApi;
 use super::call::{Calls, call, is_grpc};
 use super::health::HealthSwitch;
+use super::meter::counted;
 use super::run::RunApi;
 use super::session::SessionApi;
 use super::status::unknown_method;
@@ -29,6 +30,7 @@ use crate::service::session_end::SessionEnd;
 use crate::service::sessions::Sessions;
 use crate::service::workers::Workers;
 use crate::service::workers_read::WorkersRead;
+use crate::telemetry::Metrics;
 
 /// The use cases that the edge calls.
 #[derive(Debug, Clone)]
@@ -57,6 +59,7 @@ pub async fn routes(
     services: Services,
     limits: Arc<Limits>,
     receive_timeout: Duration,
+    metrics: Metrics,
     http: axum::Router,
 ) -> Result<(axum::Router, HealthSwitch), tonic_reflection::server::Error> {
     let (message_in, message_out, request_bytes) = (limits.message_in, limits.message_out, limits.request_bytes);
@@ -91,7 +94,7 @@ pub async fn routes(
         .add_service(reflection().build_v1alpha()?);
     let admission = from_fn_with_state(Admission::new(request_bytes), admit);
     let router = builder.routes().into_axum_router().layer(admission).layer(from_fn_with_state(calls, call));
-    let router = traced(router).fallback(unknown_path).merge(http);
+    let router = traced(counted(router, metrics)?).fallback(unknown_path).merge(http);
     Ok((router, switch))
 }
 

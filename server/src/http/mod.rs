@@ -1,5 +1,6 @@
 //! Plain HTTP on the same port.
 
 pub mod health;
+pub mod metrics;
 
 pub use health::Readiness;

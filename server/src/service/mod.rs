@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod connect;
 pub mod error;
+pub mod observe;
 pub mod runs;
 pub mod runs_read;
 pub mod session_end;

@@ -146,6 +146,7 @@ impl WorkerStream {
             return;
         }
         let begun: Vec<Lease> = starts.iter().map(|start| start.lease).collect();
+        self.engine.metrics.runs_started.inc_by(starts.len() as u64);
         self.connection.send(ServerFrame::Starts(starts));
         let stream = self.clone();
         let begins = begun.into_iter().map(move |lease| {

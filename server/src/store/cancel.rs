@@ -88,7 +88,9 @@ pub async fn session_cancel_unfinished(c: &mut PgConnection) -> Result<Vec<Uuid>
 /// What the given workers have to be told.
 pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<CancelOrder>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT run_id, fence, worker_id, kind, grace_ms, reason FROM ops.run_cancels WHERE worker_id = ANY ($1)",
+        r#"SELECT run_id, fence, worker_id, kind, grace_ms, reason,
+                  (extract(epoch FROM clock_timestamp() - requested_at) * 1000)::bigint AS "asked_ago_ms!"
+           FROM ops.run_cancels WHERE worker_id = ANY ($1)"#,
         workers
     )
     .fetch_all(c)
@@ -103,6 +105,7 @@ pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Ve
             kind: order(&row.kind),
             grace: milliseconds(row.grace_ms),
             reason: row.reason,
+            asked_ago: milliseconds(row.asked_ago_ms),
         })
         .collect())
 }

@@ -229,6 +229,11 @@ impl Db {
         self.pool.options().get_max_connections() as usize
     }
 
+    /// Units of work that run, or wait for a connection.
+    pub fn units(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// The pool, for what manages its own connections.
     pub fn pool(&self) -> &PgPool {
         &self.pool

@@ -3,6 +3,7 @@
 //! A function that joins a larger transaction takes the connection and ends in `_in_tx`.
 
 pub mod artifact;
+pub mod backlog;
 pub mod cancel;
 pub mod change;
 pub mod claim;

@@ -58,9 +58,14 @@ pub fn of_call(method: &str, caller: Option<TraceParent>) -> Span {
     span
 }
 
+/// The word of a status code of gRPC.
+pub fn status_word(code: usize) -> &'static str {
+    STATUS_WORDS.get(code).unwrap_or(&"UNKNOWN")
+}
+
 /// Notes how a call was answered: with a number of gRPC.
 pub fn answered(span: &Span, code: usize) {
-    span.record("rpc.response.status_code", *STATUS_WORDS.get(code).unwrap_or(&"UNKNOWN"));
+    span.record("rpc.response.status_code", status_word(code));
     if SERVER_ERRORS.contains(&code) {
         span.record("otel.status_code", "ERROR");
     }

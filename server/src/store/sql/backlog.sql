@@ -1,0 +1,41 @@
+-- What waits and what runs, by state and lane. Nothing is counted beyond $1: each count ends there, whatever the tables hold.
+WITH RECURSIVE tenants AS (
+    (SELECT tenant_id FROM ops.runs WHERE claimable ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT r.tenant_id FROM ops.runs r
+            WHERE r.claimable AND r.tenant_id > t.tenant_id
+            ORDER BY r.tenant_id LIMIT 1)
+    FROM tenants t
+    WHERE t.tenant_id IS NOT NULL
+),
+ready AS (
+    SELECT l.lane, c.runs, c.due
+    FROM unnest(enum_range(NULL::ops.lane_type)) AS l (lane)
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS runs, min(run_after) AS due
+        FROM (SELECT r.run_after
+              FROM tenants t
+              CROSS JOIN LATERAL (
+                  SELECT r.run_after FROM ops.runs r
+                  WHERE r.claimable AND r.tenant_id = t.tenant_id AND r.lane = l.lane
+                  LIMIT $1) r
+              LIMIT $1) b
+    ) c
+),
+held AS (
+    SELECT status, lane, count(*) AS runs
+    FROM (SELECT status, lane FROM ops.runs WHERE held LIMIT $1) h
+    GROUP BY status, lane
+),
+waiting AS (
+    SELECT wait_reason, lane, count(*) AS runs
+    FROM (SELECT wait_reason, lane FROM ops.runs WHERE wait_reason IS NOT NULL LIMIT $1) w
+    GROUP BY wait_reason, lane
+)
+SELECT 'ready' AS "state!", lane::text AS "lane!", runs AS "runs!",
+       extract(epoch FROM clock_timestamp() - due)::double precision AS age_seconds
+FROM ready
+UNION ALL
+SELECT status, lane::text, runs, NULL FROM held
+UNION ALL
+SELECT wait_reason, lane::text, runs, NULL FROM waiting
