@@ -30,6 +30,8 @@ impl ClusterOptions {
             ("synchronous_commit", "on"),
             ("shared_buffers", "256MB"),
             ("max_connections", "100"),
+            // Somebody who looks at it with psql and goes away shall not keep dead rows alive.
+            ("idle_in_transaction_session_timeout", "10min"),
             ("password_encryption", "scram-sha-256"),
         ];
         Self::new(Place::Folder(data_dir.as_ref().to_owned()), &settings)

@@ -1,12 +1,14 @@
 //! The control plane of Ops Control Room, as a library.
 //!
-//! From the edge downwards: `transport` serves connections; `grpc` and `http` convert and call `service`, the use cases; these call `engine`, the hot path,
-//! and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what time brings; `telemetry` is
-//! what can be seen of all that. [`run`] in `app` wires it all.
+//! From the edge downwards: `transport` serves connections; `grpc` and `http` convert and call `service`, the use cases; these
+//! call `engine`, the hot path, and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what
+//! time brings; `telemetry` is what can be seen of all that. [`run`] in `app` wires it all. [`doctor`] stands apart: it examines
+//! a database before a server uses it.
 
 mod app;
 mod background;
 mod config;
+pub mod doctor;
 mod domain;
 mod engine;
 mod grpc;

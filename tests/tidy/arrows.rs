@@ -4,7 +4,7 @@ use crate::paths::paths;
 use crate::tree::{File, files};
 
 /// What a layer of the server may name of the others. `app.rs` and `lib.rs` may name everything.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("transport", &[]),
     ("grpc", &["service", "telemetry", "domain"]),
     ("http", &["service", "telemetry", "domain"]),
@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("store", &["domain"]),
     ("telemetry", &["domain"]),
     ("domain", &[]),
+    ("doctor", &["store"]),
     // Configuration is turned into what the engine is set to.
     ("config", &["transport", "engine", "domain"]),
 ];
@@ -27,8 +28,8 @@ const OUTSIDE: [(&str, &[&str]); 9] = [
     ("tonic_types", &["grpc"]),
     ("axum", &["grpc", "http", "transport", "app"]),
     ("hyper_util", &["transport"]),
-    ("sqlx", &["store"]),
-    ("tokio", &["grpc", "http", "service", "background", "engine", "store", "transport", "app"]),
+    ("sqlx", &["store", "doctor"]),
+    ("tokio", &["grpc", "http", "service", "background", "engine", "store", "doctor", "transport", "app"]),
 ];
 
 /// Where an arrow is broken, and why that is right.

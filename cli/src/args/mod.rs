@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) mod config;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod migrate;
@@ -27,7 +28,8 @@ use crate::output::colour::When;
 #[derive(Debug, Parser)]
 #[command(name = "ops", version, max_term_width = 110)]
 #[command(after_help = format!("\
-Begin with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration.
+Begin with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration. When something is wrong with a \
+server or its database, `ops doctor` says what.
 Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error, as JSON if that is no terminal.
 
 {}", crate::exit::TABLE))]
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Session(session::SessionArgs),
     /// Enqueue, watch and cancel runs
     Run(run::RunArgs),
+    /// Examine a database and servers: what is wrong, why it matters, how to mend it
+    Doctor(doctor::DoctorArgs),
     /// Check the configuration file, and show which settings are in force
     Config(config::ConfigArgs),
     /// Print what makes a shell complete the words of `ops`

@@ -9,6 +9,7 @@ use crate::{
 
 mod config;
 mod dev;
+mod doctor;
 mod listener;
 mod migrate;
 mod serve;
@@ -28,6 +29,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Worker(args) => worker::execute(args).await,
         Command::Session(args) => session::execute(args).await,
         Command::Run(args) => run::execute(args).await,
+        Command::Doctor(args) => doctor::execute(args).await,
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
         Command::Config(args) => config::execute(&args, cli.config.as_deref()),

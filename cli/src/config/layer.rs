@@ -12,6 +12,9 @@ use super::{
     settings::{Setting, setting},
 };
 
+/// What these do concerns the server's database, so what they are not told themselves, the server's section says.
+const LIKE_SERVE: [&str; 2] = ["doctor", "migrate"];
+
 /// A file that is right. Without a file it is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
@@ -37,15 +40,21 @@ impl Layer {
         check(Document::read(path)?, settings)
     }
 
-    /// What the file says of a setting: in its section, or else before the first section.
+    /// What the file says of a setting: in its section, or in that of the server for what is done to the server's database,
+    /// or else before the first section.
     pub(crate) fn of(&self, setting: &Setting) -> Option<&Given> {
-        let own = |key: &str| self.given.iter().find(|it| it.section == setting.section && it.key == key);
-        own(&setting.key).or_else(|| {
-            // A section that has the secret itself does not want the file that all others read it from, nor the other way round.
-            let is_decided = own(&secret::counterpart(&setting.key)).is_some();
-            let shared = || self.given.iter().find(|it| it.section.is_empty() && it.key == setting.key);
-            if is_decided { None } else { shared() }
-        })
+        let counterpart = secret::counterpart(&setting.key);
+        let like = LIKE_SERVE.contains(&setting.section.as_str()).then_some("serve");
+        for section in [Some(setting.section.as_str()), like, Some("")].into_iter().flatten() {
+            let said = |key: &str| self.given.iter().find(|it| it.section == section && it.key == key);
+            // A section that has the secret itself does not want the file that others read it from, nor the other way round.
+            if let Some(given) = said(&setting.key) {
+                return Some(given);
+            } else if said(&counterpart).is_some() {
+                return None;
+            }
+        }
+        None
     }
 
     /// Makes what the file says the defaults of the command line.

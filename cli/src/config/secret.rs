@@ -120,16 +120,18 @@ pub(crate) fn redacted(secret: &str) -> String {
         let (scheme, rest) = secret.split_once("://")?;
         // A password may hold any character, so what comes before the last @ is hidden.
         let (user, place) = match rest.rsplit_once('@') {
-            Some((credentials, place)) => (credentials.split_once(':').map_or("***", |(user, _)| user), place),
-            None => ("", rest),
+            Some((credentials, place)) => match credentials.split_once(':') {
+                Some((user, _)) => (format!("{user}:***@"), place),
+                None => ("***@".to_owned(), place),
+            },
+            None => (String::new(), rest),
         };
         let place = place.split(['?', '#']).next().unwrap_or_default();
         let port = place.split('/').next().and_then(|host| host.rsplit_once(':')).map(|(_, port)| port);
         if user.contains('/') || port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return None;
         }
-        let hidden = if user.is_empty() { String::new() } else { format!("{user}:***@") };
-        Some(format!("{scheme}://{hidden}{place}"))
+        Some(format!("{scheme}://{user}{place}"))
     };
     url().unwrap_or_else(|| "(hidden)".to_owned())
 }
@@ -146,7 +148,7 @@ mod tests {
                 "postgres://ops:***@db.example:5432/ops",
             ),
             ("postgres://ops:hunt@er/2@db/ops", "postgres://ops:***@db/ops"),
-            ("postgres://hunter2@db/ops", "postgres://***:***@db/ops"),
+            ("postgres://hunter2@db/ops", "postgres://***@db/ops"),
             ("postgres://db/ops?password=hunter2", "postgres://db/ops"),
             ("postgres://ops:hunter2", "(hidden)"),
             ("hunter2", "(hidden)"),

@@ -24,6 +24,18 @@ impl Cell {
     }
 }
 
+/// A word in its colour, if standard output takes any.
+pub(crate) fn painted(word: &str, tone: Tone) -> String {
+    let code = match tone {
+        Tone::Good => 32,
+        Tone::Busy => 34,
+        Tone::Bad => 31,
+        Tone::Warning => 33,
+        Tone::Quiet => 90,
+    };
+    if colour::on_stdout() { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
+}
+
 /// What a status means to a person.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tone {

@@ -231,7 +231,15 @@ fn what_show_prints_as_toml_is_a_file_that_says_the_same() {
     let again = Place::with(&shown);
     let values = |shown: String| -> Vec<String> {
         let parsed: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        parsed["settings"].as_array().unwrap().iter().map(|it| format!("{}={}", it["key"], it["value"])).collect()
+        // What examines or migrates takes from the server's section what it is not told, and that says more now.
+        let own = |it: &&serde_json::Value| it["section"] != "doctor" && it["section"] != "migrate";
+        parsed["settings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(own)
+            .map(|it| format!("{}={}", it["key"], it["value"]))
+            .collect()
     };
     let json = ["config", "show", "-o", "json"];
     assert_eq!(values(place.ops_with(&json, &environment).success()), values(again.ops(&json).success()));

@@ -1,6 +1,6 @@
 use super::program::ops;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "",
     "dev",
     "serve",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 23] = [
     "run watch",
     "run wait",
     "run cancel",
+    "doctor",
     "config",
     "config check",
     "config show",

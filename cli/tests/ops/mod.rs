@@ -17,6 +17,7 @@ mod colour;
 mod config;
 mod crash;
 mod dev;
+mod doctor;
 mod exit;
 mod help;
 mod logs;

@@ -25,6 +25,8 @@ impl Readiness {
 struct Answer {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
@@ -34,14 +36,14 @@ pub fn router(readiness: watch::Receiver<Readiness>) -> Router {
 }
 
 async fn alive() -> Json<Answer> {
-    Json(Answer { status: "alive", reason: None })
+    Json(Answer { status: "alive", version: Some(env!("CARGO_PKG_VERSION")), reason: None })
 }
 
 async fn ready(State(readiness): State<watch::Receiver<Readiness>>) -> (StatusCode, Json<Answer>) {
     match readiness.borrow().clone() {
-        Readiness::Ready => (StatusCode::OK, Json(Answer { status: "ready", reason: None })),
+        Readiness::Ready => (StatusCode::OK, Json(Answer { status: "ready", version: None, reason: None })),
         Readiness::NotReady(reason) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(Answer { status: "not ready", reason: Some(reason) }))
+            (StatusCode::SERVICE_UNAVAILABLE, Json(Answer { status: "not ready", version: None, reason: Some(reason) }))
         }
     }
 }
@@ -69,6 +71,7 @@ mod tests {
         assert_eq!(get_path(Readiness::Ready, "/readyz").await, (StatusCode::OK, r#"{"status":"ready"}"#.into()));
         let told = r#"{"status":"not ready","reason":"the database is away"}"#;
         assert_eq!(get_path(not(), "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, told.into()));
-        assert_eq!(get_path(not(), "/healthz").await, (StatusCode::OK, r#"{"status":"alive"}"#.into()));
+        let alive = format!(r#"{{"status":"alive","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
+        assert_eq!(get_path(not(), "/healthz").await, (StatusCode::OK, alive));
     }
 }

@@ -36,7 +36,7 @@ const PING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a database is.
 #[derive(Debug, Clone)]
-pub struct DatabaseUrl(pub(super) PgConnectOptions);
+pub struct DatabaseUrl(pub(crate) PgConnectOptions);
 
 impl DatabaseUrl {
     /// Of a `postgres://` URL; or what is wrong with it.

@@ -1,5 +1,6 @@
 //! Brings a database to the schema of this program.
 
+use std::fmt;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -8,6 +9,29 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use super::{DatabaseUrl, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// A migration of this program.
+#[derive(Debug, Clone)]
+pub struct Migration {
+    pub version: i64,
+    pub description: String,
+    pub checksum: Vec<u8>,
+}
+
+impl fmt::Display for Migration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04} {}", self.version, self.description)
+    }
+}
+
+/// The migrations of this program, in order.
+pub fn migrations() -> impl Iterator<Item = Migration> {
+    MIGRATIONS.iter().map(|migration| Migration {
+        version: migration.version,
+        description: migration.description.to_string(),
+        checksum: migration.checksum.to_vec(),
+    })
+}
 
 /// Makes the roles and the schema, and applies what is not applied yet. One at a time for a database: the others wait at
 /// the migrator's advisory lock. Migrations of a later release, already applied, are left alone, so that the old release

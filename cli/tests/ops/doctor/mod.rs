@@ -1,0 +1,88 @@
+//! `ops doctor`: each test plants one fault into a real PostgreSQL or a server, sees it found and explained, and where the
+//! mend is a statement, does what it says and sees the fault gone.
+
+mod place;
+mod server;
+mod session;
+mod settings;
+mod sound;
+mod work;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::program::{Ended, ops};
+
+/// What the cluster that all tests share is, for the sake of speed.
+const UNSOUND: [&str; 4] = ["fsync-off", "full-page-writes-off", "autovacuum-off", "idle-in-transaction-timeout"];
+
+/// A finding, as `-o json` tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    pub id: String,
+    pub severity: String,
+    pub what: String,
+    pub why: String,
+    pub mend: String,
+}
+
+/// What the doctor found with these arguments, and how it ended.
+pub fn examine(args: &[&str]) -> (Vec<Finding>, Ended) {
+    let ended = ops(&[&["doctor", "-o", "json"], args].concat());
+    assert_eq!(ended.stderr, "", "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let targets = report["examined"].as_array().unwrap();
+    let findings = targets.iter().flat_map(|target| target["findings"].as_array().unwrap());
+    let text = |finding: &Value, field: &str| {
+        let text = finding[field].as_str().unwrap().to_owned();
+        assert!(!text.is_empty(), "{finding}");
+        text
+    };
+    let findings = findings.map(|it| Finding {
+        id: text(it, "id"),
+        severity: text(it, "severity"),
+        what: text(it, "what"),
+        why: text(it, "why"),
+        mend: text(it, "mend"),
+    });
+    let findings: Vec<_> = findings.collect();
+    let is_fault = findings.iter().any(|it| it.severity != "note");
+    assert_eq!(ended.code, Some(i32::from(is_fault)), "{ended:?}");
+    (findings, ended)
+}
+
+/// What is wrong with a database of the shared cluster, beyond what all of that is.
+pub fn findings(url: &str, args: &[&str]) -> Vec<Finding> {
+    let (mut findings, _) = examine(&[&["--database-url", url], args].concat());
+    findings.retain(|it| !UNSOUND.contains(&it.id.as_str()));
+    findings
+}
+
+pub fn ids(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().map(|it| it.id.as_str()).collect()
+}
+
+/// The finding of this name; it must be there.
+pub fn one(findings: &[Finding], id: &str) -> Finding {
+    findings.iter().find(|it| it.id == id).unwrap_or_else(|| panic!("no {id} in {findings:#?}")).clone()
+}
+
+/// A session of the superuser, or of whoever the URL names.
+pub async fn connect(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.unwrap()
+}
+
+/// Does these statements, one after the other.
+pub async fn sql(url: &str, statements: &str) {
+    let mut connection = connect(url).await;
+    for statement in statements.split_inclusive(';') {
+        let done = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    connection.close().await.unwrap();
+}
+
+/// The URL with another role, which logs in without a password over the socket.
+pub fn as_role(url: &str, role: &str) -> String {
+    url.replacen("//postgres@", &format!("//{role}@"), 1)
+}

@@ -1,0 +1,107 @@
+//! What is at the other end of the URL.
+
+use std::{fs, net::TcpListener};
+
+use super::{as_role, examine, findings, ids, one, sound::sound_cluster, sql};
+use crate::ops::{house::House, program::ops};
+
+#[tokio::test]
+async fn why_there_is_no_connection_is_told_apart() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let by_tcp = devpg::testing::shared().tcp_url("postgres");
+    let wrong_password = {
+        let (before, place) = by_tcp.rsplit_once('@').unwrap();
+        format!("{}:hunter2@{place}", before.rsplit_once(':').unwrap().0)
+    };
+    for (id, url, said) in [
+        ("database-url", "nonsense".to_owned(), "can not be understood"),
+        ("database-dns", "postgres://u:hunter2@nowhere.invalid/d".to_owned(), "nowhere.invalid:5432"),
+        ("database-refused", format!("postgres://u:hunter2@{closed}/d"), "nobody listens"),
+        ("database-socket", "postgres://u@localhost/d?host=/nowhere".to_owned(), "/nowhere"),
+        ("database-password", wrong_password, "does not take the password of role postgres"),
+        ("database-tls", format!("{by_tcp}?sslmode=require"), "TLS"),
+        ("database-missing", url.replace("/test_", "/no_such_test_"), "no_such_test_"),
+        ("database-role", as_role(&url, "nobody_at_all"), "nobody_at_all"),
+    ] {
+        let (found, ended) = examine(&["--database-url", &url]);
+        assert_eq!(ids(&found), [id], "{url}");
+        assert!(one(&found, id).what.contains(said), "{found:?}");
+        assert!(!ended.stdout.contains("hunter2"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_hangs_or_speaks_otherwise_is_told_within_the_deadline() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u@{}/d", listener.local_addr().unwrap());
+    // It takes the connection, as the system does for it, and never says a word.
+    let (found, _) = examine(&["--database-url", &url]);
+    assert_eq!(ids(&found), ["database-silent"]);
+
+    let mut house = House::empty().await;
+    house.serve(&[]);
+    let url = house.address().replace("http://", "postgres://u@") + "/d";
+    assert_eq!(ids(&examine(&["--database-url", &url]).0), ["not-postgresql"]);
+}
+
+#[tokio::test]
+async fn a_standby_is_told_and_can_be_made_the_primary_as_it_says() {
+    let cluster = sound_cluster(&[]).await;
+    let url = cluster.url("ops");
+    let signal = cluster.data_dir().join("standby.signal");
+    fs::write(&signal, "").unwrap();
+    // The file must belong to whom the cluster runs as.
+    let owner = fs::metadata(cluster.data_dir()).unwrap();
+    use std::os::unix::fs::{MetadataExt, chown};
+    chown(&signal, Some(owner.uid()), Some(owner.gid())).unwrap();
+    cluster.restart().await.unwrap();
+    let (found, _) = examine(&["--database-url", &url]);
+    assert_eq!(ids(&found), ["standby"]);
+    assert!(one(&found, "standby").mend.contains("SELECT pg_promote();"));
+    sql(&url, "SELECT pg_promote()").await;
+    assert_eq!(examine(&["--database-url", &url]).0, []);
+}
+
+#[tokio::test]
+async fn a_schema_that_is_missing_old_new_or_other_than_ours_is_told() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    let empty = devpg::testing::database("blank", async |_| Ok::<(), String>(())).await;
+    let found = findings(&empty.url, &[]);
+    assert_eq!(ids(&found), ["schema-missing"]);
+    assert!(one(&found, "schema-missing").mend.starts_with("`ops migrate`"));
+    ops(&["migrate", "--database-url", &empty.url]).success();
+    assert_eq!(findings(&empty.url, &[]), []);
+
+    let newest = "version = (SELECT max(version) FROM ops._sqlx_migrations)";
+    for (id, severity, fault) in [
+        ("schema-old", "error", format!("DELETE FROM ops._sqlx_migrations WHERE {newest}")),
+        (
+            "schema-newer",
+            "warning",
+            "INSERT INTO ops._sqlx_migrations VALUES (9999, 'of tomorrow', now(), true, '', 1)".to_owned(),
+        ),
+        ("schema-changed", "error", format!("UPDATE ops._sqlx_migrations SET checksum = '' WHERE {newest}")),
+    ] {
+        sql(&url, &format!("CREATE TABLE before AS TABLE ops._sqlx_migrations; {fault}")).await;
+        let found = findings(&url, &[]);
+        assert_eq!(ids(&found), [id], "{found:#?}");
+        assert_eq!(one(&found, id).severity, severity);
+        sql(&url, "TRUNCATE ops._sqlx_migrations; INSERT INTO ops._sqlx_migrations TABLE before; DROP TABLE before")
+            .await;
+    }
+    assert_eq!(findings(&url, &[]), []);
+}
+
+#[tokio::test]
+async fn a_table_that_a_crash_would_empty_is_told_and_mended() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    sql(&url, "ALTER TABLE ops.run_changes SET UNLOGGED").await;
+    let found = findings(&url, &[]);
+    assert_eq!(ids(&found), ["unlogged"]);
+    sql(&url, &one(&found, "unlogged").mend).await;
+    assert_eq!(findings(&url, &[]), []);
+}

@@ -1,0 +1,72 @@
+//! Servers, and addresses to listen on.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use super::{examine, ids, one};
+use crate::ops::house::House;
+
+#[tokio::test]
+async fn a_server_that_refuses_one_whose_database_is_away_and_one_that_is_none_are_told_apart() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (found, _) = examine(&["--server", &closed.to_string()]);
+    assert_eq!(ids(&found), ["server-refused"]);
+    let refused = one(&found, "server-refused");
+    assert!(refused.what.contains(&format!("nobody listens at {closed}")), "{refused:?}");
+    assert!(refused.mend.contains("`ops serve`"), "{refused:?}");
+    assert_eq!(ids(&examine(&["--server", "nowhere.invalid:1"]).0), ["server-dns"]);
+
+    let mut house = House::with_own_postgresql().await;
+    house.serve(&[]);
+    house.ops(&["session", "list"]).success();
+    let address = house.address().to_owned();
+    while !house.servers[0].is_ready() {}
+    assert_eq!(examine(&["--server", &address]).0, []);
+    house.postgresql().kill_hard().await.unwrap();
+    while house.servers[0].is_ready() {}
+    let (found, _) = examine(&["--server", &format!("{address},{closed}")]);
+    assert_eq!(ids(&found), ["server-not-ready", "server-refused"], "each server is examined");
+    assert!(one(&found, "server-not-ready").what.contains("the database does not answer"), "{found:?}");
+}
+
+/// Answers every question with this, for as long as the tests run.
+fn stranger(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Who asks may go before all is read.
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn what_answers_otherwise_is_no_server_of_ours() {
+    for answer in ["220 mail.example ESMTP\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"] {
+        assert_eq!(ids(&examine(&["--server", &stranger(answer)]).0), ["not-a-server"], "{answer}");
+    }
+    // What lets health pass and no call, such as a proxy of HTTP/1.1, and has a clock of its own.
+    let health = stranger(
+        "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n{\"status\":\"alive\",\"version\":\"0.0.1\"}",
+    );
+    let (found, _) = examine(&["--server", &health]);
+    assert_eq!(ids(&found), ["server-grpc", "server-clock", "server-version"]);
+    assert!(one(&found, "server-clock").what.contains("behind ours"), "{found:?}");
+}
+
+#[tokio::test]
+async fn an_address_to_listen_on_is_free_ours_taken_or_none_of_this_machine() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    assert_eq!(examine(&["--listen", &free]).0, []);
+    let taken = stranger("");
+    let (found, _) = examine(&["--listen", &taken]);
+    assert_eq!(ids(&found), ["listen-taken"]);
+    assert!(one(&found, "listen-taken").mend.contains("ss -ltnp"), "{found:?}");
+    assert_eq!(ids(&examine(&["--listen", "192.0.2.1:7070"]).0), ["listen-address"]);
+}

@@ -1,0 +1,61 @@
+//! Who logs in, and what they may.
+
+use super::{as_role, findings, ids, one, sql};
+use crate::ops::house::House;
+
+#[tokio::test]
+async fn a_role_that_may_not_become_the_engine_is_told_which_grant_it_lacks() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    sql(&url, "CREATE ROLE granted LOGIN; GRANT pg_read_all_stats TO granted").await;
+    let joe = as_role(&url, "granted");
+    let found = findings(&joe, &[]);
+    assert_eq!(ids(&found), ["role-engine", "role-owner", "schema-unread"]);
+    let engine = one(&found, "role-engine");
+    assert_eq!(engine.severity, "error");
+    assert!(engine.what.contains("role granted may not become ops_engine"), "{engine:?}");
+    for id in ["role-engine", "role-owner"] {
+        sql(&url, one(&found, id).mend.trim_start_matches("as a superuser: ")).await;
+    }
+    assert_eq!(findings(&joe, &[]), []);
+    sql(&url, "REVOKE pg_read_all_stats FROM granted").await;
+    let found = findings(&joe, &[]);
+    assert_eq!(ids(&found), ["activity-hidden"]);
+    sql(&url, &one(&found, "activity-hidden").mend).await;
+    assert_eq!(findings(&joe, &[]), []);
+    sql(&url, "DROP ROLE granted").await;
+}
+
+#[tokio::test]
+async fn grants_policies_and_owners_that_were_lost_are_told_and_given_again() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    for (id, severity, fault) in [
+        ("grants", "error", "REVOKE UPDATE ON ops.runs FROM ops_engine"),
+        ("grants", "error", "REVOKE USAGE ON SCHEMA ops FROM ops_engine"),
+        ("policy", "error", "DROP POLICY engine ON ops.sessions"),
+        ("owner", "warning", "ALTER TABLE ops.artifacts OWNER TO postgres"),
+    ] {
+        sql(&url, fault).await;
+        let found = findings(&url, &[]);
+        assert_eq!(ids(&found), [id], "{fault} {found:#?}");
+        assert_eq!(one(&found, id).severity, severity, "{fault}");
+        sql(&url, &one(&found, id).mend).await;
+        assert_eq!(findings(&url, &[]), [], "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_postgresql_without_our_roles_says_what_a_superuser_has_to_do() {
+    let cluster = super::sound::bare_cluster().await;
+    let url = cluster.url("ops");
+    sql(&url, "CREATE ROLE plain LOGIN; GRANT pg_read_all_stats TO plain; GRANT CREATE ON DATABASE ops TO plain").await;
+    let plain = as_role(&url, "plain");
+    let (found, _) = super::examine(&["--database-url", &plain]);
+    assert_eq!(ids(&found), ["schema-missing", "roles-missing"]);
+    let migrate = ["migrate", "--database-url", plain.as_str()];
+    assert_eq!(crate::ops::program::ops(&migrate).code, Some(1));
+    sql(&url, one(&found, "roles-missing").mend.trim_start_matches("as a superuser: ")).await;
+    crate::ops::program::ops(&migrate).success();
+    assert_eq!(super::examine(&["--database-url", &plain]).0, []);
+}

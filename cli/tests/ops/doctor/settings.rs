@@ -1,0 +1,100 @@
+//! Settings, and the room for connections.
+
+use super::{examine, findings, ids, one, sound::sound_cluster, sql};
+use crate::ops::house::House;
+
+#[tokio::test]
+async fn what_makes_a_database_forget_or_rot_is_found() {
+    let cluster = sound_cluster(&[("fsync", "off"), ("autovacuum", "off"), ("synchronous_commit", "off")]).await;
+    let url = cluster.url("ops");
+    let (found, _) = examine(&["--database-url", &url]);
+    assert_eq!(ids(&found), ["fsync-off", "synchronous-commit-off", "autovacuum-off"]);
+    assert!(found.iter().all(|it| it.severity == "error"));
+    let fsync = one(&found, "fsync-off");
+    assert!(fsync.why.contains("ruin the whole database"), "{fsync:?}");
+    // No file has a say in what the program was started with.
+    assert!(fsync.mend.contains("restart it with `-c fsync=on`"), "{fsync:?}");
+}
+
+#[tokio::test]
+async fn what_the_configuration_of_postgresql_says_is_found_and_mended_by_what_it_says() {
+    let cluster = sound_cluster(&[]).await;
+    let url = cluster.url("ops");
+    let faults = "ALTER SYSTEM SET track_counts = off; ALTER SYSTEM SET default_transaction_isolation = 'repeatable read'; \
+         ALTER SYSTEM SET session_replication_role = replica; SELECT pg_reload_conf()";
+    sql(&url, faults).await;
+    // The settings reach the processes of the database by a signal each.
+    let found = loop {
+        let (found, _) = examine(&["--database-url", &url]);
+        if found.len() == 3 {
+            break found;
+        }
+    };
+    assert_eq!(ids(&found), ["track-counts-off", "isolation", "replication-role"]);
+    for finding in &found {
+        sql(&url, &finding.mend).await;
+    }
+    while !examine(&["--database-url", &url]).0.is_empty() {}
+}
+
+#[tokio::test]
+async fn what_a_role_or_a_database_was_given_is_found_and_taken_back() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    sql(&url, "CREATE ROLE settled SUPERUSER LOGIN").await;
+    let joe = super::as_role(&url, "settled");
+    let database = url.split('/').nth(3).unwrap().split('?').next().unwrap().to_owned();
+    assert_eq!(findings(&joe, &[]), []);
+    for (id, severity, fault, said) in [
+        ("statement-timeout", "error", "ALTER ROLE settled SET statement_timeout = '200ms'", "200 ms"),
+        ("statement-timeout", "warning", "ALTER DATABASE @ SET statement_timeout = '30s'", "30000 ms"),
+        ("lock-timeout", "warning", "ALTER ROLE settled IN DATABASE @ SET lock_timeout = '1s'", "1000 ms"),
+        ("idle-session-timeout", "warning", "ALTER ROLE settled SET idle_session_timeout = '1min'", "60000 ms"),
+        ("read-only", "error", "ALTER DATABASE @ SET default_transaction_read_only = on", "is on"),
+        ("isolation", "error", "ALTER DATABASE @ SET default_transaction_isolation = 'serializable'", "serializable"),
+        ("row-security-off", "error", "ALTER ROLE settled SET row_security = off", "row_security is off"),
+        ("synchronous-commit-off", "error", "ALTER DATABASE @ SET synchronous_commit = off", "is off"),
+        ("connection-limit", "error", "ALTER DATABASE @ CONNECTION LIMIT 5", "may have 5 connections"),
+        ("connection-limit", "error", "ALTER ROLE settled CONNECTION LIMIT 3", "may have 3 connections"),
+    ] {
+        sql(&url, &fault.replace('@', &database)).await;
+        let found = findings(&joe, &[]);
+        assert_eq!(ids(&found), [id], "{fault}");
+        let finding = one(&found, id);
+        assert_eq!(finding.severity, severity, "{fault}");
+        assert!(finding.what.contains(said), "{fault}: {finding:?}");
+        // Who may write only what is not read-only may still take that back.
+        sql(&url, &format!("SET default_transaction_read_only = off; {}", finding.mend)).await;
+        assert_eq!(findings(&joe, &[]), [], "{fault}");
+    }
+    sql(&url, "DROP ROLE settled").await;
+}
+
+#[tokio::test]
+async fn a_postgresql_that_is_too_small_and_one_that_is_full_are_told_apart() {
+    let cluster = sound_cluster(&[("max_connections", "15")]).await;
+    let url = cluster.url("ops");
+    let (found, _) = examine(&["--database-url", &url]);
+    assert_eq!(ids(&found), ["max-connections"]);
+    let finding = one(&found, "max-connections");
+    assert!(finding.what.contains("takes 12 connections, and one server may want 20"), "{finding:?}");
+    assert!(finding.mend.contains("--database-connections 10"), "{finding:?}");
+    assert_eq!(examine(&["--database-url", &url, "--database-connections", "10"]).0, []);
+
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        taken.push(super::connect(&url).await);
+    }
+    let (found, _) = examine(&["--database-url", &url, "--database-connections", "10"]);
+    assert_eq!(ids(&found), ["connections-few"]);
+    assert!(one(&found, "connections-few").what.contains("8 connections are left"), "{found:?}");
+
+    sql(&url, "CREATE ROLE late LOGIN; GRANT ops_engine, ops_owner, pg_read_all_stats TO late").await;
+    let late = super::as_role(&url, "late");
+    while let Ok(connection) = <sqlx::PgConnection as sqlx::Connection>::connect(&late).await {
+        taken.push(connection);
+    }
+    let (found, _) = examine(&["--database-url", &late, "--database-connections", "10"]);
+    assert_eq!(ids(&found), ["connections-taken"]);
+    assert!(one(&found, "connections-taken").mend.contains("pg_stat_activity"));
+}

@@ -1,0 +1,101 @@
+//! What goes on in the database.
+
+use sqlx::{Connection, Executor};
+
+use super::{connect, examine, findings, ids, one, sound::sound_cluster, sql};
+use crate::ops::house::House;
+
+/// Every transaction is too long.
+const AT_ONCE: [&str; 2] = ["--long-transaction", "0s"];
+
+#[tokio::test]
+async fn a_transaction_that_was_left_open_is_told_with_who_left_it_and_ended_as_it_says() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    assert_eq!(findings(&url, &AT_ONCE), []);
+    let mut forgetful = connect(&format!("{url}&application_name=forgetful")).await;
+    forgetful.execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    let (pid,): (i32,) = sqlx::query_as("SELECT pg_backend_pid()").fetch_one(&mut forgetful).await.unwrap();
+
+    // A minute is not too long.
+    assert_eq!(findings(&url, &[]), []);
+    let found = findings(&url, &AT_ONCE);
+    assert_eq!(ids(&found), ["transaction-open"]);
+    let open = one(&found, "transaction-open");
+    for said in [&format!("pid {pid},"), "application 'forgetful'", "idle in transaction", "SELECT pg_backend_pid()"] {
+        assert!(open.what.contains(said), "{said}: {open:?}");
+    }
+    assert!(open.mend.contains("idle_in_transaction_session_timeout"));
+    sql(&url, open.mend.split_inclusive(';').next().unwrap()).await;
+    assert!(forgetful.ping().await.is_err());
+    assert_eq!(findings(&url, &AT_ONCE), []);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_lock_is_told_with_who_holds_it() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    let mut holder = connect(&format!("{url}&application_name=holder")).await;
+    holder.execute("BEGIN; LOCK TABLE ops.runs IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let mut waiter = connect(&url).await;
+    let waiting = async { waiter.execute("SELECT count(*) FROM ops.runs").await };
+    let seeing = async {
+        let found = loop {
+            let url = url.clone();
+            let found = tokio::task::spawn_blocking(move || findings(&url, &AT_ONCE)).await.unwrap();
+            if ids(&found).contains(&"lock-waits") {
+                break found;
+            }
+        };
+        let waits = one(&found, "lock-waits");
+        assert!(waits.what.contains("(holder, idle in transaction)"), "{waits:?}");
+        assert!(waits.what.contains("SELECT count(*) FROM ops.runs"), "{waits:?}");
+        sql(&url, &waits.mend).await;
+    };
+    let (waited, ()) = tokio::join!(waiting, seeing);
+    waited.unwrap();
+    assert_eq!(findings(&url, &AT_ONCE), []);
+}
+
+#[tokio::test]
+async fn a_prepared_transaction_and_a_slot_that_nobody_reads_are_told() {
+    let cluster = sound_cluster(&[("max_prepared_transactions", "2"), ("wal_level", "logical")]).await;
+    let url = cluster.url("ops");
+    sql(&url, "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'the coordinator''s'").await;
+    sql(&url, "SELECT pg_create_physical_replication_slot('left_behind', true)").await;
+    let args = [&["--database-url", &url][..], &AT_ONCE].concat();
+    let (found, _) = examine(&args);
+    assert_eq!(ids(&found), ["transaction-prepared", "replication-slot"]);
+    let (prepared, slot) = (one(&found, "transaction-prepared"), one(&found, "replication-slot"));
+    let rollback = prepared.mend.split(" or ").nth(1).unwrap();
+    sql(&url, rollback.split_inclusive(';').next().unwrap()).await;
+    sql(&url, slot.mend.split(": ").nth(1).unwrap()).await;
+    assert_eq!(examine(&args).0, []);
+}
+
+#[tokio::test]
+async fn a_table_of_the_dead_is_told_and_cleared() {
+    let house = House::empty().await;
+    let url = house.database_url();
+    // On the shared cluster autovacuum does not come.
+    sql(
+        &url,
+        "INSERT INTO ops.run_changes (tenant_id) SELECT 't' FROM generate_series(1, 60000); DELETE FROM ops.run_changes; \
+         ALTER TABLE ops.runs SET (autovacuum_enabled = false)",
+    )
+    .await;
+    let found = loop {
+        // The counters come after the commit.
+        let found = findings(&url, &[]);
+        if ids(&found).contains(&"dead-rows") {
+            break found;
+        }
+    };
+    assert_eq!(ids(&found), ["table-autovacuum-off", "dead-rows"]);
+    let dead = one(&found, "dead-rows");
+    assert!(dead.what.contains("60000 dead rows and 0 living; last vacuumed: never"), "{dead:?}");
+    for finding in &found {
+        sql(&url, finding.mend.split_inclusive(';').next().unwrap()).await;
+    }
+    while !findings(&url, &[]).is_empty() {}
+}

@@ -1,0 +1,131 @@
+//! What holds the horizon: no row that died after it began can be cleared away, and a queue is made of rows that die young.
+
+use super::Wishes;
+use super::finding::{Examination, Finding};
+use super::session::{ReadError, Session};
+
+const WHY: &str =
+    "no row that died since can be vacuumed: tables and indexes grow, and each claim walks over more dead rows";
+
+/// How much of a query is shown.
+const QUERY_CHARACTERS: usize = 80;
+
+pub async fn check(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+    sight(session, found).await?;
+    transactions(session, wishes, found).await?;
+    prepared(session, wishes, found).await?;
+    slots(session, found).await
+}
+
+/// Whether this role sees what others do.
+async fn sight(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let (sees,): (bool,) = session.row("SELECT pg_has_role('pg_read_all_stats', 'USAGE')").await?;
+    if !sees {
+        let (user,): (String,) = session.row("SELECT quote_ident(session_user)").await?;
+        found.add(Finding::note(
+            "activity-hidden",
+            format!("role {user} does not see what other roles do"),
+            "a transaction of theirs that has been open for long can not be told here",
+            format!("GRANT pg_read_all_stats TO {user};"),
+        ));
+    }
+    Ok(())
+}
+
+/// An open transaction, as `pg_stat_activity` knows it.
+#[derive(sqlx::FromRow)]
+struct Open {
+    pid: i32,
+    age_s: f64,
+    who: String,
+    state: String,
+    query: String,
+    query_begun: String,
+}
+
+async fn transactions(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+    let open: Vec<Open> = session
+        .rows(
+            "SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_s, \
+             concat_ws(', ', 'application ' || quote_literal(nullif(application_name, '')), 'role ' || usename, \
+             'from ' || coalesce(host(client_addr), 'this machine')) AS who, \
+             coalesce(state, '') AS state, coalesce(query, '') AS query, \
+             coalesce(to_char(query_start, 'YYYY-MM-DD HH24:MI:SS TZ'), 'unknown') AS query_begun \
+             FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() \
+             AND backend_type = 'client backend' AND xact_start IS NOT NULL \
+             AND (backend_xid IS NOT NULL OR backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%') \
+             ORDER BY xact_start",
+        )
+        .await?;
+    for Open { pid, age_s, who, state, query, query_begun } in open {
+        if age_s < wishes.long_transaction.as_secs_f64() {
+            continue;
+        }
+        found.add(Finding::warning(
+            "transaction-open",
+            format!(
+                "a transaction has been open for {age_s:.1} s: pid {pid}, {who}, {state}, its last query begun at {query_begun}: {}",
+                shortened(&query)
+            ),
+            WHY,
+            format!(
+                "SELECT pg_terminate_backend({pid}); and so that it does not happen again: ALTER SYSTEM SET \
+                 idle_in_transaction_session_timeout = '10min'; SELECT pg_reload_conf();"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+async fn prepared(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+    let prepared: Vec<(String, f64, String)> = session
+        .rows(
+            "SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8, owner::text FROM pg_prepared_xacts \
+             WHERE database = current_database() ORDER BY prepared",
+        )
+        .await?;
+    for (gid, age, owner) in prepared {
+        if age < wishes.long_transaction.as_secs_f64() {
+            continue;
+        }
+        let quoted = gid.replace('\'', "''");
+        found.add(Finding::warning(
+            "transaction-prepared",
+            format!("the transaction '{gid}' of {owner} has been prepared for {age:.1} s and neither committed nor rolled back"),
+            format!("{WHY}; its locks stay as well, even over a restart"),
+            format!("COMMIT PREPARED '{quoted}'; or ROLLBACK PREPARED '{quoted}'; as whoever coordinates it decides"),
+        ));
+    }
+    Ok(())
+}
+
+async fn slots(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let slots: Vec<(String, String, bool)> = session
+        .rows(
+            "SELECT slot_name::text, slot_type, xmin IS NOT NULL OR catalog_xmin IS NOT NULL FROM pg_replication_slots \
+             WHERE NOT active ORDER BY 1",
+        )
+        .await?;
+    for (slot, kind, holds) in slots {
+        let quoted = slot.replace('\'', "''");
+        let also = if holds { format!("; {WHY}") } else { String::new() };
+        found.add(Finding::warning(
+            "replication-slot",
+            format!("nobody reads from the {kind} replication slot {slot}"),
+            format!("the write-ahead log is kept for it until the disk is full{also}"),
+            format!(
+                "start its reader again; or, if there is none any more: SELECT pg_drop_replication_slot('{quoted}');"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The beginning of a query, on one line.
+pub fn shortened(query: &str) -> String {
+    let words = query.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(QUERY_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &words[..end]),
+        None => words,
+    }
+}

@@ -1,0 +1,141 @@
+//! What the database is busy with: connections, sessions that wait for locks, and tables that vacuum does not keep up with.
+
+use super::Wishes;
+use super::finding::{Examination, Finding};
+use super::horizon::shortened;
+use super::reach::name;
+use super::session::{ReadError, Session};
+
+/// From so many dead rows on a table is looked at, and told if they are more than the living.
+const DEAD_ROWS: i64 = 50_000;
+/// Half of what there is until the database stops to protect itself.
+const FREEZE_AGE: i64 = 1_000_000_000;
+/// Who waits for a lock for longer waits for somebody who has forgotten it.
+const LOCK_PATIENCE_S: f64 = 5.0;
+
+pub async fn check(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+    connections(session, wishes, found).await?;
+    locks(session, wishes, found).await?;
+    tables(session, found).await?;
+    size(session, found).await
+}
+
+async fn connections(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+    let (used, of_servers, usable): (i64, i64, i64) = session
+        .row(
+            // The counters are there for all to see; who has a connection is not.
+            "SELECT (SELECT sum(numbackends)::int8 FROM pg_stat_database) - 1, count(*) FILTER (WHERE application_name = 'ops'), \
+             (SELECT sum(CASE name WHEN 'max_connections' THEN setting::int8 ELSE -setting::int8 END)::int8 FROM pg_settings \
+             WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')) \
+             FROM pg_stat_activity",
+        )
+        .await?;
+    found.fact("connections", format!("{used} of {usable} used, {of_servers} of them by servers of ours"));
+    // A server that runs has its connections already.
+    let wanted = (i64::from(wishes.connections) - of_servers).max(0);
+    if usable - used < wanted && usable >= i64::from(wishes.connections) {
+        found.add(Finding::warning(
+            "connections-few",
+            format!("{} connections are left, and a server may want {wanted} more", (usable - used).max(0)),
+            "when they are taken, calls are refused with UNAVAILABLE, and leases can not be renewed",
+            format!(
+                "ALTER SYSTEM SET max_connections = {}; and a restart; who has them: SELECT application_name, usename, count(*) \
+                 FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC;",
+                (used + wanted) * 2
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// A session that waits for a lock, and whom it waits for.
+#[derive(sqlx::FromRow)]
+struct Waiting {
+    pid: i32,
+    waited_s: f64,
+    query: String,
+    blockers: Vec<i32>,
+    blocked_by: String,
+}
+
+async fn locks(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+    let waiting: Vec<Waiting> = session
+        .rows(
+            "SELECT w.pid, extract(epoch FROM clock_timestamp() - w.query_start)::float8 AS waited_s, \
+             coalesce(w.query, '') AS query, pg_blocking_pids(w.pid) AS blockers, \
+             coalesce((SELECT string_agg(format('pid %s (%s, %s)', b.pid, coalesce(nullif(b.application_name, ''), 'no name'), \
+             coalesce(b.state, 'unknown')), ', ') FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(w.pid))), \
+             'a transaction that is prepared') AS blocked_by \
+             FROM pg_stat_activity w WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' \
+             AND w.query_start IS NOT NULL ORDER BY w.query_start",
+        )
+        .await?;
+    let patience = wishes.long_transaction.as_secs_f64().min(LOCK_PATIENCE_S);
+    for Waiting { pid, waited_s, query, blockers, blocked_by } in
+        waiting.into_iter().filter(|it| it.waited_s >= patience)
+    {
+        let ends: Vec<_> = blockers.iter().map(|pid| format!("SELECT pg_terminate_backend({pid});")).collect();
+        found.add(Finding::warning(
+            "lock-waits",
+            format!("pid {pid} has waited for a lock for {waited_s:.1} s, held by {blocked_by}: {}", shortened(&query)),
+            "what waits for a lock holds others, and soon everything waits",
+            if ends.is_empty() { "see pg_prepared_xacts".to_owned() } else { ends.join(" ") },
+        ));
+    }
+    Ok(())
+}
+
+async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let tables: Vec<(String, i64, i64, String, bool)> = session
+        .rows(
+            "SELECT s.relname::text, s.n_dead_tup, s.n_live_tup, \
+             coalesce(to_char(greatest(s.last_autovacuum, s.last_vacuum), 'YYYY-MM-DD HH24:MI:SS TZ'), 'never'), \
+             coalesce('autovacuum_enabled=false' = ANY (c.reloptions) OR 'autovacuum_enabled=off' = ANY (c.reloptions), false) \
+             FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid WHERE s.schemaname = 'ops' ORDER BY 1",
+        )
+        .await?;
+    for (table, dead, living, vacuumed, is_left_out) in tables {
+        if is_left_out {
+            found.add(Finding::error(
+                "table-autovacuum-off",
+                format!("autovacuum leaves out ops.{table}"),
+                "its dead rows are never cleared away",
+                format!("ALTER TABLE ops.{table} RESET (autovacuum_enabled);"),
+            ));
+        }
+        if dead > DEAD_ROWS && dead > living {
+            found.add(Finding::warning(
+                "dead-rows",
+                format!("ops.{table} has {dead} dead rows and {living} living; last vacuumed: {vacuumed}"),
+                "statements walk over the dead to find the living",
+                format!(
+                    "VACUUM (ANALYZE, VERBOSE) ops.{table}; if it clears nothing, something holds the horizon; if it helps, let it \
+                     come more often: ALTER TABLE ops.{table} SET (autovacuum_vacuum_scale_factor = 0.01);"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn size(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let (database, size, age): (String, String, i64) = session
+        .row(
+            "SELECT datname::text, pg_size_pretty(pg_database_size(oid)), age(datfrozenxid)::int8 FROM pg_database \
+             WHERE datname = current_database()",
+        )
+        .await?;
+    found.fact("size", size);
+    if age > FREEZE_AGE {
+        found.add(Finding::error(
+            "freeze-age",
+            format!(
+                "the oldest transaction of database {} that is not frozen is {age} transactions old",
+                name(&database)
+            ),
+            "at two billion the database stops taking writes to protect itself",
+            "VACUUM (FREEZE, VERBOSE); as a superuser, and look for what keeps autovacuum from it",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Why there is no connection, or no answer: each cause told apart.
+
+use std::io;
+
+use super::finding::Finding;
+use super::session::ReadError;
+use crate::store::DatabaseUrl;
+
+const NO_SERVER: &str = "without its database a server can do nothing";
+
+pub fn malformed(error: &str) -> Finding {
+    let mend = "--database-url postgres://USER:PASSWORD@HOST:PORT/NAME, with what is special in a password as %40 and the like";
+    Finding::error("database-url", format!("the database's URL can not be understood: {error}"), NO_SERVER, mend)
+}
+
+/// A group of checks that could not be made.
+pub fn unread(about: &str, error: &ReadError) -> Finding {
+    let why = "what is wrong there stays unknown";
+    let mend = "mend what else is told here and ask again; in the log of PostgreSQL there is more";
+    Finding::warning("not-examined", format!("{about}: can not be examined: {error}"), why, mend)
+}
+
+/// Why a connection could not be opened.
+pub fn explain(error: &ReadError, url: &DatabaseUrl) -> Finding {
+    let (host, port) = (url.0.get_host(), url.0.get_port());
+    let place = match url.0.get_socket() {
+        Some(socket) => format!("{}, port {port}", socket.display()),
+        None => format!("{host}:{port}"),
+    };
+    let (user, database) = (url.0.get_username(), url.0.get_database().unwrap_or_else(|| url.0.get_username()));
+    let found = |id, what: String, mend: String| Finding::error(id, what, NO_SERVER, mend);
+    match error {
+        ReadError::Late(patience) => found(
+            "database-silent",
+            format!("nobody answers at {place} within {patience:?}"),
+            "is a firewall between, or is the database stopped or hanging? `pg_isready` says more".to_owned(),
+        ),
+        ReadError::Sql(sqlx::Error::Io(error)) => unreachable(error, &place),
+        ReadError::Sql(sqlx::Error::Tls(error)) => found(
+            "database-tls",
+            format!("TLS with {place} fails: {error}"),
+            "in the URL, ?sslmode=verify-full&sslrootcert=FILE names the authority that signed its certificate; \
+             ?sslmode=require asks for no proof; ?sslmode=disable does without TLS"
+                .to_owned(),
+        ),
+        ReadError::Sql(sqlx::Error::Database(error)) => {
+            let code = error.code().unwrap_or_default();
+            refused(&code, error.message(), &place, user, database)
+        }
+        ReadError::Sql(error) => found(
+            "not-postgresql",
+            format!("what answers at {place} does not speak as PostgreSQL does: {error}"),
+            "name the port of PostgreSQL, 5432 as a rule".to_owned(),
+        ),
+    }
+}
+
+fn unreachable(error: &io::Error, place: &str) -> Finding {
+    let found = |id, what: String, mend: &str| Finding::error(id, what, NO_SERVER, mend);
+    let text = error.to_string();
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => found(
+            "database-refused",
+            format!("nobody listens at {place}: {text}"),
+            "start PostgreSQL, or name its address; it listens beyond its machine only with listen_addresses = '*'",
+        ),
+        io::ErrorKind::NotFound => found(
+            "database-socket",
+            format!("there is no socket of PostgreSQL at {place}"),
+            "start PostgreSQL, or name the folder of its socket (`SHOW unix_socket_directories`)",
+        ),
+        io::ErrorKind::PermissionDenied => found(
+            "database-socket",
+            format!("the socket at {place} may not be used: {text}"),
+            "run as a user who may, or use TCP: postgres://USER:PASSWORD@127.0.0.1:5432/NAME",
+        ),
+        _ if text.contains("lookup address") || text.contains("nodename nor servname") => found(
+            "database-dns",
+            format!("the name in {place} can not be resolved: {text}"),
+            "is it spelled right, and known here? `getent hosts NAME` asks the same",
+        ),
+        _ => found(
+            "database-unreachable",
+            format!("{place} can not be reached: {text}"),
+            "look at the network between: `pg_isready -h HOST -p PORT`",
+        ),
+    }
+}
+
+fn refused(code: &str, message: &str, place: &str, user: &str, database: &str) -> Finding {
+    let found = |id, what: String, mend: String| Finding::error(id, what, NO_SERVER, mend);
+    let said = format!("{message} ({code})");
+    match code {
+        "28P01" => found(
+            "database-password",
+            format!("{place} does not take the password of role {user}: {said}"),
+            format!("put the right one into the URL or its file, or set it: ALTER ROLE {} PASSWORD '...';", name(user)),
+        ),
+        "28000" if message.contains("pg_hba.conf") => found(
+            "database-access",
+            format!("{place} lets nobody in from here as {user} to {database}: {said}"),
+            format!("in pg_hba.conf: `hostssl {database} {user} ADDRESS/32 scram-sha-256`, then SELECT pg_reload_conf();"),
+        ),
+        "28000" => found(
+            "database-role",
+            format!("{place} does not let role {user} log in: {said}"),
+            format!("as a superuser: CREATE ROLE {} LOGIN PASSWORD '...';", name(user)),
+        ),
+        "3D000" => found(
+            "database-missing",
+            format!("{place} has no database {database}: {said}"),
+            format!("CREATE DATABASE {}; then `ops migrate`", name(database)),
+        ),
+        "42501" => found(
+            "database-access",
+            format!("role {user} may not connect to {database}: {said}"),
+            format!("GRANT CONNECT ON DATABASE {} TO {};", name(database), name(user)),
+        ),
+        "53300" => found(
+            "connections-taken",
+            format!("{place} has no connection left for {user}: {said}"),
+            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC; tells who has \
+             them; ALTER SYSTEM SET max_connections = 200; and a restart make more"
+                .to_owned(),
+        ),
+        code if code.starts_with("57P") => found(
+            "database-starting",
+            format!("{place} takes no connections now: {said}"),
+            "wait until it has started or recovered; its log says how far it is".to_owned(),
+        ),
+        _ => found(
+            "database-refuses",
+            format!("{place} refuses: {said}"),
+            "the log of PostgreSQL says more".to_owned(),
+        ),
+    }
+}
+
+/// A name as it is written in SQL.
+pub fn name(name: &str) -> String {
+    let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}

@@ -1,0 +1,119 @@
+//! The schema: whether it is there, as old as this program, and as the migrations left it.
+
+use super::finding::{Examination, Finding};
+use super::session::{ReadError, Session};
+use crate::store::migrate::{Migration, migrations};
+
+/// A migration that the database remembers.
+type Applied = (i64, String, bool, Vec<u8>);
+
+pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let (has_schema, has_table): (bool, bool) = session
+        // By the catalogue, which also those may read who may not use the schema.
+        .row(
+            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ops'), EXISTS (SELECT FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'ops' AND c.relname = '_sqlx_migrations')",
+        )
+        .await?;
+    if !has_schema || !has_table {
+        found.add(Finding::error(
+            "schema-missing",
+            "the database has no schema of this program",
+            "there is nothing yet to keep sessions and runs in",
+            "`ops migrate`, or `ops serve` without --no-migrate",
+        ));
+        return Ok(());
+    }
+    match applied(session).await {
+        Ok(applied) => compare(&applied, found),
+        Err(error) if error.code().as_deref() == Some("42501") => found.add(Finding::note(
+            "schema-unread",
+            "which migrations were applied is for ops_owner alone to see, whom this role may not become",
+            "whether the schema fits this program stays unknown",
+            "ask again as the role that migrates",
+        )),
+        Err(error) => return Err(error),
+    }
+    tables(session, found).await
+}
+
+/// The owner may read them; whoever is no superuser must become the owner first.
+async fn applied(session: &mut Session) -> Result<Vec<Applied>, ReadError> {
+    const SQL: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";
+    match session.rows(SQL).await {
+        Err(error) if error.code().as_deref() == Some("42501") => session.rows_as(Some("ops_owner"), SQL).await,
+        answer => answer,
+    }
+}
+
+fn compare(applied: &[Applied], found: &mut Examination) {
+    let known: Vec<Migration> = migrations().collect();
+    let newest = applied.iter().map(|(version, ..)| *version).max().unwrap_or_default();
+    found.fact("schema", format!("version {newest}; this program's is {}", known.last().map_or(0, |it| it.version)));
+    let is_applied =
+        |it: &&Migration| applied.iter().any(|(version, _, success, _)| *version == it.version && *success);
+    let missing: Vec<_> = known.iter().filter(|it| !is_applied(it)).map(Migration::to_string).collect();
+    if !missing.is_empty() {
+        found.add(Finding::error(
+            "schema-old",
+            format!("the schema is older than this program: {} not applied", missing.join(", ")),
+            "statements name tables and columns that are not there yet",
+            "`ops migrate`, or `ops serve` without --no-migrate; servers of the release before go on beside it",
+        ));
+    }
+    let stranger = |(version, ..): &&Applied| !known.iter().any(|it| it.version == *version);
+    let newer: Vec<_> =
+        applied.iter().filter(stranger).map(|(version, name, ..)| format!("{version:04} {name}")).collect();
+    if !newer.is_empty() {
+        found.add(Finding::warning(
+            "schema-newer",
+            format!("the schema is newer than this program: it has {}", newer.join(", ")),
+            "during a rolling restart that is as it should be; the release after the next may take away what this one needs",
+            "run the release that the database was migrated by",
+        ));
+    }
+    let changed = |it: &&Migration| {
+        applied.iter().any(|(version, _, _, checksum)| *version == it.version && *checksum != it.checksum)
+    };
+    let changed: Vec<_> = known.iter().filter(changed).map(Migration::to_string).collect();
+    if !changed.is_empty() {
+        found.add(Finding::error(
+            "schema-changed",
+            format!("was migrated by another text than this program's: {}", changed.join(", ")),
+            "nobody knows what the schema is, and `ops migrate` refuses to go on",
+            "run a released program; or restore the database from before",
+        ));
+    }
+}
+
+async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let unlogged: Vec<(String,)> = session
+        .rows(
+            "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = to_regnamespace('ops') AND c.relkind = 'r' \
+             AND c.relpersistence = 'u' ORDER BY 1",
+        )
+        .await?;
+    for (table,) in unlogged {
+        found.add(Finding::error(
+            "unlogged",
+            format!("the table ops.{table} is unlogged"),
+            "after a crash of PostgreSQL it is empty, and a standby never has it",
+            format!("ALTER TABLE ops.{table} SET LOGGED;"),
+        ));
+    }
+    let invalid: Vec<(String,)> = session
+        .rows(
+            "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+             WHERE c.relnamespace = to_regnamespace('ops') AND NOT i.indisvalid ORDER BY 1",
+        )
+        .await?;
+    for (index,) in invalid {
+        found.add(Finding::warning(
+            "index-invalid",
+            format!("the index ops.{index} is not valid: it was being built when something stopped that"),
+            "statements that need it read whole tables",
+            format!("REINDEX INDEX CONCURRENTLY ops.{index};"),
+        ));
+    }
+    Ok(())
+}

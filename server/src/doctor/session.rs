@@ -1,0 +1,134 @@
+//! How the doctor reads: a connection of its own, each question in a read-only transaction, with deadlines.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection};
+
+use crate::store::DatabaseUrl;
+
+/// How long a connection may take to open.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take, at the server's side and then at ours.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("no answer within {0:?}")]
+    Late(Duration),
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+}
+
+impl ReadError {
+    /// Whether the connection is of no use any more.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            ReadError::Late(_) => true,
+            ReadError::Sql(error) => !matches!(
+                error,
+                sqlx::Error::Database(_)
+                    | sqlx::Error::ColumnDecode { .. }
+                    | sqlx::Error::ColumnNotFound(_)
+                    | sqlx::Error::Decode(_)
+                    | sqlx::Error::RowNotFound
+            ),
+        }
+    }
+
+    /// The code of the database's error, if it is one.
+    pub fn code(&self) -> Option<String> {
+        match self {
+            ReadError::Sql(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub struct Session {
+    url: DatabaseUrl,
+    connection: PgConnection,
+}
+
+impl Session {
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
+        let options = url.0.clone().application_name("ops doctor");
+        let connecting = options.connect();
+        let connection = tokio::time::timeout(CONNECT_PATIENCE, connecting)
+            .await
+            .map_err(|_| ReadError::Late(CONNECT_PATIENCE))??;
+        Ok(Self { url: url.clone(), connection })
+    }
+
+    /// Another connection to the same place.
+    pub async fn another(&self) -> Result<Self, ReadError> {
+        Self::open(&self.url).await
+    }
+
+    /// The rows of a statement.
+    pub async fn rows<T>(&mut self, sql: &'static str) -> Result<Vec<T>, ReadError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.rows_as(None, sql).await
+    }
+
+    /// The only row of a statement.
+    pub async fn row<T>(&mut self, sql: &'static str) -> Result<T, ReadError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.rows(sql).await?.pop().ok_or(ReadError::Sql(sqlx::Error::RowNotFound))
+    }
+
+    /// The rows of a statement, seen as this role.
+    pub async fn rows_as<T>(&mut self, role: Option<&'static str>, sql: &'static str) -> Result<Vec<T>, ReadError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let answered = async {
+            self.begin(role).await?;
+            // Not prepared for later, since a pooler may give each transaction another connection.
+            let rows = sqlx::query_as::<_, T>(sql).persistent(false).fetch_all(&mut self.connection).await;
+            sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
+            rows
+        };
+        Ok(tokio::time::timeout(ANSWER_PATIENCE, answered).await.map_err(|_| ReadError::Late(ANSWER_PATIENCE))??)
+    }
+
+    /// Whether this connection may become that role.
+    pub async fn become_role(&mut self, role: &'static str) -> Result<(), ReadError> {
+        self.rows_as::<(i32,)>(Some(role), "SELECT 1").await.map(drop)
+    }
+
+    /// Begins a transaction and leaves it open.
+    pub async fn begin(&mut self, role: Option<&'static str>) -> Result<(), sqlx::Error> {
+        let role = role.map(|role| format!("; SET LOCAL ROLE {role}")).unwrap_or_default();
+        let timeout = STATEMENT_TIMEOUT.as_millis();
+        let begin =
+            format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {timeout}; SET LOCAL search_path = ''{role}");
+        let begun = sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut self.connection).await;
+        if begun.is_err() {
+            sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
+        }
+        begun.map(drop)
+    }
+
+    /// Which process of the database serves this connection within the open transaction.
+    pub async fn process(&mut self) -> Result<i32, ReadError> {
+        let asked = sqlx::query_as::<_, (i32,)>("SELECT pg_backend_pid()").persistent(false);
+        let answered = asked.fetch_one(&mut self.connection);
+        let (pid,) =
+            tokio::time::timeout(ANSWER_PATIENCE, answered).await.map_err(|_| ReadError::Late(ANSWER_PATIENCE))??;
+        Ok(pid)
+    }
+
+    pub async fn close(self) {
+        // It has said all it had to say, whether it takes leave or not.
+        let _ = tokio::time::timeout(ANSWER_PATIENCE, self.connection.close()).await;
+    }
+}
