@@ -8,8 +8,7 @@ use clap::Parser;
 mod args;
 mod run;
 
-use args::{CampaignArgs, Cli, Command};
-use faults::campaign;
+use args::{Cli, Command};
 
 fn main() -> ExitCode {
     execute(Cli::parse()).unwrap_or_else(|error| {
@@ -26,29 +25,11 @@ fn execute(cli: Cli) -> Result<ExitCode> {
             print!("{verdict}");
             Ok(if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Campaign(args) => run_campaign(args),
+        Command::Campaign(args) => run::campaign(args),
         Command::Run(args) => {
             let (options, is_kept) = args.options()?;
             run::run(&options, is_kept)
         }
         Command::Worker(args) => run::worker(args.into()),
     }
-}
-
-fn run_campaign(args: CampaignArgs) -> Result<ExitCode> {
-    let CampaignArgs { seeds, parallel, first_seed, seconds, keep_failed, arguments } = args;
-    let folder = match keep_failed {
-        Some(folder) => folder,
-        None => tempfile::Builder::new().prefix("faults-").tempdir()?.keep(),
-    };
-    let seeds = campaign::seeds(seeds, first_seed);
-    let program = std::env::current_exe()?;
-    let options = campaign::Options { program, arguments, seeds, parallel, seconds, folder };
-    let summary = campaign::run(&options, |end| println!("{end}"))?;
-    print!("{summary}");
-    Ok(match (summary.is_good(), summary.is_broken()) {
-        (true, _) => ExitCode::SUCCESS,
-        (false, true) => ExitCode::FAILURE,
-        (false, false) => ExitCode::from(2),
-    })
 }

@@ -1,16 +1,19 @@
-//! Runs the lab, or a worker of it, until it has ended or a signal asks for that.
+//! Runs the lab, many of them, or a worker of one, until it has ended or a signal asks for that.
 
 use std::fs;
 use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use faults::campaign;
 use faults::lab::{self, Options};
 use faults::workload::work;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+
+use crate::args::CampaignArgs;
 
 /// Injects the faults of a seed. What was written stays when something was broken.
 pub(crate) fn run(options: &Options, is_kept: bool) -> Result<ExitCode> {
@@ -34,6 +37,31 @@ pub(crate) fn run(options: &Options, is_kept: bool) -> Result<ExitCode> {
         fs::remove_dir_all(&options.folder)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs many seeds, each in a process of its own.
+pub(crate) fn campaign(args: CampaignArgs) -> Result<ExitCode> {
+    let CampaignArgs { seeds, parallel, first_seed, seconds, keep_failed, arguments } = args;
+    let folder = match keep_failed {
+        Some(folder) => folder,
+        None => tempfile::Builder::new().prefix("faults-").tempdir()?.keep(),
+    };
+    let seeds = campaign::seeds(seeds, first_seed);
+    let program = std::env::current_exe()?;
+    let options = campaign::Options { program, arguments, seeds, parallel, seconds, folder };
+    let summary = runtime()?.block_on(async {
+        let asked = asked_to_end()?;
+        tokio::select! {
+            summary = campaign::run(options, |end| println!("{end}")) => summary,
+            () = asked.cancelled() => bail!("a signal ended it"),
+        }
+    })?;
+    print!("{summary}");
+    Ok(match (summary.is_good(), summary.is_broken()) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::FAILURE,
+        (false, false) => ExitCode::from(2),
+    })
 }
 
 /// Is a worker of a lab.

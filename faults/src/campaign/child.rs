@@ -3,19 +3,17 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{self, Command, Stdio};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use devpg::spawn::{self, spawn};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use tokio::time::timeout;
 
 use super::Options;
 use crate::checker::{self, Verdict};
 
-/// How often it is looked whether a run has ended.
-const LOOK: Duration = Duration::from_millis(100);
 /// A run that was asked to end has its processes to end.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -23,7 +21,7 @@ const ENDING: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Child {
     seed: u64,
-    process: process::Child,
+    process: spawn::Child,
     folder: PathBuf,
     output: PathBuf,
     started: Instant,
@@ -60,25 +58,26 @@ pub struct End {
 const SAID_LINES: usize = 12;
 
 impl Child {
-    pub(super) fn start(options: &Options, seed: u64) -> Result<Self> {
+    pub(super) async fn start(options: &Options, seed: u64) -> Result<Self> {
         let Options { program, arguments, seconds, folder, .. } = options;
         let (output, folder) = (folder.join(format!("seed-{seed}.txt")), folder.join(format!("seed-{seed}")));
         let file = File::create(&output).with_context(|| format!("can not write {}", output.display()))?;
-        let process = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["run", "--seed", &seed.to_string(), "--seconds", &seconds.to_string(), "--folder"])
             .arg(&folder)
             .args(arguments)
-            .stdin(Stdio::null())
             .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("can not run {}", program.display()))?;
+            .stderr(file);
+        // Asked to end when this process dies, and then it ends its own.
+        let process = spawn(command, Some(Signal::SIGTERM)).await;
+        let process = process.with_context(|| format!("can not run {}", program.display()))?;
         Ok(Self { seed, process, folder, output, started: Instant::now(), seconds: Duration::from_secs(*seconds) })
     }
 
     /// Waits for its end, for so long after its faults.
-    pub(super) fn end(mut self, patience: Duration) -> Result<End> {
-        let code = self.wait(self.seconds + patience)?;
+    pub(super) async fn end(mut self, patience: Duration) -> Result<End> {
+        let code = self.wait(self.seconds + patience).await?;
         let outcome = match code {
             Some(0) => Outcome::Good,
             Some(1) => Outcome::Broken,
@@ -102,26 +101,18 @@ impl Child {
     }
 
     /// Its exit code, or none if it had to be ended.
-    fn wait(&mut self, longest: Duration) -> Result<Option<i32>> {
-        let pid = Pid::from_raw(self.process.id().cast_signed());
-        let mut asked = false;
-        loop {
-            if let Some(status) = self.process.try_wait()? {
-                return Ok(if asked { None } else { Some(status.code().unwrap_or(2)) });
+    async fn wait(&mut self, longest: Duration) -> Result<Option<i32>> {
+        let spawn::Child { pid, exit } = &mut self.process;
+        for (patience, signal) in [(longest, Signal::SIGTERM), (ENDING, Signal::SIGKILL)] {
+            if let Ok(status) = timeout(patience, exit.wait_for(Option::is_some)).await {
+                let code = status?.and_then(|status| status.code()).unwrap_or(2);
+                return Ok((signal == Signal::SIGTERM).then_some(code));
             }
-            let elapsed = self.started.elapsed();
-            if elapsed > longest && !asked {
-                asked = true;
-                // It may end at this very moment.
-                let _ = kill(pid, Signal::SIGTERM);
-            }
-            if elapsed > longest + ENDING {
-                self.process.kill()?;
-                self.process.wait()?;
-                return Ok(None);
-            }
-            thread::sleep(LOOK);
+            // It may end at this very moment.
+            let _ = kill(*pid, signal);
         }
+        exit.wait_for(Option::is_some).await?;
+        Ok(None)
     }
 }
 
@@ -167,31 +158,31 @@ mod tests {
     use super::*;
 
     /// A program in the place of this one, which does what the script says; `$7` is the folder of the run.
-    fn end_of(script: &str, folder: &Path, seconds: u64, patience: Duration) -> End {
+    async fn end_of(script: &str, folder: &Path, patience: Duration) -> End {
         let program = folder.join("program");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let options =
-            Options { program, arguments: vec![], seeds: vec![], parallel: 1, seconds, folder: folder.to_owned() };
-        Child::start(&options, 5).unwrap().end(patience).unwrap()
+            Options { program, arguments: vec![], seeds: vec![], parallel: 1, seconds: 0, folder: folder.to_owned() };
+        Child::start(&options, 5).await.unwrap().end(patience).await.unwrap()
     }
 
-    #[test]
-    fn the_exit_code_says_how_it_ended_and_only_what_was_good_is_removed() {
+    #[tokio::test]
+    async fn the_exit_code_says_how_it_ended_and_only_what_was_good_is_removed() {
         for (code, outcome) in [(0, Outcome::Good), (1, Outcome::Broken), (2, Outcome::Failed)] {
             let folder = tempfile::tempdir().unwrap();
             let script = format!("mkdir \"$7\"; echo said; exit {code}");
-            let end = end_of(&script, folder.path(), 0, Duration::from_secs(60));
+            let end = end_of(&script, folder.path(), Duration::from_secs(60)).await;
             assert_eq!((end.outcome, end.said.as_str()), (outcome, "said"));
             assert_eq!(folder.path().join("seed-5").exists(), outcome != Outcome::Good);
             assert_eq!(end.kept.is_some(), outcome != Outcome::Good);
         }
     }
 
-    #[test]
-    fn a_run_that_does_not_end_is_ended() {
+    #[tokio::test]
+    async fn a_run_that_does_not_end_is_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let end = end_of("exec tail -f /dev/null", folder.path(), 0, Duration::ZERO);
+        let end = end_of("exec tail -f /dev/null", folder.path(), Duration::ZERO).await;
         assert_eq!(end.outcome, Outcome::Hung);
     }
 }

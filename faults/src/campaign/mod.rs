@@ -1,12 +1,12 @@
 //! Many seeds, some at once, each in a process of its own; and what came of all of them.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, iter, thread};
+use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
+use tokio::task::JoinSet;
 
 mod child;
 mod summary;
@@ -44,41 +44,35 @@ pub fn seeds(count: usize, first: Option<u64>) -> Vec<u64> {
     }
 }
 
-/// Runs all seeds, and tells each end when it comes.
+/// Runs all seeds, and tells each end when it comes. What goes on when this is dropped, or when its process dies, is ended.
 ///
 /// # Errors
 ///
 /// When runs can not be started, or their folders not be made.
-pub fn run(options: &Options, mut tell: impl FnMut(&End)) -> Result<Summary> {
-    let Options { folder, seeds, parallel, .. } = options;
+pub async fn run(options: Options, mut tell: impl FnMut(&End)) -> Result<Summary> {
+    let Options { folder, parallel, .. } = &options;
     ensure!((1..=MOST_AT_ONCE).contains(parallel), "expected 1 to {MOST_AT_ONCE} seeds at once, not {parallel}");
     fs::create_dir_all(folder).with_context(|| format!("can not make {}", folder.display()))?;
-    let waiting: Mutex<VecDeque<u64>> = Mutex::new(seeds.iter().copied().collect());
-    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let options = Arc::new(options);
+    let mut waiting = options.seeds.iter();
+    let mut going = JoinSet::new();
+    let start = |going: &mut JoinSet<_>, seed: u64| {
+        let options = options.clone();
+        going.spawn(async move { Child::start(&options, seed).await?.end(PATIENCE).await });
+    };
+    for seed in waiting.by_ref().take(options.parallel) {
+        start(&mut going, *seed);
+    }
     let mut summary = Summary::default();
-    thread::scope(|scope| {
-        // Each lane waits until its end was told.
-        let (ends, ended) = mpsc::sync_channel(0);
-        for _ in 0..*parallel {
-            let ends = ends.clone();
-            scope.spawn(move || {
-                while let Some(seed) = next() {
-                    let end = Child::start(options, seed).and_then(|child| child.end(PATIENCE));
-                    let failed = end.is_err();
-                    if ends.send(end).is_err() || failed {
-                        return;
-                    }
-                }
-            });
+    while let Some(end) = going.join_next().await {
+        let end = end??;
+        tell(&end);
+        summary.add(&end);
+        if let Some(seed) = waiting.next() {
+            start(&mut going, *seed);
         }
-        drop(ends);
-        for end in ended {
-            let end = end?;
-            tell(&end);
-            summary.add(&end);
-        }
-        Ok(summary)
-    })
+    }
+    Ok(summary)
 }
 
 #[cfg(test)]
