@@ -57,7 +57,7 @@ impl Handler for Acts {
                 ctx.progress(0.5, "half");
                 let id = ctx.artifact("report.md", "report", ArtifactContent::Text("# Well".into())).await?;
                 self.gate.acquire().await.expect("the gate stays").forget();
-                return Ok(json!({ "artifact": id }));
+                return Ok(json!({ "artifact": id, "fence": ctx.fence() }));
             }
             "obeys" => {
                 self.arrived.add_permits(1);
@@ -235,7 +235,7 @@ async fn progress_is_seen_while_a_run_is_executed_and_its_artifact_is_kept() {
     assert_eq!(artifacts.len(), 1);
     assert_eq!((artifacts[0].name.as_str(), artifacts[0].kind.as_str()), ("report.md", "report"));
     let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
-    assert_eq!(result, json!({ "artifact": artifacts[0].id }));
+    assert_eq!(result, json!({ "artifact": artifacts[0].id, "fence": ended.fence }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

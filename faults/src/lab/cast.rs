@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::house::House;
 use super::plan::CLIENTS;
 use crate::history::{Filter, Recorder};
-use crate::workload::{Book, Client, RawWorker, SqlClient, Watcher};
+use crate::workload::{Book, Client, RawWorker, SqlClient, UnaryWorker, Watcher};
 
 /// Begins whatever asks for work and does it, until it is told to stop.
 pub(super) fn clients(
@@ -33,6 +33,9 @@ pub(super) fn clients(
     }
     let raw = RawWorker::new(house.folder.clone(), house.caller("raw")?, own_seed(seed, 200));
     clients.spawn(Box::pin(raw.run(stop.clone())));
+    let recorder = Recorder::create(&house.folder, "unary")?;
+    let unary = UnaryWorker::new(house.caller("unary")?, recorder, own_seed(seed, 201));
+    clients.spawn(Box::pin(unary.run(stop.clone())));
     Ok(clients)
 }
 

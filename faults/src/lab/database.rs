@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use devpg::{Cluster, ClusterOptions, Programs};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
 
 use super::disk::Disk;
 use crate::proxy::{Cut, Proxy, Speaks};
@@ -17,6 +18,7 @@ pub(super) const CONNECTIONS: u32 = 60;
 /// The lab's own questions are small; one that takes longer has no answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 const NAME: &str = "ops";
+const ROLE: &str = "faults_server";
 
 /// A cluster, and a line to it for each server.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(super) struct Database {
     pub(super) lines: Vec<Arc<Proxy>>,
     /// What it lies on, if that is its own.
     pub(super) disk: Option<Disk>,
+    password: String,
 }
 
 impl Database {
@@ -46,21 +49,36 @@ impl Database {
             .setting("log_line_prefix", "%m [%p] %a ");
         let cluster = Box::pin(Cluster::start(&Programs::find(None)?, options)).await?;
         cluster.create_database(NAME).await?;
+        let password = Uuid::new_v4().to_string();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.port()));
         let mut lines = Vec::new();
         for _ in 0..servers {
             lines.push(Arc::new(Proxy::open(Speaks::Postgres, Some(address)).await?));
         }
-        Ok(Self { cluster, lines, disk })
+        let database = Self { cluster, lines, disk, password };
+        database.make_role().await?;
+        Ok(database)
+    }
+
+    /// Makes the role of the servers. Its password is checked in one round of MD5: the thousands of SCRAM take a build
+    /// without optimisations so long that all servers together would do little else after each cut.
+    async fn make_role(&self) -> Result<()> {
+        let path = self.cluster.data_dir().join("pg_hba.conf");
+        let rules = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, format!("host all {ROLE} 127.0.0.1/32 md5\n{rules}"))?;
+        let make = format!(
+            "SET password_encryption = 'md5'; CREATE ROLE {ROLE} LOGIN SUPERUSER PASSWORD '{}'; SELECT pg_reload_conf()",
+            self.password
+        );
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut self.connect().await?).await?;
+        Ok(())
     }
 
     /// Where a server finds it: behind its line.
     pub(super) fn url_of_line(&self, server: usize) -> String {
-        let port = |port: u16| format!("127.0.0.1:{port}/");
-        let url = self.cluster.tcp_url(NAME);
-        let url = url.replace(&port(self.cluster.port()), &port(self.lines[server].address().port()));
+        let Self { lines, password, .. } = self;
         // Encrypted, it could not be followed.
-        format!("{url}?sslmode=disable")
+        format!("postgres://{ROLE}:{password}@{}/{NAME}?sslmode=disable", lines[server].address())
     }
 
     /// Where whoever has no line finds it.

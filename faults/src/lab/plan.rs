@@ -13,13 +13,14 @@ pub(super) const SERVERS: usize = 2;
 pub(super) const WORKERS: usize = 3;
 /// Those who reach the servers over lines of their own, besides the workers: clients, and two watchers.
 pub(super) const CLIENTS: [&str; 8] = ["c1", "c2", "c3", "c4", "c5", "c6", "all", "lanes"];
-/// Those whose lines nobody touches: a worker that makes trouble enough itself, and the lab's own client.
-pub(super) const OTHERS: [&str; 2] = ["raw", "lab"];
+/// Those whose lines nobody touches: workers that are no processes of their own, and the lab's own client.
+pub(super) const OTHERS: [&str; 3] = ["raw", "unary", "lab"];
 
 /// The first fault waits until there is something to break.
 const CALM_MS: u64 = 1_500;
-/// Between the beginnings of two faults: several may go on at once.
-const BETWEEN_MS: Range<u64> = 300..3_000;
+/// The longest time between the beginnings of two faults, which each seed chooses for itself: with some, many go on at once.
+const BETWEEN_MS: Range<u64> = 700..3_500;
+const LEAST_BETWEEN_MS: u64 = 300;
 /// A target is left alone between two faults, so that it comes back now and then.
 const RESPITE_MS: u64 = 1_000;
 
@@ -40,6 +41,7 @@ pub(super) struct Step {
 pub(super) fn plan(seed: u64, seconds: u64, only: &[Deed]) -> Vec<Step> {
     let mut rng = StdRng::seed_from_u64(seed);
     let deeds: Vec<Deed> = if only.is_empty() { Deed::value_variants().to_vec() } else { only.to_vec() };
+    let between_ms = LEAST_BETWEEN_MS..rng.random_range(BETWEEN_MS);
     let mut free: HashMap<(Aim, usize), u64> = HashMap::new();
     let mut steps = Vec::new();
     let mut after_ms = CALM_MS;
@@ -58,7 +60,7 @@ pub(super) fn plan(seed: u64, seconds: u64, only: &[Deed]) -> Vec<Step> {
             *until = after_ms + for_ms + RESPITE_MS;
             steps.push(Step { after_ms, for_ms, deed, index, dice });
         }
-        after_ms += rng.random_range(BETWEEN_MS);
+        after_ms += rng.random_range(between_ms.clone());
     }
     steps
 }

@@ -25,6 +25,12 @@ const END: Duration = Duration::from_secs(15);
 
 const PARKED: &str = "SELECT id FROM ops.runs WHERE kind = 'parked' AND status = 'queued'";
 const OPEN: &str = "SELECT count(*) FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
+/// What a session that was closed comes to, once its runs have ended.
+const OPEN_SESSIONS: &str = "SELECT count(*) FROM ops.sessions WHERE closed_at IS NOT NULL AND status = 'active'";
+/// Workers report a run when its log is kept: what its last attempt wrote must be there.
+const UNLOGGED: &str = "SELECT r.id FROM ops.runs r \
+     WHERE r.status = 'succeeded' AND r.claimed_by ~ '^w[0-9]' AND (r.params ->> 'logs')::bigint <> \
+           (SELECT count(*) FROM ops.run_events e WHERE e.run_id = r.id AND e.fence = r.fence)";
 
 /// Commits late what nobody executes, and waits until every watcher must have been told of it; then it is cancelled.
 pub(super) async fn late_commits(house: &House, book: &Book, mut bookmarks: Vec<watch::Receiver<u64>>) -> Result<()> {
@@ -60,21 +66,27 @@ pub(super) async fn settle(house: &House) -> Result<bool> {
     let mut connection = house.database.connect().await?;
     loop {
         let open: i64 = sqlx::query_scalar(OPEN).fetch_one(&mut connection).await?;
-        if open == 0 {
+        let sessions: i64 = sqlx::query_scalar(OPEN_SESSIONS).fetch_one(&mut connection).await?;
+        if open == 0 && sessions == 0 {
             house.notebook.most("settled after ms", u64::try_from(begin.elapsed().as_millis())?);
             return Ok(true);
         }
         if begin.elapsed() > SETTLE {
-            house.notebook.violation(format!("{open} runs have not ended {SETTLE:?} after the last fault"));
-            return Ok(false);
+            let what =
+                format!("{open} runs and {sessions} closed sessions have not ended {SETTLE:?} after the last fault");
+            house.notebook.violation(what);
+            return Ok(open == 0);
         }
         sleep(LOOK).await;
     }
 }
 
-/// Writes down the database as it is.
+/// Writes down the database as it is, and looks at what needs no history.
 pub(super) async fn dump(house: &House) -> Result<()> {
     let mut connection = house.database.connect().await?;
+    for run in sqlx::query_scalar::<_, Uuid>(UNLOGGED).fetch_all(&mut connection).await? {
+        house.notebook.violation(format!("run {run} has succeeded, and its log is not what its handler wrote"));
+    }
     let text: String = sqlx::query_scalar(AssertSqlSafe(DUMP)).fetch_one(&mut connection).await?;
     let path = house.folder.join("final.json");
     fs::write(&path, text).with_context(|| format!("can not write {}", path.display()))

@@ -38,4 +38,14 @@ impl Book {
     pub fn sessions(&self) -> Vec<Uuid> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Takes a session away from everybody, unless it is one of the few that are left.
+    pub fn take_session(&self, rng: &mut StdRng) -> Option<Uuid> {
+        const FEW: usize = 5;
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        (sessions.len() > FEW).then(|| {
+            let index = rng.random_range(0..sessions.len());
+            sessions.swap_remove(index)
+        })
+    }
 }

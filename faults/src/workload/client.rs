@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use proto::v1::{CancelRunRequest, CreateSessionRequest, GetRunRequest, Run, WaitRunRequest};
+use proto::v1::{
+    CancelRunRequest, CancelSessionRequest, CloseSessionRequest, CreateSessionRequest, GetRunRequest, Run,
+    WaitRunRequest,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -49,7 +52,8 @@ impl Client {
                 52..64 => self.cancel().await?,
                 64..80 => self.look().await?,
                 80..87 => self.wait().await?,
-                87..98 => self.count().await?,
+                87..95 => self.count().await?,
+                95 => self.end_session().await?,
                 _ => self.create_session().await?,
             }
             let pause = self.rng.random_range(Duration::ZERO..PAUSE);
@@ -73,6 +77,20 @@ impl Client {
             let session = Uuid::parse_str(&session.id)?;
             self.recorder.record(What::SessionCreated { session })?;
             self.book.add_session(session);
+        }
+        Ok(())
+    }
+
+    /// Closes or cancels a session in which others may just enqueue; whether that is answered shows in the end.
+    async fn end_session(&mut self) -> Result<()> {
+        let Some(session_id) = self.book.take_session(&mut self.rng).map(|id| id.to_string()) else { return Ok(()) };
+        let mut calls = self.caller.sessions();
+        if self.rng.random_bool(0.5) {
+            let request = CloseSessionRequest { session_id };
+            let _shows_in_the_end = self.caller.call(calls.close_session(request)).await;
+        } else {
+            let request = CancelSessionRequest { session_id, reason: self.unique("cancel"), grace: None };
+            let _shows_in_the_end = self.caller.call(calls.cancel_session(request)).await;
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod enqueue;
 pub mod parked;
 mod raw;
 mod sql;
+mod unary;
 mod watcher;
 
 pub mod work;
@@ -23,4 +24,5 @@ pub use client::Client;
 pub use raw::RawWorker;
 pub use script::{End, KIND, Script};
 pub use sql::SqlClient;
+pub use unary::UnaryWorker;
 pub use watcher::Watcher;

@@ -261,7 +261,8 @@ impl Life {
     }
 }
 
-fn succeeded(token: &str) -> Outcome {
+/// A success whose result names the execution.
+pub(super) fn succeeded(token: &str) -> Outcome {
     let result = succeeded::Result::ResultJson(serde_json::json!({ "token": token }).to_string());
     Outcome { outcome: Some(outcome::Outcome::Succeeded(Succeeded { result: Some(result) })) }
 }
