@@ -56,11 +56,15 @@ test: need-cargo need-postgres tools ## Run all tests of the whole workspace
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
 	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
 
-.PHONY: faults faults-broken
+.PHONY: faults faults-broken overload
 faults: need-cargo need-postgres ## Kill, stop and cut off real processes by seeds, and prove that every promise was kept
 	@$(CARGO) build $(LOCKED) --workspace --bins --examples
 	@"$$($(TARGET))/debug/faults" campaign --seeds $(SEEDS) --parallel $(PARALLEL) --seconds $(SECONDS) \
 		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED))
+
+overload: need-cargo need-postgres ## Offer a server ten times what it can do, and tell what came of it
+	@$(CARGO) build $(LOCKED) --release --package cli --package faults --bins
+	@"$$($(TARGET))/release/faults" overload
 
 faults-broken: need-cargo need-postgres ## See three builds without one guard each be caught by `make faults`
 	@faults/broken/run.sh

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use faults::lab::{Deed, Options};
+use faults::overload;
 use faults::workload::work;
 
 /// Real servers, workers and a real database under faults, and the proofs that nothing promised was broken.
@@ -31,6 +32,8 @@ pub(crate) enum Command {
         /// The folder of the run
         folder: PathBuf,
     },
+    /// Offer a server many times what it can do, and tell what came of it
+    Overload(OverloadArgs),
     /// Run many seeds, some at once, and tell what came of them
     Campaign(CampaignArgs),
 }
@@ -89,13 +92,39 @@ impl RunArgs {
             }
             None => tempfile::Builder::new().prefix(&format!("faults-{}-", self.seed)).tempdir()?.keep(),
         };
-        let program = match self.ops {
-            Some(program) => program,
-            None => std::env::current_exe()?.with_file_name("ops"),
-        };
+        let program = program(self.ops)?;
         let options = Options { seed: self.seed, seconds: self.seconds, folder, program, only: self.only };
         Ok((options, is_kept))
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverloadArgs {
+    /// How long that is
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    seconds: u64,
+    /// How many times what it can do
+    #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
+    times: f64,
+    /// The program under test [default: `ops` beside this program]
+    #[arg(long, value_name = "PATH")]
+    ops: Option<PathBuf>,
+}
+
+impl OverloadArgs {
+    /// What is to be done, with its logs in this folder.
+    pub(crate) fn options(self, folder: PathBuf) -> Result<overload::Options> {
+        let program = program(self.ops)?;
+        Ok(overload::Options { seconds: self.seconds, times: self.times, folder, program })
+    }
+}
+
+/// The program under test.
+fn program(named: Option<PathBuf>) -> Result<PathBuf> {
+    Ok(match named {
+        Some(program) => program,
+        None => std::env::current_exe()?.with_file_name("ops"),
+    })
 }
 
 #[derive(Debug, Args)]

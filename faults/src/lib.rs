@@ -4,6 +4,7 @@
 //! [`history`] is what everybody writes down while it happens; [`checker`] judges that afterwards, and needs nothing else.
 //! The [`lab`] makes it happen: through a [`proxy`] wherever something is said, with a [`workload`] all the time. What needs
 //! no history to be judged goes into [`findings`]. [`campaign`] does that with many seeds.
+//! [`overload`] is a load instead of a fault, and tells figures.
 
 pub mod history;
 
@@ -18,3 +19,5 @@ pub mod workload;
 pub mod lab;
 
 pub mod campaign;
+
+pub mod overload;

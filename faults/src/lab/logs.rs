@@ -17,19 +17,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PANIC: &str = " panicked at ";
 
 /// The log of a process of this name.
-pub(super) fn path(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn path(folder: &Path, name: &str) -> PathBuf {
     folder.join("logs").join(format!("{name}.log"))
 }
 
 /// Sends all that the command says to its log.
-pub(super) fn redirect(command: &mut Command, path: &Path) -> io::Result<()> {
+pub(crate) fn redirect(command: &mut Command, path: &Path) -> io::Result<()> {
     let log: File = OpenOptions::new().append(true).create(true).open(path)?;
     command.stdout(log.try_clone()?).stderr(log);
     Ok(())
 }
 
 /// What follows these words in a process's log, up to the end of the line, as soon as it is said.
-pub(super) async fn said(path: &Path, words: &str, child: &Child) -> Result<String> {
+pub(crate) async fn said(path: &Path, words: &str, child: &Child) -> Result<String> {
     let look = async {
         loop {
             let has_ended = child.exit.borrow().is_some();

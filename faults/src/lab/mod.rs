@@ -8,7 +8,7 @@ mod deed;
 mod plan;
 
 mod keeper;
-mod logs;
+pub(crate) mod logs;
 
 mod database;
 mod server;
