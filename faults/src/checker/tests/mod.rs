@@ -11,6 +11,7 @@ mod acknowledged;
 mod counted;
 mod executions;
 mod liveness;
+mod pasts;
 mod results;
 mod states;
 mod watching;
