@@ -1,6 +1,9 @@
 //! The logs of all grants, sent in turn as far as the stream's credits reach.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     event_queue::{Batch, EventQueue, Ready},
@@ -96,8 +99,18 @@ impl EventOutbox {
     /// The grant is over: what is left of its log is given up.
     pub(crate) fn remove(&mut self, key: GrantKey) {
         if let Some(queue) = self.queues.remove(&key) {
-            queue.close();
+            queue.give_up();
         }
+    }
+
+    /// Entries that are not acknowledged.
+    pub(crate) fn waiting(&self) -> usize {
+        self.ready.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Entries that were refused or given up.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.ready.dropped.load(Ordering::Relaxed)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -20,6 +23,9 @@ const ENTRY_OVERHEAD_BYTES: usize = 128;
 pub(crate) struct Ready {
     keys: Mutex<VecDeque<GrantKey>>,
     signal: Notify,
+    /// Entries of all queues that are kept now, and those that were given up.
+    pub(crate) waiting: AtomicUsize,
+    pub(crate) dropped: AtomicU64,
 }
 
 impl Ready {
@@ -97,6 +103,7 @@ impl EventQueue {
             state.last_seq += 1;
             let seq = state.last_seq;
             state.entries.push_back(Kept { seq, entry, _room: room });
+            self.ready.waiting.fetch_add(1, Ordering::Relaxed);
             self.make_ready(&mut state);
         }
     }
@@ -124,14 +131,28 @@ impl EventQueue {
 
     /// All entries up to this number are kept by the server.
     pub(crate) fn acknowledge(&self, through_seq: i64) {
-        self.state().drop_entries(|seq| seq <= through_seq);
+        let kept = self.state().drop_entries(|seq| seq <= through_seq);
+        self.ready.waiting.fetch_sub(kept, Ordering::Relaxed);
     }
 
     /// The server has refused the last so many numbers up to this one: their entries are given up. Earlier ones may still
     /// be on their way.
     pub(crate) fn refuse(&self, through_seq: i64, count: usize) {
         let after = through_seq.saturating_sub_unsigned(count as u64);
-        self.state().drop_entries(|seq| after < seq && seq <= through_seq);
+        let refused = self.state().drop_entries(|seq| after < seq && seq <= through_seq);
+        self.count_dropped(refused);
+    }
+
+    /// Nothing is sent any more: what is left is given up.
+    pub(crate) fn give_up(&self) {
+        self.close();
+        let left = self.state().drop_entries(|_| true);
+        self.count_dropped(left);
+    }
+
+    fn count_dropped(&self, entries: usize) {
+        self.ready.waiting.fetch_sub(entries, Ordering::Relaxed);
+        self.ready.dropped.fetch_add(entries as u64, Ordering::Relaxed);
     }
 
     /// On a new stream everything that is not acknowledged is sent again.
@@ -166,10 +187,13 @@ impl EventQueue {
 }
 
 impl State {
-    fn drop_entries(&mut self, is_over: impl Fn(i64) -> bool) {
+    /// Drops what is over, and answers how much that was.
+    fn drop_entries(&mut self, is_over: impl Fn(i64) -> bool) -> usize {
+        let before = self.entries.len();
         let sent_and_over = self.entries.iter().take(self.sent).filter(|kept| is_over(kept.seq)).count();
         self.entries.retain(|kept| !is_over(kept.seq));
         self.sent -= sent_and_over;
+        before - self.entries.len()
     }
 }
 

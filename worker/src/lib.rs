@@ -31,6 +31,9 @@ mod evidence;
 mod spans;
 mod wire;
 
+mod metrics;
+mod monitor;
+
 mod drain;
 mod frames_in;
 mod frames_out;
@@ -47,5 +50,6 @@ pub use error::WorkerError;
 pub use handler::{Failure, Handler, HandlerError};
 pub use handlers::http::{HttpConfig, Network};
 pub use log_entry::{Content, Level, LogEntry};
+pub use monitor::Monitor;
 pub use stop::{StopCause, StopReason};
 pub use worker::{DrainedBy, Worker, WorkerBuilder, WorkerStatus, WorkerSummary};

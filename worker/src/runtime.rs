@@ -27,6 +27,7 @@ use crate::{
     frames_in::Waiting,
     grants::{GrantKey, Grants},
     handler::{Failure, Handler},
+    metrics::Metrics,
     outage::Outage,
     outcome::Outcome,
     reports::{FLUSH_TIMEOUT, Reports},
@@ -45,6 +46,7 @@ pub(crate) struct Setup {
     pub(crate) kinds: Vec<String>,
     pub(crate) handlers: BTreeMap<String, Arc<dyn Handler>>,
     pub(crate) status: watch::Sender<WorkerStatus>,
+    pub(crate) metrics: Metrics,
 }
 
 /// The state of a worker.
@@ -271,6 +273,7 @@ impl Runtime {
         let worker_id = self.identity.as_ref().map(|identity| identity.worker_id.as_str());
         let (is_connected, is_draining) = (self.session.is_some(), self.drain.is_some());
         let running = self.running.len();
+        self.publish_metrics();
         self.setup.status.send_if_modified(|status| {
             let is_same = status.worker_id.as_deref() == worker_id
                 && (status.is_connected, status.is_draining, status.running) == (is_connected, is_draining, running);
@@ -279,6 +282,17 @@ impl Runtime {
             }
             !is_same
         });
+    }
+
+    fn publish_metrics(&self) {
+        let metrics = &self.setup.metrics;
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.running.set(signed(self.running.len()));
+        metrics.connected.set(self.session.is_some().into());
+        metrics.draining.set(self.drain.is_some().into());
+        metrics.reports_waiting.set(signed(self.reports.len()));
+        metrics.events_waiting.set(signed(self.events.waiting()));
+        metrics.count(&self.summary, self.events.dropped());
     }
 
     fn leave(&mut self) {

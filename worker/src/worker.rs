@@ -1,6 +1,6 @@
 //! The worker as its owner sees it: built from a configuration and handlers, run until it is told to stop.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,8 @@ use crate::{
     error::WorkerError,
     handler::Handler,
     handlers,
+    metrics::Metrics,
+    monitor::Monitor,
     runtime::{Runtime, Setup},
 };
 
@@ -21,6 +23,7 @@ pub struct Worker {
     kinds: Vec<String>,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
     status: watch::Sender<WorkerStatus>,
+    metrics: Metrics,
 }
 
 /// Collects what a worker is made of.
@@ -92,6 +95,12 @@ impl Worker {
         self.status.subscribe()
     }
 
+    /// Says how the worker is, from now on, on a port.
+    pub fn monitor(&self) -> Monitor {
+        let (name, status) = (self.config.name.clone(), self.subscribe());
+        Monitor { name, begun: Instant::now(), status, metrics: self.metrics.clone() }
+    }
+
     /// The kinds that it takes.
     pub fn kinds(&self) -> &[String] {
         &self.kinds
@@ -107,8 +116,8 @@ impl Worker {
     /// `Refused` if the first server that answers does not take this worker at all. An unreachable server is not an error:
     /// it is tried again until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
-        let Self { config, endpoints, kinds, handlers, status } = self;
-        Box::pin(Runtime::new(Setup { config, endpoints, kinds, handlers, status }).run(shutdown)).await
+        let Self { config, endpoints, kinds, handlers, status, metrics } = self;
+        Box::pin(Runtime::new(Setup { config, endpoints, kinds, handlers, status, metrics }).run(shutdown)).await
     }
 }
 
@@ -144,6 +153,8 @@ impl WorkerBuilder {
             (Ok(_), violations) => return Err(WorkerError::Config(violations)),
             (Err(error), _) => return Err(error),
         };
-        Ok(Worker { config: self.config, endpoints, kinds, handlers: self.handlers, status: watch::Sender::default() })
+        let metrics = Metrics::new(self.config.slots);
+        let (status, handlers) = (watch::Sender::default(), self.handlers);
+        Ok(Worker { config: self.config, endpoints, kinds, handlers, status, metrics })
     }
 }

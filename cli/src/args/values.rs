@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, Read},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -68,6 +69,14 @@ impl FromStr for Label {
 /// A span of time with its unit, as `250ms`, `30s`, `5m` or `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("expected a duration such as `30s` or `5m`: {error}"))
+}
+
+/// Where to listen: an address and a port, or a port of this machine alone.
+pub(crate) fn port_or_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.parse::<u16>() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    text.parse().map_err(|_| "expected a port such as `9090`, or an address such as `10.0.0.5:9090`".to_owned())
 }
 
 /// A share, from 0 to 1.

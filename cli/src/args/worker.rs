@@ -1,6 +1,6 @@
 //! `ops worker`: runs one; `ops worker list` and `ops worker drain` see to those that run.
 
-use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use proto::v1;
@@ -9,7 +9,7 @@ use worker::{Network, Worker, WorkerConfig};
 use super::{
     target::{Output, ServerAddress, Target},
     traces::TraceArgs,
-    values::{Label, Lane, duration},
+    values::{Label, Lane, duration, port_or_address},
 };
 use crate::errors::UsageError;
 
@@ -68,6 +68,9 @@ pub(crate) struct WorkerRun {
     /// Certificates of authorities, as PEM, that runs of the kind `http` trust besides those that browsers trust
     #[arg(long, env = "OPS_WORKER_HTTP_CA", value_name = "FILE")]
     pub(crate) http_ca: Option<PathBuf>,
+    /// Port, or address and port, on which the worker answers /health and /metrics; a port alone is of this machine [default: none]
+    #[arg(long, env = "OPS_WORKER_HTTP_LISTEN", value_name = "ADDRESS", value_parser = port_or_address)]
+    pub(crate) http_listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
 }

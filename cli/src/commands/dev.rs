@@ -34,7 +34,7 @@ pub(crate) async fn execute(args: DevArgs) -> Result<Exit> {
     let address = args.listen.address()?;
     let programs = Programs::find(args.pg_bin.as_deref())?;
     let signals = Signals::listen()?;
-    let listener = listener::bind(address).await?;
+    let listener = listener::bind(address, "--listen").await?;
     output::tell(format_args!("starting PostgreSQL of {}", programs.bin().display()));
     let options = ClusterOptions::in_folder(&args.data_dir);
     let cluster = tokio::select! {

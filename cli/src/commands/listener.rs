@@ -8,11 +8,11 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 
-/// Binds the address, or says why not.
-pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+/// Binds the address that this flag names, or says why not.
+pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(anyhow!(
-            "can not listen on {address}: another program does; stop it, or choose another address with --listen"
+            "can not listen on {address}: another program does; stop it, or choose another address with {flag}"
         )),
         bound => bound.with_context(|| format!("can not listen on {address}")),
     }
@@ -34,8 +34,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_taken_is_told_with_what_to_do() {
-        let first = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let error = bind(first.local_addr().unwrap()).await.unwrap_err().to_string();
+        let first = bind("127.0.0.1:0".parse().unwrap(), "--listen").await.unwrap();
+        let error = bind(first.local_addr().unwrap(), "--listen").await.unwrap_err().to_string();
         assert!(error.ends_with("another program does; stop it, or choose another address with --listen"), "{error}");
     }
 

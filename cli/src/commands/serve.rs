@@ -9,7 +9,7 @@ pub(crate) async fn execute(args: ServeArgs) -> Result<Exit> {
     let address = args.listen.address()?;
     let config = args.config()?;
     let signals = Signals::listen()?;
-    let listener = listener::bind(address).await?;
+    let listener = listener::bind(address, "--listen").await?;
     output::tell(format_args!("listening on http://{}", listener.local_addr()?));
     server::run(listener, config, signals.first().clone()).await.map_err(AtDatabase)?;
     Ok(Exit::Success)

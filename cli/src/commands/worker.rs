@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use proto::v1::{DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse, WorkerState};
+use tokio::task::JoinSet;
 use worker::WorkerSummary;
 
-use super::pages;
+use super::{listener, pages};
 use crate::{
     args::worker::{self as words, WorkerArgs, WorkerRun, WorkerVerb},
     client::Client,
@@ -31,6 +32,13 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
 async fn run(args: &WorkerRun) -> Result<Exit> {
     let worker = args.worker()?;
     let signals = Signals::listen()?;
+    // It answers until the worker has ended.
+    let mut port = JoinSet::new();
+    if let Some(address) = args.http_listen {
+        let listener = listener::bind(address, "--http-listen").await?;
+        output::tell(format_args!("listening on http://{}", listener.local_addr()?));
+        port.spawn(worker.monitor().serve(listener));
+    }
     let done = worker.run(signals.first().clone()).await?;
     output::tell(summary(&done));
     Ok(Exit::Success)
