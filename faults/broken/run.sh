@@ -51,34 +51,44 @@ build() {
   cp "$target/debug/ops" "$target/ops-$1"
 }
 
+# seed_ends FOLDER SEED FAULTS [ARGUMENT...]: runs a seed, and answers how it ended: good, broken or failed.
+seed_ends() {
+  local folder=$1 seed=$2 faults=$3 code=0
+  shift 3
+  "$programs/faults" run --seed "$seed" --seconds "$seconds" --only "$faults" --folder "$folder" "$@" \
+    >"$folder.txt" 2>&1 || code=$?
+  case $code in
+    0) echo good ;;
+    1) echo broken ;;
+    *) echo failed && tail -n 5 "$folder.txt" >&2 ;;
+  esac
+}
+
 # catch NAME: tries seeds until one is caught by the right proof.
 catch() {
-  local name=$1 proof faults seed folder
+  local name=$1 proof faults seed end
   proof=$(proof_of "$name")
   faults=$(faults_of "$name")
   for seed in $(seq 1 "$seeds"); do
-    folder=$(mktemp -d)
-    local arguments=(--seed "$seed" --seconds "$seconds" --only "$faults")
-    if "$programs/faults" run "${arguments[@]}" --ops "$target/ops-$name" --folder "$folder/broken" >"$folder/said.txt" 2>&1; then
-      echo "$name: seed $seed is good"
-    elif "$programs/faults" check "$folder/broken" >"$folder/verdict.txt"; then
-      echo "$name: seed $seed ended without a verdict against it:" && tail -n 5 "$folder/said.txt"
-    elif grep -q "^$proof: " "$folder/verdict.txt"; then
+    rm -rf "$folder"/*
+    end=$(seed_ends "$folder/broken" "$seed" "$faults" --ops "$target/ops-$name")
+    if [ "$end" = broken ] && grep -q "^$proof: " "$folder/broken.txt"; then
       echo "$name: seed $seed is caught by '$proof':"
-      grep -m 1 -A 8 "^$proof: " "$folder/verdict.txt" | cut -c 1-200
-      "$programs/faults" run "${arguments[@]}" --folder "$folder/sound" >"$folder/said.txt" 2>&1 ||
-        { echo "$name: but seed $seed is not good as it is:" && cat "$folder/said.txt" && return 1; }
-      echo "$name: and with the guard, seed $seed is good"
-      rm -rf "$folder"
-      return 0
-    else
-      echo "$name: seed $seed is caught, but not by '$proof':" && tail -n 5 "$folder/verdict.txt"
+      sed -n "/^$proof: /,/^[^ ]/p" "$folder/broken.txt" | head -n 8 | cut -c 1-200
+      end=$(seed_ends "$folder/sound" "$seed" "$faults")
+      echo "$name: with the guard, seed $seed is $end"
+      [ "$end" = good ] && return 0 || return 1
     fi
-    rm -rf "$folder"
+    echo "$name: seed $seed is $end, and not caught by '$proof'"
   done
   echo "$name: NOT caught with $seeds seeds" >&2
   return 1
 }
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# PostgreSQL does not run as root, and has to enter it.
+chmod 755 "$folder"
 
 cargo build --locked --quiet --workspace --bins --examples
 failed=0

@@ -1,7 +1,8 @@
 //! Runs the lab, many of them, or a worker of one, until it has ended or a signal asks for that.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -44,7 +45,8 @@ pub(crate) fn campaign(args: CampaignArgs) -> Result<ExitCode> {
     let CampaignArgs { seeds, parallel, first_seed, seconds, keep_failed, arguments } = args;
     let folder = match keep_failed {
         Some(folder) => folder,
-        None => tempfile::Builder::new().prefix("faults-").tempdir()?.keep(),
+        // PostgreSQL does not run as root, and has to enter it.
+        None => tempfile::Builder::new().prefix("faults-").permissions(Permissions::from_mode(0o755)).tempdir()?.keep(),
     };
     let seeds = campaign::seeds(seeds, first_seed);
     let program = std::env::current_exe()?;
