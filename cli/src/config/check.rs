@@ -89,7 +89,7 @@ fn read(entry: &Entry, meant: &[&Setting], folder: &Path) -> Result<Vec<String>,
     for setting in meant {
         values = read_as(&entry.value, setting, folder).map_err(|what| {
             let also = if entry.section.is_empty() && !setting.section.is_empty() {
-                format!(" (of `ops {}`)", setting.section)
+                format!(" (for [{}])", setting.section)
             } else {
                 String::new()
             };

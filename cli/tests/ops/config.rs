@@ -116,6 +116,15 @@ fn all_that_is_wrong_with_a_file_is_told_at_once_with_line_key_and_what_was_expe
 }
 
 #[test]
+fn a_key_before_the_first_section_must_be_right_for_all_that_take_it() {
+    let place = Place::with("server = [\"http://h:1\", \"http://h:2\"]\n");
+    let ended = place.ops(&["worker"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let told = format!("{}:1: server (for [client]): expected a string, got a list", place.file().display());
+    assert!(ended.stderr.contains(&told), "{told}\n{}", ended.stderr);
+}
+
+#[test]
 fn a_file_that_is_not_there_or_no_toml_is_told_by_its_name() {
     let ended = ops(&["--config", "/nowhere/ops.toml", "run", "list"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");

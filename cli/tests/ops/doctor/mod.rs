@@ -2,6 +2,7 @@
 //! mend is a statement, does what it says and sees the fault gone.
 
 mod place;
+mod pooler;
 mod server;
 mod session;
 mod settings;
