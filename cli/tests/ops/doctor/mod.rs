@@ -59,6 +59,20 @@ pub fn findings(url: &str, args: &[&str]) -> Vec<Finding> {
     findings
 }
 
+/// Examines again until it is as it should be: what PostgreSQL does meanwhile comes by a signal, or after a commit.
+pub fn until(mut look: impl FnMut() -> Vec<Finding>, is_right: impl Fn(&[&str]) -> bool) -> Vec<Finding> {
+    // Each is a process and a connection, and takes far longer than a signal.
+    const LOOKS: usize = 200;
+    let mut found = Vec::new();
+    for _ in 0..LOOKS {
+        found = look();
+        if is_right(&ids(&found)) {
+            return found;
+        }
+    }
+    panic!("it stays as it is: {found:#?}")
+}
+
 pub fn ids(findings: &[Finding]) -> Vec<&str> {
     findings.iter().map(|it| it.id.as_str()).collect()
 }

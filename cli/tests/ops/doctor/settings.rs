@@ -1,6 +1,6 @@
 //! Settings, and the room for connections.
 
-use super::{examine, findings, ids, one, sound::sound_cluster, sql};
+use super::{examine, findings, ids, one, sound::sound_cluster, sql, until};
 use crate::ops::house::House;
 
 #[tokio::test]
@@ -24,17 +24,12 @@ async fn what_the_configuration_of_postgresql_says_is_found_and_mended_by_what_i
          ALTER SYSTEM SET session_replication_role = replica; SELECT pg_reload_conf()";
     sql(&url, faults).await;
     // The settings reach the processes of the database by a signal each.
-    let found = loop {
-        let (found, _) = examine(&["--database-url", &url]);
-        if found.len() == 3 {
-            break found;
-        }
-    };
-    assert_eq!(ids(&found), ["track-counts-off", "isolation", "replication-role"]);
+    let look = || examine(&["--database-url", &url]).0;
+    let found = until(look, |ids| ids == ["track-counts-off", "isolation", "replication-role"]);
     for finding in &found {
         sql(&url, &finding.mend).await;
     }
-    while !examine(&["--database-url", &url]).0.is_empty() {}
+    until(look, |ids| ids.is_empty());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use devpg::{Cluster, ClusterOptions, Programs};
 
-use super::{examine, ids};
+use super::{examine, until};
 use crate::ops::{
     house::House,
     program::{Running, ops},
@@ -41,13 +41,7 @@ async fn a_database_and_a_server_that_are_well_are_passed_over_in_silence() {
     let listen = address.trim_start_matches("http://");
     // It is ready as soon as it has asked its database once.
     let args = ["--database-url", &url, "--server", &address, "--listen", listen];
-    let (findings, _) = loop {
-        let (findings, ended) = examine(&args);
-        if ids(&findings) != ["server-not-ready"] {
-            break (findings, ended);
-        }
-    };
-    assert_eq!(findings, []);
+    until(|| examine(&args).0, |ids| ids.is_empty());
     let told = ops(&[&["doctor"], &args[..]].concat()).success();
     assert!(told.ends_with("\nnothing is wrong\n"), "{told}");
     for seen in ["PostgreSQL ", "connections ", "schema ", "state        ready", "a server listens there"] {

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, Executor};
 
-use super::{connect, examine, findings, ids, one, sound::sound_cluster, sql};
+use super::{connect, examine, findings, ids, one, sound::sound_cluster, sql, until};
 use crate::ops::house::House;
 
 /// Every transaction is too long.
@@ -40,13 +40,9 @@ async fn who_waits_for_a_lock_is_told_with_who_holds_it() {
     let mut waiter = connect(&url).await;
     let waiting = async { waiter.execute("SELECT count(*) FROM ops.runs").await };
     let seeing = async {
-        let found = loop {
-            let url = url.clone();
-            let found = tokio::task::spawn_blocking(move || findings(&url, &AT_ONCE)).await.unwrap();
-            if ids(&found).contains(&"lock-waits") {
-                break found;
-            }
-        };
+        let url_of_look = url.clone();
+        let look = move || until(|| findings(&url_of_look, &AT_ONCE), |ids| ids.contains(&"lock-waits"));
+        let found = tokio::task::spawn_blocking(look).await.unwrap();
         let waits = one(&found, "lock-waits");
         assert!(waits.what.contains("(holder, idle in transaction)"), "{waits:?}");
         assert!(waits.what.contains("SELECT count(*) FROM ops.runs"), "{waits:?}");
@@ -84,18 +80,12 @@ async fn a_table_of_the_dead_is_told_and_cleared() {
          ALTER TABLE ops.runs SET (autovacuum_enabled = false)",
     )
     .await;
-    let found = loop {
-        // The counters come after the commit.
-        let found = findings(&url, &[]);
-        if ids(&found).contains(&"dead-rows") {
-            break found;
-        }
-    };
-    assert_eq!(ids(&found), ["table-autovacuum-off", "dead-rows"]);
+    // The counters come after the commit.
+    let found = until(|| findings(&url, &[]), |ids| ids == ["table-autovacuum-off", "dead-rows"]);
     let dead = one(&found, "dead-rows");
     assert!(dead.what.contains("60000 dead rows and 0 living; last vacuumed: never"), "{dead:?}");
     for finding in &found {
         sql(&url, finding.mend.split_inclusive(';').next().unwrap()).await;
     }
-    while !findings(&url, &[]).is_empty() {}
+    until(|| findings(&url, &[]), |ids| ids.is_empty());
 }
