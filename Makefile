@@ -19,6 +19,10 @@ PARALLEL ?= 2
 SECONDS ?= 30
 FIRST_SEED ?=
 
+# How long `make fuzz` runs each target, in seconds, and how many inputs `make test` tries.
+TIME ?= 300
+FUZZ_RUNS := 20000
+
 GRPCURL := .tools/bin/grpcurl
 BUF := .tools/node_modules/.bin/buf
 PYTHON := .tools/python/bin/python
@@ -52,8 +56,9 @@ clean-dev: need-cargo ## Remove the database of `make run`
 ##@ To change it
 
 .PHONY: test
-test: need-cargo need-postgres tools ## Run all tests of the whole workspace
+test: need-cargo need-cxx need-postgres tools ## Run all tests of the whole workspace
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
+	fuzz/run.sh -runs=$(FUZZ_RUNS) -seed=1
 	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
 
 .PHONY: faults faults-broken overload
@@ -68,6 +73,10 @@ overload: need-cargo need-postgres ## Offer a server ten times what it can do, a
 
 faults-broken: need-cargo need-postgres ## See three builds without one guard each be caught by `make faults`
 	@faults/broken/run.sh
+
+.PHONY: fuzz
+fuzz: need-cargo need-cxx ## Look for input that breaks what reads it, for TIME seconds a target
+	fuzz/run.sh -max_total_time=$(TIME)
 
 .PHONY: check
 check: check-fmt check-proto check-clippy check-doc check-sqlx check-tidy ## All that CI checks without running the program
@@ -112,9 +121,12 @@ check-tidy: need-cargo
 
 ##@ What has to be on the machine, and what is installed below .tools
 
-.PHONY: need-cargo need-postgres
+.PHONY: need-cargo need-cxx need-postgres
 need-cargo:
 	@$(NEED) cargo
+
+need-cxx:
+	@$(NEED) cxx
 
 need-postgres:
 	@$(NEED) postgres

@@ -22,3 +22,10 @@ pub use app::{Error, check, migrate, run};
 pub use config::{Config, DatabaseConfig, EngineConfig};
 pub use domain::Limits;
 pub use transport::TransportConfig;
+
+/// What the fuzz targets in `fuzz/` call.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::domain::{Limits, json};
+    pub use crate::grpc::convert;
+}

@@ -7,17 +7,18 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 6] = [
+const ARROWS: [(&str, &[&str], &[&str]); 7] = [
     ("proto", &[], &["server", "worker", "devpg"]),
     ("server", &["proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
     ("devpg", &[], &[]),
     ("cli", &["proto", "server", "worker", "devpg"], &[]),
     ("faults", &["proto", "worker", "devpg"], &[]),
+    ("fuzz", &["proto", "server"], &[]),
 ];
 
 /// Licences that allow what is done here: shipping a program with the licence texts. For a choice, one of it is enough.
-const LICENCES: [&str; 9] = [
+const LICENCES: [&str; 10] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-3-Clause",
@@ -25,6 +26,8 @@ const LICENCES: [&str; 9] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    // Of LLVM's libFuzzer, which is in no program that is shipped.
+    "NCSA",
     "Unicode-3.0",
     "Zlib",
 ];
@@ -60,8 +63,18 @@ struct Package {
 
 /// `cargo tree` and not `cargo metadata`, whose graph also has what no feature asks for.
 static PACKAGES: LazyLock<Vec<Package>> = LazyLock::new(|| {
-    let tree =
-        cargo(&["tree", "--workspace", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}|{l}"]);
+    let tree = cargo(&[
+        "tree",
+        "--workspace",
+        "--features",
+        "fuzz/libfuzzer",
+        "--edges",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}|{l}",
+    ]);
     let tree = String::from_utf8(tree).expect("cargo prints text");
     let lines: BTreeSet<&str> = tree.lines().filter(|line| line.contains('|')).collect();
     let package = |line: &str| {

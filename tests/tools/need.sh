@@ -28,6 +28,9 @@ has_cargo() {
 # aws-lc-rs, the TLS library, is compiled from C.
 has_cc() { command -v cc >/dev/null; }
 
+# libFuzzer, which looks for input that breaks something, is compiled from C++.
+has_cxx() { command -v c++ >/dev/null; }
+
 has_go() { command -v go >/dev/null; }
 has_npm() { command -v npm >/dev/null; }
 
@@ -60,6 +63,7 @@ case "${1:?a name}" in
     echo "Rust $RUST or newer is missing. Install it with rustup (https://rustup.rs): rustup toolchain install stable" >&2
     exit 1
     ;;
+  cxx) has_cxx || install "A C++ compiler" has_cxx g++ ;;
   postgres) has_postgres || install "PostgreSQL" has_postgres postgresql ;;
   go) has_go || install "Go, which builds grpcurl," has_go golang-go ;;
   python3) has_python || install "Python with venv" has_python python3 python3-venv ;;

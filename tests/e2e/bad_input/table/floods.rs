@@ -1,7 +1,11 @@
 //! HTTP/2 frames that are wrong, or too many: the stream or the connection ends, and nothing else does.
 
+use prost::Message;
+use proto::v1::WatchRunsRequest;
+
 use super::Scene;
 use super::frames::*;
+use super::http2::framed;
 
 /// The codes of HTTP/2 that are expected here. The library says PROTOCOL_ERROR for most of what is malformed.
 const PROTOCOL_ERROR: u32 = 1;
@@ -10,11 +14,14 @@ const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A call that stays open while its client says nothing more, one that is answered at once, and one that takes any bytes.
+/// A call that stays open while its client says nothing more, one that is answered at once, and one that says much.
 const CONNECT: &str = "ops.v1.WorkerService/Connect";
 const CHECK: &str = "grpc.health.v1.Health/Check";
+const WATCH: &str = "ops.v1.RunService/WatchRuns";
 
 const NO_SETTINGS: &[u8] = &[];
+/// SETTINGS_INITIAL_WINDOW_SIZE of zero.
+const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
 
 fn open(stream: u32, method: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &head(method))
@@ -164,6 +171,12 @@ pub async fn all(scene: &mut Scene) {
             .check(what, || (taken == expected).then_some(()).ok_or(format!("expected {expected:?}, got {taken:?}")))
             .await;
     }
+    let what = "readers that take nothing, of all that there is";
+    let watch = WatchRunsRequest { include_snapshot: true, ..Default::default() };
+    let ask = framed(&watch.encode_to_vec());
+    let watches = streams(200).map(|id| [open(id, WATCH), frame(DATA, END_STREAM, id, &ask)].concat());
+    let taken = say(&scene.address, NO_WINDOW, watches).await;
+    scene.check(what, || (taken == Taken::GoesOn).then_some(()).ok_or(format!("got {taken:?}"))).await;
     let what = "DATA after the end";
     let frames = [frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(CONNECT)), frame(DATA, 0, 1, b"x")];
     let taken = say(&scene.address, NO_SETTINGS, frames).await;

@@ -1,0 +1,25 @@
+//! Frames of a worker's stream: any bytes are a frame, or are refused with what is wrong; nothing panics.
+
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> libfuzzer_sys::Corpus {
+    use libfuzzer_sys::Corpus;
+    use prost::Message;
+    use proto::v1::ConnectRequest;
+    use server::fuzzing::{Limits, convert::connect};
+
+    let Ok(frame) = ConnectRequest::decode(bytes) else { return Corpus::Reject };
+    let limits = Limits::default();
+    let refusals = [connect::hello(frame.clone(), &limits).err(), connect::worker_frame(frame, &limits).err()];
+    for error in refusals.into_iter().flatten() {
+        let status = tonic::Status::from(error);
+        assert!(!status.message().is_empty() && !status.details().is_empty(), "{status:?}");
+    }
+    Corpus::Keep
+});
+
+#[cfg(not(fuzzing))]
+fn main() {
+    eprintln!("this is built by `make fuzz`");
+}
