@@ -66,16 +66,7 @@ impl Pooler {
             server.write_all(&question)?;
             // After a query or a sync PostgreSQL answers until it is ready, and says whether a transaction is open.
             let is_asked = matches!(kind, b'Q' | b'S');
-            let mut is_over = false;
-            while is_asked {
-                let (kind, answer) = message(&mut server)?;
-                client.write_all(&answer)?;
-                if kind == b'Z' {
-                    is_over = answer[5] == b'I';
-                    break;
-                }
-            }
-            if is_over {
+            if is_asked && answer(&mut server, &mut client)? == b'I' {
                 self.idle.lock().unwrap().push(server);
             } else {
                 own = Some(server);
@@ -112,6 +103,17 @@ fn greet(client: &mut TcpStream) -> io::Result<()> {
         client.write_all(b"N")?;
     }
     client.write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I")
+}
+
+/// Passes on what the server answers, and tells the state in which it is then.
+fn answer(server: &mut UnixStream, client: &mut TcpStream) -> io::Result<u8> {
+    loop {
+        let (kind, answer) = message(server)?;
+        client.write_all(&answer)?;
+        if kind == b'Z' {
+            return Ok(answer[5]);
+        }
+    }
 }
 
 /// One message: its kind, and all of it.
