@@ -28,6 +28,8 @@ pub(super) struct Database {
     /// What it lies on, if that is its own.
     pub(super) disk: Option<Disk>,
     password: String,
+    /// What is done to it is done one after the other.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Database {
@@ -55,7 +57,7 @@ impl Database {
         for _ in 0..servers {
             lines.push(Arc::new(Proxy::open(Speaks::Postgres, Some(address)).await?));
         }
-        let database = Self { cluster, lines, disk, password };
+        let database = Self { cluster, lines, disk, password, turn: tokio::sync::Mutex::default() };
         database.make_role().await?;
         Ok(database)
     }

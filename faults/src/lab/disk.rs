@@ -15,6 +15,9 @@ use nix::sys::statvfs::statvfs;
 /// Room for a cluster, and for what half a minute writes.
 const SIZE: &str = "size=448m,mode=0755";
 
+/// A page: less than this is no room.
+const LEAST: i64 = 4_096;
+
 /// Gives this process mounts of its own, which nobody else sees and which end with its last process, however that ends. To be
 /// called while it has one thread.
 ///
@@ -54,21 +57,20 @@ impl Disk {
         &self.path
     }
 
-    /// Takes all the room that is left.
+    /// Takes all the room that is left, in ever smaller pieces: how much that is, the system knows only about.
     pub(super) fn fill(&self) -> io::Result<()> {
         let balloon = File::create(self.balloon())?;
+        let left = statvfs(&self.path)?;
+        let mut piece = i64::try_from(left.blocks_available() * left.fragment_size()).unwrap_or(i64::MAX);
         let mut length = 0;
-        loop {
-            let left = statvfs(&self.path)?;
-            let left = i64::try_from(left.blocks_available() * left.fragment_size()).unwrap_or(i64::MAX);
-            match fallocate(&balloon, FallocateFlags::empty(), length, left.max(1)) {
-                Ok(()) => length += left,
-                // Others have written meanwhile; if nothing is left, this is what is wanted.
-                Err(Errno::ENOSPC) if left > 0 => {}
-                Err(Errno::ENOSPC) => return Ok(()),
+        while piece >= LEAST {
+            match fallocate(&balloon, FallocateFlags::empty(), length, piece) {
+                Ok(()) => length += piece,
+                Err(Errno::ENOSPC) => piece /= 2,
                 Err(errno) => return Err(errno.into()),
             }
         }
+        Ok(())
     }
 
     /// Gives it back.

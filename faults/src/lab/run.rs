@@ -23,11 +23,11 @@ use crate::history::{Plan, Planned, What};
 use crate::workload::Book;
 
 /// How long all servers may take until they serve.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(180);
 /// How long a client may take to end what it has begun, once nothing is broken.
-const CLIENTS_END: Duration = Duration::from_secs(60);
+const CLIENTS_END: Duration = Duration::from_secs(120);
 /// How long a watcher may take to be told all, once everything has ended.
-const WATCHERS_END: Duration = Duration::from_secs(40);
+const WATCHERS_END: Duration = Duration::from_secs(60);
 
 /// What a run is told.
 #[derive(Debug, Clone)]
@@ -76,43 +76,57 @@ pub async fn run(options: &Options) -> Result<Report> {
     prepare(options, &steps)?;
     let notebook = Arc::new(Notebook::default());
     let house = Arc::new(House::open(&options.folder, &options.program, &notebook).await?);
-    let mut looking = JoinSet::new();
-    health::look(&house, &mut looking);
-    health::all_ready(&house, START).await?;
-
-    let (stop, (settled, settling), book) =
-        (CancellationToken::new(), watch::channel(false), Arc::new(Book::default()));
-    let mut clients = cast::clients(&house, options.seed, &book, &stop)?;
-    let Watching { mut watchers, bookmarks } = cast::watchers(&house, &settling)?;
-    let begin = Instant::now();
-    let mut faults = JoinSet::new();
-    for step in steps {
-        faults.spawn(Box::pin(deeds::act(Arc::clone(&house), step, begin)));
-    }
-    tokio::time::sleep_until(begin + Duration::from_secs(options.seconds)).await;
-    all(&mut faults).await?;
-
-    settle::restore(&house).await?;
-    stop.cancel();
-    if tokio::time::timeout(CLIENTS_END, all(&mut clients)).await.map_err(|_| ()).is_err() {
-        notebook.violation(format!("a client has not ended {CLIENTS_END:?} after the last fault"));
-    }
-    settle::late_commits(&house, &book, bookmarks).await?;
-    let in_time = settle::settle(&house).await?;
-    settled.send_replace(true);
-    if tokio::time::timeout(WATCHERS_END, all(&mut watchers)).await.is_err() {
-        notebook.violation(format!("a watcher has had no bookmark {WATCHERS_END:?} after everything had ended"));
-    }
-    house.recorder.record(What::Settled { in_time })?;
-    settle::dump(&house).await?;
-    looking.shutdown().await;
-    settle::close(&house).await?;
+    let played = Box::pin(play(options, &house, steps)).await;
+    settle::keep_log(&house)?;
+    played?;
     for line in logs::panics(&options.folder)? {
         notebook.violation(format!("a panic: {line}"));
     }
     let findings = notebook.all();
     fs::write(options.folder.join("lab.json"), serde_json::to_vec_pretty(&findings)?)?;
     Ok(Report { verdict: checker::check(&options.folder)?, findings })
+}
+
+/// Everything that happens, to the end of all processes.
+async fn play(options: &Options, house: &Arc<House>, steps: Vec<Step>) -> Result<()> {
+    let mut looking = JoinSet::new();
+    health::look(house, &mut looking);
+    health::all_ready(house, START).await?;
+
+    let (stop, (settled, settling), book) =
+        (CancellationToken::new(), watch::channel(false), Arc::new(Book::default()));
+    let mut clients = cast::clients(house, options.seed, &book, &stop)?;
+    let Watching { mut watchers, bookmarks } = cast::watchers(house, &settling)?;
+    let begin = Instant::now();
+    let mut faults = JoinSet::new();
+    for step in steps {
+        faults.spawn(Box::pin(deeds::act(Arc::clone(house), step, begin)));
+    }
+    tokio::time::sleep_until(begin + Duration::from_secs(options.seconds)).await;
+    all(&mut faults).await?;
+
+    settle::restore(house).await?;
+    stop.cancel();
+    match tokio::time::timeout(CLIENTS_END, all(&mut clients)).await {
+        Ok(ended) => ended?,
+        Err(_) => {
+            house.notebook.violation(format!("a client has not ended {CLIENTS_END:?} after the last fault"));
+        }
+    }
+    settle::late_commits(house, &book, bookmarks).await?;
+    let in_time = settle::settle(house).await?;
+    settled.send_replace(true);
+    match tokio::time::timeout(WATCHERS_END, all(&mut watchers)).await {
+        Ok(ended) => ended?,
+        Err(_) => house
+            .notebook
+            .violation(format!("a watcher has had no bookmark {WATCHERS_END:?} after everything had ended")),
+    }
+    house.recorder.record(What::Settled { in_time })?;
+    settle::dump(house).await?;
+    looking.shutdown().await;
+    settle::close(house).await?;
+    Ok(())
 }
 
 /// Makes the folder, and writes down what will happen.

@@ -14,14 +14,14 @@ use super::house::House;
 use crate::history::{DUMP, Recorder, What};
 use crate::workload::{Book, parked};
 
-/// How long the runs of half a minute may take to end once nothing is broken.
-const SETTLE: Duration = Duration::from_secs(60);
+/// How long the runs of half a minute may take to end once nothing is broken; the machine may be busy with others.
+const SETTLE: Duration = Duration::from_secs(180);
 /// How long a watcher may take for its bookmarks, which come every 5 s, from wherever it has lost its server.
-const TOLD: Duration = Duration::from_secs(40);
+const TOLD: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a process may take to end in order.
-const END: Duration = Duration::from_secs(15);
+const END: Duration = Duration::from_secs(60);
 
 const PARKED: &str = "SELECT id FROM ops.runs WHERE kind = 'parked' AND status = 'queued'";
 const OPEN: &str = "SELECT count(*) FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
@@ -104,10 +104,14 @@ pub(super) async fn close(house: &House) -> Result<()> {
             house.notebook.violation(format!("{} did not end within {END:?} of being asked", server.name));
         }
     }
-    let log = fs::read(house.database.cluster.log_path())?;
-    fs::write(house.folder.join("logs/postgres.log"), log)?;
     house.database.cluster.stop().await?;
     Ok(())
+}
+
+/// Keeps what PostgreSQL has said, which is gone with its cluster.
+pub(super) fn keep_log(house: &House) -> Result<()> {
+    let log = fs::read(house.database.cluster.log_path())?;
+    Ok(fs::write(house.folder.join("logs/postgres.log"), log)?)
 }
 
 /// Everything is as it was before the first fault.

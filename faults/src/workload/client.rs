@@ -38,7 +38,7 @@ impl Client {
         Self { name: name.to_owned(), caller, book, recorder, rng: StdRng::seed_from_u64(seed), number: 0 }
     }
 
-    /// Works until it is told to stop, and ends what it has begun.
+    /// Works until it is told to stop, ends what it has begun, and does a little of everything once more.
     ///
     /// # Errors
     ///
@@ -59,7 +59,11 @@ impl Client {
             let pause = self.rng.random_range(Duration::ZERO..PAUSE);
             let _stopped = tokio::time::timeout(pause, stop.cancelled()).await;
         }
-        Ok(())
+        // Nothing is broken any more, so that each client has seen something, whatever was done to it.
+        self.create_session().await?;
+        self.enqueue_one().await?;
+        self.look().await?;
+        self.count().await
     }
 
     /// A name that nobody else uses.

@@ -1,13 +1,18 @@
 //! What is done to PostgreSQL's processes.
 
 use anyhow::Result;
+use devpg::DevpgError;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::house::House;
 
 /// All its processes are killed; it starts again when this is over.
 pub(super) async fn kill(house: &House, end: Instant) -> Result<()> {
-    house.database.cluster.kill_hard().await?;
+    match house.database.cluster.kill_hard().await {
+        // It has ended by itself, over a disk that was full.
+        Err(DevpgError::NotRunning { .. }) => {}
+        killed => killed?,
+    }
     away(house, end).await
 }
 

@@ -33,6 +33,11 @@ const UNDONE: Duration = Duration::from_secs(60);
 /// When the lab itself fails, so that nothing that follows could be judged.
 pub(super) async fn act(house: Arc<House>, step: Step, begin: Instant) -> Result<()> {
     sleep_until(begin + Duration::from_millis(step.after_ms)).await;
+    // A database that is long in coming back is not taken away again before.
+    let turn = match step.deed.aim() {
+        Aim::Database => Some(house.database.turn.lock().await),
+        _ => None,
+    };
     let (fault, target) = (step.deed.fault(), target(&house, &step));
     let detail = format!("{} for {} ms", step.deed, step.for_ms);
     tracing::info!(%target, %detail, "a fault begins");
@@ -46,6 +51,7 @@ pub(super) async fn act(house: Arc<House>, step: Step, begin: Instant) -> Result
     tracing::info!(%target, deed = %step.deed, "a fault is over");
     house.wellness.end(&step);
     house.recorder.record(What::FaultEnded { fault, target })?;
+    drop(turn);
     streams::stayed(&house, streams).await;
     Ok(())
 }
