@@ -1,9 +1,9 @@
 //! Looks at a database as a server would use it, and says what is wrong, why that matters, and how to mend it.
 //!
 //! It reads and writes nothing, over a connection of its own, with deadlines, and goes on where half of it is broken.
-//! [`finding`] is what it says, [`session`] how it reads, [`reach`] why there is no connection. Then a file a group of
-//! checks: [`place`] (what is at the other end), [`settings`], [`roles`], [`schema`], [`horizon`] (what keeps dead rows
-//! alive) and [`load`] (connections, locks and tables).
+//! `finding` is what it says, `session` how it reads, `reach` why there is no connection. Then a file a group of
+//! checks: `place` (what is at the other end), `settings`, `roles`, `schema`, `horizon` (what keeps dead rows
+//! alive) and `load` (connections, locks and tables).
 
 mod finding;
 mod horizon;

@@ -1,7 +1,7 @@
 //! `http`: asks a URL, and reports the answer.
 //!
-//! In reading order: what is asked ([`request`]), where that may be ([`address`]), how it is done ([`dial`], [`exchange`],
-//! [`redirect`]), and what is said of it ([`result`], [`failure`]).
+//! In reading order: what is asked (`request`), where that may be (`address`), how it is done (`dial`, `exchange`,
+//! `redirect`), and what is said of it (`result`, `failure`).
 
 use std::{
     sync::Arc,
