@@ -1,8 +1,8 @@
 //! The configuration: the command line, and beneath it the environment, a file, and the defaults.
 //!
-//! [`settings`] finds the settings in clap's own description of the command line, so that a flag that is added there is at
+//! `settings` finds the settings in clap's own description of the command line, so that a flag that is added there is at
 //! once a key of the file. [`document`] reads TOML, [`check`] holds it against the settings, [`layer`] puts what it says
-//! beneath flags and environment, [`secret`] takes secrets from files of their own, and [`load`] does all of it in order.
+//! beneath flags and environment, [`secret`] takes secrets from files of their own, and `load` does all of it in order.
 
 mod check;
 mod document;
