@@ -1,6 +1,6 @@
 //! Judges what a run wrote down. Each file is one promise, and answers with what breaks it.
 //!
-//! [`story`] is what all of them read: the history, the database at its end, and what leads from one to the other.
+//! `story` is what all of them read: the history, the database at its end, and what leads from one to the other.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! The acting half: a database, servers and workers as real processes, faults by a plan, and what all of them wrote down.
 //!
-//! In reading order: a [`plan`] is made from the seed, a `keeper` keeps a process alive, `database`, `server` and `worker`
-//! say what is kept, the [`house`](self) has all of them, `deeds` do what is planned, `health` looks on, and
-//! [`run`](run::run) is a run from its beginning to its end.
+//! In reading order: a `plan` is made from the seed, a `keeper` keeps a process alive, `database`, `server` and `worker`
+//! say what is kept, the `house`(self) has all of them, `deeds` do what is planned, `health` looks on, and
+//! `run`(run::run) is a run from its beginning to its end.
 
 mod deed;
 mod plan;
