@@ -9,6 +9,7 @@ mod contracts;
 mod dropped_calls;
 mod enqueue;
 mod exactly_once;
+mod flood;
 mod grpcurl;
 mod hints;
 mod http;

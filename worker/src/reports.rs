@@ -13,6 +13,8 @@ use crate::{grants::GrantKey, handler::Failure, outcome::Outcome};
 /// that can write, does not hold back the outcome, which matters more. By default a server that can not write says so with
 /// the second heartbeat at the latest, within 10 s.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
+/// Of a run that was cancelled less: a server that is not told within 5 s after the grace ends it without its worker's word.
+const CANCELLED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// One frame carries no more than this; the contract takes 1,000 reports, and messages of up to 16 MiB.
 const FRAME_REPORTS: usize = 1000;
 const FRAME_BYTES: usize = 4 * 1024 * 1024;
@@ -33,10 +35,10 @@ struct Pending {
 }
 
 impl Reports {
-    /// Keeps an outcome whose run's log is not flushed. `until` is given if there is a stream to flush it.
-    pub(crate) fn hold(&mut self, key: GrantKey, outcome: Outcome, until: Option<Instant>) {
+    /// Keeps an outcome whose run's log is not flushed. `now` is given if there is a stream to flush it.
+    pub(crate) fn hold(&mut self, key: GrantKey, outcome: Outcome, now: Option<Instant>) {
+        self.flushing.insert(key, now.map(|now| now + flush_timeout(&outcome)));
         self.pending.insert(key, Pending { outcome, is_substitute: false });
-        self.flushing.insert(key, until);
     }
 
     /// Keeps an outcome that can be sent now.
@@ -109,7 +111,8 @@ impl Reports {
 
     /// A stream began: what was sent is sent again, and logs have their time again.
     pub(crate) fn resume(&mut self, now: Instant) {
-        self.flushing.values_mut().for_each(|until| *until = Some(now + FLUSH_TIMEOUT));
+        self.pause();
+        self.go_on(now);
         self.unsent = self.pending.keys().filter(|key| !self.flushing.contains_key(key)).copied().collect();
     }
 
@@ -120,13 +123,22 @@ impl Reports {
 
     /// The server can write again: logs that waited for that have their time again.
     pub(crate) fn go_on(&mut self, now: Instant) {
-        for until in self.flushing.values_mut() {
-            until.get_or_insert(now + FLUSH_TIMEOUT);
+        for (key, until) in &mut self.flushing {
+            let timeout = self.pending.get(key).map_or(FLUSH_TIMEOUT, |pending| flush_timeout(&pending.outcome));
+            until.get_or_insert(now + timeout);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
+    }
+}
+
+/// How long an outcome waits for its run's log.
+fn flush_timeout(outcome: &Outcome) -> Duration {
+    match outcome {
+        Outcome::Cancelled(_) => CANCELLED_FLUSH_TIMEOUT,
+        _ => FLUSH_TIMEOUT,
     }
 }
 
@@ -180,6 +192,17 @@ mod tests {
         reports.release(key(1));
         reports.release(key(1));
         assert_eq!(keys(&reports.next()), [1]);
+    }
+
+    #[test]
+    fn the_report_of_a_cancelled_run_waits_less_for_its_log() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        reports.hold(key(1), Outcome::Cancelled(None), Some(now));
+        reports.hold(key(2), ok("2"), Some(now));
+        assert_eq!(reports.overdue(now + CANCELLED_FLUSH_TIMEOUT), [key(1)]);
+        let later = now + FLUSH_TIMEOUT;
+        reports.resume(later);
+        assert_eq!(reports.next_deadline(), Some(later + CANCELLED_FLUSH_TIMEOUT));
     }
 
     #[test]

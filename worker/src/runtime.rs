@@ -30,7 +30,7 @@ use crate::{
     metrics::Metrics,
     outage::Outage,
     outcome::Outcome,
-    reports::{FLUSH_TIMEOUT, Reports},
+    reports::Reports,
     session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
     stop::Stop,
     worker::{WorkerStatus, WorkerSummary},
@@ -264,8 +264,8 @@ impl Runtime {
         if self.events.is_flushed(key) {
             self.reports.add(key, outcome);
         } else {
-            let until = self.session.is_some().then(|| Instant::now() + FLUSH_TIMEOUT);
-            self.reports.hold(key, outcome, until);
+            let now = self.session.is_some().then(Instant::now);
+            self.reports.hold(key, outcome, now);
         }
     }
 

@@ -127,9 +127,9 @@ async fn a_stream_on_which_nothing_is_answered_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat_and_no_cancel() {
+async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat_no_report_and_no_cancel() {
     let mut server = FakeServer::start().await;
-    let running = Running::start(&server, 1, MINUTE);
+    let running = Running::start(&server, 2, MINUTE);
     let mut stream = server.accept().await;
     let heartbeat_interval = Some(prost_types::Duration { seconds: 0, nanos: 50_000_000 });
     stream.welcome(v1::Welcome { heartbeat_interval, ..welcome(&[]) }).await;
@@ -148,6 +148,10 @@ async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat
         })
         .await;
     assert_eq!(entries, 10);
+    stream.give(&lease(2), "wait").await;
+    running.scene.gate.add_permits(1);
+    assert_eq!(stream.report().await.run_id, lease(2).run_id, "its log is not that which is held up");
+    stream.acknowledge_report(&lease(2)).await;
     let (lease, grace) = (lease(1), Some(prost_types::Duration { seconds: 0, nanos: 0 }));
     let cancel = v1::RunCancel { run_id: lease.run_id.clone(), fence: 1, reason: "enough".into(), grace };
     stream.send(ToWorker::Cancels(v1::Cancels { cancels: vec![cancel] })).await;
@@ -155,7 +159,7 @@ async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat
         stream.expect(|frame| if let FromWorker::CancelAcks(it) = frame { Some(it.leases) } else { None }).await;
     assert_eq!(acked, std::slice::from_ref(&lease));
     // The freed slot tells that the handler is gone.
-    stream.wait_for_credit(2).await;
+    stream.wait_for_credit(4).await;
     // Its log is acknowledged, so the report need not wait for it.
     let all = v1::EventsAck {
         run_id: lease.run_id.clone(),
