@@ -21,6 +21,7 @@ mod outages;
 mod outcomes;
 mod overload;
 mod python;
+mod replicas;
 mod security;
 mod sessions;
 mod shutdown;

@@ -40,8 +40,13 @@ pub struct LiveWorker {
 impl LiveWorker {
     /// Starts a worker of these servers for one kind.
     pub fn start(servers: &[&Server], slots: usize, kind: &str, handle: &Handle) -> Self {
+        Self::start_at(servers.iter().map(|server| server.url.clone()).collect(), slots, kind, handle)
+    }
+
+    /// Starts a worker of the servers at these addresses.
+    pub fn start_at(servers: Vec<String>, slots: usize, kind: &str, handle: &Handle) -> Self {
         let mut config = WorkerConfig::new("");
-        config.servers = servers.iter().map(|server| server.url.clone()).collect();
+        config.servers = servers;
         config.slots = slots;
         let worker = Worker::builder(config).handler(kind, handle.clone()).build().expect("a valid configuration");
         let stop = CancellationToken::new();
