@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
 
@@ -34,6 +34,15 @@ pub fn own_mounts() -> nix::Result<()> {
 #[derive(Debug)]
 pub(super) struct Disk {
     path: PathBuf,
+}
+
+/// So that the run's folder can be removed by the run itself.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH) {
+            tracing::warn!(%errno, path = %self.path.display(), "a file system stays mounted");
+        }
+    }
 }
 
 impl Disk {
