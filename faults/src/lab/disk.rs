@@ -94,15 +94,3 @@ impl Disk {
         self.path.join("balloon")
     }
 }
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Else nobody could remove the folder while this process lives.
-        let gone = umount2(&self.path, MntFlags::MNT_DETACH)
-            .map_err(io::Error::from)
-            .and_then(|()| fs::remove_dir(&self.path));
-        if let Err(error) = gone {
-            tracing::warn!(%error, "the file system of the run stays until its process ends");
-        }
-    }
-}
