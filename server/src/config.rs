@@ -81,6 +81,7 @@ impl Config {
             ("engine.event_credits", self.engine.event_credits as usize),
             ("engine.stream_bytes", self.engine.stream_bytes as usize),
             ("limits.message", limits.message_in.min(limits.message_out)),
+            ("limits.calls", limits.calls),
             ("limits.params", limits.params),
             ("limits.result", limits.result),
             ("limits.artifact_text", limits.artifact_text),

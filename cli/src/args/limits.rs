@@ -12,6 +12,9 @@ pub(crate) struct LimitArgs {
     /// All requests that are being answered, in bytes of their messages; calls of workers have as much room again
     #[arg(long, env = "OPS_MAX_REQUEST_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().request_bytes)]
     max_request_bytes: u32,
+    /// Calls that are being answered, but for those of workers, cancels, and those that wait for something to happen
+    #[arg(long, env = "OPS_MAX_CALLS", value_name = "COUNT", default_value_t = server::Limits::default().calls)]
+    max_calls: usize,
     /// A run's params, or a session's context, in bytes
     #[arg(long, env = "OPS_MAX_PARAMS_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().params)]
     max_params_bytes: usize,
@@ -35,6 +38,7 @@ impl LimitArgs {
             message_in: self.max_message_bytes,
             message_out: self.max_message_bytes,
             request_bytes: self.max_request_bytes,
+            calls: self.max_calls,
             params: self.max_params_bytes,
             result: self.max_result_bytes,
             artifact_text: self.max_artifact_bytes,

@@ -95,6 +95,7 @@ fn flag(setting: &str) -> String {
         "engine.stream_bytes" => "stream-bytes",
         "limits.message" => "max-message-bytes",
         "limits.request_bytes" => "max-request-bytes",
+        "limits.calls" => "max-calls",
         "limits.params" => "max-params-bytes",
         "limits.result" => "max-result-bytes",
         "limits.artifact_text" => "max-artifact-bytes",

@@ -13,6 +13,8 @@ pub struct Limits {
     pub message_in: usize,
     /// All requests that are being answered, in bytes of their messages. Calls of workers have as much room again.
     pub request_bytes: u32,
+    /// Calls that are being answered, but for those of workers, cancels, and those that wait for something to happen.
+    pub calls: usize,
     /// A message out, in bytes.
     pub message_out: usize,
     /// The content of one page of a list, in bytes: a page ends early when it is reached.
@@ -84,6 +86,7 @@ impl Default for Limits {
         Self {
             message_in: 16 * MIB,
             request_bytes: 256 << 20,
+            calls: 2_000,
             message_out: 16 * MIB,
             page_bytes: 8 * MIB,
             params: MIB,

@@ -1,8 +1,9 @@
-//! How much of all requests may be in memory at once.
+//! How much the server takes in at once.
 //!
 //! A message is read as a whole before a call begins, and is kept until the call is answered. Many large ones at once would be
-//! more than the machine has; what is too much is refused while it arrives. Calls of workers have room of their own, so that
-//! no burst of other requests is in their way.
+//! more than the machine has; what is too much is refused while it arrives. And each call takes its share of the processor:
+//! beyond a number of calls they are refused before they are read, so that what was taken in ends soon, and heartbeats,
+//! results and cancels do not wait behind it. Calls of workers and cancels have room of their own.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,37 +19,48 @@ use tonic::Status;
 
 use crate::service::ServiceError;
 
-/// Calls of workers.
-const WORKERS: &str = "/ops.v1.WorkerService/";
 /// A worker's stream is not one message, and has bounds of its own.
 const CONNECT: &str = "/ops.v1.WorkerService/Connect";
+/// Calls of workers, and those that stop runs.
+const FIRST: [&str; 3] =
+    ["/ops.v1.WorkerService/", "/ops.v1.RunService/CancelRun", "/ops.v1.SessionService/CancelSession"];
+/// Calls that mostly wait for something to happen.
+const WAITING: [&str; 3] =
+    ["/ops.v1.RunService/WaitRun", "/ops.v1.RunService/WatchRuns", "/ops.v1.RunService/TailRunEvents"];
 
 /// The room for requests.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    workers: Arc<Semaphore>,
+    /// In bytes.
+    first: Arc<Semaphore>,
     others: Arc<Semaphore>,
+    /// In calls.
+    calls: Arc<Semaphore>,
 }
 
 impl Admission {
-    /// So many bytes for the calls of workers, and as many for all others.
-    pub fn new(bytes: u32) -> Self {
+    /// So many bytes for what goes first, and as many for all else; so many of the latter calls, but for those that wait.
+    pub fn new(bytes: u32, calls: usize) -> Self {
         let room = || Arc::new(Semaphore::new(bytes as usize));
-        Self { workers: room(), others: room() }
-    }
-
-    fn of(&self, path: &str) -> Option<&Arc<Semaphore>> {
-        match path {
-            CONNECT => None,
-            path if path.starts_with(WORKERS) => Some(&self.workers),
-            _ => Some(&self.others),
-        }
+        Self { first: room(), others: room(), calls: Arc::new(Semaphore::new(calls)) }
     }
 }
 
-/// Counts the bytes of a request from their arrival until it is answered.
+/// Takes a request in, if there is room, and counts its bytes from their arrival until it is answered.
 pub async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
-    let Some(room) = admission.of(request.uri().path()) else { return next.run(request).await };
+    let path = request.uri().path();
+    if path == CONNECT {
+        return next.run(request).await;
+    }
+    let goes_first = FIRST.iter().any(|first| path.starts_with(first));
+    let _call = match goes_first || WAITING.contains(&path) {
+        true => None,
+        false => match admission.calls.try_acquire() {
+            Ok(call) => Some(call),
+            Err(_) => return Status::from(ServiceError::Overloaded).into_http(),
+        },
+    };
+    let room = if goes_first { &admission.first } else { &admission.others };
     let taken = Taken::default();
     let counted = |inner| Body::new(Counted { inner, room: room.clone(), taken: taken.clone() });
     let response = next.run(request.map(counted)).await;

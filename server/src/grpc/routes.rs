@@ -62,7 +62,8 @@ pub async fn routes(
     metrics: Metrics,
     http: axum::Router,
 ) -> Result<(axum::Router, HealthSwitch), tonic_reflection::server::Error> {
-    let (message_in, message_out, request_bytes) = (limits.message_in, limits.message_out, limits.request_bytes);
+    let (message_in, message_out) = (limits.message_in, limits.message_out);
+    let admission = from_fn_with_state(Admission::new(limits.request_bytes, limits.calls), admit);
     let sessions =
         SessionApi { sessions: services.sessions, session_end: services.session_end, limits: Arc::clone(&limits) };
     let runs = RunApi { runs: services.runs, runs_read: services.runs_read, limits: Arc::clone(&limits) };
@@ -92,7 +93,6 @@ pub async fn routes(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    let admission = from_fn_with_state(Admission::new(request_bytes), admit);
     let router = builder.routes().into_axum_router().layer(admission).layer(from_fn_with_state(calls, call));
     let router = traced(counted(router, metrics)?).fallback(unknown_path).merge(http);
     Ok((router, switch))

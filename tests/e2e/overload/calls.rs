@@ -12,7 +12,11 @@ const CALLS: usize = 10_600;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
-    let house = House::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
+    let house = House::with(1, |config| {
+        config.database.deadline = std::time::Duration::from_secs(60);
+        config.limits.calls = 2 * CALLS;
+    })
+    .await;
     let session = house.session().await;
     let (mut stream, lease) = busy(&house, &session).await;
     // Whoever holds this lock holds up every enqueue.
@@ -72,4 +76,44 @@ async fn runs_of_few_large_calls_are_bounded_as_those_of_many_small_ones() {
     eventually("there is room again", async || house.enqueue_spec(spec(&session, "last")).await.ok()).await;
     let total = house.session_now(&session).await.total_runs;
     assert!(total <= 20_001, "{total}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_beyond_those_that_may_be_answered_at_once_are_refused_before_they_are_read() {
+    let house = House::with(1, |config| {
+        config.database.deadline = std::time::Duration::from_secs(60);
+        config.limits.calls = 3;
+    })
+    .await;
+    let session = house.session().await;
+    let (mut stream, lease) = busy(&house, &session).await;
+    // Whoever holds this lock holds up every enqueue into the session.
+    let (mut stranger, locked) = (house.sql().await, house.session().await);
+    sqlx::raw_sql("BEGIN").execute(&mut stranger).await.expect("it begins");
+    let lock = "SELECT FROM ops.sessions WHERE id::text = $1 FOR UPDATE";
+    sqlx::query(lock).bind(&locked).execute(&mut stranger).await.expect("it is locked");
+    let mut calls = JoinSet::new();
+    for _ in 0..4 {
+        let mut runs = house.runs();
+        let request = EnqueueRunRequest { run: Some(spec(&locked, "many")) };
+        calls.spawn(async move { runs.enqueue_run(request).await });
+    }
+    let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
+    assert_overloaded(&refused.expect_err("three are answered"));
+    // What would be refused as bad input is not even read.
+    let unread = house.enqueue_spec(RunSpec::default()).await;
+    assert_overloaded(&unread.expect_err("three are answered"));
+
+    let wait_timeout = Some(prost_types::Duration { seconds: 0, nanos: 1 });
+    let request = WaitRunRequest { run_id: lease.run_id.clone(), wait_timeout };
+    house.runs().wait_run(request).await.expect("who waits is no load");
+    assert!(!stream.heartbeat(std::slice::from_ref(&lease)).await.frozen);
+    house.cancel(&lease.run_id).await;
+    assert_eq!(stream.cancel().await.run_id, lease.run_id, "cancels pass");
+
+    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    while let Some(answer) = calls.join_next().await {
+        answer.expect("the callers do not panic").expect("it was taken in");
+    }
+    house.enqueue(&session, "any").await;
 }
