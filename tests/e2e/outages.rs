@@ -170,8 +170,9 @@ async fn slow_to_open(url: &str, delay: Duration) -> (String, JoinSet<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_longer_to_open_a_connection_than_calls_wait_is_reached_all_the_same() {
-    let mut house = House::with(0, |_| {}).await;
-    let (slow, _relay) = slow_to_open(&house.database.url, Duration::from_millis(2_500)).await;
+    let (mut house, cluster) = house_of_its_own().await;
+    house.servers.clear();
+    let (slow, _relay) = slow_to_open(&cluster.tcp_url("ops"), Duration::from_millis(2_500)).await;
     house.add_server(&|config: &mut server::Config| config.database_url = slow.clone()).await;
     back(&house).await;
     house.session().await;
