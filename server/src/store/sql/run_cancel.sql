@@ -28,10 +28,12 @@ changed AS (
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL
     RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
 ),
--- A running one is asked to stop; one that was given out and not begun is taken away.
+-- A running one is asked to stop; one that was given out and not begun is taken away. Its grace begins now, and not when the
+-- transaction did, which may have waited for a lock.
 told AS (
-    INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason)
-    SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $4, $3
+    INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason, requested_at)
+    SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $4, $3,
+           clock_timestamp()
     FROM changed
     WHERE was IN ('claimed', 'running')
     ON CONFLICT (run_id, fence) DO NOTHING
