@@ -20,6 +20,7 @@ mod migrations;
 mod outages;
 mod outcomes;
 mod overload;
+mod plans;
 mod python;
 mod replicas;
 mod security;

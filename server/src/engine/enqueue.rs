@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 /// or one call of up to 10,000.
 const BOUNDS: RoundBounds = RoundBounds {
     waiting: 10_000,
-    waiting_items: 100_000,
+    waiting_items: 20_000,
     waiting_bytes: 64 << 20,
     items: 2_000,
     bytes: 16 << 20,

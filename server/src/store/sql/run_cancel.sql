@@ -2,7 +2,8 @@
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.status
     FROM ops.runs r
-    WHERE r.id = ANY ($2::uuid[]) AND r.tenant_id = $1
+    -- Not `=`: the index of tenants would give the order, and all runs of the tenant would be looked through.
+    WHERE r.id = ANY ($2::uuid[]) AND r.tenant_id IS NOT DISTINCT FROM $1
       AND r.status IN ('queued', 'claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE

@@ -1,4 +1,8 @@
 -- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot.
+--
+-- The ready index is read in its own order, lane and kind included: behind row-level security the planner does not take it as
+-- known that the lanes are equal, and would sort all ready runs. And it is used for nothing else: `IS NOT FALSE` keeps it from
+-- being searched for ids, of which it knows nothing, when the table was empty as the plan was made.
 WITH RECURSIVE lanes AS (
     SELECT unnest($2::text[])::ops.lane_type AS lane
 ),
@@ -6,13 +10,13 @@ WITH RECURSIVE lanes AS (
 hops AS (
     SELECT l.lane, (SELECT r.kind FROM ops.runs r
                     WHERE r.claimable AND r.tenant_id = $1 AND r.lane = l.lane
-                    ORDER BY r.kind LIMIT 1) AS kind
+                    ORDER BY r.lane, r.kind LIMIT 1) AS kind
     FROM lanes l
     WHERE cardinality($3::text[]) = 0
     UNION ALL
     SELECT h.lane, (SELECT r.kind FROM ops.runs r
                     WHERE r.claimable AND r.tenant_id = $1 AND r.lane = h.lane AND r.kind > h.kind
-                    ORDER BY r.kind LIMIT 1)
+                    ORDER BY r.lane, r.kind LIMIT 1)
     FROM hops h
     WHERE h.kind IS NOT NULL
 ),
@@ -28,7 +32,7 @@ best AS MATERIALIZED (
         SELECT r.id, r.priority, r.run_after
         FROM ops.runs r
         WHERE r.claimable AND r.tenant_id = $1 AND r.lane = q.lane AND r.kind = q.kind
-        ORDER BY r.priority DESC, r.run_after, r.id
+        ORDER BY r.lane, r.kind, r.priority DESC, r.run_after, r.id
         LIMIT cardinality($4::uuid[])
     ) c
     ORDER BY c.priority DESC, c.run_after, c.id
@@ -38,7 +42,7 @@ best AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT r.id, r.priority, r.run_after
     FROM ops.runs r
-    WHERE r.id = ANY (ARRAY(SELECT id FROM best)) AND r.claimable
+    WHERE r.id = ANY (ARRAY(SELECT id FROM best)) AND r.claimable IS NOT FALSE
     ORDER BY r.id
     FOR NO KEY UPDATE SKIP LOCKED
 ),
@@ -68,7 +72,7 @@ claimed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM placed p
-    WHERE r.id = p.id AND r.status = 'queued' AND r.claimable
+    WHERE r.id = p.id AND r.status = 'queued' AND r.claimable IS NOT FALSE
     RETURNING r.*
 ),
 fed AS (
