@@ -41,8 +41,11 @@ pub(super) struct Seen {
     /// When each cancel was asked for.
     pub(super) asked: std::sync::Mutex<HashMap<String, Instant>>,
     pub(super) ended: AtomicU64,
-    /// Heartbeats whose leases were lost or frozen, and reports that were refused.
-    pub(super) wrong: AtomicU64,
+    pub(super) lost: AtomicU64,
+    /// Heartbeats that were not written.
+    pub(super) frozen: AtomicU64,
+    /// Reports.
+    pub(super) refused: AtomicU64,
 }
 
 /// One worker.
@@ -134,8 +137,8 @@ impl Stream {
                 if let Some(beaten) = self.beaten.take() {
                     self.seen.heartbeats.add(beaten.elapsed());
                 }
-                let wrong = ack.lost.len() as u64 + u64::from(ack.frozen);
-                self.seen.wrong.fetch_add(wrong, Ordering::Relaxed);
+                self.seen.lost.fetch_add(ack.lost.len() as u64, Ordering::Relaxed);
+                self.seen.frozen.fetch_add(u64::from(ack.frozen), Ordering::Relaxed);
                 Ok(())
             }
             Out::ReportAcks(list) => {
@@ -143,7 +146,7 @@ impl Stream {
                     if let Some(reported) = self.reported.remove(&result.run_id) {
                         self.seen.reports.add(reported.elapsed());
                     }
-                    self.seen.wrong.fetch_add(u64::from(!result.accepted), Ordering::Relaxed);
+                    self.seen.refused.fetch_add(u64::from(!result.accepted), Ordering::Relaxed);
                     self.seen.ended.fetch_add(1, Ordering::Relaxed);
                     self.credit += 1;
                 }

@@ -36,6 +36,8 @@ const MEASURE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long it may take until the server serves as before.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Lines of its log that are told when something was wrong.
+const COMPLAINTS: usize = 10;
 /// What overload may add to the server's memory: its queues, several times over.
 const MEMORY_ALLOWANCE: u64 = 768 << 20;
 
@@ -64,8 +66,13 @@ pub async fn run(options: &Options) -> Result<Report> {
     let url = cluster.tcp_url("ops");
     let server = start(options, &url).await?;
     let address = logs::said(&logs::path(&options.folder, "server"), "listening on ", &server.0).await?;
-    let report = Box::pin(measure(options, &address, &url, &server.0)).await?;
+    let mut report = Box::pin(measure(options, &address, &url, &server.0)).await?;
     drop(server);
+    if !report.violations.is_empty() {
+        let log = std::fs::read_to_string(logs::path(&options.folder, "server"))?;
+        let complaints = log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""));
+        report.violations.extend(complaints.take(COMPLAINTS).map(|line| format!("the server said {line}")));
+    }
     Ok(report)
 }
 
@@ -91,13 +98,7 @@ async fn start(options: &Options, database_url: &str) -> Result<Server> {
 
 async fn measure(options: &Options, url: &str, database_url: &str, server: &Child) -> Result<Report> {
     let channel = ready(url).await?;
-    let session = SessionServiceClient::new(channel.clone())
-        .create_session(CreateSessionRequest { name: "overload".to_owned(), ..CreateSessionRequest::default() })
-        .await?
-        .into_inner()
-        .session
-        .context("a session was created without being answered")?
-        .id;
+    let session = session(&channel).await?;
     let (seen, mut fleet) = (Arc::new(Seen::default()), JoinSet::new());
     let kept = keep(&channel, &session).await?;
     let (held, mut holds) = watch::channel(0);
@@ -108,8 +109,9 @@ async fn measure(options: &Options, url: &str, database_url: &str, server: &Chil
     }
     tokio::time::timeout(PATIENCE, holds.wait_for(|holds| *holds == KEPT_RUNS)).await??;
 
+    let capacity = Clients::connect(url, session).await?.capacity(MEASURE).await;
+    let session = self::session(&channel).await?;
     let clients = Clients::connect(url, session.clone()).await?;
-    let capacity = clients.capacity(MEASURE).await;
     let _before = (seen.heartbeats.take(), seen.reports.take(), seen.ended.swap(0, Ordering::Relaxed));
     let (memory_before, mut memory_highest) = (memory(server)?, 0);
     let (answers, during) = (Arc::new(Answers::default()), Duration::from_secs(options.seconds));
@@ -144,7 +146,7 @@ async fn measure(options: &Options, url: &str, database_url: &str, server: &Chil
     let runs = |calls: &std::sync::atomic::AtomicU64| calls.load(Ordering::Relaxed) * BATCH as u64;
     judge(&mut violations, &seen, &answers, memory_highest.saturating_sub(memory_before));
     let acknowledged = runs(&answers.served) + runs(&again.served);
-    let there = stored(database_url, &session, begin).await?;
+    let there = stored(database_url, &session).await?;
     if there < acknowledged {
         violations.push(format!("{acknowledged} runs were acknowledged, {there} are there"));
     }
@@ -175,9 +177,15 @@ fn judge(violations: &mut Vec<String>, seen: &Seen, answers: &Answers, grown: u6
     if answers.refused.load(Ordering::Relaxed) == 0 {
         violations.push("nothing was refused: it was no overload".to_owned());
     }
-    let wrong = seen.wrong.load(Ordering::Relaxed);
-    if wrong > 0 {
-        violations.push(format!("{wrong} leases were lost or frozen, or results refused"));
+    for (number, what) in [
+        (&seen.lost, "leases were lost"),
+        (&seen.frozen, "heartbeats were answered as frozen"),
+        (&seen.refused, "results were refused"),
+    ] {
+        let number = number.load(Ordering::Relaxed);
+        if number > 0 {
+            violations.push(format!("{number} {what}"));
+        }
     }
     if grown > MEMORY_ALLOWANCE {
         violations.push(format!("the server's memory has grown by {} MiB", grown >> 20));
@@ -196,6 +204,12 @@ async fn ready(url: &str) -> Result<Channel> {
             Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
+}
+
+async fn session(channel: &Channel) -> Result<String> {
+    let request = CreateSessionRequest { name: "overload".to_owned(), ..CreateSessionRequest::default() };
+    let answer = SessionServiceClient::new(channel.clone()).create_session(request).await?.into_inner();
+    Ok(answer.session.context("a session was created without being answered")?.id)
 }
 
 /// Enqueues the runs that are kept until they are cancelled.
@@ -223,15 +237,11 @@ async fn cancel_all(channel: Channel, runs: Vec<String>, during: Duration, seen:
     Ok(())
 }
 
-/// How many runs of the session were made since then.
-async fn stored(database_url: &str, session: &str, since: Instant) -> Result<u64> {
+/// How many runs of the session there are.
+async fn stored(database_url: &str, session: &str) -> Result<u64> {
     let mut connection = PgConnection::connect(database_url).await?;
-    let statement = "SELECT count(*) FROM ops.runs WHERE session_id = $1::uuid AND created_at > clock_timestamp() - make_interval(secs => $2)";
-    let count: i64 = sqlx::query_scalar(statement)
-        .bind(session)
-        .bind(since.elapsed().as_secs_f64())
-        .fetch_one(&mut connection)
-        .await?;
+    let statement = "SELECT count(*) FROM ops.runs WHERE session_id = $1::uuid";
+    let count: i64 = sqlx::query_scalar(statement).bind(session).fetch_one(&mut connection).await?;
     Ok(u64::try_from(count)?)
 }
 
