@@ -137,7 +137,9 @@ impl Stream {
                 if let Some(beaten) = self.beaten.take() {
                     self.seen.heartbeats.add(beaten.elapsed());
                 }
-                self.seen.lost.fetch_add(ack.lost.len() as u64, Ordering::Relaxed);
+                // One that was reported while the heartbeat was on its way is over, and not lost.
+                let lost = ack.lost.into_iter().filter(|it| self.leases.contains(&(it.run_id.clone(), it.fence)));
+                self.seen.lost.fetch_add(lost.count() as u64, Ordering::Relaxed);
                 self.seen.frozen.fetch_add(u64::from(ack.frozen), Ordering::Relaxed);
                 Ok(())
             }
