@@ -40,8 +40,6 @@ const MAX_MESSAGE_BYTES: usize = 17 * 1024 * 1024;
 pub(crate) struct Dialer {
     endpoints: Vec<Endpoint>,
     next: usize,
-    /// Where the latest stream leads.
-    current: Option<usize>,
     backoff: Backoff,
     authorization: Option<AsciiMetadataValue>,
 }
@@ -50,8 +48,6 @@ pub(crate) struct Dialer {
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) welcome: v1::Welcome,
-    /// Which of the addresses it leads to.
-    pub(crate) address: usize,
     /// When `Hello` was sent: leases that stand count from here.
     pub(crate) hello_sent: Instant,
     pub(crate) link: Link,
@@ -106,27 +102,17 @@ impl Dialer {
         }
         // Workers that start together do not all go to the first replica.
         let next = rand::random_range(0..prepared.len().max(1));
-        Ok(Self {
-            endpoints: prepared,
-            next,
-            current: None,
-            backoff: Backoff::default(),
-            authorization: authorization.transpose()?,
-        })
+        Ok(Self { endpoints: prepared, next, backoff: Backoff::default(), authorization: authorization.transpose()? })
     }
 
     /// The next try, as a future of its own: the worker goes on with its work meanwhile. `lease` is how long that may go
-    /// unheard of. Beside a stream that there is, its own address is passed over.
+    /// unheard of.
     pub(crate) fn dial(
         &mut self,
         hello: v1::Hello,
         at_once: bool,
-        is_beside: bool,
         lease: Duration,
     ) -> impl Future<Output = Result<Dialed, Undialed>> + use<> {
-        if is_beside && self.current == Some(self.next % self.endpoints.len()) {
-            self.next += 1;
-        }
         let address = self.next % self.endpoints.len();
         let endpoint = self.endpoints[address].clone();
         self.next += 1;
@@ -137,7 +123,7 @@ impl Dialer {
             time::sleep(delay).await;
             let (asked, server) = (Instant::now(), endpoint.uri().clone());
             let (status, is_evidence) = match connect(&endpoint).await {
-                Ok(channel) => match greet(channel, address, hello, authorization).await {
+                Ok(channel) => match greet(channel, hello, authorization).await {
                     Ok(dialed) => return Ok(dialed),
                     Err(status) => {
                         let is_evidence = says_outage(&status);
@@ -150,11 +136,6 @@ impl Dialer {
             tracing::warn!(%server, ?code, error, leases_frozen_there = is_evidence, "connecting failed");
             Err(Undialed { status, address, evidence: is_evidence.then_some(asked) })
         }
-    }
-
-    /// This try has become the worker's stream.
-    pub(crate) fn taken(&mut self, dialed: &Dialed) {
-        self.current = Some(dialed.address);
     }
 
     /// A stream has proved to work.
@@ -178,7 +159,6 @@ async fn connect(endpoint: &Endpoint) -> Result<Channel, Status> {
 /// Says `Hello` and waits for `Welcome`.
 async fn greet(
     channel: Channel,
-    address: usize,
     hello: v1::Hello,
     authorization: Option<AsciiMetadataValue>,
 ) -> Result<Dialed, Status> {
@@ -191,7 +171,7 @@ async fn greet(
         tracing::warn!(worker_id = welcome.worker_id, "the server did not know this worker any more");
     }
     let link = Link { channel, worker_id: welcome.worker_id.clone(), authorization };
-    Ok(Dialed { welcome, address, hello_sent, link, wire })
+    Ok(Dialed { welcome, hello_sent, link, wire })
 }
 
 async fn open(

@@ -73,19 +73,7 @@ impl Runtime {
         }
     }
 
-    /// No other server is being told any more what the worker holds.
-    pub(crate) fn settle_elsewhere(&mut self, now: Instant) {
-        self.is_greeting_elsewhere = false;
-        for start in std::mem::take(&mut self.held_starts) {
-            self.on_start(&start, now);
-        }
-    }
-
     fn on_start(&mut self, start: &v1::Start, now: Instant) {
-        if self.is_greeting_elsewhere {
-            self.held_starts.push(start.clone());
-            return;
-        }
         let Some(key) = wire::grant_key(&start.run_id, start.fence) else { return };
         let Some(mut waiting) = self.grants.start(key, now) else {
             tracing::warn!(grant = %key, "told to start a grant that does not wait for it; ignored");
@@ -144,7 +132,6 @@ impl Runtime {
         if let Some(sent) = session.heartbeats.answered(now) {
             self.grants.renew(&sent.leases, sent.at);
         }
-        session.is_frozen = ack.frozen;
         // While the server can not write, no log can be flushed; its outcome waits, as it would not be written either.
         if ack.frozen {
             self.reports.pause();

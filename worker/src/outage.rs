@@ -8,9 +8,7 @@
 //! - an address actively refuses connections: its host answers, and nobody listens there; or
 //! - a server answers `Connect` with UNAVAILABLE and the reason DATABASE_UNAVAILABLE or SHUTTING_DOWN.
 //!
-//! (A third sort needs nothing of this: a live stream on which heartbeats are answered `frozen` renews like any other. But
-//! that server may be the only one that has lost the database: the other addresses are tried beside it, and the first that
-//! welcomes the worker takes over.)
+//! (A third sort needs nothing of this: a live stream on which heartbeats are answered `frozen` renews like any other.)
 //! Silence is none: a timeout, an unreachable host, a name that is not found, an error without such a reason.
 //!
 //! With several addresses the latest try of each must have given evidence. Then leases count as if a heartbeat that was sent

@@ -63,9 +63,6 @@ pub(crate) struct Runtime {
     pub(crate) events: EventOutbox,
     pub(crate) reports: Reports,
     pub(crate) session: Option<Session>,
-    /// Starts that came while another server was already told what the worker holds: what it was not told is given back.
-    pub(crate) held_starts: Vec<v1::Start>,
-    pub(crate) is_greeting_elsewhere: bool,
     pub(crate) drain: Option<Drain>,
     pub(crate) lease_check: Option<Instant>,
     pub(crate) outage: Outage,
@@ -95,8 +92,6 @@ impl Runtime {
             events: EventOutbox::default(),
             reports: Reports::default(),
             session: None,
-            held_starts: Vec::new(),
-            is_greeting_elsewhere: false,
             drain: None,
             lease_check: None,
             links: watch::Sender::new(None),
@@ -122,17 +117,8 @@ impl Runtime {
             if self.is_finished(now) {
                 break;
             }
-            let looks_elsewhere = self.looks_elsewhere();
-            if dials.is_empty() {
-                self.settle_elsewhere(now);
-                if rx.is_none() || looks_elsewhere {
-                    self.is_greeting_elsewhere = rx.is_some();
-                    let (hello, at_once) = (self.hello(), std::mem::take(&mut dial_at_once));
-                    dials.spawn(dialer.dial(hello, at_once, self.is_greeting_elsewhere, self.lease_timeout));
-                }
-            } else if rx.is_some() && !looks_elsewhere {
-                // What has been reached all the same is taken.
-                dials.abort_all();
+            if rx.is_none() && dials.is_empty() {
+                dials.spawn(dialer.dial(self.hello(), std::mem::take(&mut dial_at_once), self.lease_timeout));
             }
             self.publish_status();
             let has_frame = self.has_frame(now);
@@ -141,9 +127,6 @@ impl Runtime {
                 () = shutdown.cancelled(), if !self.is_shutting_down() => self.shut_down(),
                 dialed = dials.join_next(), if !dials.is_empty() => match dialed {
                     Some(Ok(Ok(dialed))) => {
-                        // The stream that there may still be can write nothing any more.
-                        self.stream_lost("another server was found");
-                        dialer.taken(&dialed);
                         let wire = self.welcome(dialed);
                         (tx, rx) = (Some(wire.tx), Some(wire.rx));
                     }
@@ -158,7 +141,7 @@ impl Runtime {
                 },
                 frame = receive(rx.as_mut()) => match frame {
                     Ok(Some(response)) => {
-                        if matches!(&response.frame, Some(v1::connect_response::Frame::HeartbeatAck(ack)) if !ack.frozen) {
+                        if matches!(response.frame, Some(v1::connect_response::Frame::HeartbeatAck(_))) {
                             dialer.succeeded();
                         }
                         self.on_frame(response, Instant::now());

@@ -31,8 +31,6 @@ pub(crate) struct Session {
     pub(crate) cancel_acks: Vec<GrantKey>,
     /// The end of the stream is no fault, such as that of a server that shuts down: the next one is tried at once.
     pub(crate) is_end_expected: bool,
-    /// The server has lost its database, by its latest answer.
-    pub(crate) is_frozen: bool,
     /// When `Goodbye` was sent.
     pub(crate) goodbye: Option<Instant>,
     /// Why the stream is to be given up.
@@ -57,13 +55,6 @@ impl Runtime {
         }
     }
 
-    /// Whether another server is looked for beside the one there is: that has lost its database, and another may not have,
-    /// and end leases that this one can not prolong.
-    pub(crate) fn looks_elsewhere(&self) -> bool {
-        let is_frozen = |session: &Session| session.is_frozen && session.goodbye.is_none() && session.broken.is_none();
-        self.setup.config.servers.len() > 1 && self.session.as_ref().is_some_and(is_frozen)
-    }
-
     /// A server was not reached. If that proves that no lease can end, those that live are kept alive.
     pub(crate) fn on_undialed(&mut self, undialed: &Undialed, now: Instant) {
         self.outage.tried(undialed.address, undialed.evidence);
@@ -73,7 +64,7 @@ impl Runtime {
     }
 
     pub(crate) fn welcome(&mut self, dialed: Dialed) -> Wire {
-        let Dialed { welcome, hello_sent, link, wire, .. } = dialed;
+        let Dialed { welcome, hello_sent, link, wire } = dialed;
         let now = Instant::now();
         self.outage.over();
         let is_same = self.identity.as_ref().is_some_and(|identity| identity.worker_id == welcome.worker_id);
@@ -91,7 +82,6 @@ impl Runtime {
             accepts: Vec::new(),
             cancel_acks: Vec::new(),
             is_end_expected: false,
-            is_frozen: false,
             goodbye: None,
             broken: None,
         });
@@ -119,7 +109,6 @@ impl Runtime {
     /// Started runs go on; the rest is dropped. True if the next server can be tried at once.
     pub(crate) fn stream_lost(&mut self, reason: &'static str) -> bool {
         let Some(session) = self.session.take() else { return false };
-        self.held_starts.clear();
         let dropped = self.grants.drop_unstarted();
         self.events.pause();
         self.reports.pause();

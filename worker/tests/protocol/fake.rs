@@ -33,8 +33,6 @@ pub struct FakeStream {
     outbound: mpsc::Sender<Result<ConnectResponse, Status>>,
     /// Whether heartbeats are answered on the way.
     pub answers_heartbeats: bool,
-    /// What they are answered: that the database is away, or not.
-    pub is_frozen: bool,
     /// The latest credit.
     pub credit: i64,
 }
@@ -147,7 +145,7 @@ impl FakeStream {
                 self.credit = credit.total;
             }
             if self.answers_heartbeats && matches!(frame, FromWorker::Heartbeat(_)) {
-                self.send(ToWorker::HeartbeatAck(v1::HeartbeatAck { frozen: self.is_frozen, lost: Vec::new() })).await;
+                self.send(ToWorker::HeartbeatAck(v1::HeartbeatAck::default())).await;
             }
             if let Some(found) = wanted(frame) {
                 return found;
@@ -182,7 +180,7 @@ impl WorkerService for Service {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (outbound, frames) = mpsc::channel(FRAMES);
         let (inbound, hello) = (request.into_inner(), v1::Hello::default());
-        let stream = FakeStream { hello, inbound, outbound, answers_heartbeats: true, is_frozen: false, credit: 0 };
+        let stream = FakeStream { hello, inbound, outbound, answers_heartbeats: true, credit: 0 };
         self.streams.send(stream).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(frames))))
     }
