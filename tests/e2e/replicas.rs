@@ -8,7 +8,7 @@ use proto::v1::*;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::support::{Flow, Handle, House, LiveWorker, Relay, eventually, in_time};
+use crate::support::{Flow, Handle, House, LiveWorker, Relay, in_time};
 
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -50,49 +50,6 @@ impl Held {
 fn configured(config: &mut server::Config) {
     config.engine.lease_timeout = LEASE;
     config.database.deadline = Duration::from_secs(1);
-}
-
-async fn streams(house: &House) -> i64 {
-    let epoch = "SELECT max(stream_epoch) FROM ops.workers";
-    sqlx::query_scalar(epoch).fetch_one(&mut house.sql().await).await.expect("it is read")
-}
-
-/// The clients of the house are those of the good server.
-#[tokio::test(flavor = "multi_thread")]
-async fn when_a_server_alone_loses_the_database_its_workers_and_their_runs_go_on_elsewhere() {
-    let mut house = House::with(1, configured).await;
-    let (line, behind) = Relay::before_database(&house.database.url, Flow::All).await;
-    house
-        .add_server(&|config: &mut server::Config| {
-            configured(config);
-            config.database_url = behind.clone();
-        })
-        .await;
-    // It can begin only with the server that is going to lose the database.
-    let good = Relay::before(&house.address(), Flow::Nothing).await;
-    let held = Held::new();
-    let servers = vec![house.servers[1].url.clone(), good.address.clone()];
-    let worker = LiveWorker::start_at(servers, 2, "held", &held.handle);
-    let session = house.session().await;
-    let run = house.enqueue(&session, "held").await;
-    house.running(&run.id).await;
-    good.set(Flow::All);
-    assert_eq!(streams(&house).await, 1);
-
-    line.set(Flow::Nothing);
-    eventually("a stream to the other server", async || (streams(&house).await == 2).then_some(())).await;
-    let resumed_at = house.get(&run.id).await.heartbeat_time.expect("it is held");
-    eventually("heartbeats for longer than a lease", async || {
-        let seconds = house.get(&run.id).await.heartbeat_time?.seconds - resumed_at.seconds;
-        (seconds > LEASE.as_secs() as i64).then_some(())
-    })
-    .await;
-    held.succeeds(&house, &run).await;
-    let next = house.enqueue(&session, "held").await;
-    held.succeeds(&house, &next).await;
-    held.assert_each_began_once(&[&run, &next]);
-    let summary = worker.stop().await;
-    assert_eq!((summary.succeeded, summary.lost, summary.connects), (2, 0, 2));
 }
 
 /// The network takes what the worker says and brings no answer: half a connection, as after a lost route.

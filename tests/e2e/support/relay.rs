@@ -1,11 +1,9 @@
-//! A network that a test can break, before a server or a database.
+//! A network that a test can break, before a server.
 
 use std::io;
-use std::path::PathBuf;
 
-use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,30 +27,10 @@ pub struct Relay {
     _relaying: JoinSet<()>,
 }
 
-/// What is behind a relay.
-#[derive(Clone)]
-enum Behind {
-    Tcp(String),
-    Unix(PathBuf),
-}
-
 impl Relay {
     /// Before the server at this HOST:PORT.
     pub async fn before(server: &str, flow: Flow) -> Self {
-        Self::start(Behind::Tcp(server.to_owned()), flow).await
-    }
-
-    /// Before the database of this URL, which has a socket; and the URL that leads through the relay.
-    pub async fn before_database(url: &str, flow: Flow) -> (Self, String) {
-        let options: PgConnectOptions = url.parse().expect("a URL");
-        let folder = options.get_socket().expect("the databases of tests have sockets");
-        let relay = Self::start(Behind::Unix(folder.join(format!(".s.PGSQL.{}", options.get_port()))), flow).await;
-        let name = options.get_database().expect("it has a name");
-        let through = format!("postgres://{}@{}/{name}", options.get_username(), relay.address);
-        (relay, through)
-    }
-
-    async fn start(behind: Behind, flow: Flow) -> Self {
+        let server = server.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let flow = watch::Sender::new(flow);
@@ -60,7 +38,7 @@ impl Relay {
         relaying.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                connections.spawn(connection(client, behind.clone(), flows.clone()));
+                connections.spawn(connection(client, server.clone(), flows.clone()));
             }
         });
         Self { address, flow, _relaying: relaying }
@@ -71,14 +49,9 @@ impl Relay {
     }
 }
 
-async fn connection(client: TcpStream, behind: Behind, mut flow: watch::Receiver<Flow>) {
+async fn connection(client: TcpStream, server: String, mut flow: watch::Receiver<Flow>) {
     let mut cut = flow.clone();
-    let relaying = async {
-        match behind {
-            Behind::Tcp(address) => relay(client, TcpStream::connect(address).await?, &mut flow).await,
-            Behind::Unix(path) => relay(client, UnixStream::connect(path).await?, &mut flow).await,
-        }
-    };
+    let relaying = async { relay(client, TcpStream::connect(server).await?, &mut flow).await };
     tokio::select! {
         // However it ends, both sides are closed.
         _ended = relaying => {}
@@ -86,10 +59,7 @@ async fn connection(client: TcpStream, behind: Behind, mut flow: watch::Receiver
     }
 }
 
-async fn relay<S>(client: TcpStream, server: S, flow: &mut watch::Receiver<Flow>) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite,
-{
+async fn relay(client: TcpStream, server: TcpStream, flow: &mut watch::Receiver<Flow>) -> io::Result<()> {
     let ((from_client, to_client), (from_server, to_server)) = (tokio::io::split(client), tokio::io::split(server));
     tokio::try_join!(pump(from_client, to_server, None), pump(from_server, to_client, Some(flow))).map(drop)
 }
