@@ -1,5 +1,6 @@
 //! Few requests that are large together.
 
+use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 use tokio::task::JoinSet;
 
@@ -72,12 +73,22 @@ async fn results_beyond_what_may_wait_end_the_stream_and_are_sent_again() {
     assert_overloaded(&stream.end().await.expect("it is ended"));
 
     sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
-    // What was handed in is carried out, and leaves its room.
+    // What was handed in is carried out, and leaves its room; until then the worker is told the same again.
     house.ended(&first.run_id).await;
-    let held = [first.clone(), second.clone()];
-    let mut stream = Stream::say(&house.servers[0], resume(&stream.welcome, &held)).await;
+    let (held, welcome) = ([first.clone(), second.clone()], stream.welcome);
     for lease in &held {
-        assert_eq!(stream.ends(lease, result.clone()).await, "", "the same again gets the first answer");
+        eventually("there is room again", async || {
+            let mut stream = Stream::say(&house.servers[0], resume(&welcome, &held)).await;
+            stream.report(lease, result.clone());
+            let acks = |frame| match frame {
+                Out::ReportAcks(acks) => Some(acks),
+                _ => None,
+            };
+            let acks = stream.next_unless_ended(acks).await?;
+            assert_eq!(acks.results[0].reason, "", "the same again gets the first answer");
+            Some(())
+        })
+        .await;
         assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Succeeded);
     }
 }
@@ -101,17 +112,20 @@ async fn log_events_beyond_what_may_wait_end_the_stream_and_keep_the_run() {
     assert_overloaded(&stream.end().await.expect("it is ended"));
 
     sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
-    // What was handed in is carried out, and leaves its room.
-    eventually("what waited is written", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'ops' AND query ~ 'run_events' AND state = 'active'";
-        let waiting = sqlx::query_scalar(waiting).bind(&house.database.name).fetch_one(&mut stranger).await;
-        let waiting: i64 = waiting.expect("they are counted");
-        (waiting == 0).then_some(())
+    // What was handed in is carried out, and leaves its room; until then the worker is told the same again.
+    let welcome = stream.welcome;
+    let mut stream = eventually("there is room again", async || {
+        let mut stream = Stream::say(&house.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
+        assert_eq!(stream.welcome.standing, std::slice::from_ref(&lease));
+        stream.log(&lease, 1, &vec![line.clone(); 10]);
+        let ack = |frame| match frame {
+            Out::EventsAck(ack) => Some(ack),
+            _ => None,
+        };
+        let ack = stream.next_unless_ended(ack).await?;
+        assert_eq!(ack.reason, "");
+        Some(stream)
     })
     .await;
-    let mut stream = Stream::say(&house.servers[0], resume(&stream.welcome, std::slice::from_ref(&lease))).await;
-    assert_eq!(stream.welcome.standing, std::slice::from_ref(&lease));
-    stream.log(&lease, 1, &vec![line; 10]);
-    assert_eq!(stream.events_ack().await.reason, "");
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
 }

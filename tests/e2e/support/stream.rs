@@ -190,6 +190,16 @@ impl Stream {
         self.waiting.drain(..).collect()
     }
 
+    /// The next frame of this sort, unless the server ends the stream before.
+    pub async fn next_unless_ended<T>(&mut self, pick: impl Fn(Out) -> Option<T>) -> Option<T> {
+        loop {
+            let frame = self.wire.next().await.ok().flatten()?;
+            if let Some(picked) = pick(frame) {
+                return Some(picked);
+            }
+        }
+    }
+
     async fn take<T>(&mut self, what: &str, pick: impl Fn(&Out) -> Option<T>) -> T {
         let mut looked = 0;
         loop {
