@@ -4,6 +4,9 @@ use tonic_types::StatusExt;
 
 use crate::ops::{client::shell, crash::shift::Shift, gate::eventually, house::House};
 
+// The times that are slept through here are the faults themselves: how long it lasts is what a lease has to outlive, and no
+// signal stands for it. Nothing is waited for in this way.
+
 /// How long PostgreSQL is away: longer than a lease.
 const OUTAGE: Duration = Duration::from_secs(40);
 /// How long PostgreSQL hangs: longer than a unit of database work may take.
