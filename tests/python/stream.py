@@ -55,6 +55,9 @@ class Stream:
         if worker.worker_id:
             held = [grant.lease for grant in worker.grants.values()]
             resume = contract.connect.Resume(worker_id=worker.worker_id, secret=worker.secret, held=held)
+            worker.resumes += 1
+            if "sequence" in resume.DESCRIPTOR.fields_by_name:  # Not in the contract of 0.1.
+                resume.sequence = worker.resumes
         hello = contract.connect.Hello(
             protocol_version=PROTOCOL_VERSION,
             name=worker.name,

@@ -21,6 +21,7 @@ class Worker:
         self.server, self.name, self.handlers, self.slots, self.lanes = server, name, handlers, slots, lanes
         self.observe = observe
         self.worker_id = self.secret = None  # From Welcome; named in a resume.
+        self.resumes = 0  # How often it has resumed, also in vain.
         self.grants = {}  # By (run id, fence), until the report is acknowledged.
         self.draining = False
         self.changed = asyncio.Event()  # There may be something to say.

@@ -53,6 +53,8 @@ pub(crate) struct Setup {
 pub(crate) struct Runtime {
     pub(crate) setup: Setup,
     pub(crate) identity: Option<Identity>,
+    /// How often it has said `Hello`, so that a server knows a resume that was given up.
+    pub(crate) hellos: i64,
     pub(crate) lease_timeout: Duration,
     pub(crate) grants: Grants<Waiting>,
     pub(crate) running: HashMap<GrantKey, Running>,
@@ -83,6 +85,7 @@ impl Runtime {
             outage: Outage::new(setup.endpoints.len()),
             setup,
             identity: None,
+            hellos: 0,
             lease_timeout: DEFAULT_LEASE_TIMEOUT,
             grants: Grants::default(),
             running: HashMap::new(),

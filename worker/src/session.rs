@@ -38,7 +38,8 @@ pub(crate) struct Session {
 }
 
 impl Runtime {
-    pub(crate) fn hello(&self) -> v1::Hello {
+    pub(crate) fn hello(&mut self) -> v1::Hello {
+        self.hellos += 1;
         let config = &self.setup.config;
         v1::Hello {
             protocol_version: 1,
@@ -51,6 +52,7 @@ impl Runtime {
                 worker_id: identity.worker_id.clone(),
                 secret: identity.secret.clone(),
                 held: wire::leases(&self.grants.held()),
+                sequence: self.hellos,
             }),
         }
     }

@@ -23,6 +23,8 @@ pub struct Resume {
     pub worker_id: Uuid,
     pub secret: String,
     pub held: Vec<Lease>,
+    /// Raised with each resume of the worker; 0 if it does not number them.
+    pub sequence: i64,
 }
 
 /// A frame of a worker after its first.

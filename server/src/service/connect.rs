@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::ServiceError;
 use crate::domain::frame::{Hello, Resume, ServerFrame, Welcome};
-use crate::domain::{Lease, TenantId};
+use crate::domain::{Lease, Refusal, TenantId};
 use crate::engine::Engine;
 use crate::engine::connection::{Connection, OUTBOX_FRAMES};
 use crate::engine::hints::Topic;
@@ -53,8 +53,12 @@ pub async fn open(
     let resumed = match hello.resume.clone() {
         Some(resume) => {
             let opening = new_opening(resume.worker_id, &resume.secret);
-            let secret = resume.secret.clone();
-            resume_worker(engine, opening, resume).await?.map(|(worker_id, opened)| (worker_id, secret, opened))
+            let (worker_id, secret) = (resume.worker_id, resume.secret.clone());
+            match resume_worker(engine, opening, resume).await? {
+                Resumed::Opened(opened) => Some((worker_id, secret, opened)),
+                Resumed::Unknown => None,
+                Resumed::Late => return Err(Refusal::StreamReplaced.into()),
+            }
         }
         None => None,
     };
@@ -96,27 +100,35 @@ pub async fn open(
     Ok((connection, frames))
 }
 
+/// What came of a resume.
+enum Resumed {
+    Opened(Opened),
+    /// There is no such worker, or this is not its secret.
+    Unknown,
+    /// The worker gave this resume up, and a later one of it was understood before. What that began is not named here.
+    Late,
+}
+
 /// Takes a worker up again that knows its secret. What it names stands if it is still its own; what it does not name, it
 /// was not told to start, so that goes back at once.
-async fn resume_worker(
-    engine: &Engine,
-    opening: StreamOpening,
-    resume: Resume,
-) -> Result<Option<(Uuid, Opened)>, StoreError> {
+async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
     engine
         .db
         .transaction(move |c| {
             let (opening, resume) = (opening.clone(), resume.clone());
             Box::pin(async move {
-                let Some(secret_hash) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
-                    return Ok(None);
+                let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
+                    return Ok(Resumed::Unknown);
                 };
-                if !bool::from(secret_hash.ct_eq(&opening.secret_hash)) {
-                    return Ok(None);
+                if !bool::from(worker.secret_hash.ct_eq(&opening.secret_hash)) {
+                    return Ok(Resumed::Unknown);
                 }
-                let epoch = worker_resume_in_tx(c, &opening).await?;
+                if resume.sequence != 0 && resume.sequence <= worker.resume_sequence {
+                    return Ok(Resumed::Late);
+                }
+                let epoch = worker_resume_in_tx(c, &opening, resume.sequence).await?;
                 let standing = settle_held(c, resume.worker_id, epoch, &resume.held).await?;
-                Ok(Some((resume.worker_id, Opened { epoch, standing })))
+                Ok(Resumed::Opened(Opened { epoch, standing }))
             })
         })
         .await

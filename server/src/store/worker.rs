@@ -46,31 +46,45 @@ pub async fn worker_insert(c: &mut PgConnection, opening: &StreamOpening) -> Res
     Ok(epoch)
 }
 
-/// Locks a worker that wants to resume. Answers the hash of its secret, if there is such a worker.
+/// What a resume is judged by.
+#[derive(Debug)]
+pub struct LockedWorker {
+    pub secret_hash: Vec<u8>,
+    /// The highest that was understood so far.
+    pub resume_sequence: i64,
+}
+
+/// Locks a worker that wants to resume, if there is such a worker.
 pub async fn worker_lock_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
     id: Uuid,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let secret_hash = sqlx::query_scalar!(
-        r#"SELECT secret_hash AS "secret_hash!" FROM ops.workers
+) -> Result<Option<LockedWorker>, StoreError> {
+    let worker = sqlx::query_as!(
+        LockedWorker,
+        r#"SELECT secret_hash AS "secret_hash!", resume_sequence FROM ops.workers
            WHERE tenant_id = $1 AND id = $2 AND mode = 'stream' FOR NO KEY UPDATE"#,
         tenant.as_str(),
         id
     )
     .fetch_optional(c)
     .await?;
-    Ok(secret_hash)
+    Ok(worker)
 }
 
 /// Raises the epoch of a worker that resumes, so that its older streams can write nothing.
-pub async fn worker_resume_in_tx(c: &mut PgConnection, opening: &StreamOpening) -> Result<i64, StoreError> {
+pub async fn worker_resume_in_tx(
+    c: &mut PgConnection,
+    opening: &StreamOpening,
+    sequence: i64,
+) -> Result<i64, StoreError> {
     let profile = &opening.profile;
     let labels = serde_json::to_value(&profile.labels).map_err(|error| StoreError::defect(error.to_string()))?;
     let epoch = sqlx::query_scalar!(
         "UPDATE ops.workers
          SET stream_epoch = stream_epoch + 1, server_id = $2, state = 'active', heartbeat_at = clock_timestamp(),
-             name = $3, lanes = $4::text[]::ops.lane_type[], kinds = $5, labels = $6::text::jsonb, version = $7
+             name = $3, lanes = $4::text[]::ops.lane_type[], kinds = $5, labels = $6::text::jsonb, version = $7,
+             resume_sequence = greatest(resume_sequence, $8)
          WHERE id = $1
          RETURNING stream_epoch",
         opening.worker_id,
@@ -80,6 +94,7 @@ pub async fn worker_resume_in_tx(c: &mut PgConnection, opening: &StreamOpening) 
         &profile.kinds,
         labels.to_string(),
         profile.version,
+        sequence,
     )
     .fetch_one(c)
     .await?;

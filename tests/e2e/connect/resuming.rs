@@ -76,6 +76,35 @@ async fn a_wrong_secret_makes_a_new_worker_and_touches_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_comes_late_gives_nothing_back_of_what_was_begun_since() {
+    let house = House::with(2, |_| {}).await;
+    let session = house.session().await;
+    let (first, leases) = busy(&house, &session, 1).await;
+    let numbered = |held: &[Lease], sequence: i64| {
+        let mut hello = resume(&first.welcome, held);
+        hello.resume.as_mut().expect("it resumes").sequence = sequence;
+        hello
+    };
+    let mut second = Stream::say(&house.servers[1], numbered(&leases, 2)).await;
+    second.credit(1);
+    house.enqueue(&session, "any").await;
+    let since = second.begin().await;
+    house.running(&since.run_id).await;
+
+    // Given up by the worker, and come to by the first server only now; and the one that was understood, once more.
+    for sequence in [1, 2] {
+        let late = Stream::try_say(&house.servers[0], numbered(&leases, sequence)).await.expect_err("it is late");
+        assert_eq!((late.code(), reason(&late)), (tonic::Code::Aborted, "STREAM_REPLACED".into()));
+    }
+    assert!(second.heartbeat(&[leases[0].clone(), since.clone()]).await.lost.is_empty());
+    assert_eq!(second.ends(&since, succeeded("1")).await, "");
+    assert_eq!(house.get(&since.run_id).await.attempt, 1);
+
+    let third = Stream::say(&house.servers[0], numbered(&leases, 3)).await;
+    assert_eq!((third.welcome.stream_epoch, &third.welcome.standing), (second.welcome.stream_epoch + 1, &leases));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_older_stream_of_the_same_replica_is_ended_by_the_newer() {
     let house = House::new().await;
     let session = house.session().await;

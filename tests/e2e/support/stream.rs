@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::{Server, Wire};
 
+#[derive(Debug)]
 /// A stream that was welcomed. Dropped, it is lost.
 pub struct Stream {
     pub welcome: Welcome,
@@ -24,7 +25,12 @@ pub fn hello(name: &str) -> Hello {
 
 /// The same worker again, which still holds these.
 pub fn resume(welcome: &Welcome, held: &[Lease]) -> Hello {
-    let resume = Resume { worker_id: welcome.worker_id.clone(), secret: welcome.secret.clone(), held: held.to_vec() };
+    let resume = Resume {
+        worker_id: welcome.worker_id.clone(),
+        secret: welcome.secret.clone(),
+        held: held.to_vec(),
+        ..Default::default()
+    };
     Hello { resume: Some(resume), ..hello("resumed") }
 }
 
@@ -36,10 +42,15 @@ impl Stream {
 
     /// Opens a stream with this Hello.
     pub async fn say(server: &Server, hello: Hello) -> Self {
+        Self::try_say(server, hello).await.expect("it is welcome")
+    }
+
+    /// As `say`; why it is not welcome, if so.
+    pub async fn try_say(server: &Server, hello: Hello) -> Result<Self, Status> {
         let mut wire = Wire::open(server).await;
         wire.send(In::Hello(hello));
-        match wire.next().await {
-            Ok(Some(Out::Welcome(welcome))) => Self { welcome, wire, waiting: VecDeque::new() },
+        match wire.next().await? {
+            Some(Out::Welcome(welcome)) => Ok(Self { welcome, wire, waiting: VecDeque::new() }),
             other => panic!("expected Welcome first, got {other:?}"),
         }
     }

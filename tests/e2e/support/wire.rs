@@ -14,6 +14,7 @@ use super::{Server, in_time};
 const FRAMES: usize = 10_000;
 
 /// A call of Connect. Dropped, its stream is lost.
+#[derive(Debug)]
 pub struct Wire {
     sender: Option<mpsc::Sender<ConnectRequest>>,
     answers: Streaming<ConnectResponse>,

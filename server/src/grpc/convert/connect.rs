@@ -55,6 +55,7 @@ fn resume_in(fields: &mut Fields<'_>, path: Path<'_>, resume: v1::Resume) -> Res
         worker_id: fields.id(path.field("worker_id"), &resume.worker_id),
         secret: fields.line(path.field("secret"), resume.secret, 1, max),
         held: fields.leases(path.field("held"), &resume.held),
+        sequence: fields.number(path.field("sequence"), resume.sequence, 0, i64::MAX),
     }
 }
 

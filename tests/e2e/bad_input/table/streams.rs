@@ -65,7 +65,12 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
         kinds: vec![String::new()],
         labels: [("k".to_owned(), "\u{202e}".to_owned())].into(),
         version: "\0".into(),
-        resume: Some(Resume { worker_id: "x".into(), secret: String::new(), held: vec![Lease::default()] }),
+        resume: Some(Resume {
+            worker_id: "x".into(),
+            secret: String::new(),
+            held: vec![Lease::default()],
+            sequence: -1,
+        }),
     };
     let bad_fields = [
         "protocol_version",
@@ -78,6 +83,7 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
         "resume.secret",
         "resume.held[0].run_id",
         "resume.held[0].fence",
+        "resume.sequence",
     ];
     let bad_fields = bad_fields.map(|field| format!("hello.{field}"));
     let stranger = Hello {
@@ -85,6 +91,7 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
             worker_id: held.worker_id.clone(),
             secret: "guessed".into(),
             held: vec![held.lease.clone()],
+            sequence: 1,
         }),
         ..hello()
     };

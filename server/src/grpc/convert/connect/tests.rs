@@ -40,7 +40,12 @@ fn the_first_frame_is_hello_and_no_later_one() {
 #[test]
 fn a_bad_hello_names_all_that_is_wrong() {
     let bad = v1::Hello {
-        resume: Some(v1::Resume { worker_id: "x".into(), secret: String::new(), held: vec![v1::Lease::default()] }),
+        resume: Some(v1::Resume {
+            worker_id: "x".into(),
+            secret: String::new(),
+            held: vec![v1::Lease::default()],
+            sequence: -1,
+        }),
         ..Default::default()
     };
     let Err(ServiceError::Invalid(violations)) = say_hello(bad) else { panic!("expected violations") };
@@ -53,6 +58,7 @@ fn a_bad_hello_names_all_that_is_wrong() {
         "hello.resume.secret",
         "hello.resume.held[0].run_id",
         "hello.resume.held[0].fence",
+        "hello.resume.sequence",
     ];
     assert_eq!(fields, expected);
 }
