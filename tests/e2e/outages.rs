@@ -12,7 +12,9 @@ use crate::support::{House, Stream, Unary, Watcher, eventually, in_time, reason,
 /// A house on a cluster of its own.
 async fn house_of_its_own() -> (House, Cluster) {
     let programs = Programs::find(None).expect("PostgreSQL is installed");
-    let cluster = Cluster::start(&programs, ClusterOptions::temporary()).await.expect("it starts");
+    // What needs no commit comes to disk late: a crash then forgets as much as it may.
+    let options = ClusterOptions::temporary().setting("wal_writer_delay", "10s");
+    let cluster = Cluster::start(&programs, options).await.expect("it starts");
     cluster.create_database("ops").await.expect("a database is created");
     let url = cluster.url("ops");
     server::migrate(&server::Config::new(&url)).await.expect("it is migrated");
@@ -95,6 +97,50 @@ async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged(
     }
     let counted = house.session_now(&session).await;
     assert_eq!((counted.total_runs, counted.succeeded_runs), (40, 40));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_goes_on_after_a_crash_misses_no_run_whose_transaction_has_the_number_of_a_forgotten_one() {
+    let (house, cluster) = house_of_its_own().await;
+    let session = house.session().await;
+    house.enqueue(&session, "any").await;
+    // Nobody else writes, and so nothing of what follows comes to disk.
+    let mut stranger = house.sql().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE ops.lease_service").execute(&mut stranger).await.expect("it is locked");
+    let mut forgotten = house.sql().await;
+    for _ in 0..50 {
+        let begin_and_give_up = "BEGIN; SELECT pg_current_xact_id(); ROLLBACK";
+        sqlx::raw_sql(begin_and_give_up).execute(&mut forgotten).await.expect("it is rolled back");
+    }
+    let token = Watcher::all(&house.servers[0]).await.bookmark().await;
+    cluster.kill_hard().await.expect("it is killed");
+    cluster.restart().await.expect("it comes back");
+    back(&house).await;
+
+    let mut runs = Vec::new();
+    for _ in 0..20 {
+        runs.push(house.enqueue(&session, "any").await.id);
+    }
+    let mut watcher = Watcher::resume(&house.servers[0], &token).await.expect("the token holds");
+    for id in &runs {
+        watcher.sees(id, RunStatus::Queued).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_opens_no_connection_for_whatever_reason_is_an_outage() {
+    let (house, _cluster) = house_of_its_own().await;
+    let session = house.session().await;
+    let mut admin = house.sql().await;
+    let close = "ALTER ROLE CURRENT_ROLE NOLOGIN;
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    sqlx::raw_sql(close).execute(&mut admin).await.expect("all others are ended");
+    let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("no connection is opened");
+    assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Unavailable, "DATABASE_UNAVAILABLE".into()));
+    sqlx::raw_sql("ALTER ROLE CURRENT_ROLE LOGIN").execute(&mut admin).await.expect("it is opened");
+    back(&house).await;
+    house.enqueue(&session, "any").await;
 }
 
 /// Makes sure that the server has read what was sent to it before.

@@ -10,7 +10,7 @@ use crate::domain::TenantId;
 /// Where a reader of the feed stands: it has seen what is visible in this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedCursor {
-    /// A `pg_snapshot`, as text.
+    /// A `pg_snapshot`, as text, of no transaction after the newest in the feed ([`durable`]).
     pub snapshot: String,
     /// When it was taken, by the database's clock.
     pub taken_at: DateTime<Utc>,
@@ -34,10 +34,30 @@ const BATCH_ROWS: i64 = 10_000;
 
 /// A cursor at this moment.
 pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError> {
-    let row = sqlx::query!(r#"SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!""#)
-        .fetch_one(c)
-        .await?;
-    Ok(FeedCursor { snapshot: row.snapshot, taken_at: row.taken_at })
+    let row = sqlx::query!(
+        r#"SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
+                  (SELECT xid::text FROM ops.run_changes ORDER BY xid DESC LIMIT 1) AS newest"#
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(FeedCursor { snapshot: durable(&row.snapshot, row.newest.as_deref())?, taken_at: row.taken_at })
+}
+
+/// What of a snapshot outlives a crash of the database: the transactions up to the newest in the feed, which is on disk. A later
+/// one that has left nothing on disk is forgotten by a crash, and its number is given out again, to a transaction that a reader
+/// with this snapshot would take for seen.
+fn durable(snapshot: &str, newest: Option<&str>) -> Result<String, StoreError> {
+    let number = |text: &str| text.parse::<u64>().map_err(|_| StoreError::defect(format!("snapshot {snapshot}")));
+    let parts: Vec<&str> = snapshot.split(':').collect();
+    let [xmin, xmax, open] = parts[..] else { return Err(StoreError::defect(format!("snapshot {snapshot}"))) };
+    let end = newest.map(number).transpose()?.map_or(1, |newest| newest + 1).min(number(xmax)?);
+    let mut still_open = Vec::new();
+    for xid in open.split(',').filter(|xid| !xid.is_empty()) {
+        if number(xid)? < end {
+            still_open.push(xid);
+        }
+    }
+    Ok(format!("{}:{end}:{}", number(xmin)?.min(end), still_open.join(",")))
 }
 
 /// All that was committed since the cursor. One statement, so that what is read and the next cursor are of one snapshot.
@@ -54,6 +74,7 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
            ),
            changed AS (SELECT f.tenant_id, r.id FROM fresh f, unnest(f.run_ids) AS r (id))
            SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
+                  (SELECT xid::text FROM ops.run_changes ORDER BY xid DESC LIMIT 1) AS newest,
                   (SELECT count(*) FROM fresh) AS "rows!", ARRAY(SELECT tenant_id FROM changed) AS "tenants!", ARRAY(SELECT id FROM changed) AS "run_ids!",
                   ARRAY(SELECT DISTINCT e.id FROM fresh f, unnest(f.event_run_ids) AS e (id)) AS "event_run_ids!""#,
         cursor.snapshot,
@@ -65,7 +86,7 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
         overflown: row.rows == BATCH_ROWS,
         run_ids: row.tenants.into_iter().zip(row.run_ids).collect(),
         event_run_ids: row.event_run_ids,
-        cursor: FeedCursor { snapshot: row.snapshot, taken_at: row.taken_at },
+        cursor: FeedCursor { snapshot: durable(&row.snapshot, row.newest.as_deref())?, taken_at: row.taken_at },
     })
 }
 
@@ -130,4 +151,27 @@ pub async fn feed_changed_since(
     .fetch_all(c)
     .await?;
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_snapshot_is_kept_what_is_on_disk() {
+        for (snapshot, newest, kept) in [
+            ("10:20:11,15", Some("19"), "10:20:11,15"),
+            ("10:20:11,15", Some("25"), "10:20:11,15"),
+            ("10:20:11,15", Some("15"), "10:16:11,15"),
+            ("10:20:11,15", Some("14"), "10:15:11"),
+            ("10:20:", Some("9"), "10:10:"),
+            ("10:20:15", Some("5"), "6:6:"),
+            ("10:20:15", None, "1:1:"),
+        ] {
+            assert_eq!(durable(snapshot, newest).expect("it is a snapshot"), kept, "{snapshot} {newest:?}");
+        }
+        for bad in ["", "10", "10:20", "a:20:", "10:b:", "10:20:c"] {
+            assert!(durable(bad, Some("30")).is_err(), "{bad}");
+        }
+    }
 }

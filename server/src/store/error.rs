@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
 /// Every failure of a unit of database work, by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -66,6 +69,7 @@ impl From<sqlx::Error> for StoreError {
                     code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
                         StoreError::Unavailable(text)
                     }
+                    _ if ends_the_connection(database.as_ref()) => StoreError::Unavailable(text),
                     // A stand-by that was promoted away from us.
                     "25006" => StoreError::Unavailable(text),
                     code if code.starts_with("23") => StoreError::Constraint {
@@ -78,4 +82,11 @@ impl From<sqlx::Error> for StoreError {
             _ => StoreError::Defect(text),
         }
     }
+}
+
+/// Whether the database has ended the connection with this, or did not open it: whatever the code says, what is wrong is not the
+/// statement. A full disk, for one, may refuse connections as an internal error.
+fn ends_the_connection(error: &(dyn DatabaseError + 'static)) -> bool {
+    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
