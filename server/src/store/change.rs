@@ -36,7 +36,7 @@ const BATCH_ROWS: i64 = 10_000;
 pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError> {
     let row = sqlx::query!(
         r#"SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
-                  (SELECT xid::text FROM ops.run_changes ORDER BY xid DESC LIMIT 1) AS newest"#
+                  (SELECT c.xid::text FROM ops.run_changes c ORDER BY c.xid DESC LIMIT 1) AS newest"#
     )
     .fetch_one(c)
     .await?;
@@ -74,7 +74,7 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
            ),
            changed AS (SELECT f.tenant_id, r.id FROM fresh f, unnest(f.run_ids) AS r (id))
            SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
-                  (SELECT xid::text FROM ops.run_changes ORDER BY xid DESC LIMIT 1) AS newest,
+                  (SELECT c.xid::text FROM ops.run_changes c ORDER BY c.xid DESC LIMIT 1) AS newest,
                   (SELECT count(*) FROM fresh) AS "rows!", ARRAY(SELECT tenant_id FROM changed) AS "tenants!", ARRAY(SELECT id FROM changed) AS "run_ids!",
                   ARRAY(SELECT DISTINCT e.id FROM fresh f, unnest(f.event_run_ids) AS e (id)) AS "event_run_ids!""#,
         cursor.snapshot,
