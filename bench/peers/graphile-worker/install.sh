@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../stamp.sh
+source "$here/../stamp.sh"
+home=$PEERS_HOME/$(basename "$here")
+
+lock=("$here/package.json" "$here/package-lock.json")
+done_already "${lock[@]}" && exit 0
+need npm "it comes with Node.js"
+if [[ $(uname -sm) != "Linux x86_64" ]]; then
+  echo "$(basename "$here"): the Node.js that package.json names is for Linux on x86-64, this is $(uname -sm)" >&2
+  exit 1
+fi
+
+rm -rf "$home"
+mkdir -p "$home"
+cp "${lock[@]}" "$home/"
+# Nothing in these packages has to be built, so no script of theirs runs.
+npm --prefix "$home" ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+mark_done "${lock[@]}"

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${PEERS_HOME:?set PEERS_HOME to the folder that the peers are installed below}"
+
+DATABASE_URL=$1 exec "$here/../measure.py" --workers "${WORKERS:-1}" river -- "$PEERS_HOME/river/bench"
