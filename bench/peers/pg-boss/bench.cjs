@@ -43,11 +43,18 @@ async function work(connectionString) {
   await boss.start();
   return {
     start: async (handle) => {
-      // burstWhenBatchFull: after a full batch the next fetch comes at once.
-      const options = { batchSize: BATCH_SIZE, localConcurrency: LOCAL_CONCURRENCY, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5 };
-      await boss.work(QUEUE, options, async (jobs) => {
-        for (const job of jobs) handle(job.data);
-      });
+      const options = {
+        batchSize: BATCH_SIZE,
+        localConcurrency: LOCAL_CONCURRENCY,
+        burstWhenBatchFull: true, // after a full batch the next fetch comes at once
+        perJobResults: true, // each job keeps its own result; a batch is still completed by one statement
+      };
+      await boss.work(QUEUE, options, async (jobs) =>
+        jobs.map(({ id, data }) => {
+          handle(data);
+          return { id, status: "completed", output: { ok: true } };
+        }),
+      );
     },
     stop: () => boss.stop(),
   };
@@ -56,7 +63,7 @@ async function work(connectionString) {
 roles({
   about: {
     version,
-    settings: `batchSize ${BATCH_SIZE}, localConcurrency ${LOCAL_CONCURRENCY}, burstWhenBatchFull, notify, insert of 1000`,
+    settings: `batchSize ${BATCH_SIZE}, localConcurrency ${LOCAL_CONCURRENCY}, burstWhenBatchFull, perJobResults, notify, insert of 1000`,
     keeps_outcome_rows: true,
   },
   produce,

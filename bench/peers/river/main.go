@@ -39,9 +39,14 @@ type noopWorker struct {
 	report *report
 }
 
-func (w *noopWorker) Work(_ context.Context, job *river.Job[NoopArgs]) error {
+func (w *noopWorker) Work(ctx context.Context, job *river.Job[NoopArgs]) error {
 	w.report.executed(job.Args)
-	return nil
+	return river.RecordOutput(ctx, outcome{OK: true})
+}
+
+// outcome is what a job leaves behind: https://riverqueue.com/docs/recorded-output
+type outcome struct {
+	OK bool `json:"ok"`
 }
 
 var logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -145,7 +150,7 @@ func main() {
 	var err error
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == "produce":
-		err = produce(ctx, fmt.Sprintf("MaxWorkers %d, FetchCooldown %v, FetchPollInterval %v, pgx pool of %d, InsertManyFast of %d",
+		err = produce(ctx, fmt.Sprintf("MaxWorkers %d, FetchCooldown %v, FetchPollInterval %v, pgx pool of %d, RecordOutput, InsertManyFast of %d",
 			maxWorkers, fetchCooldown, fetchPollInterval, connections, batch))
 	case len(os.Args) == 2 && os.Args[1] == "work":
 		err = work(ctx)

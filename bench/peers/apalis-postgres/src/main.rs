@@ -31,7 +31,7 @@ struct Noop {
 }
 
 /// What a job leaves behind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Outcome {
     ok: bool,
 }
