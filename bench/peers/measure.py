@@ -31,7 +31,10 @@ class Role:
         self.name = role
         self.executed = 0
         self.answers = queue.Queue()
-        self.process = subprocess.Popen([*command, role], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            self.process = subprocess.Popen([*command, role], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        except FileNotFoundError as missing:
+            sys.exit(f"{missing.filename} is not there: bench/peers/install.sh installs it")
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
@@ -119,7 +122,7 @@ def main():
         kept = about["keeps_outcome_rows"]
         producer.ask("schema")
         enqueue_s = float(producer.ask(f"enqueue 0 {JOBS}"))
-        producer.ask("analyze")  # as autovacuum does within a minute; else the plans are those of a table that is empty
+        producer.ask("settle")
 
         workers = [Role(given.program, "work") for _ in range(given.workers)]
         roles.extend(workers)
@@ -132,7 +135,8 @@ def main():
         drain_s = (finished(producer, JOBS if kept else 0) - started_ns) / 1e9
         resident_mb = sum(worker.resident_mb() for worker in workers)
 
-        time.sleep(2)  # what the drain left to do (a checkpoint, autovacuum, a poll) is not part of the next figure
+        producer.ask("settle")
+        time.sleep(2)  # what the drain left to do (a checkpoint, a poll) is not part of the next figure
         producer.ask(f"pace {JOBS} {paced} {RATE}")
         wait_until_executed(workers, JOBS + paced)
         finished(producer, JOBS + paced if kept else 0)

@@ -57,7 +57,7 @@ async function produce(about, producer, lines) {
     const [command, ...numbers] = line.split(" ");
     const [first, count, rate] = numbers.map(Number);
     if (command === "schema") answer(await ok(producer.createSchema()));
-    else if (command === "analyze") answer(await ok(producer.analyze()));
+    else if (command === "settle") answer(await ok(producer.settle()));
     else if (command === "enqueue") answer(await enqueue(producer, first, count));
     else if (command === "pace") answer(await ok(pace(producer, first, count, rate)));
     else if (command === "finished") answer(await finished(producer));

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../stamp.sh
-source "$here/../stamp.sh"
-home=$PEERS_HOME/$(basename "$here")
+# shellcheck source-path=SCRIPTDIR source=../stamp.sh
+source "$(dirname "$0")/../stamp.sh"
 
 sources=("$here/Cargo.toml" "$here/Cargo.lock" "$here"/src/*.rs)
 done_already "${sources[@]}" && exit 0

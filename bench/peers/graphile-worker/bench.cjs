@@ -40,7 +40,7 @@ async function produce(connectionString) {
   const spec = (payload) => ({ identifier: TASK, payload });
   return {
     createSchema: () => utils.migrate(),
-    analyze: () => pgPool.query("ANALYZE"),
+    settle: () => pgPool.query("VACUUM (ANALYZE)"),
     enqueue: (payloads) => utils.addJobs(payloads.map(spec)),
     enqueueOne: (payload) => utils.addJob(TASK, payload),
     anyUnfinished: async () => (await pgPool.query("SELECT EXISTS (SELECT FROM graphile_worker.jobs) AS any")).rows[0].any,

@@ -1,16 +1,13 @@
 #!/usr/bin/env bash
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../stamp.sh
-source "$here/../stamp.sh"
-home=$PEERS_HOME/$(basename "$here")
+# shellcheck source-path=SCRIPTDIR source=../stamp.sh
+source "$(dirname "$0")/../stamp.sh"
 
 lock=("$here/package.json" "$here/package-lock.json")
 done_already "${lock[@]}" && exit 0
 need npm "it comes with Node.js"
 if [[ $(uname -sm) != "Linux x86_64" ]]; then
-  echo "$(basename "$here"): the Node.js that package.json names is for Linux on x86-64, this is $(uname -sm)" >&2
-  exit 1
+  fail "the Node.js that package.json names is for Linux on x86-64, this is $(uname -sm)"
 fi
 
 rm -rf "$home"

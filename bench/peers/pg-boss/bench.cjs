@@ -7,7 +7,7 @@ const { Pool } = require("pg");
 const roles = require("../roles.cjs");
 
 const QUEUE = "noop";
-const BATCH_SIZE = 500;
+const BATCH_SIZE = 1000;
 const LOCAL_CONCURRENCY = 2;
 
 function connect(connectionString, options) {
@@ -26,7 +26,7 @@ async function produce(connectionString) {
       // notify: a new job wakes an idle worker, instead of the next poll (0.5 s at the least).
       await boss.createQueue(QUEUE, { notify: true });
     },
-    analyze: () => pool.query("ANALYZE"),
+    settle: () => pool.query("VACUUM (ANALYZE)"),
     enqueue: (payloads) => boss.insert(QUEUE, payloads.map((data) => ({ data }))),
     enqueueOne: (payload) => boss.send(QUEUE, payload),
     anyUnfinished: () => look(`SELECT EXISTS (SELECT FROM pgboss.job WHERE name = '${QUEUE}' AND state < 'completed') AS answer`),

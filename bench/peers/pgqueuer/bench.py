@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import time
-from datetime import timedelta
 from importlib.metadata import version
 
 import asyncpg
@@ -22,8 +21,7 @@ from pgqueuer.queries import Queries
 ENTRYPOINT = "noop"
 BATCH = 1000
 IN_FLIGHT = 2  # two batches at once: one is written while the next is made ready
-DEQUEUE_BATCH = int(os.environ.get("DEQUEUE_BATCH", "500"))
-MANAGERS = int(os.environ.get("MANAGERS", "1"))
+DEQUEUE_BATCH = 500
 
 
 def answer(words):
@@ -87,7 +85,7 @@ async def produce(url):
     producer = Producer([await asyncpg.connect(url) for _ in range(10)])
     answer(json.dumps({
         "version": version("pgqueuer"),
-        "settings": f"batch_size {DEQUEUE_BATCH}, {MANAGERS} manager(s), asyncpg, uvloop, enqueue of {BATCH}",
+        "settings": f"batch_size {DEQUEUE_BATCH}, asyncpg, uvloop, enqueue of {BATCH}",
         "keeps_outcome_rows": True,
     }))
     async for command, *numbers in commands():
@@ -96,8 +94,8 @@ async def produce(url):
             await producer.queries[0].install()
             await producer.queries[0].optimize_autovacuum()  # the first point of the guide's checklist
             answer("ok")
-        elif command == "analyze":
-            answer(await producer.connection.execute("ANALYZE"))
+        elif command == "settle":
+            answer(await producer.connection.execute("VACUUM (ANALYZE)"))
         elif command == "enqueue":
             answer(await producer.enqueue(*numbers))
         elif command == "pace":
@@ -109,17 +107,18 @@ async def produce(url):
 
 
 async def work(url):
-    executed, latencies_ms, runs = [], [], []
-    managers = [PgQueuer(AsyncpgDriver(await asyncpg.connect(url))) for _ in range(MANAGERS)]
-    for manager in managers:
+    executed, latencies_ms = [], []
+    running = None
+    # The guide: a single connection for what dequeues.
+    manager = PgQueuer(AsyncpgDriver(await asyncpg.connect(url)))
 
-        @manager.entrypoint(ENTRYPOINT)
-        async def noop(job: Job) -> None:
-            started_ns = time.monotonic_ns()
-            content = json.loads(job.payload)
-            if "due_ns" in content:
-                latencies_ms.append((started_ns - content["due_ns"]) / 1e6)
-            executed.append(content["n"])
+    @manager.entrypoint(ENTRYPOINT)
+    async def noop(job: Job) -> None:
+        started_ns = time.monotonic_ns()
+        content = json.loads(job.payload)
+        if "due_ns" in content:
+            latencies_ms.append((started_ns - content["due_ns"]) / 1e6)
+        executed.append(content["n"])
 
     async def tell():
         told = 0
@@ -133,15 +132,15 @@ async def work(url):
     answer("ready")
     async for (command,) in commands():
         if command == "start":
-            runs = [asyncio.create_task(m.run(batch_size=DEQUEUE_BATCH, dequeue_timeout=timedelta(seconds=30))) for m in managers]
+            running = asyncio.create_task(manager.run(batch_size=DEQUEUE_BATCH))
         elif command == "report":
             answer(json.dumps({"executed": executed, "latencies_ms": latencies_ms}))
         else:
             raise SystemExit(f"unknown command {command}")
     telling.cancel()
-    for manager in managers:
-        manager.shutdown.set()
-    await asyncio.gather(*runs)
+    manager.shutdown.set()
+    if running is not None:
+        await running
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../stamp.sh
-source "$here/../stamp.sh"
-home=$PEERS_HOME/$(basename "$here")
+# shellcheck source-path=SCRIPTDIR source=../stamp.sh
+source "$(dirname "$0")/../stamp.sh"
 
 done_already "$here/requirements.txt" && exit 0
 need python3 "pgqueuer is a library of Python, version 3.11 or later"

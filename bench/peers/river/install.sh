@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=../stamp.sh
-source "$here/../stamp.sh"
-home=$PEERS_HOME/$(basename "$here")
+# shellcheck source-path=SCRIPTDIR source=../stamp.sh
+source "$(dirname "$0")/../stamp.sh"
 
 sources=("$here/go.mod" "$here/go.sum" "$here"/*.go)
 done_already "${sources[@]}" && exit 0
-need go "River is a library of Go, version 1.25 or later"
+need go "River is a library of Go, version 1.26 or later"
 
 mkdir -p "$home"
 rm -f "$home/.stamp"

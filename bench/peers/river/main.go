@@ -21,7 +21,7 @@ const (
 	maxWorkers        = 2000
 	fetchCooldown     = 2 * time.Millisecond
 	fetchPollInterval = 20 * time.Millisecond
-	connections       = 10
+	connections       = 20
 )
 
 // NoopArgs is the payload of a job; DueNs is of CLOCK_MONOTONIC and 0 where nobody measures the start.
@@ -71,7 +71,8 @@ func newProducer(ctx context.Context) (*producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: logger})
+	// It also limits how often an inserting client notifies the others.
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{FetchCooldown: fetchCooldown, Logger: logger})
 	return &producer{pool, client}, err
 }
 
@@ -84,8 +85,8 @@ func (p *producer) createSchema(ctx context.Context) error {
 	return err
 }
 
-func (p *producer) analyze(ctx context.Context) error {
-	_, err := p.pool.Exec(ctx, "ANALYZE")
+func (p *producer) settle(ctx context.Context) error {
+	_, err := p.pool.Exec(ctx, "VACUUM (ANALYZE)")
 	return err
 }
 

@@ -124,8 +124,8 @@ func produce(ctx context.Context, settings string) error {
 		switch command {
 		case "schema":
 			err = p.createSchema(ctx)
-		case "analyze":
-			err = p.analyze(ctx)
+		case "settle":
+			err = p.settle(ctx)
 		case "enqueue":
 			said, err = enqueue(ctx, p, first, count)
 		case "pace":

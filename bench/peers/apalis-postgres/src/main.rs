@@ -48,7 +48,8 @@ async fn connect() -> Result<PgPool> {
 }
 
 fn storage(pool: &PgPool) -> PostgresStorage<Noop> {
-    PostgresStorage::new(pool).with_config(Config::default().queue(QUEUE).batch_size(BATCH_SIZE))
+    // As in the example: what is fetched is this worker's already, a lock at the start would say so again.
+    PostgresStorage::new(pool).with_config(Config::default().queue(QUEUE).batch_size(BATCH_SIZE).lock_tasks(false))
 }
 
 /// Enqueues, and looks at the table.
@@ -68,8 +69,8 @@ impl Producer {
         Ok(PostgresStorage::setup(&self.pool).await?)
     }
 
-    async fn analyze(&self) -> Result<()> {
-        sqlx::query("ANALYZE").execute(&self.pool).await?;
+    async fn settle(&self) -> Result<()> {
+        sqlx::query("VACUUM (ANALYZE)").execute(&self.pool).await?;
         Ok(())
     }
 

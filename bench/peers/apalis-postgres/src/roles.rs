@@ -123,7 +123,7 @@ async fn finished(producer: &Producer) -> Result<String> {
 /// Enqueues what it is told to.
 pub async fn produce(producer: Producer) -> Result<()> {
     let settings = format!(
-        "batch_size {BATCH_SIZE}, concurrency {CONCURRENCY}, pubsub, sqlx pool of {CONNECTIONS}, push_bulk of {BATCH}"
+        "batch_size {BATCH_SIZE}, concurrency {CONCURRENCY}, lock_tasks off, pubsub, sqlx pool of {CONNECTIONS}, push_bulk of {BATCH}"
     );
     answer(json!({ "version": VERSION, "settings": settings, "keeps_outcome_rows": true }));
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -136,8 +136,8 @@ pub async fn produce(producer: Producer) -> Result<()> {
                 producer.create_schema().await?;
                 answer("ok");
             }
-            ("analyze", []) => {
-                producer.analyze().await?;
+            ("settle", []) => {
+                producer.settle().await?;
                 answer("ok");
             }
             ("enqueue", [first, count]) => answer(enqueue(&producer, *first, *count).await?),
