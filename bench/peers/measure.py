@@ -53,8 +53,11 @@ class Role:
             Role.progress.notify_all()
 
     def say(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(command + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            sys.exit(f"{self.name} ended before it was told to {command}, exit code {self.process.wait()}")
 
     def hear(self):
         answer = self.answers.get()
