@@ -25,6 +25,11 @@ impl Budget {
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.total);
         self.left.clone().try_acquire_many_owned(wanted).ok().map(Held)
     }
+
+    /// Whether any of it is held.
+    pub fn is_taken(&self) -> bool {
+        self.left.available_permits() < self.total as usize
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +43,9 @@ mod tests {
         assert!(budget.take(7).is_none());
         let rest = budget.take(6).expect("there is as much");
         assert!(budget.take(100).is_none());
+        assert!(budget.is_taken());
         drop((held, rest));
+        assert!(!budget.is_taken());
         let all = budget.take(100).expect("nothing else is held");
         assert!(budget.take(1).is_none());
         assert!(budget.take(0).is_some());

@@ -23,6 +23,8 @@ struct Grant {
     attempt: i32,
     stage: Stage,
     cancel_sent: bool,
+    /// Its report is on the way to the database.
+    reported: bool,
 }
 
 /// The grants of one stream.
@@ -70,7 +72,13 @@ impl GrantBook {
         self.given += 1;
         self.grants.insert(
             lease.run_id,
-            Grant { fence: lease.fence, attempt, stage: Stage::Assigned { at: now }, cancel_sent: false },
+            Grant {
+                fence: lease.fence,
+                attempt,
+                stage: Stage::Assigned { at: now },
+                cancel_sent: false,
+                reported: false,
+            },
         );
     }
 
@@ -78,7 +86,13 @@ impl GrantBook {
     pub fn resume(&mut self, lease: Lease, attempt: i32, started: Instant) {
         self.grants.insert(
             lease.run_id,
-            Grant { fence: lease.fence, attempt, stage: Stage::Started { at: started }, cancel_sent: false },
+            Grant {
+                fence: lease.fence,
+                attempt,
+                stage: Stage::Started { at: started },
+                cancel_sent: false,
+                reported: false,
+            },
         );
     }
 
@@ -98,6 +112,19 @@ impl GrantBook {
             Stage::Started { at } => Some(now.saturating_duration_since(at)),
             Stage::Assigned { .. } => None,
         }
+    }
+
+    /// Marks that a report of a grant is on its way. Answers for how long it runs, if it was started on this stream.
+    pub fn report(&mut self, lease: Lease, now: Instant) -> Option<Duration> {
+        let started_ago = self.started_ago(lease, now)?;
+        self.grants.entry(lease.run_id).and_modify(|grant| grant.reported = true);
+        Some(started_ago)
+    }
+
+    /// Whether a grant was started on this stream, and nothing was reported of it yet.
+    pub fn is_executing(&self, lease: Lease) -> bool {
+        let grant = self.grants.get(&lease.run_id).filter(|grant| grant.fence == lease.fence);
+        grant.is_some_and(|grant| matches!(grant.stage, Stage::Started { .. }) && !grant.reported)
     }
 
     /// Marks that the worker is told to stop. False if it was before, or if the grant is not the stream's own.
@@ -166,6 +193,20 @@ mod tests {
         assert_eq!(book.accept(lease(1), now), Some(Start { lease: lease(1), attempt: 1 }));
         assert_eq!(book.accept(lease(1), now), None);
         assert_eq!(book.started_ago(lease(1), now), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_was_reported_is_not_executed_any_more() {
+        let (mut book, now) = (GrantBook::default(), Instant::now());
+        book.assign(lease(1), 0, now);
+        assert!(!book.is_executing(lease(1)));
+        assert_eq!(book.report(lease(1), now), None);
+        book.accept(lease(1), now);
+        assert!(book.is_executing(lease(1)));
+        assert_eq!(book.report(lease(2), now), None);
+        assert!(book.is_executing(lease(1)));
+        assert_eq!(book.report(lease(1), now), Some(Duration::ZERO));
+        assert!(!book.is_executing(lease(1)));
     }
 
     #[test]

@@ -41,6 +41,12 @@ pub enum GrantNews {
 }
 
 impl GrantNews {
+    fn lease(&self) -> Lease {
+        match self {
+            GrantNews::Begun { guard, .. } | GrantNews::Ended { guard, .. } => guard.lease,
+        }
+    }
+
     /// When a report was handed in.
     fn ended_at(&self) -> Option<Instant> {
         match self {
@@ -50,19 +56,28 @@ impl GrantNews {
     }
 }
 
-impl Weigh for GrantNews {
+/// What one frame, or one call, says of grants.
+impl Weigh for Vec<GrantNews> {
+    fn items(&self) -> usize {
+        self.len()
+    }
+
     fn bytes(&self) -> usize {
-        match self {
+        let bytes = |news: &GrantNews| match news {
             GrantNews::Begun { .. } => 0,
             GrantNews::Ended { outcome, .. } => outcome.weight(),
-        }
+        };
+        self.iter().map(bytes).sum()
     }
 }
+
+/// What became of one of them.
+type Verdict = Result<ReportVerdict, EngineError>;
 
 /// Where starts and reports are handed in.
 #[derive(Debug, Clone)]
 pub struct Results {
-    rounds: Rounds<GrantNews, ReportVerdict>,
+    rounds: Rounds<Vec<GrantNews>, Vec<Verdict>>,
 }
 
 impl Results {
@@ -74,38 +89,49 @@ impl Results {
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let counted = metrics.clone();
-        let work = move |news: Vec<GrantNews>| {
+        let work = move |frames: Vec<Vec<GrantNews>>| {
             let (db, hints, metrics) = (db.clone(), hints.clone(), counted.clone());
-            async move { bisect(news, |news| round(db.clone(), hints.clone(), metrics.clone(), news)).await }
+            async move {
+                let sizes: Vec<usize> = frames.iter().map(Vec::len).collect();
+                let news = frames.into_iter().flatten().collect();
+                let verdicts = bisect(news, |news| round(db.clone(), hints.clone(), metrics.clone(), news)).await;
+                let mut verdicts = verdicts.into_iter();
+                sizes.into_iter().map(|size| Ok(verdicts.by_ref().take(size).collect())).collect()
+            }
         };
         let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("results", work));
         (Self { rounds }, run)
     }
 
-    /// Writes down that a worker was told to start. Refused with `LeaseLost` if the grant does not stand.
-    pub async fn begin(&self, guard: Guard, at: Instant) -> Result<(), EngineError> {
-        match self.rounds.submit(GrantNews::Begun { guard, at }).await? {
-            ReportVerdict::Accepted(_) => Ok(()),
-            ReportVerdict::Conflict | ReportVerdict::LeaseLost => Err(lease_lost(guard.lease)),
+    /// Hands in what happened to grants, all at once; each gets its own answer, in order. A start is refused with `LeaseLost` if
+    /// its grant does not stand. The same report again gets the first answer; another one is refused.
+    pub async fn submit(&self, news: Vec<GrantNews>) -> Vec<Result<(), EngineError>> {
+        let leases: Vec<Lease> = news.iter().map(GrantNews::lease).collect();
+        match self.rounds.submit(news).await {
+            Ok(verdicts) => leases.into_iter().zip(verdicts).map(|(lease, verdict)| answer(lease, verdict)).collect(),
+            Err(error) => leases.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
-    /// Ends a grant. The same report again gets the first answer; another one is refused.
-    pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>, started_ago: Duration) -> Result<(), EngineError> {
-        let news = GrantNews::Ended { guard, outcome, started_ago, at: Instant::now() };
-        match self.rounds.submit(news).await? {
-            ReportVerdict::Accepted(_) => Ok(()),
-            ReportVerdict::Conflict => {
-                let Lease { run_id, fence } = guard.lease;
-                Err(Refusal::OutcomeConflict { run_id, fence }.into())
-            }
-            ReportVerdict::LeaseLost => Err(lease_lost(guard.lease)),
-        }
+    /// Ends one grant that was begun as it was claimed.
+    pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>) -> Result<(), EngineError> {
+        let ended = GrantNews::Ended { guard, outcome, started_ago: Duration::ZERO, at: Instant::now() };
+        self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
+    }
+
+    /// Whether starts or reports wait, or are being written.
+    pub fn is_busy(&self) -> bool {
+        self.rounds.is_busy()
     }
 }
 
-fn lease_lost(Lease { run_id, fence }: Lease) -> EngineError {
-    Refusal::LeaseLost { run_id, fence }.into()
+fn answer(lease: Lease, verdict: Verdict) -> Result<(), EngineError> {
+    let Lease { run_id, fence } = lease;
+    match verdict? {
+        ReportVerdict::Accepted(_) => Ok(()),
+        ReportVerdict::Conflict => Err(Refusal::OutcomeConflict { run_id, fence }.into()),
+        ReportVerdict::LeaseLost => Err(Refusal::LeaseLost { run_id, fence }.into()),
+    }
 }
 
 /// One round: writes what there is, commits, and says what became of each.

@@ -89,6 +89,11 @@ impl<I: Weigh, O: Send> Rounds<I, O> {
         Ok(async { answered.await.unwrap_or(Err(EngineError::ShuttingDown)) })
     }
 
+    /// Whether requests wait, or are being carried out.
+    pub fn is_busy(&self) -> bool {
+        self.items.is_taken()
+    }
+
     /// The room that a request takes until it is answered, if there is as much.
     fn room(&self, request: &I) -> Option<[Held; 2]> {
         Some([self.items.take(request.items())?, self.bytes.take(request.bytes())?])

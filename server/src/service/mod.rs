@@ -9,6 +9,7 @@ pub mod runs_read;
 pub mod session_end;
 pub mod sessions;
 pub mod stream;
+mod stream_grants;
 pub mod tail;
 pub mod watch;
 pub mod watch_token;

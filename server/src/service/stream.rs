@@ -13,10 +13,9 @@ use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
 
 use super::ServiceError;
+use super::stream_grants::StreamGrants;
 use crate::domain::event::EventBatch;
-use crate::domain::frame::{
-    EventRange, Heartbeat, ReasonText, Refused, Report, ReportAnswer, ServerFrame, WorkerFrame,
-};
+use crate::domain::frame::{EventRange, Heartbeat, ReasonText, Refused, ServerFrame, WorkerFrame};
 use crate::domain::weight::Weight;
 use crate::domain::worker::WorkerState;
 use crate::domain::{Lease, Refusal};
@@ -33,9 +32,6 @@ use crate::store::worker::worker_stream_ended;
 /// the answers is cut off.
 const HEARTBEATS_WAITING: usize = 64;
 
-/// Reports of one stream that may wait for the database: more than any worker holds runs.
-const REPORTS_WAITING: usize = 20_000;
-
 /// How long what a worker has sent may take to be written after its stream was ended.
 const END_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -47,10 +43,12 @@ where
 {
     let (events, waiting_events) = mpsc::unbounded_channel();
     let (heartbeats, waiting_heartbeats) = mpsc::channel(HEARTBEATS_WAITING);
+    let tasks = TaskTracker::new();
     let stream = Arc::new(WorkerStream {
+        grants: StreamGrants::new(engine.clone(), connection.clone(), tasks.clone()),
         engine,
         connection,
-        tasks: TaskTracker::new(),
+        tasks,
         heartbeats,
         event_credits_used: AtomicI64::new(0),
         events,
@@ -85,6 +83,7 @@ where
 struct WorkerStream {
     engine: Arc<Engine>,
     connection: Arc<Connection>,
+    grants: Arc<StreamGrants>,
     /// What waits for the database.
     tasks: TaskTracker,
     /// Each with when it came.
@@ -105,18 +104,10 @@ impl WorkerStream {
                 })?;
                 self.engine.dispatcher.room();
             }
-            WorkerFrame::Accepts(leases) => self.accept(&leases),
+            WorkerFrame::Accepts(leases) => self.grants.accept(&leases),
             WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat)?,
             WorkerFrame::Events(events) => self.events(events)?,
-            WorkerFrame::Reports(reports) => {
-                if self.tasks.len() > REPORTS_WAITING {
-                    let text = format!("expected no more than {REPORTS_WAITING} reports ahead of their answers");
-                    return Err(Refusal::ProtocolViolation(text).into());
-                }
-                for report in reports {
-                    self.report(report)?;
-                }
-            }
+            WorkerFrame::Reports(reports) => self.grants.report(reports)?,
             // The cancel was sent on this stream and is not sent again; the report will say what became of it.
             WorkerFrame::CancelAcks(leases) => {
                 tracing::debug!(worker_id = %self.connection.worker_id, runs = leases.len(), "cancels were understood");
@@ -124,45 +115,6 @@ impl WorkerStream {
             WorkerFrame::Goodbye { .. } => {}
         }
         Ok(())
-    }
-
-    /// The worker will execute these: it may start them now, and that is written down as soon as the database takes it.
-    fn accept(self: &Arc<Self>, leases: &[Lease]) {
-        let now = Instant::now();
-        let mut book = self.connection.book();
-        let (mut starts, mut refused) = (Vec::new(), Vec::new());
-        for lease in leases {
-            match book.accept(*lease, now) {
-                Some(start) => starts.push(start),
-                None if book.started_ago(*lease, now).is_some() => {}
-                None => refused.push(*lease),
-            }
-        }
-        drop(book);
-        if !refused.is_empty() {
-            self.connection.revoke(refused);
-        }
-        if starts.is_empty() {
-            return;
-        }
-        let begun: Vec<Lease> = starts.iter().map(|start| start.lease).collect();
-        self.engine.metrics.runs_started.inc_by(starts.len() as u64);
-        self.connection.send(ServerFrame::Starts(starts));
-        let stream = self.clone();
-        let begins = begun.into_iter().map(move |lease| {
-            let stream = stream.clone();
-            async move {
-                let guard = stream.connection.guard(lease);
-                let written = persist(&stream.connection, || stream.engine.results.begin(guard, now)).await;
-                // Taken away meanwhile, unless it has ended by its own report.
-                if let Err(EngineError::Refused(_)) = written
-                    && stream.connection.book().started_ago(lease, now).is_some()
-                {
-                    stream.connection.revoke(vec![lease]);
-                }
-            }
-        });
-        self.tasks.spawn(async move { join_all(begins).await });
     }
 
     fn heartbeat(&self, heartbeat: Heartbeat) -> Result<(), ServiceError> {
@@ -269,41 +221,10 @@ impl WorkerStream {
         }
     }
 
-    fn report(self: &Arc<Self>, report: Result<Report, Refused<Lease>>) -> Result<(), ServiceError> {
-        let Report { lease, outcome } = match report {
-            Ok(report) => report,
-            Err(refused) => {
-                let text = ReasonText { reason: "INVALID_FIELD", message: refused.violations.to_string() };
-                self.answer_report(refused.subject, Some(text));
-                return Ok(());
-            }
-        };
-        let room = self.room(outcome.weight())?;
-        // A grant that was not started on this stream may have ended before, with this very report.
-        let started_ago = self.connection.book().started_ago(lease, Instant::now()).unwrap_or_default();
-        let (stream, outcome) = (self.clone(), Arc::new(outcome));
-        self.tasks.spawn(async move {
-            let guard = stream.connection.guard(lease);
-            let report = || stream.engine.results.report(guard, outcome.clone(), started_ago);
-            let refused = persist(&stream.connection, report).await.err();
-            drop(room);
-            if refused.as_ref().is_some_and(is_undecided) {
-                return;
-            }
-            stream.connection.book().end(lease);
-            stream.answer_report(lease, refused.as_ref().map(reason_of));
-        });
-        Ok(())
-    }
-
     /// The room for what waits to be written. Where there is none the stream ends: the worker keeps what was not answered, and
     /// sends it again when it has resumed.
     fn room(&self, bytes: usize) -> Result<Held, ServiceError> {
         self.engine.stream_bytes.take(bytes).ok_or(ServiceError::Overloaded)
-    }
-
-    fn answer_report(&self, lease: Lease, refused: Option<ReasonText>) {
-        self.connection.send(ServerFrame::ReportAcks(vec![ReportAnswer { lease, refused }]));
     }
 
     /// The stream has ended: what was not started goes back at once, what was started keeps its lease.
@@ -344,7 +265,7 @@ where
 }
 
 /// The database is away, others are in the way, or the queue is full: the same later may succeed.
-fn is_passing(error: &EngineError) -> bool {
+pub(super) fn is_passing(error: &EngineError) -> bool {
     match error {
         EngineError::Overloaded => true,
         EngineError::Store(error) => error.is_passing(),
@@ -354,11 +275,11 @@ fn is_passing(error: &EngineError) -> bool {
 
 /// The stream has ended, or is about to, before it was known what becomes of the write. It is not answered, so that the
 /// worker sends the same again when it resumes; a refusal would have it dropped.
-fn is_undecided(error: &EngineError) -> bool {
+pub(super) fn is_undecided(error: &EngineError) -> bool {
     is_passing(error) || matches!(error, EngineError::ShuttingDown)
 }
 
-fn reason_of(error: &EngineError) -> ReasonText {
+pub(super) fn reason_of(error: &EngineError) -> ReasonText {
     let reason = match error {
         EngineError::Refused(refusal) => refusal.reason(),
         EngineError::Overloaded => "OVERLOADED",

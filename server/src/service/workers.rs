@@ -186,7 +186,7 @@ impl Workers {
         let run_id = report.lease.run_id;
         let guard = Guard { lease: report.lease, worker_id, epoch: UNARY_EPOCH };
         self.run(&tenant, run_id).await?;
-        self.engine.results.report(guard, Arc::new(report.outcome), Duration::ZERO).await?;
+        self.engine.results.report(guard, Arc::new(report.outcome)).await?;
         self.run(&tenant, run_id).await
     }
 
