@@ -5,6 +5,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::support::House;
 
 const CLAIM: &str = include_str!("../../server/src/store/sql/run_claim.sql");
+const REPORT: &str = include_str!("../../server/src/store/sql/run_report.sql");
+const POLL: &str = include_str!("../../server/src/store/sql/poll.sql");
 const CANCEL: &str = include_str!("../../server/src/store/sql/run_cancel.sql");
 
 /// The plan of a statement with so many parameters, as the engine would have it made.
@@ -14,8 +16,8 @@ async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> Str
     sqlx::raw_sql(engine).execute(&mut *sql).await.expect("it is set");
     let prepare = format!("PREPARE planned AS {}", statement.trim_end().trim_end_matches(';'));
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *sql).await.expect("it is prepared");
-    let arguments = vec!["NULL"; parameters].join(", ");
-    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE planned ({arguments})");
+    let arguments = if parameters == 0 { String::new() } else { format!("({})", vec!["NULL"; parameters].join(", ")) };
+    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE planned {arguments}");
     let lines: Vec<String> =
         sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&mut *sql).await.expect("it is explained");
     lines.join("\n")
@@ -24,7 +26,7 @@ async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> Str
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_reads_the_ready_index_in_its_order_and_finds_runs_by_their_ids() {
     let house = House::with(0, |_| {}).await;
-    let plan = plan(&mut house.sql().await, CLAIM, 10).await;
+    let plan = plan(&mut house.sql().await, CLAIM, 11).await;
     let lines: Vec<&str> = plan.lines().map(str::trim).collect();
     let reads: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("runs_ready")).collect();
     assert!(reads.len() >= 2, "a hop and the best: {plan}");
@@ -42,4 +44,31 @@ async fn a_cancel_finds_its_runs_by_their_ids() {
     let plan = plan(&mut house.sql().await, CANCEL, 4).await;
     assert_eq!(plan.matches("runs_pkey").count(), 2, "{plan}");
     assert!(!plan.contains("runs_tenant"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
+    let house = House::with(0, |_| {}).await;
+    let plan = plan(&mut house.sql().await, REPORT, 10).await;
+    assert_eq!(plan.matches("runs_pkey").count(), 1, "each is found once: {plan}");
+    let lines: Vec<&str> = plan.lines().map(|line| line.trim().trim_start_matches("->").trim()).collect();
+    let update = lines.iter().position(|line| *line == "Update on runs r").expect("it is updated");
+    assert_eq!(lines[update + 1..update + 3], ["Nested Loop", "CTE Scan on input i_1"], "input by input: {plan}");
+    let input = lines.iter().position(|line| *line == "CTE input").expect("there is an input");
+    assert_eq!(lines[input + 1..input + 3], ["Sort", "Sort Key: i.run_id"], "in the order of ids: {plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_poll_reads_only_what_is_due() {
+    let house = House::with(0, |_| {}).await;
+    let plan = plan(&mut house.sql().await, POLL, 0).await;
+    for index in ["runs_ready", "runs_waiting", "runs_held", "workers_alive", "sessions_cancelling", "sessions_closing"]
+    {
+        assert_eq!(plan.matches(index).count(), 1, "{index}: {plan}");
+    }
+    for index in
+        ["runs_pkey", "runs_tenant", "runs_session", "Seq Scan on runs", "Seq Scan on sessions", "sessions_pkey"]
+    {
+        assert!(!plan.contains(index), "{index}: {plan}");
+    }
 }

@@ -2,10 +2,10 @@
 //! And cancelled sessions some of whose runs were not cancelled, because who did so died midway.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::poll::Wakes;
 use super::ticker;
 use crate::engine::Engine;
 use crate::engine::cancels::cancel_runs;
@@ -13,10 +13,8 @@ use crate::engine::hints::Topic;
 use crate::store::StoreError;
 use crate::store::cancel::{run_cancel_unconfirmed, session_cancel_unfinished};
 
-const PERIOD: Duration = Duration::from_secs(1);
-
-pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
-    ticker::each("unconfirmed cancels", PERIOD, closing, || once(&engine)).await;
+pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
+    ticker::woken("unconfirmed cancels", &wakes.cancels, closing, || once(&engine)).await;
 }
 
 async fn once(engine: &Engine) -> Result<usize, StoreError> {

@@ -1,33 +1,27 @@
 //! Folds what rounds append to sessions' counters, and completes closed sessions whose runs have all ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::poll::Wakes;
 use crate::engine::Engine;
 use crate::store::StoreError;
 use crate::store::counter::{FOLD_SESSIONS, Folded, session_fold_in_tx};
 
-const PERIOD: Duration = Duration::from_secs(1);
-
-/// Folds each second, and on while there is more.
-pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
-    loop {
+/// Folds when there is something, and on while there is more.
+pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
+    while let Some(()) = closing.run_until_cancelled(wakes.counters.notified()).await {
         match once(&engine).await {
             Ok(folded) => {
                 if folded.completed > 0 {
                     tracing::info!(?folded, "sessions are completed");
                 }
                 if folded.sessions >= FOLD_SESSIONS {
-                    continue;
+                    wakes.counters.notify_one();
                 }
             }
             Err(error) => tracing::warn!(%error, "counters were not folded; readers add what is not folded"),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
-            () = closing.cancelled() => return,
         }
     }
 }

@@ -1,20 +1,18 @@
 //! Offers runs whose time has come: enqueued for later, snoozed, or held back because nobody took them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::poll::Wakes;
 use super::ticker;
 use crate::engine::Engine;
 use crate::engine::hints::Topic;
 use crate::store::StoreError;
 use crate::store::due::run_due;
 
-const PERIOD: Duration = Duration::from_secs(1);
-
-pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
-    ticker::each("due runs", PERIOD, closing, || once(&engine)).await;
+pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
+    ticker::woken("due runs", &wakes.due, closing, || once(&engine)).await;
 }
 
 async fn once(engine: &Engine) -> Result<u64, StoreError> {

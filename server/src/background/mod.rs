@@ -1,9 +1,10 @@
-//! Periodic repairs: idempotent, without input, each returns counts. A tick that fails is logged and tried again.
+//! Periodic repairs: idempotent, without input, each returns counts. What fails is logged and tried again.
 
 pub mod backlog;
 pub mod cancels;
 pub mod counters;
 pub mod due;
+pub mod poll;
 pub mod recovery;
 pub mod retention;
 pub mod ticker;
@@ -17,10 +18,12 @@ use crate::engine::Engine;
 
 /// Starts all of them.
 pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &CancellationToken) {
-    tasks.spawn(recovery::run(engine.clone(), closing.clone()));
-    tasks.spawn(cancels::run(engine.clone(), closing.clone()));
-    tasks.spawn(counters::run(engine.clone(), closing.clone()));
-    tasks.spawn(due::run(engine.clone(), closing.clone()));
+    let wakes = Arc::new(poll::Wakes::default());
+    tasks.spawn(recovery::run(engine.clone(), wakes.clone(), closing.clone()));
+    tasks.spawn(cancels::run(engine.clone(), wakes.clone(), closing.clone()));
+    tasks.spawn(counters::run(engine.clone(), wakes.clone(), closing.clone()));
+    tasks.spawn(due::run(engine.clone(), wakes.clone(), closing.clone()));
+    tasks.spawn(poll::run(engine.clone(), wakes, closing.clone()));
     tasks.spawn(backlog::run(engine.clone(), closing.clone()));
     tasks.spawn(retention::run(engine.clone(), closing.clone()));
 }

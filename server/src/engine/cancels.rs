@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::hints::{Hints, Topic};
 use super::parts::Engine;
 use super::registry::Registry;
-use super::settings::POLL_INTERVAL;
 use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
@@ -17,12 +16,11 @@ use crate::store::worker::worker_draining;
 use crate::store::{Db, StoreError};
 use crate::telemetry::Metrics;
 
-/// Looks on each hint, and each second while there are streams.
+/// Looks on each hint; what was not hinted at is found by the poll.
 pub async fn run(db: Db, hints: Hints, registry: Arc<Registry>, metrics: Metrics, closing: CancellationToken) {
     loop {
         tokio::select! {
             () = hints.awaited(Topic::Cancels) => {}
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = closing.cancelled() => return,
         }
         if let Err(error) = round(&db, &registry, &metrics).await {

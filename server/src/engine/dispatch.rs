@@ -1,8 +1,8 @@
 //! The dispatcher: gives ready runs to the free slots of this replica's workers.
 //!
-//! A round claims for each group of workers (same lanes, same kinds) in turn, in one transaction: one statement for groups
-//! that overlap would hand out the same rows twice. Rounds follow each other while there is work and room; then a hint, new
-//! room, or the poll begins the next.
+//! A round claims for each group of workers (same lanes, same kinds) in turn, a statement each: one statement for groups that
+//! overlap would hand out the same rows twice. Rounds follow each other while there is work and room; then a hint or new
+//! room begins the next. The poll (`background/poll.rs`) hints at what nobody else did.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use super::registry::Registry;
 use super::releases::Releases;
 use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::domain::Run;
-use crate::store::claim::{ClaimRound, run_claim_in_tx, run_claim_undo, run_claimable_in_tx};
+use crate::store::claim::{ClaimRound, run_claim, run_claim_undo, run_claimable};
 use crate::store::{Db, StoreError};
 use crate::telemetry::{Metrics, spans};
 
@@ -28,22 +28,25 @@ const FIRST_ROUND_SLOTS: usize = 64;
 /// Slots that a group offers in the rounds after a full one: more brings no more speed.
 const FULL_ROUND_SLOTS: usize = 500;
 
+/// How many times as many runs as it has slots a round looks at when another replica was at the best ones.
+const CONTENDED_REACH: usize = 4;
+
 /// How long a round waits in which another replica was at the same runs, doubled each time.
 const CONTENTION_DELAY: Duration = Duration::from_millis(1);
 const CONTENTION_DELAY_MAX: Duration = Duration::from_millis(100);
 
-/// For how long a claim whose commit was not answered is looked for: longer than a transaction can live.
+/// For how long a claim that was not answered is looked for: longer than a statement can live.
 const LOST_ROUND_WATCH: Duration = Duration::from_secs(60);
 
 /// What a round found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
-    /// A group got as many runs as it had slots: there may be more.
-    Full,
-    /// There is more, but another replica was at it.
-    Contended,
     /// All that could be claimed was.
     All,
+    /// There is more, but another replica was at it.
+    Contended,
+    /// A group got as many runs as it had slots: there may be more.
+    Full,
 }
 
 /// Gives runs to workers.
@@ -59,7 +62,7 @@ pub struct Dispatcher {
     /// Unary calls that wait for runs.
     claims: Mutex<Vec<UnaryClaim>>,
     room: Notify,
-    /// Rounds whose commit was not answered, and until when they are looked for.
+    /// Claims that were not answered, and until when they are looked for.
     lost_rounds: Mutex<Vec<(ClaimRound, Instant)>>,
 }
 
@@ -104,16 +107,19 @@ impl Dispatcher {
     /// Runs until `closing`. Unary calls that wait then are dropped, which tells them so.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
         let mut slots = FIRST_ROUND_SLOTS;
-        let mut contention = CONTENTION_DELAY;
+        let (mut contention, mut reach) = (CONTENTION_DELAY, 1);
         while !closing.is_cancelled() {
             self.undo_lost_rounds().await;
             let demand = self.demand(slots);
-            let idle = demand.is_empty();
-            let round = self.claim_round(demand).await;
+            let round = self.claim_round(demand, reach).await;
             self.answer_due_claims(round.as_ref().err());
             let pause = match round {
                 Ok(Found::Full) => {
                     (slots, contention) = (FULL_ROUND_SLOTS, CONTENTION_DELAY);
+                    continue;
+                }
+                Ok(Found::Contended) if reach < CONTENDED_REACH => {
+                    reach = CONTENDED_REACH;
                     continue;
                 }
                 Ok(Found::Contended) => {
@@ -121,9 +127,9 @@ impl Dispatcher {
                     Some(contention)
                 }
                 Ok(Found::All) => {
-                    (slots, contention) = (FIRST_ROUND_SLOTS, CONTENTION_DELAY);
-                    // Without room there is nothing to look for, but for unary calls that end and lost rounds.
-                    (!idle || self.is_waited_for()).then(|| self.pause())
+                    (slots, contention, reach) = (FIRST_ROUND_SLOTS, CONTENTION_DELAY, 1);
+                    // What was not hinted at is found by the poll; unary calls end, and lost rounds may turn up.
+                    self.is_waited_for().then(|| self.pause())
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a claim round failed");
@@ -146,32 +152,31 @@ impl Dispatcher {
         self.lock_claims().clear();
     }
 
-    /// One round, first to last: claim, commit, deliver.
-    async fn claim_round(&self, demand: Vec<GroupDemand>) -> Result<Found, StoreError> {
-        if demand.is_empty() {
-            return Ok(Found::All);
+    /// One round: claims for each group, one after the other, and delivers what it got.
+    async fn claim_round(&self, demand: Vec<GroupDemand>, reach: usize) -> Result<Found, StoreError> {
+        let mut found = Found::All;
+        for group in demand {
+            found = found.max(self.claim_for(group, reach).await?);
         }
+        Ok(found)
+    }
+
+    /// Claims for one group, in one statement, and delivers what it got.
+    async fn claim_for(&self, demand: GroupDemand, reach: usize) -> Result<Found, StoreError> {
         let (began, clock) = (Instant::now(), spans::clock());
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
         let demand = Arc::new(demand);
-        let claimed = self.db.transaction({
+        let claimed = self.db.statement({
             let demand = demand.clone();
             move |c| {
                 let demand = demand.clone();
-                Box::pin(async move {
-                    let mut claimed: Vec<(Vec<Run>, bool)> = Vec::with_capacity(demand.len());
-                    for group in demand.iter() {
-                        let runs = run_claim_in_tx(c, &group.group, &group.slots, by).await?;
-                        let more = runs.len() < group.slots.len() && run_claimable_in_tx(c, &group.group).await?;
-                        claimed.push((runs, more));
-                    }
-                    Ok(claimed)
-                })
+                Box::pin(async move { run_claim(c, &demand.group, &demand.slots, reach, by).await })
             }
         });
-        let claimed = match claimed.await {
-            Ok(claimed) => claimed,
+        let runs = match claimed.await {
+            Ok(runs) => runs,
             Err(error) => {
+                // It may have happened, or still happen.
                 if matches!(error, StoreError::CommitUnknown(_)) {
                     self.lock_lost_rounds().push((by, Instant::now() + LOST_ROUND_WATCH));
                 }
@@ -179,22 +184,22 @@ impl Dispatcher {
             }
         };
         self.metrics.claim_round_seconds.observe(began.elapsed().as_secs_f64());
-        let (mut found, mut any) = (Found::All, false);
-        for (group, (runs, more)) in demand.iter().zip(claimed) {
-            any |= !runs.is_empty();
-            if runs.len() == group.slots.len() {
-                found = Found::Full;
-            } else if more && found == Found::All {
-                found = Found::Contended;
-            }
+        let is_full = runs.len() == demand.slots.len();
+        if !runs.is_empty() {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
-            self.deliver(group, runs);
-        }
-        if any {
+            self.deliver(&demand, runs);
             self.hints.give(Topic::Changes);
         }
-        Ok(found)
+        if is_full {
+            return Ok(Found::Full);
+        }
+        // What was not had may be locked by another replica, with more behind it.
+        let more = self.db.run(move |c| {
+            let demand = demand.clone();
+            Box::pin(async move { run_claimable(c, &demand.group).await })
+        });
+        Ok(if more.await? { Found::Contended } else { Found::All })
     }
 
     /// Hands the claimed runs to the workers whose slots they got; what can not be handed over is given back.
@@ -241,8 +246,8 @@ impl Dispatcher {
         self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives back what rounds claimed whose commit was not answered. The commit may come late, so it is looked for until
-    /// no such transaction can be alive any more.
+    /// Gives back what was claimed without an answer. The commit may come late, so it is looked for until no such statement can
+    /// be alive any more.
     async fn undo_lost_rounds(&self) {
         let lost = self.lock_lost_rounds().clone();
         for (by, _) in &lost {
@@ -250,7 +255,7 @@ impl Dispatcher {
             match self.db.run(move |c| Box::pin(run_claim_undo(c, by))).await {
                 Ok(0) => {}
                 Ok(_) => {
-                    tracing::info!(round = by.round, "a claim whose commit was not answered was given back");
+                    tracing::info!(round = by.round, "a claim that was not answered was given back");
                     self.hints.give(Topic::Work);
                 }
                 Err(error) => {

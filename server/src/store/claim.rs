@@ -29,18 +29,20 @@ pub struct Slot {
     pub claim_id: Option<Uuid>,
 }
 
-/// Who claims, so that a claim whose commit was not answered can be found again.
+/// Who claims, so that a claim that was not answered can be found again.
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimRound {
     pub server_id: Uuid,
     pub round: i64,
 }
 
-/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement.
-pub async fn run_claim_in_tx(
+/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement. It looks at
+/// `reach` times as many runs as there are slots, for those that another replica is at are passed over.
+pub async fn run_claim(
     c: &mut PgConnection,
     group: &ClaimGroup,
     slots: &[Slot],
+    reach: usize,
     by: ClaimRound,
 ) -> Result<Vec<Run>, StoreError> {
     let rows = sqlx::query_file_as!(
@@ -56,6 +58,7 @@ pub async fn run_claim_in_tx(
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
         by.round,
+        (slots.len() * reach) as i64,
     )
     .fetch_all(c)
     .await?;
@@ -63,7 +66,7 @@ pub async fn run_claim_in_tx(
 }
 
 /// Whether a group has claimable runs, those included that another replica is claiming now.
-pub async fn run_claimable_in_tx(c: &mut PgConnection, group: &ClaimGroup) -> Result<bool, StoreError> {
+pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup) -> Result<bool, StoreError> {
     let found = sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM unnest($2::text[]) AS l (lane)

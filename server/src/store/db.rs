@@ -54,6 +54,17 @@ pub struct DbSettings {
     pub deadline: Duration,
 }
 
+/// When a unit of work is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    /// Each statement by itself, and nobody has to know which were.
+    Each,
+    /// By its only statement.
+    Itself,
+    /// As a transaction.
+    AtItsEnd,
+}
+
 /// The pool of the engine's connections.
 ///
 /// Each unit of work runs in a task of its own: a call that its client cancels does not drop it midway, which could hand a
@@ -131,7 +142,16 @@ impl Db {
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, false).await
+        self.unit(work, Commits::Each).await
+    }
+
+    /// Runs one statement that writes and is committed by itself. If its answer is lost, it may have happened or not.
+    pub async fn statement<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(work, Commits::Itself).await
     }
 
     /// Runs a transaction: begins, works, commits. When this returns `Ok`, it is committed.
@@ -140,10 +160,10 @@ impl Db {
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, true).await
+        self.unit(work, Commits::AtItsEnd).await
     }
 
-    async fn unit<T, W>(&self, work: W, in_transaction: bool) -> Result<T, StoreError>
+    async fn unit<T, W>(&self, work: W, commits: Commits) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
@@ -158,7 +178,7 @@ impl Db {
             let _pass = pass;
             let mut attempt = 0;
             loop {
-                let result = db.attempt(&work, in_transaction).await;
+                let result = db.attempt(&work, commits).await;
                 away.store(result.as_ref().is_err_and(StoreError::is_outage), Ordering::Relaxed);
                 match result {
                     Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
@@ -173,14 +193,14 @@ impl Db {
     }
 
     /// A unit of work, once.
-    async fn attempt<T, W>(&self, work: &W, in_transaction: bool) -> Result<T, StoreError>
+    async fn attempt<T, W>(&self, work: &W, commits: Commits) -> Result<T, StoreError>
     where
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
     {
         let (mut connection, deadline) = (self.connection().await?, self.deadline);
-        let mut committing = false;
+        let mut committing = commits == Commits::Itself;
         let unit = async {
-            if !in_transaction {
+            if commits != Commits::AtItsEnd {
                 return work(&mut connection).await;
             }
             let mut transaction = connection.begin().await?;

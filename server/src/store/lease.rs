@@ -38,19 +38,6 @@ pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<
     Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
 }
 
-/// A lease round of this replica: says that leases are looked after, and since when if nobody did for 5 s.
-pub async fn lease_service_round(c: &mut PgConnection) -> Result<bool, StoreError> {
-    let resumed = sqlx::query_scalar!(
-        r#"UPDATE ops.lease_service
-           SET resumed_at = CASE WHEN round_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
-               round_at = clock_timestamp()
-           RETURNING resumed_at = round_at AS "resumed!""#
-    )
-    .fetch_one(c)
-    .await?;
-    Ok(resumed)
-}
-
 /// What a lease round ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expired {

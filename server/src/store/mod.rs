@@ -18,6 +18,7 @@ pub mod gate;
 pub mod lease;
 pub mod listen;
 pub mod migrate;
+pub mod poll;
 pub mod release;
 pub mod report;
 pub mod request;

@@ -1,4 +1,5 @@
--- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot.
+-- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot. Of the best $11, those
+-- that nobody else is at.
 --
 -- The ready index is read in its own order, lane and kind included: behind row-level security the planner does not take it as
 -- known that the lanes are equal, and would sort all ready runs. And it is used for nothing else: `IS NOT FALSE` keeps it from
@@ -33,17 +34,19 @@ best AS MATERIALIZED (
         FROM ops.runs r
         WHERE r.claimable AND r.tenant_id = $1 AND r.lane = q.lane AND r.kind = q.kind
         ORDER BY r.lane, r.kind, r.priority DESC, r.run_after, r.id
-        LIMIT cardinality($4::uuid[])
+        LIMIT $11
     ) c
     ORDER BY c.priority DESC, c.run_after, c.id
-    LIMIT cardinality($4::uuid[])
+    LIMIT $11
 ),
--- Another replica may be at the same rows: what it has locked is its own.
+-- Another replica may be at the same rows: what it has locked is its own. Nobody is waited for, so that the order of locks makes
+-- no difference.
 locked AS MATERIALIZED (
     SELECT r.id, r.priority, r.run_after
     FROM ops.runs r
     WHERE r.id = ANY (ARRAY(SELECT id FROM best)) AND r.claimable IS NOT FALSE
-    ORDER BY r.id
+    ORDER BY r.priority DESC, r.run_after, r.id
+    LIMIT cardinality($4::uuid[])
     FOR NO KEY UPDATE SKIP LOCKED
 ),
 placed AS MATERIALIZED (

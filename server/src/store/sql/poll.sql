@@ -1,0 +1,37 @@
+-- Says that leases are looked after, and since when if nobody did for 5 s; and what there is to do. One statement a second and
+-- server: an idle system asks for nothing else.
+WITH service AS (
+    UPDATE ops.lease_service
+    SET resumed_at = CASE WHEN round_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
+        round_at = clock_timestamp()
+    RETURNING round_at, resumed_at
+),
+workers AS (
+    SELECT coalesce(bool_or(greatest(w.heartbeat_at, s.resumed_at) + w.lease_ms * interval '1 ms' < clock_timestamp()), false)
+               AS lost,
+           coalesce(bool_or(w.drain_requested_at IS NOT NULL), false) AS draining
+    FROM service s
+    CROSS JOIN ops.workers w
+    WHERE w.state IN ('active', 'disconnected')
+)
+SELECT s.resumed_at = s.round_at AS "resumed!",
+       EXISTS (SELECT FROM ops.runs r WHERE r.claimable) AS "claimable!",
+       EXISTS (SELECT FROM ops.runs r WHERE r.wait_reason IS NOT NULL AND r.run_after <= clock_timestamp()) AS "due!",
+       EXISTS (SELECT FROM ops.runs r
+               WHERE r.held
+                 AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp())
+           OR w.lost AS "overdue!",
+       w.draining OR EXISTS (SELECT FROM ops.run_cancels) AS "orders!",
+       EXISTS (SELECT FROM ops.run_cancels c
+               WHERE c.kind = 'cancel'
+                 AND greatest(c.requested_at, s.resumed_at) + c.grace_ms * interval '1 ms' + interval '5 s'
+                     < clock_timestamp())
+           OR EXISTS (SELECT FROM ops.sessions
+                      WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs)
+           AS "unfinished_cancels!",
+       EXISTS (SELECT FROM ops.session_deltas)
+           OR EXISTS (SELECT FROM ops.sessions
+                      WHERE status = 'active' AND closed_at IS NOT NULL
+                        AND total_runs = succeeded_runs + failed_runs + cancelled_runs) AS "counters!"
+FROM service s
+CROSS JOIN workers w
