@@ -23,6 +23,9 @@ FIRST_SEED ?=
 TIME ?= 300
 FUZZ_RUNS := 20000
 
+# What `make bench` is told, as `make bench BENCH="drain --runs 5"`.
+BENCH ?=
+
 GRPCURL := .tools/bin/grpcurl
 BUF := .tools/node_modules/.bin/buf
 PYTHON := .tools/python/bin/python
@@ -73,6 +76,20 @@ overload: need-cargo need-postgres ## Offer a server ten times what it can do, a
 
 faults-broken: need-cargo need-postgres ## See three builds without one guard each be caught by `make faults`
 	@faults/broken/run.sh
+
+.PHONY: bench bench-long bench-peers
+bench: need-cargo need-postgres ## Measure this machine: a real server with real workers next to plain SQL
+	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
+	@"$$($(TARGET))/release/bench" $(BENCH)
+
+bench-long: need-cargo need-postgres ## The same with what takes minutes: millions of runs, thousands of workers
+	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
+	@"$$($(TARGET))/release/bench" --long $(BENCH)
+
+bench-peers: need-cargo need-postgres ## The same as other queues do it, which are installed below .tools
+	PEERS_HOME=$(CURDIR)/.tools/peers bench/peers/install.sh
+	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
+	@"$$($(TARGET))/release/bench" peers $(BENCH)
 
 .PHONY: fuzz
 fuzz: need-cargo need-cxx ## Look for input that breaks what reads it, for TIME seconds a target

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 7] = [
+const ARROWS: [(&str, &[&str], &[&str]); 8] = [
     ("proto", &[], &["server", "worker", "devpg"]),
     ("server", &["proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str], &[&str]); 7] = [
     ("cli", &["proto", "server", "worker", "devpg"], &[]),
     ("faults", &["proto", "worker", "devpg"], &[]),
     ("fuzz", &["proto", "server"], &[]),
+    ("bench", &["proto", "devpg"], &[]),
 ];
 
 /// Licences that allow what is done here: shipping a program with the licence texts. For a choice, one of it is enough.

@@ -1,0 +1,55 @@
+//! Runs by the million, straight into the database: they are there to be in the way.
+
+use anyhow::Result;
+
+use crate::caller::Caller;
+use crate::house::House;
+
+/// Queued runs.
+pub struct Filled {
+    pub kind: &'static str,
+    pub runs: i64,
+    pub priority: i32,
+}
+
+/// Puts runs into the caller's session, as `ops.enqueue_run()` would, and counts them.
+pub async fn fill(house: &House<'_>, caller: &Caller, filled: &Filled) -> Result<()> {
+    put(
+        house,
+        caller,
+        filled,
+        "INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES ('default', $1::uuid, $2)",
+        "
+        INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority)
+        SELECT gen_random_uuid(), 'default', $1::uuid, 'A', $3, $4 FROM generate_series(1, $2)",
+    )
+    .await
+}
+
+/// Puts runs there that have succeeded.
+pub async fn fill_finished(house: &House<'_>, caller: &Caller, runs: i64) -> Result<()> {
+    let filled = Filled { kind: "finished", runs, priority: 0 };
+    put(house, caller, &filled, "INSERT INTO ops.session_deltas (tenant_id, session_id, total, succeeded) VALUES ('default', $1::uuid, $2, $2)", "
+        INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority, status, claimable, attempt, fence, worker_id, claimed_by,
+                              lease_ms, claimed_at, started_at, heartbeat_at, finished_at, result, outcome_source, outcome_hash,
+                              revision)
+        SELECT gen_random_uuid(), 'default', $1::uuid, 'A', $3, $4, 'succeeded', false, 1, 1, gen_random_uuid(), 'bench', 30000,
+               now(), now(), now(), now(), '{\"done\": true}', 'worker', sha256('x'), 4
+        FROM generate_series(1, $2)")
+    .await
+}
+
+async fn put(
+    house: &House<'_>,
+    caller: &Caller,
+    filled: &Filled,
+    count: &'static str,
+    insert: &'static str,
+) -> Result<()> {
+    let mut c = house.database.connect().await?;
+    sqlx::query(count).bind(&caller.session).bind(filled.runs).execute(&mut c).await?;
+    let bound = sqlx::query(insert).bind(&caller.session).bind(filled.runs).bind(filled.kind).bind(filled.priority);
+    bound.execute(&mut c).await?;
+    sqlx::raw_sql("VACUUM ANALYZE ops.runs").execute(&mut c).await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! A real `ops serve`, and what it takes of the machine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use devpg::spawn::{Child, spawn};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{SysconfVar, sysconf};
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a server may take until it serves, and until it has ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A server, which ends with this.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    pub url: String,
+    /// From the start of the process until it was ready.
+    pub started_in: Duration,
+}
+
+impl Server {
+    /// Starts a server with default settings, and waits until it is ready.
+    pub async fn start(program: &Path, database_url: &str, log: PathBuf) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).env("OPS_DATABASE_URL", database_url);
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
+        let begin = Instant::now();
+        let child = spawn(command, Some(Signal::SIGKILL)).await?;
+        let mut server = Self { child, url: String::new(), started_in: Duration::ZERO };
+        let is_ready = |text: &str| text.contains("readiness has changed");
+        while server.url.is_empty() {
+            let text = std::fs::read_to_string(&log)?;
+            if is_ready(&text)
+                && let Some(address) = address(&text)
+            {
+                server.url = address;
+            } else {
+                ensure!(server.child.exit.borrow().is_none(), "the server has ended:\n{text}");
+                ensure!(begin.elapsed() < PATIENCE, "the server is not ready:\n{text}");
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        server.started_in = begin.elapsed();
+        Ok(server)
+    }
+
+    /// A connection of its own.
+    pub async fn connect(&self) -> Result<Channel> {
+        Ok(Endpoint::from_shared(self.url.clone())?.tcp_nodelay(true).connect().await?)
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory(&self) -> Result<f64> {
+        let status = self.proc("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the server has ended")?;
+        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1_024.0)
+    }
+
+    /// Processor time so far, in seconds.
+    pub fn processor(&self) -> Result<f64> {
+        let stat = self.proc("stat")?;
+        // The name of the program, in parentheses, may have blanks.
+        let (_, fields) = stat.rsplit_once(") ").context("the server has ended")?;
+        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        let per_second = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
+        Ok(ticks as f64 / per_second as f64)
+    }
+
+    fn proc(&self, file: &str) -> Result<String> {
+        Ok(std::fs::read_to_string(format!("/proc/{}/{file}", self.child.pid))?)
+    }
+
+    /// Ends it in order.
+    pub async fn stop(mut self) -> Result<()> {
+        kill(self.child.pid, Signal::SIGTERM)?;
+        let ended = tokio::time::timeout(PATIENCE, self.child.exit.wait_for(Option::is_some)).await;
+        match *ended.context("the server does not end")?? {
+            Some(status) if status.success() => Ok(()),
+            status => bail!("the server ended with {status:?}"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.exit.borrow().is_none() {
+            // It may have ended just now.
+            let _ = kill(self.child.pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Where a server listens, from its log.
+fn address(log: &str) -> Option<String> {
+    let (_, rest) = log.split_once("listening on ")?;
+    let end = rest.find(|c: char| c == '"' || c.is_whitespace())?;
+    Some(rest[..end].to_owned())
+}
