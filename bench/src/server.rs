@@ -67,7 +67,10 @@ impl Server {
         let stat = self.proc("stat")?;
         // The name of the program, in parentheses, may have blanks.
         let (_, fields) = stat.rsplit_once(") ").context("the server has ended")?;
-        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        // Of the fields after it, the twelfth and the next are the ticks in the program and in the kernel.
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = fields.get(11..13).context("expected ticks in /proc/PID/stat")?;
+        let ticks = ticks[0].parse::<u64>()? + ticks[1].parse::<u64>()?;
         let per_second = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100);
         Ok(ticks as f64 / per_second as f64)
     }

@@ -1,18 +1,4 @@
 #!/usr/bin/env bash
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=../stamp.sh
-source "$(dirname "$0")/../stamp.sh"
-
-lock=("$here/package.json" "$here/package-lock.json")
-done_already "${lock[@]}" && exit 0
-need npm "it comes with Node.js"
-if [[ $(uname -sm) != "Linux x86_64" ]]; then
-  fail "the Node.js that package.json names is for Linux on x86-64, this is $(uname -sm)"
-fi
-
-rm -rf "$home"
-mkdir -p "$home"
-cp "${lock[@]}" "$home/"
-# Nothing in these packages has to be built, so no script of theirs runs.
-npm --prefix "$home" ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-mark_done "${lock[@]}"
+# shellcheck source-path=SCRIPTDIR source=../node-install.sh
+source "$(dirname "$0")/../node-install.sh"

@@ -81,10 +81,11 @@ impl StreamGrants {
             // A stream that has ended reports nothing more.
             let _ = tokio::time::timeout(START_PATIENCE, connection.ended().cancelled()).await;
         }
-        let mut waiting: Vec<Lease> = {
+        let still_executed = |leases: Vec<Lease>| -> Vec<Lease> {
             let book = connection.book();
-            begun.into_iter().filter(|lease| book.is_executing(*lease)).collect()
+            leases.into_iter().filter(|lease| book.is_executing(*lease)).collect()
         };
+        let mut waiting = still_executed(begun);
         while !waiting.is_empty() {
             let news = waiting.iter().map(|lease| GrantNews::Begun { guard: connection.guard(*lease), at });
             let answers = self.engine.results.submit(news.collect()).await;
@@ -92,17 +93,16 @@ impl StreamGrants {
             for (lease, answer) in waiting.into_iter().zip(answers) {
                 match answer {
                     Err(error) if is_passing(&error) => again.push(lease),
-                    // Taken away meanwhile, unless it has ended by its own report.
-                    Err(EngineError::Refused(_)) if connection.book().started_ago(lease, at).is_some() => {
-                        lost.push(lease);
-                    }
+                    Err(EngineError::Refused(_)) => lost.push(lease),
                     _ => {}
                 }
             }
+            // Taken away meanwhile, unless they have ended by their own reports.
+            let lost = still_executed(lost);
             if !lost.is_empty() {
                 connection.revoke(lost);
             }
-            waiting = self.later(again).await;
+            waiting = still_executed(self.later(again).await);
         }
     }
 
@@ -120,9 +120,7 @@ impl StreamGrants {
                     // Where there is no room the stream ends: the worker keeps what was not answered, and sends it again when it
                     // has resumed.
                     let room = self.engine.stream_bytes.take(outcome.weight()).ok_or(ServiceError::Overloaded)?;
-                    // A grant that was not started on this stream may have ended before, with this very report.
-                    let started_ago = self.connection.book().report(lease, at).unwrap_or_default();
-                    waiting.push(Reported { lease, outcome: Arc::new(outcome), started_ago, at, room });
+                    waiting.push(Reported { lease, outcome: Arc::new(outcome), started_ago: Duration::ZERO, at, room });
                 }
                 Err(report) => {
                     let text = ReasonText { reason: "INVALID_FIELD", message: report.violations.to_string() };
@@ -130,6 +128,13 @@ impl StreamGrants {
                 }
             }
         }
+        // Only now that there is room for all: what counts as reported is not written down as begun any more.
+        let mut book = self.connection.book();
+        for reported in &mut waiting {
+            // A grant that was not started on this stream may have ended before, with this very report.
+            reported.started_ago = book.report(reported.lease, at).unwrap_or_default();
+        }
+        drop(book);
         // Nothing was said of these that can be understood: their grants stand.
         if !refused.is_empty() {
             self.connection.send(ServerFrame::ReportAcks(refused));
