@@ -24,18 +24,20 @@ async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> Str
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_reads_the_ready_index_in_its_order_and_finds_runs_by_their_ids() {
+async fn a_claim_reads_the_queue_in_its_order_and_finds_runs_by_their_ids() {
     let house = House::with(0, |_| {}).await;
     let plan = plan(&mut house.sql().await, CLAIM, 11).await;
     let lines: Vec<&str> = plan.lines().map(str::trim).collect();
-    let reads: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("runs_ready")).collect();
+    let reads: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("run_queue_order")).collect();
     assert!(reads.len() >= 2, "a hop and the best: {plan}");
     for at in reads {
-        assert!(lines[at].contains("Index Only Scan using runs_ready"), "{plan}");
+        assert!(lines[at].contains("Scan using run_queue_order"), "{plan}");
         assert!(lines[at - 1].ends_with("Limit"), "it ends with the first that are wanted: {plan}");
         assert!(lines[at + 1].contains("tenant_id") && lines[at + 1].contains("lane"), "{plan}");
     }
     assert_eq!(plan.matches("runs_pkey").count(), 2, "those that are locked and changed: {plan}");
+    assert_eq!(plan.matches("Tid Scan on run_queue").count(), 1, "those that leave the queue: {plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +64,7 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
 async fn the_poll_reads_only_what_is_due() {
     let house = House::with(0, |_| {}).await;
     let plan = plan(&mut house.sql().await, POLL, 0).await;
-    for index in ["runs_ready", "runs_waiting", "runs_held", "workers_alive", "sessions_cancelling", "sessions_closing"]
+    for index in ["run_queue", "runs_waiting", "run_leases_due", "workers_alive", "sessions_cancelling", "sessions_closing"]
     {
         assert_eq!(plan.matches(index).count(), 1, "{index}: {plan}");
     }

@@ -12,13 +12,13 @@ use super::ticker;
 use crate::engine::Engine;
 use crate::engine::hints::Topic;
 use crate::store::StoreError;
-use crate::store::lease::{Expired, run_expire};
+use crate::store::lease::run_expire;
 use crate::store::worker::worker_mark_lost;
 
 /// What a round ended.
 #[derive(Debug, Default, PartialEq)]
 struct Recovered {
-    leases: Expired,
+    leases_ended: usize,
     workers_lost: u64,
 }
 
@@ -27,20 +27,21 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
-    let round = engine.db.run(|c| {
-        Box::pin(async move {
-            let leases = run_expire(c).await?;
-            Ok(Recovered { leases, workers_lost: worker_mark_lost(c).await? })
-        })
-    });
-    let recovered = round.await?;
-    engine.metrics.grant_ended("lost", recovered.leases.requeued + recovered.leases.ended);
-    if recovered.leases != Expired::default() {
-        engine.hints.give(Topic::Changes);
-        engine.hints.give(Topic::Cancels);
+    let mut recovered = Recovered { leases_ended: 0, workers_lost: engine.db.run(|c| Box::pin(worker_mark_lost(c))).await? };
+    loop {
+        let leases = engine.db.run(|c| Box::pin(run_expire(c))).await?;
+        let ended = leases.requeued + leases.ended;
+        engine.metrics.grant_ended("lost", ended);
+        if ended > 0 {
+            engine.hints.give(Topic::Changes);
+            engine.hints.give(Topic::Cancels);
+        }
+        if leases.requeued > 0 {
+            engine.hints.give(Topic::Work);
+        }
+        recovered.leases_ended += ended;
+        if !leases.more {
+            return Ok(recovered);
+        }
     }
-    if recovered.leases.requeued > 0 {
-        engine.hints.give(Topic::Work);
-    }
-    Ok(recovered)
 }

@@ -11,7 +11,7 @@ use super::ServiceError;
 use crate::domain::{Refusal, Resource, Run, RunSpec, RunStatus, TenantId};
 use crate::engine::Engine;
 use crate::engine::hints::Topic;
-use crate::store::cancel::run_cancel;
+use crate::store::cancel::run_cancel_in_tx;
 use crate::store::run_read::run_get;
 
 /// Use cases of runs. Watching and waiting are in `watch.rs`, tailing a log in `tail.rs`.
@@ -87,7 +87,7 @@ impl Runs {
         let cancelled = engine.workers_db.transaction(move |c| {
             let (tenant, reason) = (tenant.clone(), reason.clone());
             Box::pin(async move {
-                let told = run_cancel(c, &tenant, &[run_id], &reason, grace).await?;
+                let told = run_cancel_in_tx(c, &tenant, &[run_id], &reason, grace).await?;
                 Ok((told, run_get(c, &tenant, run_id).await?))
             })
         });

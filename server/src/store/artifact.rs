@@ -75,7 +75,7 @@ pub async fn artifact_insert(
          SELECT $1, r.tenant_id, r.id, $4, $5, $6, $7, $8, octet_length($7), $9::text::jsonb
          FROM ops.runs r
          WHERE r.tenant_id = $2 AND r.id = $3
-           AND ($10::uuid IS NULL OR (r.held AND r.worker_id = $10 AND r.fence = $11))",
+           AND ($10::uuid IS NULL OR (r.status IN ('claimed', 'running') AND r.worker_id = $10 AND r.fence = $11))",
         id,
         tenant.as_str(),
         artifact.run_id,

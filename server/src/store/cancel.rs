@@ -11,7 +11,7 @@ use crate::domain::worker::{CancelKind, CancelOrder};
 use crate::domain::{Lease, TenantId};
 
 /// Cancels what has not begun, and asks what runs to stop. Answers how many workers have to be told.
-pub async fn run_cancel(
+pub async fn run_cancel_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
     runs: &[Uuid],
@@ -25,7 +25,18 @@ pub async fn run_cancel(
         reason,
         grace.as_millis() as i64,
     )
-    .fetch_one(c)
+    .fetch_one(&mut *c)
+    .await?;
+    // By itself: a run that was queued while its lock was waited for is in the queue only from here on.
+    sqlx::query!(
+        "DELETE FROM ops.run_queue q USING ops.runs r
+         WHERE r.id = ANY ($2) AND r.tenant_id IS NOT DISTINCT FROM $1 AND r.status = 'cancelled'
+           AND q.tenant_id = r.tenant_id AND q.lane = r.lane AND q.kind = r.kind AND q.priority = r.priority
+           AND q.run_after = r.run_after AND q.run_id = r.id",
+        tenant.as_str(),
+        runs,
+    )
+    .execute(c)
     .await?;
     Ok(told)
 }
@@ -66,7 +77,7 @@ pub async fn session_cancel_page(
     .await?;
     let Some(last) = page.last().copied() else { return Ok(CancelProgress::Done) };
     let (tenant, grace) = (TenantId::new(&session.tenant_id), milliseconds(session.grace_ms));
-    run_cancel(c, &tenant, &page, &session.reason, grace).await?;
+    run_cancel_in_tx(c, &tenant, &page, &session.reason, grace).await?;
     Ok(if page.len() as i64 == CANCEL_PAGE { CancelProgress::After(last) } else { CancelProgress::Done })
 }
 

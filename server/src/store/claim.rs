@@ -71,9 +71,9 @@ pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup) -> Result<b
         r#"SELECT EXISTS (
                SELECT FROM unnest($2::text[]) AS l (lane)
                CROSS JOIN LATERAL (
-                   SELECT FROM ops.runs r
-                   WHERE r.claimable AND r.tenant_id = $1 AND r.lane = l.lane::ops.lane_type
-                     AND (cardinality($3::text[]) = 0 OR r.kind = ANY ($3))
+                   SELECT FROM ops.run_queue q
+                   WHERE q.tenant_id = $1 AND q.lane = l.lane::ops.lane_type
+                     AND (cardinality($3::text[]) = 0 OR q.kind = ANY ($3))
                    LIMIT 1) c
            ) AS "found!""#,
         group.tenant.as_str(),
@@ -107,11 +107,17 @@ pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64,
     let undone = sqlx::query!(
         "WITH undone AS (
              UPDATE ops.runs r
-             SET status = 'queued', held = false, claimable = true, attempt = r.attempt - (r.status = 'running')::int,
+             SET status = 'queued', attempt = r.attempt - (r.status = 'running')::int,
                  started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
-             WHERE r.held AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
+             FROM ops.run_leases l
+             CROSS JOIN LATERAL unnest(l.run_ids) AS run_id
+             WHERE r.id = run_id AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
                AND r.cancel_requested_at IS NULL
-             RETURNING r.id, r.tenant_id
+             RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
+         ),
+         queued AS (
+             INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+             SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM undone
          )
          INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM undone GROUP BY tenant_id",
         by.server_id,

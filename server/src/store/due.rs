@@ -13,9 +13,13 @@ pub async fn run_due(c: &mut PgConnection) -> Result<u64, StoreError> {
          ),
          offered AS (
              UPDATE ops.runs r
-             SET claimable = true, wait_reason = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
+             SET wait_reason = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
              FROM due WHERE r.id = due.id AND r.status = 'queued' AND r.wait_reason IS NOT NULL
-             RETURNING r.id, r.tenant_id
+             RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
+         ),
+         queued AS (
+             INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+             SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM offered
          ),
          fed AS (
              INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM offered GROUP BY tenant_id

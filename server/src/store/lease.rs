@@ -38,6 +38,9 @@ pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<
     Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
 }
 
+/// Claims whose runs are looked at in one statement.
+const LOOK_PAGE: i64 = 200;
+
 /// What a lease round ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expired {
@@ -45,11 +48,12 @@ pub struct Expired {
     pub requeued: usize,
     /// Failed with `HeartbeatTimeout`, or cancelled without confirmation.
     pub ended: usize,
+    /// There was more to look at than is looked at once.
+    pub more: bool,
 }
 
-/// Ends the leases that no heartbeat kept alive.
+/// Ends the leases that no heartbeat kept alive, and forgets claims of which nothing is held any more.
 pub async fn run_expire(c: &mut PgConnection) -> Result<Expired, StoreError> {
-    let rows = sqlx::query_file!("src/store/sql/run_expire.sql").fetch_all(c).await?;
-    let requeued = rows.iter().filter(|row| row.status == "queued").count();
-    Ok(Expired { requeued, ended: rows.len() - requeued })
+    let page = sqlx::query_file!("src/store/sql/run_expire.sql", LOOK_PAGE).fetch_one(c).await?;
+    Ok(Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.looked_at == LOOK_PAGE })
 }

@@ -116,7 +116,10 @@ pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<
     let rows = sqlx::query!(
         r#"SELECT id, fence, attempt, status = 'running' AS "begun!",
                   coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::double precision AS "started_ago!"
-           FROM ops.runs WHERE held AND worker_id = $1 ORDER BY id FOR NO KEY UPDATE"#,
+           FROM ops.runs
+           WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases WHERE worker_id = $1))
+             AND worker_id = $1 AND status IN ('claimed', 'running')
+           ORDER BY id FOR NO KEY UPDATE"#,
         worker_id
     )
     .fetch_all(c)

@@ -32,7 +32,9 @@ macro_rules! worker_rows {
             WorkerRow,
             r#"SELECT w.id, w.name, w.mode, w.state AS "state!", w.lanes::text[] AS "lanes!", w.kinds,
                 w.labels::text AS "labels!", w.version, w.created_at, w.heartbeat_at,
-                (SELECT count(*) FROM ops.runs r WHERE r.worker_id = w.id AND r.held AND r.tenant_id = $1) AS "held_runs!"
+                (SELECT count(*) FROM ops.runs r
+                 WHERE r.id = ANY (ARRAY(SELECT unnest(l.run_ids) FROM ops.run_leases l WHERE l.worker_id = w.id))
+                   AND r.worker_id = w.id AND r.status IN ('claimed', 'running') AND r.tenant_id = $1) AS "held_runs!"
                FROM (SELECT id, name, mode, lanes, kinds, labels, version, created_at, heartbeat_at,
                         CASE WHEN drain_requested_at IS NOT NULL AND state IN ('active', 'disconnected') THEN 'draining'
                              ELSE state END AS state

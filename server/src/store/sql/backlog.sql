@@ -1,11 +1,11 @@
 -- What waits and what runs, by state and lane. Nothing is counted beyond $1: each count ends there, whatever the tables hold.
 -- In the order of an index, so that no more of it is read.
 WITH RECURSIVE tenants AS (
-    (SELECT tenant_id FROM ops.runs WHERE claimable ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id FROM ops.run_queue ORDER BY tenant_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT r.tenant_id FROM ops.runs r
-            WHERE r.claimable AND r.tenant_id > t.tenant_id
-            ORDER BY r.tenant_id LIMIT 1)
+    SELECT (SELECT q.tenant_id FROM ops.run_queue q
+            WHERE q.tenant_id > t.tenant_id
+            ORDER BY q.tenant_id LIMIT 1)
     FROM tenants t
     WHERE t.tenant_id IS NOT NULL
 ),
@@ -14,18 +14,23 @@ ready AS (
     FROM unnest(enum_range(NULL::ops.lane_type)) AS l (lane)
     CROSS JOIN LATERAL (
         SELECT count(*) AS runs, min(run_after) AS due
-        FROM (SELECT r.run_after
+        FROM (SELECT q.run_after
               FROM tenants t
               CROSS JOIN LATERAL (
-                  SELECT r.run_after FROM ops.runs r
-                  WHERE r.claimable AND r.tenant_id = t.tenant_id AND r.lane = l.lane
-                  LIMIT $1) r
+                  SELECT q.run_after FROM ops.run_queue q
+                  WHERE q.tenant_id = t.tenant_id AND q.lane = l.lane
+                  LIMIT $1) q
               LIMIT $1) b
     ) c
 ),
 held AS (
     SELECT status, lane, count(*) AS runs
-    FROM (SELECT status, lane FROM ops.runs WHERE held ORDER BY worker_id LIMIT $1) h
+    FROM (SELECT r.status, r.lane
+          FROM ops.run_leases l
+          CROSS JOIN LATERAL unnest(l.run_ids) AS run_id
+          JOIN ops.runs r ON r.id = run_id
+          WHERE r.worker_id = l.worker_id AND r.status IN ('claimed', 'running')
+          LIMIT $1) h
     GROUP BY status, lane
 ),
 waiting AS (

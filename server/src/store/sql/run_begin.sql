@@ -1,7 +1,4 @@
 -- Writes down that workers were told to start.
---
--- Here and in the other statements for many runs, `status IN (..)` and not `held`: that would invite the planner into the
--- index of all held runs, once for each of these.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[])

@@ -11,8 +11,6 @@ WITH locked AS MATERIALIZED (
 changed AS (
     UPDATE ops.runs r
     SET status = CASE WHEN r.status = 'running' THEN 'running' ELSE 'cancelled' END,
-        held = (r.status = 'running'),
-        claimable = false,
         wait_reason = NULL,
         finished_at = CASE WHEN r.status <> 'running' THEN clock_timestamp() END,
         cancel_requested_at = clock_timestamp(),

@@ -15,14 +15,13 @@ locked AS MATERIALIZED (
     SELECT r.id, d.fence
     FROM due d
     JOIN ops.runs r ON r.id = d.run_id AND r.fence = d.fence
-    WHERE r.held
+    WHERE r.status IN ('claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ),
 ended AS (
     UPDATE ops.runs r
     SET status = 'cancelled',
-        held = false,
         finished_at = clock_timestamp(),
         cancel_confirmed = false,
         outcome_source = 'cancel',

@@ -1,23 +1,22 @@
 -- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot. Of the best $11, those
 -- that nobody else is at.
 --
--- The ready index is read in its own order, lane and kind included: behind row-level security the planner does not take it as
--- known that the lanes are equal, and would sort all ready runs. And it is used for nothing else: `IS NOT FALSE` keeps it from
--- being searched for ids, of which it knows nothing, when the table was empty as the plan was made.
+-- The queue is read in its own order, lane and kind included: behind row-level security the planner does not take it as known
+-- that the lanes are equal, and would sort all runs that can be claimed.
 WITH RECURSIVE lanes AS (
     SELECT unnest($2::text[])::ops.lane_type AS lane
 ),
 -- For workers that execute any kind: the kinds that have claimable runs, found by hopping from kind to kind in the index.
 hops AS (
-    SELECT l.lane, (SELECT r.kind FROM ops.runs r
-                    WHERE r.claimable AND r.tenant_id = $1 AND r.lane = l.lane
-                    ORDER BY r.lane, r.kind LIMIT 1) AS kind
+    SELECT l.lane, (SELECT q.kind FROM ops.run_queue q
+                    WHERE q.tenant_id = $1 AND q.lane = l.lane
+                    ORDER BY q.lane, q.kind LIMIT 1) AS kind
     FROM lanes l
     WHERE cardinality($3::text[]) = 0
     UNION ALL
-    SELECT h.lane, (SELECT r.kind FROM ops.runs r
-                    WHERE r.claimable AND r.tenant_id = $1 AND r.lane = h.lane AND r.kind > h.kind
-                    ORDER BY r.lane, r.kind LIMIT 1)
+    SELECT h.lane, (SELECT q.kind FROM ops.run_queue q
+                    WHERE q.tenant_id = $1 AND q.lane = h.lane AND q.kind > h.kind
+                    ORDER BY q.lane, q.kind LIMIT 1)
     FROM hops h
     WHERE h.kind IS NOT NULL
 ),
@@ -27,36 +26,37 @@ queues AS (
     SELECT l.lane, k.kind FROM lanes l CROSS JOIN unnest($3::text[]) AS k (kind)
 ),
 best AS MATERIALIZED (
-    SELECT c.id
-    FROM queues q
+    SELECT b.*
+    FROM queues
     CROSS JOIN LATERAL (
-        SELECT r.id, r.priority, r.run_after
-        FROM ops.runs r
-        WHERE r.claimable AND r.tenant_id = $1 AND r.lane = q.lane AND r.kind = q.kind
-        ORDER BY r.lane, r.kind, r.priority DESC, r.run_after, r.id
+        SELECT q.ctid AS queued_at, q.run_id, q.fence, q.priority, q.run_after
+        FROM ops.run_queue q
+        WHERE q.tenant_id = $1 AND q.lane = queues.lane AND q.kind = queues.kind
+        ORDER BY q.lane, q.kind, q.priority DESC, q.run_after, q.run_id
         LIMIT $11
-    ) c
-    ORDER BY c.priority DESC, c.run_after, c.id
+    ) b
+    ORDER BY b.priority DESC, b.run_after, b.run_id
     LIMIT $11
 ),
 -- Another replica may be at the same rows: what it has locked is its own. Nobody is waited for, so that the order of locks makes
 -- no difference.
 locked AS MATERIALIZED (
-    SELECT r.id, r.priority, r.run_after
-    FROM ops.runs r
-    WHERE r.id = ANY (ARRAY(SELECT id FROM best)) AND r.claimable IS NOT FALSE
-    ORDER BY r.priority DESC, r.run_after, r.id
+    SELECT r.id, b.queued_at
+    FROM best b
+    JOIN ops.runs r ON r.id = b.run_id
+    WHERE r.status = 'queued' AND r.fence = b.fence
     LIMIT cardinality($4::uuid[])
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF r SKIP LOCKED
+),
+dequeued AS (
+    DELETE FROM ops.run_queue WHERE ctid = ANY (ARRAY(SELECT queued_at FROM locked))
 ),
 placed AS MATERIALIZED (
-    SELECT id, (row_number() OVER (ORDER BY priority DESC, run_after, id))::int AS place FROM locked
+    SELECT id, (row_number() OVER ())::int AS place FROM locked
 ),
 claimed AS (
     UPDATE ops.runs r
     SET status = CASE WHEN ($6::boolean[])[p.place] THEN 'running' ELSE 'claimed' END,
-        claimable = false,
-        held = true,
         claimed_by = ($5::text[])[p.place],
         worker_id = ($4::uuid[])[p.place],
         fence = r.fence + 1,
@@ -75,8 +75,15 @@ claimed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM placed p
-    WHERE r.id = p.id AND r.status = 'queued' AND r.claimable IS NOT FALSE
+    WHERE r.id = p.id AND r.status = 'queued'
     RETURNING r.*
+),
+-- Most runs have ended when they are looked at first, and are forgotten.
+leased AS (
+    INSERT INTO ops.run_leases (tenant_id, worker_id, due_at, run_ids)
+    SELECT tenant_id, worker_id, clock_timestamp() + least(min(lease_ms), 5000) * interval '1 ms', array_agg(id)
+    FROM claimed
+    GROUP BY tenant_id, worker_id
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)

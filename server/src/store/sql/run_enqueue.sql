@@ -1,4 +1,4 @@
--- Inserts the runs of many calls, whose sessions are locked and open, with what follows from them: counters and feed.
+-- Inserts the runs of many calls, whose sessions are locked and open, with what follows from them: queue, counters and feed.
 WITH input AS (
     SELECT *
     FROM unnest(
@@ -9,12 +9,15 @@ WITH input AS (
 ),
 inserted AS (
     INSERT INTO ops.runs (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms,
-                          run_after, claimable, wait_reason, traceparent)
+                          run_after, wait_reason, traceparent)
     SELECT id, tenant_id, session_id, lane::ops.lane_type, priority, kind, params::jsonb, labels::jsonb, max_attempts,
-           timeout_ms, coalesce(run_after, now()), coalesce(run_after <= now(), true),
-           CASE WHEN run_after > now() THEN 'scheduled' END, traceparent
+           timeout_ms, coalesce(run_after, now()), CASE WHEN run_after > now() THEN 'scheduled' END, traceparent
     FROM input
-    RETURNING id, tenant_id, session_id
+    RETURNING id, tenant_id, session_id, lane, kind, priority, run_after, wait_reason, fence
+),
+queued AS (
+    INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM inserted WHERE wait_reason IS NULL
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, total)

@@ -1,13 +1,34 @@
 -- Ends the leases of workers that are not heard of any more. What was not begun is offered again and no attempt is spent;
 -- what ran is offered again if it has attempts left, and failed otherwise. Nothing ends while the lease service is not
 -- current, or sooner than a lease after it resumed.
-WITH overdue AS MATERIALIZED (
-    SELECT r.id
-    FROM ops.runs r
+WITH due AS MATERIALIZED (
+    SELECT l.worker_id, l.id, l.run_ids
+    FROM ops.run_leases l
     CROSS JOIN ops.lease_service s
-    WHERE r.held
-      AND s.round_at > clock_timestamp() - interval '5 s'
-      AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
+    WHERE l.due_at < clock_timestamp() AND s.round_at > clock_timestamp() - interval '5 s'
+    ORDER BY l.due_at
+    LIMIT $1
+    FOR UPDATE OF l SKIP LOCKED
+),
+looked_at AS MATERIALIZED (
+    SELECT d.worker_id, d.id, h.run_ids, h.ends_at
+    FROM due d
+    CROSS JOIN ops.lease_service s
+    CROSS JOIN LATERAL (
+        SELECT array_agg(r.id) AS run_ids, min(greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms') AS ends_at
+        FROM ops.runs r
+        WHERE r.id = ANY (d.run_ids) AND r.worker_id = d.worker_id AND r.status IN ('claimed', 'running')) h
+),
+forgotten AS (
+    DELETE FROM ops.run_leases l USING looked_at a WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NULL
+),
+-- What is still held is looked at again when its lease would end; soon, if that is over and it is not ended here.
+kept_in_view AS (
+    UPDATE ops.run_leases l
+    SET run_ids = a.run_ids,
+        due_at = least(greatest(a.ends_at, clock_timestamp() + interval '100 ms'), clock_timestamp() + interval '30 s')
+    FROM looked_at a
+    WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NOT NULL
 ),
 expired AS MATERIALIZED (
     SELECT r.id, r.fence, r.status, r.heartbeat_at, r.cancel_requested_at IS NOT NULL AS cancel_requested,
@@ -26,7 +47,7 @@ expired AS MATERIALIZED (
     FROM ops.runs r
     CROSS JOIN ops.lease_service s
     -- Again, for a heartbeat that came meanwhile.
-    WHERE r.id = ANY (ARRAY(SELECT id FROM overdue ORDER BY id LIMIT 1000))
+    WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM looked_at WHERE ends_at < clock_timestamp()))
       AND r.status IN ('claimed', 'running')
       AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
     ORDER BY r.id
@@ -35,8 +56,6 @@ expired AS MATERIALIZED (
 ended AS (
     UPDATE ops.runs r
     SET status = e.next,
-        held = false,
-        claimable = (e.next = 'queued'),
         run_after = CASE WHEN e.next = 'queued' THEN clock_timestamp() ELSE r.run_after END,
         started_at = CASE WHEN e.next = 'queued' THEN NULL ELSE r.started_at END,
         finished_at = CASE WHEN e.next <> 'queued' THEN clock_timestamp() END,
@@ -47,7 +66,12 @@ ended AS (
         updated_at = clock_timestamp()
     FROM expired e
     WHERE r.id = e.id AND r.fence = e.fence AND r.status = e.status
-    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, r.attempt, r.claimed_at, e.status AS was, e.error
+    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.fence, r.worker_id, r.attempt,
+              r.claimed_at, e.status AS was, e.error
+),
+queued AS (
+    INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM ended WHERE status = 'queued'
 ),
 kept AS (
     INSERT INTO ops.run_grants (run_id, fence, tenant_id, worker_id, attempt, claimed_at, outcome_source, error)
@@ -72,4 +96,6 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM ended GROUP BY tenant_id
 )
-SELECT id AS "id!", status AS "status!", was AS "was!" FROM ended
+SELECT (SELECT count(*) FROM looked_at) AS "looked_at!", count(*) FILTER (WHERE status = 'queued') AS "requeued!",
+       count(*) FILTER (WHERE status <> 'queued') AS "ended!"
+FROM ended

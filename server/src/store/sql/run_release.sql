@@ -20,8 +20,6 @@ locked AS MATERIALIZED (
 released AS (
     UPDATE ops.runs r
     SET status = CASE WHEN r.cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelled' END,
-        held = false,
-        claimable = (r.cancel_requested_at IS NULL AND NOT l.waits),
         wait_reason = CASE WHEN l.waits AND r.cancel_requested_at IS NULL THEN 'undelivered' END,
         run_after = CASE WHEN l.waits THEN clock_timestamp() + interval '1 minute' ELSE r.run_after END,
         undelivered = CASE WHEN l.waits THEN 0 ELSE l.undelivered END,
@@ -35,7 +33,11 @@ released AS (
     FROM locked l
     WHERE r.id = l.id AND r.fence = l.fence AND r.worker_id = l.worker_id
       AND (r.status = 'claimed' OR (l.begun_too AND r.status = 'running'))
-    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence
+    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason, r.fence
+),
+queued AS (
+    INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM released WHERE status = 'queued' AND wait_reason IS NULL
 ),
 answered AS (
     DELETE FROM ops.run_cancels c USING released e WHERE c.run_id = e.id AND c.fence = e.fence

@@ -12,10 +12,9 @@ WITH input AS MATERIALIZED (
 ),
 ended AS (
     UPDATE ops.runs r
-    SET (status, held, claimable, wait_reason, run_after, attempt, started_at, undelivered, heartbeat_at, finished_at, result,
+    SET (status, wait_reason, run_after, attempt, started_at, undelivered, heartbeat_at, finished_at, result,
          error, cancel_confirmed, outcome_source, outcome_hash, revision, updated_at) = (
-        SELECT s.next, false, s.next = 'queued' AND i.delay_ms = 0,
-               CASE WHEN s.next = 'queued' AND i.delay_ms > 0 THEN 'scheduled' END,
+        SELECT s.next, CASE WHEN s.next = 'queued' AND i.delay_ms > 0 THEN 'scheduled' END,
                CASE WHEN s.next = 'queued' THEN clock_timestamp() + i.delay_ms * interval '1 ms' ELSE r.run_after END,
                s.attempt - (s.next = 'queued' AND i.outcome = 'snoozed')::int,
                coalesce(r.started_at, clock_timestamp() - i.started_ago_ms * interval '1 ms'),
@@ -38,7 +37,8 @@ ended AS (
               FROM (SELECT r.attempt + (r.status = 'claimed')::int AS attempt) a) s)
     FROM input i
     WHERE r.id = i.run_id AND r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
-    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, r.claimed_at, r.started_at, r.traceparent,
+    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason, r.fence,
+              r.worker_id, r.claimed_at, r.started_at, r.traceparent,
               r.cancel_requested_at, r.attempt + (i.outcome = 'snoozed')::int AS ended_attempt, i.hash, i.error AS ended_error
 ),
 -- What goes on to another grant keeps the outcome of this one here.
@@ -48,6 +48,10 @@ kept AS (
     SELECT id, fence, tenant_id, worker_id, ended_attempt, claimed_at, started_at, 'worker', hash, ended_error::jsonb
     FROM ended
     WHERE status = 'queued'
+),
+queued AS (
+    INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM ended WHERE status = 'queued' AND wait_reason IS NULL
 ),
 answered AS (
     DELETE FROM ops.run_cancels c USING ended e
