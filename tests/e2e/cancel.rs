@@ -58,8 +58,7 @@ async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker(
     let run = house.enqueue(&house.session().await, "any").await;
     let (mut held, mut looking) = (house.sql().await, house.sql().await);
     let mut claim = held.begin().await.expect("it begins");
-    let begun =
-        "UPDATE ops.runs SET status = 'running', claimable = false, held = true, worker_id = $2::text::uuid, fence = 1,
+    let begun = "UPDATE ops.runs SET status = 'running', worker_id = $2::text::uuid, fence = 1,
                      lease_ms = 30000, claimed_at = now(), heartbeat_at = now(), started_at = now(), attempt = 1
                  WHERE id = $1::text::uuid";
     let begun = sqlx::query(begun).bind(&run.id).bind(&stream.welcome.worker_id);

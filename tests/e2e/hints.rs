@@ -20,7 +20,9 @@ async fn deafen(house: &House) {
 /// Enqueues by hand, without a hint.
 async fn enqueue_silently(house: &House, session: &str) -> String {
     let insert = "WITH run AS (INSERT INTO ops.runs (tenant_id, session_id, lane, kind)
-                               VALUES ('default', $1::text::uuid, 'A', 'any') RETURNING id),
+                               VALUES ('default', $1::text::uuid, 'A', 'any') RETURNING *),
+                       queued AS (INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+                                  SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM run),
                        fed AS (INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT 'default', ARRAY[id] FROM run)
                   SELECT id::text FROM run";
     sqlx::query_scalar(insert).bind(session).fetch_one(&mut house.sql().await).await.expect("it is inserted")

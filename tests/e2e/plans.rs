@@ -64,9 +64,18 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
 async fn the_poll_reads_only_what_is_due() {
     let house = House::with(0, |_| {}).await;
     let plan = plan(&mut house.sql().await, POLL, 0).await;
-    for index in ["run_queue", "runs_waiting", "run_leases_due", "workers_alive", "sessions_cancelling", "sessions_closing"]
-    {
+    for index in [
+        "run_queue_order",
+        "runs_waiting",
+        "run_leases_due",
+        "workers_alive",
+        "sessions_cancelling",
+        "sessions_closing",
+    ] {
         assert_eq!(plan.matches(index).count(), 1, "{index}: {plan}");
+    }
+    for due in ["Index Cond: (run_after <= now())", "Index Cond: (due_at < now())"] {
+        assert_eq!(plan.matches(due).count(), 1, "it ends with the first that is not due: {plan}");
     }
     for index in
         ["runs_pkey", "runs_tenant", "runs_session", "Seq Scan on runs", "Seq Scan on sessions", "sessions_pkey"]

@@ -20,8 +20,12 @@ pub async fn fill(house: &House<'_>, caller: &Caller, filled: &Filled) -> Result
         filled,
         "INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES ('default', $1::uuid, $2)",
         "
-        INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority)
-        SELECT gen_random_uuid(), 'default', $1::uuid, 'A', $3, $4 FROM generate_series(1, $2)",
+        WITH runs AS (
+            INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority)
+            SELECT gen_random_uuid(), 'default', $1::uuid, 'A', $3, $4 FROM generate_series(1, $2)
+            RETURNING *)
+        INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+        SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM runs",
     )
     .await
 }
@@ -30,10 +34,10 @@ pub async fn fill(house: &House<'_>, caller: &Caller, filled: &Filled) -> Result
 pub async fn fill_finished(house: &House<'_>, caller: &Caller, runs: i64) -> Result<()> {
     let filled = Filled { kind: "finished", runs, priority: 0 };
     put(house, caller, &filled, "INSERT INTO ops.session_deltas (tenant_id, session_id, total, succeeded) VALUES ('default', $1::uuid, $2, $2)", "
-        INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority, status, claimable, attempt, fence, worker_id, claimed_by,
+        INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority, status, attempt, fence, worker_id, claimed_by,
                               lease_ms, claimed_at, started_at, heartbeat_at, finished_at, result, outcome_source, outcome_hash,
                               revision)
-        SELECT gen_random_uuid(), 'default', $1::uuid, 'A', $3, $4, 'succeeded', false, 1, 1, gen_random_uuid(), 'bench', 30000,
+        SELECT gen_random_uuid(), 'default', $1::uuid, 'A', $3, $4, 'succeeded', 1, 1, gen_random_uuid(), 'bench', 30000,
                now(), now(), now(), now(), '{\"done\": true}', 'worker', sha256('x'), 4
         FROM generate_series(1, $2)")
     .await
@@ -50,6 +54,6 @@ async fn put(
     sqlx::query(count).bind(&caller.session).bind(filled.runs).execute(&mut c).await?;
     let bound = sqlx::query(insert).bind(&caller.session).bind(filled.runs).bind(filled.kind).bind(filled.priority);
     bound.execute(&mut c).await?;
-    sqlx::raw_sql("VACUUM ANALYZE ops.runs").execute(&mut c).await?;
+    sqlx::raw_sql("VACUUM ANALYZE ops.runs, ops.run_queue").execute(&mut c).await?;
     Ok(())
 }

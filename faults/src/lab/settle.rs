@@ -27,6 +27,17 @@ const PARKED: &str = "SELECT id FROM ops.runs WHERE kind = 'parked' AND status =
 const OPEN: &str = "SELECT count(*) FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
 /// What a session that was closed comes to, once its runs have ended.
 const OPEN_SESSIONS: &str = "SELECT count(*) FROM ops.sessions WHERE closed_at IS NOT NULL AND status = 'active'";
+/// Runs that can be claimed and are not in the queue, or the reverse, and runs that are held and no lease is looked after.
+const ASTRAY: &str = "SELECT coalesce(q.run_id, r.id) \
+     FROM (SELECT * FROM ops.runs WHERE status = 'queued' AND wait_reason IS NULL) r \
+     FULL JOIN ops.run_queue q \
+       ON (q.tenant_id, q.lane, q.kind, q.priority, q.run_after, q.run_id, q.fence) \
+        = (r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.id, r.fence) \
+     WHERE q.run_id IS NULL OR r.id IS NULL \
+     UNION ALL \
+     SELECT r.id FROM ops.runs r \
+     WHERE r.status IN ('claimed', 'running') \
+       AND NOT EXISTS (SELECT FROM ops.run_leases l WHERE l.worker_id = r.worker_id AND r.id = ANY (l.run_ids))";
 /// Workers report a run when its log is kept: what its last attempt wrote must be there.
 const UNLOGGED: &str = "SELECT r.id FROM ops.runs r \
      WHERE r.status = 'succeeded' AND r.claimed_by ~ '^w[0-9]' AND (r.params ->> 'logs')::bigint <> \
@@ -65,6 +76,11 @@ pub(super) async fn settle(house: &House) -> Result<bool> {
     let begin = Instant::now();
     let mut connection = house.database.connect().await?;
     loop {
+        for run in sqlx::query_scalar::<_, Uuid>(ASTRAY).fetch_all(&mut connection).await? {
+            house
+                .notebook
+                .violation(format!("run {run} is not where its status says: in the queue, or among the leases"));
+        }
         let open: i64 = sqlx::query_scalar(OPEN).fetch_one(&mut connection).await?;
         let sessions: i64 = sqlx::query_scalar(OPEN_SESSIONS).fetch_one(&mut connection).await?;
         if open == 0 && sessions == 0 {

@@ -27,7 +27,8 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
-    let mut recovered = Recovered { leases_ended: 0, workers_lost: engine.db.run(|c| Box::pin(worker_mark_lost(c))).await? };
+    let mut recovered =
+        Recovered { leases_ended: 0, workers_lost: engine.db.run(|c| Box::pin(worker_mark_lost(c))).await? };
     loop {
         let leases = engine.db.run(|c| Box::pin(run_expire(c))).await?;
         let ended = leases.requeued + leases.ended;

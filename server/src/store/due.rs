@@ -8,7 +8,7 @@ use super::StoreError;
 pub async fn run_due(c: &mut PgConnection) -> Result<u64, StoreError> {
     let due = sqlx::query!(
         "WITH due AS MATERIALIZED (
-             SELECT id FROM ops.runs WHERE wait_reason IS NOT NULL AND run_after <= clock_timestamp()
+             SELECT id FROM ops.runs WHERE wait_reason IS NOT NULL AND run_after <= now()
              ORDER BY run_after LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED
          ),
          offered AS (

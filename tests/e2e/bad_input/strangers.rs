@@ -21,6 +21,8 @@ async fn give_away(house: &House) {
          UPDATE ops.session_deltas SET tenant_id = 'other';
          UPDATE ops.workers SET tenant_id = 'other';
          UPDATE ops.runs SET tenant_id = 'other';
+         UPDATE ops.run_queue SET tenant_id = 'other';
+         UPDATE ops.run_leases SET tenant_id = 'other';
          UPDATE ops.run_events SET tenant_id = 'other';
          UPDATE ops.artifacts SET tenant_id = 'other';
          COMMIT;",

@@ -8,7 +8,8 @@ use super::{House, eventually};
 /// Lets leases and cancels be this much older, heartbeats included, and the lease service run that much longer.
 pub async fn passes(c: &mut PgConnection, seconds: i32) {
     let statements = [
-        "UPDATE ops.runs SET heartbeat_at = heartbeat_at - make_interval(secs => $1) WHERE held",
+        "UPDATE ops.runs SET heartbeat_at = heartbeat_at - make_interval(secs => $1) WHERE lease_ms IS NOT NULL",
+        "UPDATE ops.run_leases SET due_at = due_at - make_interval(secs => $1)",
         "UPDATE ops.workers SET heartbeat_at = heartbeat_at - make_interval(secs => $1)",
         "UPDATE ops.run_cancels SET requested_at = requested_at - make_interval(secs => $1)",
         "UPDATE ops.lease_service SET resumed_at = resumed_at - make_interval(secs => $1)",

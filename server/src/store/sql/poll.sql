@@ -16,8 +16,8 @@ workers AS (
 )
 SELECT s.resumed_at = s.round_at AS "resumed!",
        EXISTS (SELECT FROM ops.run_queue) AS "claimable!",
-       EXISTS (SELECT FROM ops.runs r WHERE r.wait_reason IS NOT NULL AND r.run_after <= clock_timestamp()) AS "due!",
-       EXISTS (SELECT FROM ops.run_leases WHERE due_at < clock_timestamp()) OR w.lost AS "overdue!",
+       EXISTS (SELECT FROM ops.runs r WHERE r.wait_reason IS NOT NULL AND r.run_after <= now()) AS "due!",
+       EXISTS (SELECT FROM ops.run_leases WHERE due_at < now()) OR w.lost AS "overdue!",
        w.draining OR EXISTS (SELECT FROM ops.run_cancels) AS "orders!",
        EXISTS (SELECT FROM ops.run_cancels c
                WHERE c.kind = 'cancel'

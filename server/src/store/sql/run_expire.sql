@@ -5,7 +5,7 @@ WITH due AS MATERIALIZED (
     SELECT l.worker_id, l.id, l.run_ids
     FROM ops.run_leases l
     CROSS JOIN ops.lease_service s
-    WHERE l.due_at < clock_timestamp() AND s.round_at > clock_timestamp() - interval '5 s'
+    WHERE l.due_at < now() AND s.round_at > clock_timestamp() - interval '5 s'
     ORDER BY l.due_at
     LIMIT $1
     FOR UPDATE OF l SKIP LOCKED
