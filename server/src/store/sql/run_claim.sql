@@ -39,14 +39,14 @@ best AS MATERIALIZED (
     LIMIT $11
 ),
 -- Another replica may be at the same rows: what it has locked is its own. Nobody is waited for, so that the order of locks makes
--- no difference.
+-- no difference. Not joined, so that runs are found by their ids even under a plan that was made when there were none.
 locked AS MATERIALIZED (
     SELECT r.id, b.queued_at
     FROM best b
-    JOIN ops.runs r ON r.id = b.run_id
-    WHERE r.status = 'queued' AND r.fence = b.fence
+    CROSS JOIN LATERAL (
+        SELECT id FROM ops.runs WHERE id = b.run_id AND fence = b.fence AND status = 'queued'
+        FOR NO KEY UPDATE SKIP LOCKED) r
     LIMIT cardinality($4::uuid[])
-    FOR NO KEY UPDATE OF r SKIP LOCKED
 ),
 dequeued AS (
     DELETE FROM ops.run_queue WHERE ctid = ANY (ARRAY(SELECT queued_at FROM locked))
