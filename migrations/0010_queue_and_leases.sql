@@ -61,7 +61,7 @@ CREATE FUNCTION ops.sessions_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     BEGIN
-        DELETE FROM ops.runs r USING deleted d WHERE r.session_id = d.id;
+        DELETE FROM ops.runs WHERE session_id = ANY (ARRAY(SELECT id FROM deleted));
         RETURN NULL;
     END
     $$;
@@ -73,9 +73,15 @@ CREATE OR REPLACE FUNCTION ops.runs_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     BEGIN
-        DELETE FROM ops.run_queue q USING deleted d
-            WHERE q.tenant_id = d.tenant_id AND q.lane = d.lane AND q.kind = d.kind AND q.priority = d.priority
-              AND q.run_after = d.run_after AND q.run_id = d.id;
+        DELETE FROM ops.run_queue
+            WHERE ctid = ANY (ARRAY(
+                SELECT q.ctid
+                FROM deleted d
+                CROSS JOIN LATERAL (
+                    SELECT ctid FROM ops.run_queue
+                    WHERE tenant_id = d.tenant_id AND lane = d.lane AND kind = d.kind AND priority = d.priority
+                      AND run_after = d.run_after AND run_id = d.id
+                    LIMIT 1) q));
         INSERT INTO ops.run_changes (tenant_id, run_ids)
             SELECT tenant_id, array_agg(id) FROM deleted GROUP BY tenant_id;
         PERFORM pg_notify('ops_changes', '');

@@ -62,6 +62,31 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
     assert_eq!(lines[input + 1..input + 3], ["Sort", "Sort Key: i.run_id"], "in the order of ids: {plan}");
 }
 
+/// A statement that reads all runs to find a few is as quick as any other while there are few.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
+    let house = House::with(0, |_| {}).await;
+    let statements = [
+        ("run_begin", include_str!("../../server/src/store/sql/run_begin.sql"), 5),
+        ("run_cancel", CANCEL, 4),
+        ("run_cancel_unconfirmed", include_str!("../../server/src/store/sql/run_cancel_unconfirmed.sql"), 0),
+        ("run_claim", CLAIM, 11),
+        ("run_events_append", include_str!("../../server/src/store/sql/run_events_append.sql"), 11),
+        ("run_expire", include_str!("../../server/src/store/sql/run_expire.sql"), 1),
+        ("run_heartbeat", include_str!("../../server/src/store/sql/run_heartbeat.sql"), 6),
+        ("run_release", include_str!("../../server/src/store/sql/run_release.sql"), 6),
+        ("run_report", REPORT, 10),
+        ("backlog", include_str!("../../server/src/store/sql/backlog.sql"), 1),
+    ];
+    for (name, statement, parameters) in statements {
+        let plan = plan(&mut house.sql().await, statement, parameters).await;
+        let lines: Vec<&str> = plan.lines().map(str::trim).collect();
+        for at in (0..lines.len()).filter(|at| lines[*at].contains("runs_pkey")) {
+            assert!(lines[at + 1].starts_with("Index Cond: (id = "), "{name}: {plan}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_poll_reads_only_what_is_due() {
     let house = House::with(0, |_| {}).await;

@@ -29,10 +29,16 @@ pub async fn run_cancel_in_tx(
     .await?;
     // By itself: a run that was queued while its lock was waited for is in the queue only from here on.
     sqlx::query!(
-        "DELETE FROM ops.run_queue q USING ops.runs r
-         WHERE r.id = ANY ($2) AND r.tenant_id IS NOT DISTINCT FROM $1 AND r.status = 'cancelled'
-           AND q.tenant_id = r.tenant_id AND q.lane = r.lane AND q.kind = r.kind AND q.priority = r.priority
-           AND q.run_after = r.run_after AND q.run_id = r.id",
+        "DELETE FROM ops.run_queue
+         WHERE ctid = ANY (ARRAY(
+             SELECT q.ctid
+             FROM ops.runs r
+             CROSS JOIN LATERAL (
+                 SELECT ctid FROM ops.run_queue
+                 WHERE tenant_id = r.tenant_id AND lane = r.lane AND kind = r.kind AND priority = r.priority
+                   AND run_after = r.run_after AND run_id = r.id
+                 LIMIT 1) q
+             WHERE r.id = ANY ($2) AND r.tenant_id IS NOT DISTINCT FROM $1 AND r.status = 'cancelled'))",
         tenant.as_str(),
         runs,
     )

@@ -109,9 +109,7 @@ pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64,
              UPDATE ops.runs r
              SET status = 'queued', attempt = r.attempt - (r.status = 'running')::int,
                  started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
-             FROM ops.run_leases l
-             CROSS JOIN LATERAL unnest(l.run_ids) AS run_id
-             WHERE r.id = run_id AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
+             WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
                AND r.cancel_requested_at IS NULL
              RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
          ),

@@ -25,12 +25,8 @@ ready AS (
 ),
 held AS (
     SELECT status, lane, count(*) AS runs
-    FROM (SELECT r.status, r.lane
-          FROM ops.run_leases l
-          CROSS JOIN LATERAL unnest(l.run_ids) AS run_id
-          JOIN ops.runs r ON r.id = run_id
-          WHERE r.worker_id = l.worker_id AND r.status IN ('claimed', 'running')
-          LIMIT $1) h
+    FROM ops.runs
+    WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases LIMIT $1)) AND status IN ('claimed', 'running')
     GROUP BY status, lane
 ),
 waiting AS (

@@ -14,10 +14,9 @@ WITH due AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT r.id, d.fence
     FROM due d
-    JOIN ops.runs r ON r.id = d.run_id AND r.fence = d.fence
-    WHERE r.status IN ('claimed', 'running')
-    ORDER BY r.id
-    FOR NO KEY UPDATE OF r SKIP LOCKED
+    CROSS JOIN LATERAL (
+        SELECT id FROM ops.runs WHERE id = d.run_id AND fence = d.fence AND status = 'running'
+        FOR NO KEY UPDATE SKIP LOCKED) r
 ),
 ended AS (
     UPDATE ops.runs r
