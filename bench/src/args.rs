@@ -27,6 +27,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub ops: Option<PathBuf>,
 
+    /// Where the database writes; a file system in memory would make commits free
+    #[arg(long, value_name = "FOLDER", default_value = "/var/tmp")]
+    pub disk: PathBuf,
+
     /// Where to write the figures for machines
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

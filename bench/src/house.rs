@@ -44,7 +44,7 @@ impl Bench {
         let logs = logs.context("there is no folder for logs")?;
         std::fs::create_dir_all(&logs)?;
         let settings = DATABASE_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let options = ClusterOptions::temporary().settings(settings);
+        let options = ClusterOptions::temporary_in(&args.disk).settings(settings);
         let cluster = Box::pin(Cluster::start(&Programs::find(None)?, options)).await?;
         Ok(Self { cluster, program, logs, _temporary: temporary, databases: AtomicU32::new(0) })
     }

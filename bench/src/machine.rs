@@ -1,10 +1,11 @@
 //! On what was measured.
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
-use sqlx::Row;
+use sqlx::{PgConnection, Row};
 
 use crate::house::{Bench, DATABASE_SETTINGS};
 
@@ -16,6 +17,8 @@ pub struct Machine {
     pub kernel: String,
     pub postgres: String,
     pub postgres_settings: Vec<String>,
+    /// How long the database takes to commit one row, the median: what its disk takes.
+    pub commit_us: f64,
     pub ops: String,
     /// Load averages before anything was measured: other work makes figures worse.
     pub load: String,
@@ -26,6 +29,7 @@ impl Machine {
         let database = bench.database().await?;
         let version = sqlx::query("SHOW server_version").fetch_one(&mut database.connect().await?).await?;
         let postgres = version.try_get(0)?;
+        let commit_us = commit_us(&mut database.connect().await?).await?;
         database.remove().await?;
         let field = |file: &str, name: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
@@ -41,8 +45,21 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease"),
             postgres,
             postgres_settings: DATABASE_SETTINGS.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            commit_us,
             ops: env!("CARGO_PKG_VERSION").to_owned(),
             load: read("/proc/loadavg"),
         })
     }
+}
+
+async fn commit_us(c: &mut PgConnection) -> Result<f64> {
+    sqlx::raw_sql("CREATE TABLE committed (row int)").execute(&mut *c).await?;
+    let mut took = Vec::new();
+    for row in 0..200 {
+        let begin = Instant::now();
+        sqlx::query("INSERT INTO committed VALUES ($1)").bind(row).execute(&mut *c).await?;
+        took.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took[took.len() / 2])
 }

@@ -77,12 +77,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { processor, cores, memory_gib, kernel, postgres, postgres_settings, ops, load } = &self.machine;
+        let Machine { processor, cores, memory_gib, kernel, postgres, postgres_settings, commit_us, ops, load } =
+            &self.machine;
         writeln!(
             f,
             "ops {ops}, PostgreSQL {postgres}, {cores} cores of {processor}, {memory_gib} GiB, Linux {kernel}; load {load}"
         )?;
-        writeln!(f, "PostgreSQL with {}; everything on this machine\n", postgres_settings.join(" "))?;
+        writeln!(
+            f,
+            "PostgreSQL with {}; one row is committed in {commit_us:.0} us; everything on this machine\n",
+            postgres_settings.join(" ")
+        )?;
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header(["scenario", "figure", "median", "unit", "least to most", "to reach", ""]);
