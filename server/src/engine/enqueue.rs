@@ -17,7 +17,7 @@ use super::hints::{Hints, Topic};
 use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
-use crate::store::enqueue::{NewRun, run_created, run_enqueue_in_tx, session_open_in_tx};
+use crate::store::enqueue::{NewRun, run_created, run_enqueue, session_open_in_tx};
 use crate::store::request::{RequestClaim, payload_hash, request_first};
 use crate::store::request_batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::{Db, PgConnection, StoreError};
@@ -206,6 +206,35 @@ async fn made_before(
 }
 
 async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    let has_request_id = calls.iter().any(|call| call.runs.iter().any(|run| run.spec.request_id.is_some()));
+    if !has_request_id && let Some(verdicts) = write_at_once(db, calls.clone()).await? {
+        return Ok(verdicts);
+    }
+    write_apart(db, calls).await
+}
+
+/// All calls in one statement, if none is refused.
+async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<Verdicts>, StoreError> {
+    let created_at = db.statement({
+        let calls = calls.clone();
+        move |c| {
+            let calls = calls.clone();
+            Box::pin(async move {
+                let runs: Vec<&NewRun> = calls.iter().flat_map(|call| call.runs.iter()).collect();
+                run_enqueue(c, &runs).await
+            })
+        }
+    });
+    let Some(created_at) = created_at.await? else { return Ok(None) };
+    let enqueued = |call: &EnqueueCall| Enqueued {
+        ids: call.runs.iter().map(|run| run.id).collect(),
+        created_at: vec![Some(created_at); call.runs.len()],
+    };
+    Ok(Some(calls.iter().map(|call| Ok(enqueued(call))).collect()))
+}
+
+/// Judges call by call, and writes those that are not refused.
+async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
     db.transaction(move |c| {
         let calls = calls.clone();
         Box::pin(async move {
@@ -218,7 +247,12 @@ async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreErro
 
             let fresh = |(call, verdict)| fresh_runs(call, verdict);
             let new: Vec<&NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
-            let created_at = if new.is_empty() { None } else { Some(run_enqueue_in_tx(c, &new).await?) };
+            let created_at = match new.is_empty() {
+                true => None,
+                false => {
+                    Some(run_enqueue(c, &new).await?.ok_or_else(|| StoreError::defect("a locked session is closed"))?)
+                }
+            };
             let enqueued = |(call, ids): (&EnqueueCall, Vec<Uuid>)| Enqueued {
                 created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
                 ids,

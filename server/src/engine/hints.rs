@@ -1,10 +1,11 @@
 //! Hints: something was committed that others may wait for. A hint only says "look"; polling guarantees.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::store::change::hint_send;
@@ -38,25 +39,35 @@ impl Topic {
 struct Signal {
     /// Wakes who looks in this process.
     local: Notify,
-    /// Wakes who tells the other replicas.
-    remote: Notify,
+    /// The other replicas are to be told.
+    is_owed: AtomicBool,
     /// How many were given.
     given: AtomicU64,
 }
 
 /// Where hints are given and awaited. One waiter a topic.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hints {
     signals: Arc<[Signal; 3]>,
+    /// Wakes who tells the other replicas.
+    owed: Arc<Notify>,
+    /// Of this replica, which sends it along: its own hints it has already.
+    server_id: Uuid,
 }
 
 impl Hints {
+    pub fn new(server_id: Uuid) -> Self {
+        Self { signals: Arc::default(), owed: Arc::default(), server_id }
+    }
+
     /// Says that something was committed: here at once, to the other replicas as soon as the database takes it. Hints that
     /// come faster than they can be sent become one.
     pub fn give(&self, topic: Topic) {
         self.give_here(topic);
-        self.signals[topic as usize].given.fetch_add(1, Ordering::Relaxed);
-        self.signals[topic as usize].remote.notify_one();
+        let signal = &self.signals[topic as usize];
+        signal.given.fetch_add(1, Ordering::Relaxed);
+        signal.is_owed.store(true, Ordering::Release);
+        self.owed.notify_one();
     }
 
     /// How many hints on a topic were given.
@@ -74,18 +85,23 @@ impl Hints {
         self.signals[topic as usize].local.notified().await;
     }
 
-    /// Passes the hints on one topic to the other replicas: one statement at a time, outside of any transaction, because a
-    /// NOTIFY inside one would make all commits wait for each other.
-    pub async fn send(self, topic: Topic, db: Db, closing: CancellationToken) {
+    /// Passes hints to the other replicas: one statement at a time, outside of any transaction, because a NOTIFY inside one
+    /// would make all commits wait for each other.
+    pub async fn send(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
-                () = self.signals[topic as usize].remote.notified() => {}
+                () = self.owed.notified() => {}
                 () = closing.cancelled() => return,
             }
-            let channel = topic.channel();
-            let sent = db.run(move |c| Box::pin(hint_send(c, channel))).await;
-            if let Err(error) = sent {
-                tracing::debug!(%error, channel, "a hint was not sent; the others will poll");
+            let is_owed = |topic: &Topic| self.signals[*topic as usize].is_owed.swap(false, Ordering::Acquire);
+            let channels: Vec<&str> = TOPICS.into_iter().filter(is_owed).map(Topic::channel).collect();
+            let server_id = self.server_id;
+            let sent = db.run(move |c| {
+                let channels = channels.clone();
+                Box::pin(async move { hint_send(c, &channels, server_id).await })
+            });
+            if let Err(error) = sent.await {
+                tracing::debug!(%error, "a hint was not sent; the others will poll");
             }
         }
     }
@@ -112,12 +128,15 @@ impl Hints {
     async fn listen_once(&self, db: &Db) -> Result<(), StoreError> {
         let mut listener = Listener::open(db, &TOPICS.map(Topic::channel)).await?;
         TOPICS.into_iter().for_each(|topic| self.give_here(topic));
+        let own = self.server_id.to_string();
         loop {
-            let channel = listener.next().await?;
-            for topic in TOPICS {
-                if channel.as_deref().is_none_or(|channel| channel == topic.channel()) {
-                    self.give_here(topic);
+            match listener.next().await? {
+                Some(hint) if hint.payload() == own => {}
+                Some(hint) => {
+                    let meant = TOPICS.into_iter().filter(|topic| topic.channel() == hint.channel());
+                    meant.for_each(|topic| self.give_here(topic));
                 }
+                None => TOPICS.into_iter().for_each(|topic| self.give_here(topic)),
             }
         }
     }

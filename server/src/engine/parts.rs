@@ -13,7 +13,7 @@ use super::changes::ChangeHub;
 use super::dispatch::Dispatcher;
 use super::enqueue::Enqueue;
 use super::events::Events;
-use super::hints::{Hints, Topic};
+use super::hints::Hints;
 use super::leases::Leases;
 use super::registry::Registry;
 use super::releases::Releases;
@@ -68,7 +68,7 @@ impl Engine {
         stop: &EngineStop,
     ) -> Arc<Self> {
         let server_id = Uuid::now_v7();
-        let hints = Hints::default();
+        let hints = Hints::new(server_id);
         let metrics = Metrics::new();
         let registry = Arc::new(Registry::default());
         let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
@@ -114,9 +114,7 @@ impl Engine {
         loops.spawn(hub.run(stop.loops.clone()));
         loops.spawn(cancels::run(db.clone(), hints.clone(), registry, metrics, stop.loops.clone()));
         loops.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
-        for topic in [Topic::Work, Topic::Cancels, Topic::Changes] {
-            rounds.spawn(hints.clone().send(topic, db.clone(), stop.rounds.clone()));
-        }
+        rounds.spawn(hints.clone().send(db.clone(), stop.rounds.clone()));
         loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
         engine
     }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection, PgConnection, Postgres};
+use sqlx::{Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
 use super::StoreError;
 use super::gate::Gate;
+use super::warm::{TRUSTED_IDLE, Warm, Warmed};
 
 /// What a unit of work returns.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
@@ -27,9 +27,6 @@ const ACQUIRE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long opening a connection may take. It goes on when who asked for it has lost patience, and serves the next: else a
 /// database that takes longer than that patience would never be reached.
 const OPENING_PATIENCE: Duration = Duration::from_secs(4);
-
-/// A connection that was idle for longer is asked whether it is alive before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// One that does not say so in this time is not.
 const PING_PATIENCE: Duration = Duration::from_secs(1);
@@ -77,6 +74,8 @@ pub struct Db {
     tracker: TaskTracker,
     /// Those that open connections.
     opening: TaskTracker,
+    /// Connections that were just used.
+    warm: Warm,
     deadline: Duration,
     /// Whether the database did not answer the last unit of work.
     away: Arc<AtomicBool>,
@@ -125,6 +124,7 @@ impl Db {
             pool,
             tracker: TaskTracker::new(),
             opening: TaskTracker::new(),
+            warm: Warm::default(),
             deadline,
             away: Arc::default(),
             gate: None,
@@ -197,11 +197,12 @@ impl Db {
     where
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
     {
-        let (mut connection, deadline) = (self.connection().await?, self.deadline);
+        let (mut warmed, deadline) = (self.connection().await?, self.deadline);
+        let connection: &mut PgConnection = &mut warmed.connection;
         let mut committing = commits == Commits::Itself;
         let unit = async {
             if commits != Commits::AtItsEnd {
-                return work(&mut connection).await;
+                return work(connection).await;
             }
             let mut transaction = connection.begin().await?;
             match work(&mut transaction).await {
@@ -225,17 +226,31 @@ impl Db {
         match result {
             Err(StoreError::Unavailable(why)) => {
                 // Whatever state the connection is in, nobody else shall meet it.
-                drop(connection.detach());
+                drop(warmed.connection.detach());
                 Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
             }
-            result => result,
+            result => {
+                self.warm.keep(warmed);
+                result
+            }
         }
     }
 
-    /// A connection from the pool; opened in a task of its own, which goes on when this one has lost patience.
-    async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+    /// A connection that was just used, or else one from the pool. That is waited for in a task of its own, which goes on when this
+    /// one has lost patience.
+    async fn connection(&self) -> Result<Warmed, StoreError> {
+        if let Some(warmed) = self.warm.take() {
+            return Ok(warmed);
+        }
+        let waiting = self.warm.waiting();
+        if let Some(warmed) = self.warm.take() {
+            return Ok(warmed);
+        }
         let pool = self.pool.clone();
-        let opening = self.opening.spawn(async move { pool.acquire().await });
+        let opening = self.opening.spawn(async move {
+            let _waiting = waiting;
+            pool.acquire().await.map(Warmed::new)
+        });
         let patience = self.deadline.min(ACQUIRE_PATIENCE);
         match tokio::time::timeout(patience, opening).await {
             Ok(Ok(connection)) => Ok(connection?),
@@ -263,6 +278,7 @@ impl Db {
     pub async fn close(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+        self.warm.clear();
         self.pool.close().await;
     }
 }

@@ -1,6 +1,6 @@
 //! New runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -19,8 +19,7 @@ pub struct NewRun {
 
 /// Whether a session takes runs; held against its closing until the transaction ends.
 ///
-/// The key lock conflicts with the lock under which a session is closed (`session_lock_in_tx`), but not with a fold of its
-/// counters, so that enqueuing waits for nobody.
+/// Under the same lock as `run_enqueue` takes.
 pub async fn session_open_in_tx(
     c: &mut PgConnection,
     sessions: &[Uuid],
@@ -35,8 +34,10 @@ pub async fn session_open_in_tx(
     Ok(rows.into_iter().map(|row| ((row.tenant_id, row.id), row.open)).collect())
 }
 
-/// Inserts runs of sessions that are open, with counters and feed. Answers when they were created.
-pub async fn run_enqueue_in_tx(c: &mut PgConnection, runs: &[&NewRun]) -> Result<DateTime<Utc>, StoreError> {
+/// Inserts runs, with queue, counters and feed, and answers when they were created; or nothing of it, if one of their sessions
+/// is not there or takes no runs.
+pub async fn run_enqueue(c: &mut PgConnection, runs: &[&NewRun]) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let sessions: BTreeSet<(Uuid, &str)> = runs.iter().map(|run| (run.spec.session_id, run.tenant.as_str())).collect();
     let labels: Vec<String> = runs
         .iter()
         .map(|run| serde_json::to_string(&run.spec.labels).map_err(|error| StoreError::defect(error.to_string())))
@@ -56,8 +57,10 @@ pub async fn run_enqueue_in_tx(c: &mut PgConnection, runs: &[&NewRun]) -> Result
         &runs.iter().map(|run| run.spec.timeout.map(|t| t.as_millis() as i64)).collect::<Vec<_>>() as &[Option<i64>],
         &runs.iter().map(|run| run.spec.run_after).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &runs.iter().map(|run| run.spec.traceparent.map(|t| t.to_string())).collect::<Vec<_>>() as &[Option<String>],
+        &sessions.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        &sessions.iter().map(|(_, tenant)| (*tenant).to_owned()).collect::<Vec<_>>(),
     )
-    .fetch_one(c)
+    .fetch_optional(c)
     .await?;
     Ok(created_at)
 }

@@ -1,6 +1,6 @@
 //! NOTIFY, received.
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
 
 use super::{Db, StoreError};
 
@@ -15,9 +15,9 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// The channel of the next notification. `None`: the connection was lost and made again, and what was sent meanwhile
-    /// is gone, so look at everything.
-    pub async fn next(&mut self) -> Result<Option<String>, StoreError> {
-        Ok(self.0.try_recv().await?.map(|notification| notification.channel().to_owned()))
+    /// The next notification. `None`: the connection was lost and made again, and what was sent meanwhile is gone, so look at
+    /// everything.
+    pub async fn next(&mut self) -> Result<Option<PgNotification>, StoreError> {
+        Ok(self.0.try_recv().await?)
     }
 }

@@ -1,5 +1,16 @@
--- Inserts the runs of many calls, whose sessions are locked and open, with what follows from them: queue, counters and feed.
-WITH input AS (
+-- Inserts the runs of many calls, with what follows from them: queue, counters and feed. If all of their sessions ($13, of tenants
+-- $14, in the order of ids) are there and take runs; else it inserts nothing, and answers nothing.
+--
+-- The key lock conflicts with the lock under which a session is closed (`session_lock_in_tx`), but not with a fold of its
+-- counters, so that enqueuing waits for nobody.
+WITH open AS MATERIALIZED (
+    SELECT s.id
+    FROM unnest($13::uuid[], $14::text[]) AS wanted (id, tenant_id)
+    CROSS JOIN LATERAL (
+        SELECT id FROM ops.sessions WHERE id = wanted.id AND tenant_id = wanted.tenant_id AND closed_at IS NULL
+        FOR KEY SHARE) s
+),
+input AS (
     SELECT *
     FROM unnest(
         $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[],
@@ -13,6 +24,7 @@ inserted AS (
     SELECT id, tenant_id, session_id, lane::ops.lane_type, priority, kind, params::jsonb, labels::jsonb, max_attempts,
            timeout_ms, coalesce(run_after, now()), CASE WHEN run_after > now() THEN 'scheduled' END, traceparent
     FROM input
+    WHERE (SELECT count(*) FROM open) = cardinality($13)
     RETURNING id, tenant_id, session_id, lane, kind, priority, run_after, wait_reason, fence
 ),
 queued AS (
@@ -27,4 +39,4 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM inserted GROUP BY tenant_id
 )
-SELECT now() AS "now!"
+SELECT now() AS "now!" WHERE EXISTS (SELECT FROM inserted)
