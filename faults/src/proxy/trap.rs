@@ -11,9 +11,10 @@ use super::orders::Cut;
 /// Springs once, on the first link that comes to its point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trap {
-    /// PostgreSQL: the link is cut exactly before a COMMIT reaches the server, so nothing is committed.
+    /// PostgreSQL: the link is cut exactly before a COMMIT, or a statement that commits itself, reaches the server, so nothing is
+    /// committed.
     CutBeforeCommit(Cut),
-    /// PostgreSQL: the link is cut exactly after the server answered a COMMIT, which the client never hears of.
+    /// PostgreSQL: the link is cut exactly after the server has committed, which the client never hears of.
     CutAfterCommit(Cut),
     /// PostgreSQL: the server is made to fail instead of executing a statement, with this SQLSTATE.
     FailStatement { sqlstate: &'static str, message: &'static str },

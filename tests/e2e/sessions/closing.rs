@@ -105,8 +105,12 @@ async fn closing_waits_for_an_enqueue_that_has_begun() {
     // Whoever holds this lock holds up the server's enqueue after it has found the session open.
     let mut sql = house.sql().await;
     let mut looking = house.sql().await;
+    let hold = "CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql
+                    AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
+                CREATE TRIGGER hold BEFORE INSERT ON ops.runs FOR EACH ROW EXECUTE FUNCTION public.hold()";
+    sqlx::raw_sql(hold).execute(&mut sql).await.expect("it is made");
     let mut stranger = sql.begin().await.expect("it begins");
-    sqlx::query("LOCK TABLE ops.runs IN SHARE MODE").execute(&mut *stranger).await.expect("it is locked");
+    sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *stranger).await.expect("it is locked");
     let enqueuing = house.enqueue(&session, "any");
     let closing = async {
         waiting_for_locks(&house, &mut looking, 1).await;

@@ -30,8 +30,10 @@ enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Commit,
-    /// Reads or writes rows.
-    Rows,
+    /// Reads rows.
+    Reads,
+    /// Writes rows; outside of a transaction it commits them, too.
+    Writes,
     Other,
 }
 
@@ -49,6 +51,10 @@ pub(in crate::proxy) struct Session {
     in_group: bool,
     /// The group up to the next Sync was replaced, and what is left of it is dropped.
     is_replaced: bool,
+    /// The server has said that a transaction is open.
+    in_transaction: bool,
+    /// What the server was asked for since it was ready last commits by itself.
+    commits_itself: bool,
     is_cut: bool,
 }
 
@@ -63,6 +69,8 @@ impl Session {
             portals: HashMap::new(),
             in_group: false,
             is_replaced: false,
+            in_transaction: false,
+            commits_itself: false,
             is_cut: false,
         }
     }
@@ -94,15 +102,16 @@ impl Session {
         }
         let kind = self.learn(&frame);
         let executes = matches!(frame.tag, b'Q' | b'E');
-        if executes
-            && kind == Kind::Commit
+        let commits_itself = executes && kind == Kind::Writes && !self.in_transaction;
+        if (commits_itself || executes && kind == Kind::Commit)
             && let Some(cut) = self.before_commit()
         {
             return self.cut(cut, out);
         }
+        self.commits_itself |= commits_itself;
         let begins = frame.tag == b'Q' || (!self.in_group && matches!(frame.tag, b'P' | b'B'));
         if begins
-            && kind == Kind::Rows
+            && matches!(kind, Kind::Reads | Kind::Writes)
             && let Some(failing) = self.failing()
         {
             // The server itself fails, so that it and the client agree on what became of the transaction. What the
@@ -204,10 +213,16 @@ impl Filter for Session {
                 }
                 Stage::Startup | Stage::Open => {
                     let Some(frame) = self.server.next(false) else { return };
-                    if frame.tag == b'C'
-                        && text(frame.body()).0 == b"COMMIT"
-                        && let Some(cut) = self.after_commit()
-                    {
+                    if frame.tag == b'E' {
+                        self.commits_itself = false;
+                    }
+                    let is_ready = frame.tag == b'Z';
+                    if is_ready {
+                        self.in_transaction = frame.body() != b"I";
+                    }
+                    let has_committed = frame.tag == b'C' && text(frame.body()).0 == b"COMMIT"
+                        || is_ready && std::mem::take(&mut self.commits_itself) && !self.in_transaction;
+                    if has_committed && let Some(cut) = self.after_commit() {
                         return self.cut(cut, out);
                     }
                     out.to_client.extend_from_slice(&frame.bytes);
@@ -220,9 +235,14 @@ impl Filter for Session {
 
 fn kind(sql: &[u8]) -> Kind {
     let text = String::from_utf8_lossy(sql).to_ascii_uppercase();
+    let text: String = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
     match text.split_whitespace().next().unwrap_or_default().trim_end_matches(';') {
         "COMMIT" | "END" => Kind::Commit,
-        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" => Kind::Rows,
+        "INSERT" | "UPDATE" | "DELETE" => Kind::Writes,
+        "WITH" if ["INSERT INTO ", "UPDATE OPS.", "DELETE FROM "].iter().any(|writes| text.contains(writes)) => {
+            Kind::Writes
+        }
+        "SELECT" | "WITH" => Kind::Reads,
         _ => Kind::Other,
     }
 }

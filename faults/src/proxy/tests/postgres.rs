@@ -108,6 +108,25 @@ async fn a_link_is_cut_after_a_commit_which_is_committed_and_nobody_hears_of_it(
 }
 
 #[tokio::test]
+async fn a_statement_that_commits_itself_is_a_commit() {
+    let mut place = Place::open().await;
+    let write = "-- Says what it does.\nWITH written AS (INSERT INTO kept VALUES ($1)) SELECT 1";
+    for (trap, kept) in [(Trap::CutBeforeCommit(Cut::Rst), 1), (Trap::CutAfterCommit(Cut::Rst), 3)] {
+        let mut session = place.session().await;
+        // Neither what reads, nor what fails, nor what belongs to a transaction.
+        sqlx::query(write).bind(kept * 10).execute(&mut session).await.unwrap();
+        place.proxy.arm(trap);
+        sqlx::query("SELECT count(*) FROM kept").execute(&mut session).await.unwrap();
+        sqlx::raw_sql("BEGIN").execute(&mut session).await.unwrap();
+        sqlx::query(write).bind(kept * 10 + 1).execute(&mut session).await.unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut session).await.unwrap();
+        let error = sqlx::query(write).bind(kept * 10 + 2).execute(&mut session).await.unwrap_err();
+        assert!(is_cut(&error), "{error:?}");
+        assert_eq!(place.kept().await, i64::from(kept));
+    }
+}
+
+#[tokio::test]
 async fn a_commit_is_known_when_it_was_prepared_too() {
     let mut place = Place::open().await;
     for (trap, kept) in [(Trap::CutBeforeCommit(Cut::Rst), 0), (Trap::CutAfterCommit(Cut::Rst), 1)] {

@@ -12,7 +12,7 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF c SKIP LOCKED
 ),
 locked AS MATERIALIZED (
-    SELECT r.id, d.fence
+    SELECT r.id
     FROM due d
     CROSS JOIN LATERAL (
         SELECT id FROM ops.runs WHERE id = d.run_id AND fence = d.fence AND status = 'running'
@@ -26,8 +26,7 @@ ended AS (
         outcome_source = 'cancel',
         revision = r.revision + 1,
         updated_at = clock_timestamp()
-    FROM locked l
-    WHERE r.id = l.id AND r.fence = l.fence AND r.status = 'running'
+    WHERE r.id = ANY (ARRAY(SELECT id FROM locked)) AND r.status = 'running'
     RETURNING r.id, r.tenant_id, r.session_id, r.fence
 ),
 told AS (
