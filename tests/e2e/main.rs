@@ -22,6 +22,7 @@ mod outcomes;
 mod overload;
 mod plans;
 mod python;
+mod queue;
 mod replicas;
 mod security;
 mod sessions;

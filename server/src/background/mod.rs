@@ -8,6 +8,7 @@ pub mod poll;
 pub mod recovery;
 pub mod retention;
 pub mod ticker;
+pub mod vacuum;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &Cancellati
     tasks.spawn(cancels::run(engine.clone(), wakes.clone(), closing.clone()));
     tasks.spawn(counters::run(engine.clone(), wakes.clone(), closing.clone()));
     tasks.spawn(due::run(engine.clone(), wakes.clone(), closing.clone()));
+    tasks.spawn(vacuum::run(engine.clone(), wakes.clone(), closing.clone()));
     tasks.spawn(poll::run(engine.clone(), wakes, closing.clone()));
     tasks.spawn(backlog::run(engine.clone(), closing.clone()));
     tasks.spawn(retention::run(engine.clone(), closing.clone()));

@@ -20,6 +20,7 @@ pub struct Wakes {
     pub due: Notify,
     pub cancels: Notify,
     pub counters: Notify,
+    pub vacuum: Notify,
 }
 
 pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
@@ -52,6 +53,7 @@ fn wake(engine: &Engine, wakes: &Wakes, found: Found) {
         (found.due, &wakes.due),
         (found.unfinished_cancels, &wakes.cancels),
         (found.counters, &wakes.counters),
+        (found.littered, &wakes.vacuum),
     ];
     repairs.into_iter().filter(|(is_due, _)| *is_due).for_each(|(_, repair)| repair.notify_one());
 }

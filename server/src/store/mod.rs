@@ -26,6 +26,7 @@ pub mod request_batch;
 pub mod run_read;
 pub mod run_row;
 pub mod session;
+pub mod vacuum;
 mod warm;
 pub mod worker;
 pub mod worker_read;

@@ -21,6 +21,8 @@ pub struct Found {
     pub unfinished_cancels: bool,
     /// Counters are to be folded, or sessions to be completed.
     pub counters: bool,
+    /// So much was removed from the queue that claims take longer.
+    pub littered: bool,
 }
 
 /// Says that leases are looked after, and what there is to do.

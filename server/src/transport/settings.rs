@@ -39,7 +39,7 @@ pub struct TransportConfig {
 impl Default for TransportConfig {
     fn default() -> Self {
         Self {
-            max_connections: 10_000,
+            max_connections: 12_000,
             max_streams: 1_000,
             max_pending_resets: 20,
             max_error_resets: 100,

@@ -29,6 +29,7 @@ SELECT s.resumed_at = s.round_at AS "resumed!",
        EXISTS (SELECT FROM ops.session_deltas)
            OR EXISTS (SELECT FROM ops.sessions
                       WHERE status = 'active' AND closed_at IS NOT NULL
-                        AND total_runs = succeeded_runs + failed_runs + cancelled_runs) AS "counters!"
+                        AND total_runs = succeeded_runs + failed_runs + cancelled_runs) AS "counters!",
+       pg_stat_get_dead_tuples('ops.run_queue'::regclass) > 20000 AS "littered!"
 FROM service s
 CROSS JOIN workers w

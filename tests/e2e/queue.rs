@@ -1,0 +1,85 @@
+//! The queue holds the runs that can be claimed, and the leases those that are held: whatever happens to them.
+
+use std::time::Duration;
+
+use proto::v1::*;
+
+use crate::support::{House, Unary, eventually, failed, snoozed, spec, succeeded};
+
+/// Runs that can be claimed and are not in the queue, or the reverse, and runs that are held and among no leases.
+const ASTRAY: &str = "
+    SELECT count(*)
+    FROM (SELECT * FROM ops.runs WHERE status = 'queued' AND wait_reason IS NULL) r
+    FULL JOIN ops.run_queue q
+      ON (q.tenant_id, q.lane, q.kind, q.priority, q.run_after, q.run_id, q.fence)
+       = (r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.id, r.fence)
+    WHERE q.run_id IS NULL OR r.id IS NULL
+       OR EXISTS (SELECT FROM ops.runs h
+                  WHERE h.status IN ('claimed', 'running')
+                    AND NOT EXISTS (SELECT FROM ops.run_leases l WHERE l.worker_id = h.worker_id AND h.id = ANY (l.run_ids)))";
+
+/// How many runs the queue has, when nothing is astray.
+async fn queued(house: &House) -> i64 {
+    let mut sql = house.sql().await;
+    let astray: i64 = sqlx::query_scalar(ASTRAY).fetch_one(&mut sql).await.expect("it is counted");
+    assert_eq!(astray, 0, "each run is where its status says");
+    sqlx::query_scalar("SELECT count(*) FROM ops.run_queue").fetch_one(&mut sql).await.expect("it is counted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_to_a_run_happens_to_its_place_in_the_queue() {
+    let house = House::new().await;
+    let session = house.session().await;
+    let again = RunSpec { max_attempts: 2, ..spec(&session, "any") };
+    let first = house.enqueue_spec(again).await.expect("it is enqueued");
+    let second = house.enqueue(&session, "any").await;
+    let third = house.enqueue(&session, "any").await;
+    assert_eq!(queued(&house).await, 3, "enqueued");
+
+    house.cancel(&third.id).await;
+    assert_eq!(queued(&house).await, 2, "cancelled");
+
+    let mut worker = Unary::new(&house.servers[0], "unary");
+    let lease = worker.take().await;
+    assert_eq!((lease.run_id.as_str(), queued(&house).await), (first.id.as_str(), 1), "claimed");
+
+    worker.report(&lease, failed("once")).await.expect("it is taken");
+    assert_eq!(queued(&house).await, 2, "to be tried again");
+
+    let lease = worker.take().await;
+    assert_eq!(lease.run_id, second.id);
+    worker.report(&lease, succeeded("1")).await.expect("it is taken");
+    assert_eq!(queued(&house).await, 1, "ended");
+
+    let lease = worker.take().await;
+    worker.report(&lease, snoozed(Duration::from_secs(60))).await.expect("it is taken");
+    assert_eq!(queued(&house).await, 0, "snoozed");
+
+    let mut sql = house.sql().await;
+    sqlx::query("UPDATE ops.runs SET run_after = now() WHERE wait_reason IS NOT NULL")
+        .execute(&mut sql)
+        .await
+        .expect("time passes");
+    eventually("the snoozed run is due", async || (queued(&house).await == 1).then_some(())).await;
+
+    sqlx::query("DELETE FROM ops.sessions").execute(&mut sql).await.expect("it is deleted");
+    let runs: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM ops.runs").fetch_one(&mut sql).await.expect("it is counted");
+    assert_eq!((runs, queued(&house).await), (0, 0), "a session takes its runs with it");
+}
+
+/// The database itself looks once a minute at the most, and here never.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_claimed_does_not_stay_in_the_way_of_claims() {
+    let house = House::new().await;
+    let mut sql = house.sql().await;
+    let rows = "INSERT INTO ops.run_queue SELECT 'default', 'A', 'none', 0, now(), gen_random_uuid(), 0 FROM generate_series(1, 30000)";
+    sqlx::query(rows).execute(&mut sql).await.expect("they are added");
+    sqlx::query("DELETE FROM ops.run_queue").execute(&mut sql).await.expect("they are removed");
+    let swept = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass";
+    eventually("a sweep", async || {
+        let swept: i64 = sqlx::query_scalar(swept).fetch_one(&mut sql).await.expect("it is counted");
+        (swept > 0).then_some(())
+    })
+    .await;
+}
