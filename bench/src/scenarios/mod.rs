@@ -20,6 +20,7 @@ mod replicas;
 mod sql;
 mod start;
 mod streams;
+mod sustained;
 mod watch;
 mod xmin;
 
@@ -66,6 +67,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(backlog, is_long),
     scenario!(history, is_long),
     scenario!(xmin, is_long),
+    scenario!(sustained, is_long),
     scenario!(streams, is_long),
     scenario!(peers, is_apart),
 ];
