@@ -30,7 +30,7 @@ async fn queued(house: &House) -> i64 {
 async fn what_happens_to_a_run_happens_to_its_place_in_the_queue() {
     let house = House::new().await;
     let session = house.session().await;
-    let again = RunSpec { max_attempts: 2, ..spec(&session, "any") };
+    let again = RunSpec { max_attempts: Some(2), ..spec(&session, "any") };
     let first = house.enqueue_spec(again).await.expect("it is enqueued");
     let second = house.enqueue(&session, "any").await;
     let third = house.enqueue(&session, "any").await;

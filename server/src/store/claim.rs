@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::run_row::{RunRow, run_rows};
-use crate::domain::{Lane, Run, TenantId};
+use super::run_row::{labels, milliseconds, run_error, run_rows};
+use crate::domain::{Lane, Run, RunStatus, TenantId, TraceParent};
 
 /// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,7 +47,7 @@ pub async fn run_claim(
     by: ClaimRound,
 ) -> Result<Vec<Run>, StoreError> {
     let rows = sqlx::query_file_as!(
-        RunRow,
+        ClaimedRow,
         "src/store/sql/run_claim.sql",
         group.tenant.as_str(),
         &lane_words(group),
@@ -62,7 +63,69 @@ pub async fn run_claim(
     )
     .fetch_all(c)
     .await?;
-    rows.into_iter().map(Run::try_from).collect()
+    rows.into_iter().map(|row| row.run_of(group, slots)).collect()
+}
+
+/// What differs from run to run when they are claimed.
+struct ClaimedRow {
+    /// Of its slot, counted from 1.
+    place: i32,
+    at: DateTime<Utc>,
+    id: Uuid,
+    session_id: Uuid,
+    lane: String,
+    priority: i32,
+    kind: String,
+    params: String,
+    labels: String,
+    attempt: i32,
+    max_attempts: i32,
+    timeout_ms: Option<i64>,
+    fence: i64,
+    revision: i64,
+    error: Option<String>,
+    created_at: DateTime<Utc>,
+    run_after: DateTime<Utc>,
+    traceparent: Option<String>,
+}
+
+impl ClaimedRow {
+    fn run_of(self, group: &ClaimGroup, slots: &[Slot]) -> Result<Run, StoreError> {
+        let slot = usize::try_from(self.place - 1).ok().and_then(|place| slots.get(place));
+        let slot = slot.ok_or_else(|| StoreError::defect(format!("run {} was claimed for no slot", self.id)))?;
+        let lane = Lane::parse(&self.lane);
+        Ok(Run {
+            id: self.id,
+            tenant_id: group.tenant.clone(),
+            session_id: self.session_id,
+            lane: lane.ok_or_else(|| StoreError::defect(format!("run {} has an unknown lane", self.id)))?,
+            priority: self.priority,
+            kind: self.kind,
+            params: self.params,
+            labels: labels(&self.labels)?,
+            status: if slot.begin { RunStatus::Running } else { RunStatus::Claimed },
+            wait_reason: None,
+            attempt: self.attempt,
+            max_attempts: self.max_attempts,
+            timeout: self.timeout_ms.map(milliseconds),
+            claimed_by: Some(slot.worker_name.clone()),
+            worker_id: Some(slot.worker_id),
+            fence: self.fence,
+            revision: self.revision,
+            progress: None,
+            result: None,
+            error: self.error.as_deref().map(run_error).transpose()?,
+            cancellation: None,
+            created_at: self.created_at,
+            updated_at: self.at,
+            run_after: self.run_after,
+            claimed_at: Some(self.at),
+            started_at: slot.begin.then_some(self.at),
+            finished_at: None,
+            heartbeat_at: Some(self.at),
+            traceparent: self.traceparent.as_deref().and_then(TraceParent::parse),
+        })
+    }
 }
 
 /// Whether a group has claimable runs, those included that another replica is claiming now.

@@ -42,23 +42,22 @@ pub async fn run_enqueue(c: &mut PgConnection, runs: &[&NewRun]) -> Result<Optio
         .iter()
         .map(|run| serde_json::to_string(&run.spec.labels).map_err(|error| StoreError::defect(error.to_string())))
         .collect::<Result<_, _>>()?;
-    let column = |of: fn(&NewRun) -> String| runs.iter().map(|run| of(run)).collect::<Vec<String>>();
     let created_at = sqlx::query_file_scalar!(
         "src/store/sql/run_enqueue.sql",
         &runs.iter().map(|run| run.id).collect::<Vec<_>>(),
-        &column(|run| run.tenant.as_str().to_owned()),
+        &runs.iter().map(|run| run.tenant.as_str()).collect::<Vec<_>>() as &[&str],
         &runs.iter().map(|run| run.spec.session_id).collect::<Vec<_>>(),
-        &column(|run| run.spec.lane.as_str().to_owned()),
+        &runs.iter().map(|run| run.spec.lane.as_str()).collect::<Vec<_>>() as &[&str],
         &runs.iter().map(|run| run.spec.priority).collect::<Vec<_>>(),
-        &column(|run| run.spec.kind.clone()),
-        &column(|run| run.spec.params.clone()),
+        &runs.iter().map(|run| run.spec.kind.as_str()).collect::<Vec<_>>() as &[&str],
+        &runs.iter().map(|run| run.spec.params.as_str()).collect::<Vec<_>>() as &[&str],
         &labels,
         &runs.iter().map(|run| run.spec.max_attempts).collect::<Vec<_>>(),
         &runs.iter().map(|run| run.spec.timeout.map(|t| t.as_millis() as i64)).collect::<Vec<_>>() as &[Option<i64>],
         &runs.iter().map(|run| run.spec.run_after).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &runs.iter().map(|run| run.spec.traceparent.map(|t| t.to_string())).collect::<Vec<_>>() as &[Option<String>],
         &sessions.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-        &sessions.iter().map(|(_, tenant)| (*tenant).to_owned()).collect::<Vec<_>>(),
+        &sessions.iter().map(|(_, tenant)| *tenant).collect::<Vec<_>>() as &[&str],
     )
     .fetch_optional(c)
     .await?;

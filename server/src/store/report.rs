@@ -74,10 +74,10 @@ pub async fn run_report_in_tx(
 ) -> Result<Vec<(ReportVerdict, Option<TraceParent>)>, StoreError> {
     let guards: Vec<Guard> = reports.iter().map(|report| report.guard).collect();
     let columns = GuardColumns::of(&guards);
-    let results: Vec<Option<String>> = reports
+    let results: Vec<Option<&str>> = reports
         .iter()
         .map(|report| match &report.outcome {
-            Outcome::Succeeded { result } => Some(result.clone()),
+            Outcome::Succeeded { result } => Some(result.as_str()),
             _ => None,
         })
         .collect();
@@ -102,8 +102,8 @@ pub async fn run_report_in_tx(
         &columns.fences,
         &columns.worker_ids,
         &columns.epochs,
-        &reports.iter().map(|report| report.outcome.as_str().to_owned()).collect::<Vec<_>>(),
-        &results as &[Option<String>],
+        &reports.iter().map(|report| report.outcome.as_str()).collect::<Vec<_>>() as &[&str],
+        &results as &[Option<&str>],
         &errors as &[Option<String>],
         &delays,
         &hashes,

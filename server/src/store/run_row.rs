@@ -125,6 +125,9 @@ pub fn milliseconds(value: i64) -> Duration {
 
 /// A `labels` column. Rows that SQL wrote may hold values that are not strings: these are shown as their JSON text.
 pub fn labels(json: &str) -> Result<BTreeMap<String, String>, StoreError> {
+    if json == "{}" {
+        return Ok(BTreeMap::new());
+    }
     let object: BTreeMap<String, serde_json::Value> =
         serde_json::from_str(json).map_err(|error| StoreError::defect(format!("labels are not an object: {error}")))?;
     let text = |value| match value {
@@ -141,6 +144,7 @@ fn progress(fraction: Option<f64>, message: Option<String>) -> Option<Progress> 
     Some(Progress { fraction: fraction.unwrap_or_default(), message: message.unwrap_or_default() })
 }
 
-fn run_error(json: &str) -> Result<RunError, StoreError> {
+/// An `error` column.
+pub fn run_error(json: &str) -> Result<RunError, StoreError> {
     serde_json::from_str(json).map_err(|error| StoreError::defect(format!("a run's error can not be read: {error}")))
 }

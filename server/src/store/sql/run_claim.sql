@@ -52,7 +52,7 @@ dequeued AS (
     DELETE FROM ops.run_queue WHERE ctid = ANY (ARRAY(SELECT queued_at FROM locked))
 ),
 placed AS MATERIALIZED (
-    SELECT id, (row_number() OVER ())::int AS place FROM locked
+    SELECT id, (row_number() OVER ())::int AS place, clock_timestamp() AS at FROM locked
 ),
 claimed AS (
     UPDATE ops.runs r
@@ -64,37 +64,35 @@ claimed AS (
         claim_round = $10,
         claim_id = ($8::uuid[])[p.place],
         lease_ms = ($7::bigint[])[p.place],
-        claimed_at = clock_timestamp(),
-        heartbeat_at = clock_timestamp(),
-        started_at = CASE WHEN ($6::boolean[])[p.place] THEN clock_timestamp() END,
+        claimed_at = p.at,
+        heartbeat_at = p.at,
+        started_at = CASE WHEN ($6::boolean[])[p.place] THEN p.at END,
         attempt = r.attempt + ($6::boolean[])[p.place]::int,
         progress_fraction = NULL,
         progress_message = NULL,
         outcome_source = NULL,
         outcome_hash = NULL,
         revision = r.revision + 1,
-        updated_at = clock_timestamp()
+        updated_at = p.at
     FROM placed p
     WHERE r.id = p.id AND r.status = 'queued'
-    RETURNING r.*
+    RETURNING p.place, p.at, r.id, r.session_id, r.lane, r.priority, r.kind, r.params, r.labels, r.attempt, r.max_attempts,
+              r.timeout_ms, r.worker_id, r.lease_ms, r.fence, r.revision, r.error, r.created_at, r.run_after, r.traceparent
 ),
 -- Most runs have ended when they are looked at first, and are forgotten.
 leased AS (
     INSERT INTO ops.run_leases (tenant_id, worker_id, due_at, run_ids)
-    SELECT tenant_id, worker_id, clock_timestamp() + least(min(lease_ms), 5000) * interval '1 ms', array_agg(id)
+    SELECT $1, worker_id, clock_timestamp() + least(min(lease_ms), 5000) * interval '1 ms', array_agg(id)
     FROM claimed
-    GROUP BY tenant_id, worker_id
+    GROUP BY worker_id
 ),
 fed AS (
-    INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM claimed GROUP BY tenant_id
+    INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT $1, array_agg(id) FROM claimed HAVING count(*) > 0
 )
-SELECT r.id AS "id!", r.tenant_id AS "tenant_id!", r.session_id AS "session_id!", r.lane::text AS "lane!", r.priority AS "priority!",
-       r.kind AS "kind!", r.params::text AS "params!", r.labels::text AS "labels!", r.status AS "status!", r.wait_reason,
-       r.attempt AS "attempt!", r.max_attempts AS "max_attempts!", r.timeout_ms, r.claimed_by, r.worker_id,
-       r.fence AS "fence!", r.revision AS "revision!", r.progress_fraction, r.progress_message, r.result::text AS "result",
-       r.error::text AS "error", r.cancel_requested_at, r.cancel_reason, r.cancel_grace_ms, r.cancel_confirmed,
-       r.created_at AS "created_at!", r.updated_at AS "updated_at!", r.run_after AS "run_after!", r.claimed_at,
-       r.started_at, r.finished_at, r.heartbeat_at, r.traceparent
-FROM claimed r
-ORDER BY r.priority DESC, r.run_after, r.id
+-- What a claim gives to all of them, or takes from them, is not said.
+SELECT place AS "place!", at AS "at!", id AS "id!", session_id AS "session_id!", lane::text AS "lane!", priority AS "priority!",
+       kind AS "kind!", params::text AS "params!", labels::text AS "labels!", attempt AS "attempt!",
+       max_attempts AS "max_attempts!", timeout_ms, fence AS "fence!", revision AS "revision!", error::text AS "error",
+       created_at AS "created_at!", run_after AS "run_after!", traceparent
+FROM claimed
+ORDER BY place
