@@ -25,9 +25,10 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     caller.enqueue(CANCELS, CANCELS, 1).await?;
     let mut keeper = Fleet::start(&house.servers[1..], 1, CANCELS as i64, Doing::Keep).await?;
     keeper.started(CANCELS as u64).await?;
-    let kept: Vec<String> = sqlx::query_scalar("SELECT id::text FROM ops.runs WHERE status IN ('claimed', 'running') ORDER BY id")
-        .fetch_all(&mut house.database.connect().await?)
-        .await?;
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT id::text FROM ops.runs WHERE status IN ('claimed', 'running') ORDER BY id")
+            .fetch_all(&mut house.database.connect().await?)
+            .await?;
     ensure!(kept.len() == CANCELS, "{} of {CANCELS} runs are held", kept.len());
     let kept = Arc::new(kept);
 
