@@ -9,7 +9,7 @@ use crate::house::Bench;
 pub const ABOUT: &str =
     "A drain by two servers on one database, half of the workers at each, against one server just before.";
 
-const RUNS: usize = 60_000;
+const RUNS: usize = 200_000;
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let one = bench.house(1).await?;
