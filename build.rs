@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .bytes(".")
         .btree_map(".")
+        .codec_path("crate::codec::SmallBuffers")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The contract of Ops Control Room, generated from `proto/ops/v1/*.proto`. Clients, workers and the server meet only here.
 
+pub mod codec;
+
 /// Package `ops.v1`: messages, clients and servers.
 pub mod v1 {
     #![allow(clippy::all, rustdoc::all, reason = "generated code, whose comments are written for every language")]

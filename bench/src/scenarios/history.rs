@@ -11,9 +11,9 @@ use crate::fleet::{Doing, Fleet};
 use crate::house::Bench;
 
 pub const ABOUT: &str =
-    "A drain of 60,000 runs on a database with 10 million finished runs, against a fresh one just before.";
+    "A drain of 200,000 runs on a database with 10 million finished runs, against a fresh one just before.";
 
-const RUNS: usize = 60_000;
+const RUNS: usize = 200_000;
 const FINISHED: i64 = 10_000_000;
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {

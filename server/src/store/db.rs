@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::StoreError;
 use super::gate::Gate;
-use super::warm::{TRUSTED_IDLE, Warm, Warmed};
+use super::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
 
 /// What a unit of work returns.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
@@ -242,11 +242,7 @@ impl Db {
         if let Some(warmed) = self.warm.take() {
             return Ok(warmed);
         }
-        let waiting = self.warm.waiting();
-        if let Some(warmed) = self.warm.take() {
-            return Ok(warmed);
-        }
-        let pool = self.pool.clone();
+        let (pool, waiting) = (self.pool.clone(), self.warm.waiting());
         let opening = self.opening.spawn(async move {
             let _waiting = waiting;
             pool.acquire().await.map(Warmed::new)
@@ -257,6 +253,11 @@ impl Db {
             Ok(Err(panic)) => Err(StoreError::defect(panic.to_string())),
             Err(_) => Err(StoreError::Unavailable(format!("no connection within {patience:?}").into())),
         }
+    }
+
+    /// Says that somebody waits for a connection of the pool, who does not ask here for it.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.warm.waiting()
     }
 
     /// How many connections the pool has at the most.

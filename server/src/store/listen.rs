@@ -10,7 +10,9 @@ pub struct Listener(PgListener);
 
 impl Listener {
     pub async fn open(db: &Db, channels: &[&str]) -> Result<Self, StoreError> {
+        let waiting = db.waiting();
         let mut listener = PgListener::connect_with(db.pool()).await?;
+        drop(waiting);
         listener.listen_all(channels.iter().copied()).await?;
         Ok(Self(listener))
     }

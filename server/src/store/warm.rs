@@ -60,15 +60,16 @@ impl Warm {
         let stale = resting.iter().take_while(|(_, since)| since.elapsed() > TRUSTED_IDLE).count();
         resting.drain(..stale);
         resting.push((warmed, Instant::now()));
-        // Whoever began to wait before this looks here again; whoever does so later is seen here.
+        // Whoever begins to wait later takes this from here to the pool.
         if self.waiting.load(Ordering::SeqCst) > 0 {
             resting.pop();
         }
     }
 
-    /// Says that somebody waits for the pool, until it is dropped. After it `take` is to be asked again.
+    /// Somebody waits for the pool from now on, until the answer is dropped: it gets what rests, and what comes back.
     pub(super) fn waiting(&self) -> Waiting {
         self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.clear();
         Waiting(self.waiting.clone())
     }
 
