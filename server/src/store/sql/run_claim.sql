@@ -39,12 +39,21 @@ best AS MATERIALIZED (
     LIMIT $11
 ),
 -- Another replica may be at the same rows: what it has locked is its own. Nobody is waited for, so that the order of locks makes
--- no difference. Not joined, so that runs are found by their ids even under a plan that was made when there were none.
-locked AS MATERIALIZED (
-    SELECT r.id, b.queued_at
+-- no difference. Who looks at more than it can take tries those of one priority in an order of its own ($9), since the other
+-- does the same.
+tried AS MATERIALIZED (
+    SELECT b.*
     FROM best b
+    ORDER BY b.priority DESC,
+             CASE WHEN $11 > cardinality($4::uuid[]) THEN uuid_hash_extended(b.run_id, uuid_hash_extended($9, 0)) END,
+             b.run_after, b.run_id
+),
+-- Not joined, so that runs are found by their ids even under a plan that was made when there were none.
+locked AS MATERIALIZED (
+    SELECT r.id, t.queued_at, t.priority, t.run_after
+    FROM tried t
     CROSS JOIN LATERAL (
-        SELECT id FROM ops.runs WHERE id = b.run_id AND fence = b.fence AND status = 'queued'
+        SELECT id FROM ops.runs WHERE id = t.run_id AND fence = t.fence AND status = 'queued'
         FOR NO KEY UPDATE SKIP LOCKED) r
     LIMIT cardinality($4::uuid[])
 ),
@@ -52,7 +61,7 @@ dequeued AS (
     DELETE FROM ops.run_queue WHERE ctid = ANY (ARRAY(SELECT queued_at FROM locked))
 ),
 placed AS MATERIALIZED (
-    SELECT id, (row_number() OVER ())::int AS place, clock_timestamp() AS at FROM locked
+    SELECT id, (row_number() OVER (ORDER BY priority DESC, run_after, id))::int AS place, clock_timestamp() AS at FROM locked
 ),
 claimed AS (
     UPDATE ops.runs r
