@@ -79,7 +79,10 @@ async fn a_wrong_trace_is_ignored_in_metadata_and_refused_in_a_run() {
     let refused =
         write.bind(zeros.to_uppercase().replace('0', "G")).bind(&session).execute(&mut house.sql().await).await;
     let refused = refused.expect_err("no traceparent");
-    assert!(refused.to_string().contains("traceparent_check"), "{refused}");
+    assert!(
+        refused.to_string().contains("domain ops.traceparent violates check constraint \"traceparent_check\""),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
