@@ -65,6 +65,34 @@ async fn sql_can_not_enqueue_what_the_server_could_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_database_takes_no_wrong_value_of_a_run_from_anybody() {
+    let house = House::new().await;
+    let run = house.enqueue(&house.session().await, "any").await.id;
+    let mut sql = house.sql().await;
+    for (wrong, guard) in [
+        ("tenant_id = ''", "runs_tenant_check"),
+        ("kind = ''", "run_kind_check"),
+        ("kind = repeat('x', 101)", "run_kind_check"),
+        ("params = '[]'", "json_object_check"),
+        ("labels = '\"a\"'", "json_object_check"),
+        ("status = 'done'", "run_status_check"),
+        ("wait_reason = 'bored'", "wait_reason_check"),
+        ("run_after = '-infinity'", "run_after_check"),
+        ("run_after = '10000-01-01Z'", "run_after_check"),
+        ("max_attempts = 0", "max_attempts_check"),
+        ("max_attempts = 101", "max_attempts_check"),
+        ("timeout_ms = 0", "timeout_ms_check"),
+        ("outcome_source = 'anybody'", "outcome_source_check"),
+        ("traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331'", "traceparent_check"),
+        ("traceparent = upper('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01')", "traceparent_check"),
+    ] {
+        let write = format!("UPDATE ops.runs SET {wrong} WHERE id = '{run}'");
+        let error = sqlx::query(sqlx::AssertSqlSafe(write)).execute(&mut sql).await.expect_err(wrong);
+        assert_eq!(error.as_database_error().and_then(|error| error.constraint()), Some(guard), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_many_pages_is_cancelled_whole() {
     let house = House::new().await;
     let session = house.session().await;
