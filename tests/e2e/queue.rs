@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::v1::*;
 
-use crate::support::{House, Unary, eventually, failed, snoozed, spec, succeeded};
+use crate::support::{House, Unary, eventually, failed, snoozed, spec, succeeded, two_lease_rounds};
 
 /// Runs that can be claimed and are not in the queue, or the reverse, and runs that are held and among no leases.
 const ASTRAY: &str = "
@@ -68,18 +68,46 @@ async fn what_happens_to_a_run_happens_to_its_place_in_the_queue() {
     assert_eq!((runs, queued(&house).await), (0, 0), "a session takes its runs with it");
 }
 
+/// Leaves so many dead rows behind that the queue is swept.
+async fn litter(sql: &mut sqlx::PgConnection) {
+    let rows = "INSERT INTO ops.run_queue SELECT 'default', 'A', 'none', 0, now(), gen_random_uuid(), 0 FROM generate_series(1, 30000)";
+    sqlx::query(rows).execute(&mut *sql).await.expect("they are added");
+    sqlx::query("DELETE FROM ops.run_queue").execute(sql).await.expect("they are removed");
+}
+
+/// How often somebody has swept the queue.
+async fn swept(sql: &mut sqlx::PgConnection) -> i64 {
+    let swept = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass";
+    sqlx::query_scalar(swept).fetch_one(sql).await.expect("it is counted")
+}
+
 /// The database itself looks once a minute at the most, and here never.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_claimed_does_not_stay_in_the_way_of_claims() {
     let house = House::new().await;
     let mut sql = house.sql().await;
-    let rows = "INSERT INTO ops.run_queue SELECT 'default', 'A', 'none', 0, now(), gen_random_uuid(), 0 FROM generate_series(1, 30000)";
-    sqlx::query(rows).execute(&mut sql).await.expect("they are added");
-    sqlx::query("DELETE FROM ops.run_queue").execute(&mut sql).await.expect("they are removed");
-    let swept = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass";
-    eventually("a sweep", async || {
-        let swept: i64 = sqlx::query_scalar(swept).fetch_one(&mut sql).await.expect("it is counted");
-        (swept > 0).then_some(())
+    litter(&mut sql).await;
+    eventually("a sweep", async || (swept(&mut sql).await > 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_not_sweep_leaves_that_and_goes_on() {
+    let mut house = House::with(0, |_| {}).await;
+    let mut sql = house.sql().await;
+    let role = "CREATE ROLE serves_only LOGIN; GRANT ops_engine, pg_read_all_stats TO serves_only";
+    sqlx::raw_sql(role).execute(&mut sql).await.expect("it is made");
+    let url = house.database.url.replacen("postgres://postgres@", "postgres://serves_only@", 1);
+    assert_ne!(url, house.database.url);
+    house.add_server(&|config: &mut server::Config| config.database_url = url.clone()).await;
+    litter(&mut sql).await;
+    eventually("it has found that it may not", async || {
+        let asked =
+            "SELECT count(*) FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass AND n_dead_tup > 20000";
+        let asked: i64 = sqlx::query_scalar(asked).fetch_one(&mut sql).await.expect("it is counted");
+        (asked == 1).then_some(())
     })
     .await;
+    two_lease_rounds(&house).await;
+    house.servers.remove(0).stop().await;
+    assert_eq!(swept(&mut sql).await, 0);
 }

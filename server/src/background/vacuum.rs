@@ -21,7 +21,7 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
             Some(Ok(true)) => {}
             Some(Ok(false)) => {
                 tracing::info!("the queue is left to autovacuum: who serves can not become ops_owner");
-                return;
+                return closing.cancelled().await;
             }
             Some(Err(error)) => tracing::debug!(%error, "the queue was not swept; it is tried again"),
         }
