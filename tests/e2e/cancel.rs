@@ -134,6 +134,33 @@ async fn a_success_that_is_reported_after_the_cancel_stands() {
     assert_eq!((session.succeeded_runs, session.cancelled_runs), (1, 0));
 }
 
+/// The report begins before the cancel is committed, and waits for it: it ends the run, and does not see yet whom to tell of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_a_cancel_that_a_report_had_to_wait_for_is_not_kept() {
+    let house = House::new().await;
+    let (mut stream, lease) = begun(&house).await;
+    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let mut held = sql.begin().await.expect("it begins");
+    let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
+    sqlx::query(lock).bind(&lease.run_id).execute(&mut *held).await.expect("it is free");
+    let reported = async {
+        waiting_for_locks(&house, &mut looking, 1).await;
+        stream.report(&lease, succeeded("1"));
+        waiting_for_locks(&house, &mut looking, 2).await;
+        held.rollback().await.expect("it lets go");
+        assert_eq!(stream.report_ack().await.reason, "");
+    };
+    tokio::join!(house.cancel(&lease.run_id), reported);
+    assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Succeeded);
+    passes(&mut looking, 60).await;
+    eventually("no order is left", async || {
+        let left = sqlx::query_scalar("SELECT count(*) FROM ops.run_cancels").fetch_one(&mut looking).await;
+        let left: i64 = left.expect("it is counted");
+        (left == 0).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_after_the_cancel_is_cancelled_with_its_error_and_not_tried_again() {
     let house = House::new().await;

@@ -32,6 +32,12 @@ ended AS (
 told AS (
     UPDATE ops.run_cancels c SET kind = 'revoke', requested_at = now() FROM ended e WHERE c.run_id = e.id AND c.fence = e.fence
 ),
+-- A cancel that came while its run was being reported or given back is answered: that statement could not see its order yet.
+answered AS (
+    DELETE FROM ops.run_cancels c USING due d
+    WHERE c.run_id = d.run_id AND c.fence = d.fence
+      AND NOT EXISTS (SELECT FROM ops.runs r WHERE r.id = d.run_id AND r.fence = d.fence AND r.status = 'running')
+),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, cancelled)
     SELECT tenant_id, session_id, count(*) FROM ended GROUP BY tenant_id, session_id
