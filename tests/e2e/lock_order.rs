@@ -1,10 +1,13 @@
 //! Statements that touch many runs lock them in the order of their ids, so that no two wait for each other; should a
-//! stranger do otherwise, the server tries again.
+//! stranger do otherwise, the server tries again. What a stranger keeps locked is gone around.
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use proto::v1::*;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{House, Stream, spec, succeeded, waiting_for_locks};
+use crate::support::{House, Stream, eventually, in_time, spec, succeeded, waiting_for_locks};
 
 async fn lock(c: &mut PgConnection, run_id: &str) -> Result<(), sqlx::Error> {
     let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
@@ -163,4 +166,65 @@ async fn a_deadlock_with_a_stranger_is_tried_again() {
     let (cancelled, ()) = tokio::join!(cancel, in_the_wrong_order);
     let cancelled = cancelled.expect("it was tried again").into_inner().session.expect("it is answered");
     assert_eq!((cancelled.status(), cancelled.cancelled_runs), (SessionStatus::Cancelled, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_stranger_has_locked_holds_up_nobody_but_itself() {
+    let house = House::new().await;
+    let (mut stream, leases) = three(&house).await;
+    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let mut heartbeats = async || -> Vec<f64> {
+        let statement = "SELECT extract(epoch FROM heartbeat_at)::float8 FROM ops.runs ORDER BY id";
+        sqlx::query_scalar(statement).fetch_all(&mut looking).await.expect("they are read")
+    };
+    let before = heartbeats().await;
+    let mut held = sql.begin().await.expect("it begins");
+    lock(&mut held, &leases[0].run_id).await.expect("it is free");
+
+    let ack = stream.heartbeat(&leases).await;
+    assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
+    let after = heartbeats().await;
+    assert_eq!(after[0], before[0], "it is locked");
+    assert!(after[1] > before[1] && after[2] > before[2], "{before:?} {after:?}");
+
+    let report =
+        |lease: &Lease| RunReport { run_id: lease.run_id.clone(), fence: lease.fence, outcome: Some(succeeded("1")) };
+    stream.send(connect_request::Frame::Reports(Reports { reports: leases.iter().map(report).collect() }));
+    let mut ended = HashSet::new();
+    while ended.len() < 2 {
+        let acks = stream.next_unless_ended(|frame| match frame {
+            connect_response::Frame::ReportAcks(list) => Some(list.results),
+            _ => None,
+        });
+        for ack in in_time("reports are answered", acks).await.expect("the stream goes on") {
+            assert_eq!(ack.reason, "");
+            ended.insert(ack.run_id);
+        }
+    }
+    assert!(!ended.contains(&leases[0].run_id), "it is locked");
+    held.rollback().await.expect("it lets go");
+    let last = stream.report_ack().await;
+    assert_eq!((last.run_id, last.reason.as_str()), (leases[0].run_id.clone(), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_stranger_has_locked_is_given_back_later_than_others() {
+    // No lease ends meanwhile.
+    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(600)).await;
+    let session = house.session().await;
+    let runs = house.enqueue_many(&session, "any", 2).await;
+    let stream = Stream::open(&house.servers[0]).await;
+    stream.credit(2);
+    for run in &runs {
+        eventually("it is given", async || (house.get(run).await.status() == RunStatus::Claimed).then_some(())).await;
+    }
+    let mut sql = house.sql().await;
+    let mut held = sql.begin().await.expect("it begins");
+    lock(&mut held, &runs[0]).await.expect("it is free");
+    drop(stream);
+    let queued = async |run: &str| (house.get(run).await.status() == RunStatus::Queued).then_some(());
+    eventually("the other is given back", async || queued(&runs[1]).await).await;
+    assert_eq!(house.get(&runs[0]).await.status(), RunStatus::Claimed);
+    held.rollback().await.expect("it lets go");
+    eventually("both are given back", async || queued(&runs[0]).await).await;
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::EngineError;
 use super::hints::{Hints, Topic};
+use super::locked_runs::LockedRuns;
 use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use crate::domain::Lease;
 use crate::domain::frame::Heartbeat;
@@ -65,10 +67,11 @@ impl Leases {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let locked = Arc::new(LockedRuns::new(db.clone()));
         let work = move |beats: Vec<Beat>| {
-            let (db, hints) = (db.clone(), hints.clone());
+            let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
             async move {
-                match round(&db, &hints, &beats).await {
+                match round(&db, &hints, &locked, &beats).await {
                     Ok(answers) => answers.into_iter().map(Ok).collect(),
                     Err(error) => beats.iter().map(|_| Err(EngineError::Store(error.clone()))).collect(),
                 }
@@ -84,19 +87,25 @@ impl Leases {
     }
 }
 
-async fn round(db: &Db, hints: &Hints, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
+/// One round: which leases are lost. Of a run that a stranger has locked nothing is written, and it is not known whether its is.
+async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.lease);
     let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
-    let written = db.run(move |c| {
-        let (rows, streams) = (rows.clone(), streams.clone());
-        Box::pin(async move {
-            let touched = if rows.is_empty() { HashSet::new() } else { run_heartbeat(c, &rows).await? };
-            Ok((touched, worker_heard(c, &streams).await?))
+    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
+    let written = locked.around(&runs, |locked| {
+        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
+        let (rows, streams) = (rows.iter().filter(free).cloned().collect::<Vec<_>>(), streams.clone());
+        db.round(move |c| {
+            let (rows, streams) = (rows.clone(), streams.clone());
+            Box::pin(async move {
+                let touched = if rows.is_empty() { HashSet::new() } else { run_heartbeat(c, &rows).await? };
+                Ok((touched, worker_heard(c, &streams).await?))
+            })
         })
     });
-    let (touched, heard) = written.await?;
+    let ((touched, heard), locked) = written.await?;
     if progressed {
         hints.give(Topic::Changes);
     }
@@ -106,7 +115,7 @@ async fn round(db: &Db, hints: &Hints, beats: &[Beat]) -> Result<Vec<BeatAnswer>
             .heartbeat
             .leases
             .iter()
-            .filter(|lease| !touched.contains(&(beat.worker_id, **lease)))
+            .filter(|lease| !touched.contains(&(beat.worker_id, **lease)) && !locked.contains(&lease.run_id))
             .copied()
             .collect(),
         replaced: !heard.contains(&beat.worker_id),

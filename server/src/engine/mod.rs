@@ -2,7 +2,7 @@
 //!
 //! In the order of a run's life: [`enqueue`]; [`dispatch`] with [`demand`] and the streams' [`connection`]s; [`results`];
 //! [`events`] and [`leases`] while it runs; [`cancels`]. [`changes`] for who watches,
-//! with a [`subscription`] each; [`hints`] wake; [`releases`] give back what was not begun.
+//! with a [`subscription`] each; [`hints`] wake; [`releases`] give back what was not begun; [`locked_runs`] are gone around.
 
 pub mod bisect;
 pub mod budget;
@@ -18,6 +18,7 @@ pub mod events;
 pub mod grants;
 pub mod hints;
 pub mod leases;
+pub mod locked_runs;
 pub mod parts;
 pub mod registry;
 pub mod releases;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::hints::{Hints, Topic};
+use super::locked_runs::LockedRuns;
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::store::Db;
 use crate::store::release::{Release, run_release_in_tx};
@@ -26,9 +28,12 @@ impl Releases {
     pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
         let run = async move {
+            let locked = LockedRuns::new(db.clone());
+            let mut waiting = Vec::new();
             loop {
                 let next = tokio::select! {
                     next = receiver.recv() => next,
+                    () = tokio::time::sleep(OUTAGE_RETRY_DELAY), if !waiting.is_empty() => Some(Vec::new()),
                     () = closing.cancelled(), if !receiver.is_closed() => {
                         receiver.close();
                         continue;
@@ -40,7 +45,8 @@ impl Releases {
                 {
                     releases.extend(more);
                 }
-                release(&db, releases).await;
+                releases.append(&mut waiting);
+                waiting = release(&db, &locked, releases).await;
                 hints.give(Topic::Work);
                 hints.give(Topic::Changes);
             }
@@ -56,24 +62,28 @@ impl Releases {
     }
 }
 
-/// Tries until the database has answered. The write is guarded, so that it may be repeated.
-async fn release(db: &Db, releases: Vec<Release>) {
-    let releases = Arc::new(releases);
+/// Tries until the database has answered; what a stranger has locked is left to be tried again. The write is guarded, so that it may
+/// be repeated.
+async fn release(db: &Db, locked: &LockedRuns, releases: Vec<Release>) -> Vec<Release> {
+    let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.lease.run_id).collect();
     loop {
-        let batch = releases.clone();
-        let result = db.transaction(move |c| {
-            let batch = batch.clone();
-            Box::pin(async move { run_release_in_tx(c, &batch).await })
+        let released = locked.around(&runs, |locked| {
+            let free = |release: &&Release| !locked.contains(&release.guard.lease.run_id);
+            let batch: Arc<[Release]> = releases.iter().filter(free).copied().collect();
+            db.round(move |c| {
+                let batch = batch.clone();
+                Box::pin(async move { run_release_in_tx(c, &batch).await })
+            })
         });
-        match result.await {
-            Ok(released) => {
+        match released.await {
+            Ok((released, locked)) => {
                 tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
-                return;
+                return releases.into_iter().filter(|release| locked.contains(&release.guard.lease.run_id)).collect();
             }
-            Err(error) if error.is_outage() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
+            Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
             Err(error) => {
                 tracing::error!(%error, "grants were not given back; their leases will end");
-                return;
+                return Vec::new();
             }
         }
     }

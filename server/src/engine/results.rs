@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::bisect::bisect;
 use super::hints::{Hints, Topic};
+use super::locked_runs::LockedRuns;
 use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use crate::domain::weight::Weight;
 use crate::domain::{Lease, Outcome, Refusal, RunStatus};
@@ -88,14 +90,15 @@ impl Results {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let counted = metrics.clone();
+        let (counted, locked) = (metrics.clone(), Arc::new(LockedRuns::new(db.clone())));
         let work = move |frames: Vec<Vec<GrantNews>>| {
-            let (db, hints, metrics) = (db.clone(), hints.clone(), counted.clone());
+            let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
             async move {
                 let sizes: Vec<usize> = frames.iter().map(Vec::len).collect();
                 let news = frames.into_iter().flatten().collect();
-                let verdicts = bisect(news, |news| round(db.clone(), hints.clone(), metrics.clone(), news)).await;
-                let mut verdicts = verdicts.into_iter();
+                let verdicts =
+                    bisect(news, |news| round_of_free(db.clone(), hints.clone(), metrics.clone(), &locked, news)).await;
+                let mut verdicts = verdicts.into_iter().map(Result::flatten);
                 sizes.into_iter().map(|size| Ok(verdicts.by_ref().take(size).collect())).collect()
             }
         };
@@ -134,6 +137,32 @@ fn answer(lease: Lease, verdict: Verdict) -> Result<(), EngineError> {
     }
 }
 
+/// One round of what no stranger has locked; what one has is to be tried again.
+async fn round_of_free(
+    db: Db,
+    hints: Hints,
+    metrics: Metrics,
+    locked: &LockedRuns,
+    news: Arc<[GrantNews]>,
+) -> Result<Vec<Verdict>, StoreError> {
+    let runs: Vec<Uuid> = news.iter().map(|item| item.lease().run_id).collect();
+    let written = locked.around(&runs, |locked| {
+        let free = |item: &&GrantNews| !locked.contains(&item.lease().run_id);
+        let free: Arc<[GrantNews]> =
+            if locked.is_empty() { news.clone() } else { news.iter().filter(free).cloned().collect() };
+        round(db.clone(), hints.clone(), metrics.clone(), free)
+    });
+    let (verdicts, locked) = written.await?;
+    let mut verdicts = verdicts.into_iter();
+    let verdict = |run: &Uuid| match locked.contains(run) {
+        true => Err(StoreError::LockTimeout.into()),
+        false => {
+            verdicts.next().ok_or_else(|| StoreError::defect("a round has answered less than it was asked").into())
+        }
+    };
+    Ok(runs.iter().map(verdict).collect())
+}
+
 /// One round: writes what there is, commits, and says what became of each.
 async fn round(
     db: Db,
@@ -144,7 +173,7 @@ async fn round(
     let now = Instant::now();
     let mut reports: Vec<(usize, GrantReport)> = Vec::new();
     let mut again: Vec<usize> = Vec::new();
-    let mut reported: HashSet<uuid::Uuid> = HashSet::new();
+    let mut reported: HashSet<Uuid> = HashSet::new();
     for (index, item) in news.iter().enumerate() {
         if let GrantNews::Ended { guard, outcome, started_ago, at } = item {
             // Two reports for one run: the second meets the first when that is written.
@@ -172,7 +201,7 @@ async fn round(
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
     let begin_rows: Arc<Vec<Begin>> = Arc::new(begins.iter().map(|(_, begin)| *begin).collect());
     let report_rows: Arc<Vec<GrantReport>> = Arc::new(reports.iter().map(|(_, report)| report.clone()).collect());
-    let written = db.transaction(move |c| {
+    let written = db.round(move |c| {
         let (begins, reports) = (begin_rows.clone(), report_rows.clone());
         Box::pin(async move {
             if !begins.is_empty() && !reports.is_empty() {

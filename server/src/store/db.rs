@@ -60,6 +60,20 @@ enum Commits {
     Itself,
     /// As a transaction.
     AtItsEnd,
+    /// As a transaction that does not wait long for a lock.
+    AtItsEndOrLocked,
+}
+
+impl Commits {
+    /// How its transaction begins, if it is one.
+    fn begin(self) -> Option<&'static str> {
+        match self {
+            Commits::Each | Commits::Itself => None,
+            Commits::AtItsEnd => Some("BEGIN"),
+            // One message: it costs no round trip of its own.
+            Commits::AtItsEndOrLocked => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
+        }
+    }
 }
 
 /// The pool of the engine's connections.
@@ -163,6 +177,15 @@ impl Db {
         self.unit(work, Commits::AtItsEnd).await
     }
 
+    /// The same for a round of many, which one lock shall not hold up: `LockTimeout` if one was not had in 2 s.
+    pub async fn round<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(work, Commits::AtItsEndOrLocked).await
+    }
+
     async fn unit<T, W>(&self, work: W, commits: Commits) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -201,10 +224,10 @@ impl Db {
         let connection: &mut PgConnection = &mut warmed.connection;
         let mut committing = commits == Commits::Itself;
         let unit = async {
-            if commits != Commits::AtItsEnd {
+            let Some(begin) = commits.begin() else {
                 return work(connection).await;
-            }
-            let mut transaction = connection.begin().await?;
+            };
+            let mut transaction = connection.begin_with(begin).await?;
             match work(&mut transaction).await {
                 Ok(value) => {
                     committing = true;
