@@ -4,6 +4,7 @@ mod support;
 
 mod bad_input;
 mod cancel;
+mod claims;
 mod connect;
 mod contracts;
 mod dropped_calls;

@@ -14,6 +14,9 @@ use crate::store::claim::{ClaimGroup, Slot};
 use crate::store::release::Release;
 use crate::store::report::Guard;
 
+/// The epoch of workers without a stream.
+pub const UNARY_EPOCH: i64 = 0;
+
 /// A unary call that waits for runs.
 #[derive(Debug)]
 pub struct UnaryClaim {
@@ -43,7 +46,7 @@ impl UnaryClaim {
 #[derive(Debug, Clone)]
 pub enum Holder {
     Stream(Arc<Connection>),
-    Call(Uuid),
+    Call { call: Uuid, worker_id: Uuid },
 }
 
 /// The slots of one group, and who offers each.
@@ -55,13 +58,21 @@ pub struct GroupDemand {
 }
 
 impl GroupDemand {
+    /// The unary calls that got slots.
+    pub fn calls(&self) -> impl Iterator<Item = Uuid> {
+        self.holders.iter().filter_map(|holder| match holder {
+            Holder::Call { call, .. } => Some(*call),
+            Holder::Stream(_) => None,
+        })
+    }
+
     /// The runs of each holder: the first run has got the first slot.
     pub fn split(&self, runs: Vec<Run>) -> Vec<(Holder, Vec<Run>)> {
         let mut split: BTreeMap<Uuid, (Holder, Vec<Run>)> = BTreeMap::new();
         for (holder, run) in self.holders.iter().zip(runs) {
             let key = match holder {
                 Holder::Stream(connection) => connection.worker_id,
-                Holder::Call(call) => *call,
+                Holder::Call { call, .. } => *call,
             };
             split.entry(key).or_insert_with(|| (holder.clone(), Vec::new())).1.push(run);
         }
@@ -69,10 +80,19 @@ impl GroupDemand {
     }
 }
 
+/// Somebody's room.
+struct Offer {
+    holder: Holder,
+    slot: Slot,
+    free: usize,
+    /// A unary call for which no round has looked yet: it may not wait for another.
+    is_new: bool,
+}
+
 /// Collects who has room: up to `most` slots a group, dealt out one after the other so that each worker gets its share.
-/// `turn` rotates who is first, among groups and within.
+/// `turn` rotates who is first, among groups and within; but calls for which nobody has looked yet go before.
 pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, turn: usize) -> Vec<GroupDemand> {
-    let mut groups: BTreeMap<&ClaimGroup, Vec<(Holder, Slot, usize)>> = BTreeMap::new();
+    let mut groups: BTreeMap<&ClaimGroup, Vec<Offer>> = BTreeMap::new();
     for connection in streams {
         let free = connection.book().free();
         if free > 0 {
@@ -83,7 +103,8 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, t
                 lease: connection.lease,
                 claim_id: None,
             };
-            groups.entry(&connection.group).or_default().push((Holder::Stream(connection.clone()), slot, free));
+            let holder = Holder::Stream(connection.clone());
+            groups.entry(&connection.group).or_default().push(Offer { holder, slot, free, is_new: false });
         }
     }
     for call in calls {
@@ -94,7 +115,9 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, t
             lease: call.lease,
             claim_id: call.claim_id,
         };
-        groups.entry(&call.group).or_default().push((Holder::Call(call.call), slot, call.max_runs));
+        let holder = Holder::Call { call: call.call, worker_id: call.worker_id };
+        let offer = Offer { holder, slot, free: call.max_runs, is_new: !call.looked };
+        groups.entry(&call.group).or_default().push(offer);
     }
     let mut demand: Vec<GroupDemand> =
         groups.into_iter().map(|(group, offers)| deal(group.clone(), offers, most, turn)).collect();
@@ -105,20 +128,21 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, t
     demand
 }
 
-fn deal(group: ClaimGroup, mut offers: Vec<(Holder, Slot, usize)>, most: usize, turn: usize) -> GroupDemand {
+fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, turn: usize) -> GroupDemand {
     let first = turn % offers.len().max(1);
     offers.rotate_left(first);
+    offers.sort_by_key(|offer| !offer.is_new);
     let (mut slots, mut holders) = (Vec::new(), Vec::new());
     while slots.len() < most && !offers.is_empty() {
-        for (holder, slot, free) in &mut offers {
+        for offer in &mut offers {
             if slots.len() == most {
                 break;
             }
-            slots.push(slot.clone());
-            holders.push(holder.clone());
-            *free -= 1;
+            slots.push(offer.slot.clone());
+            holders.push(offer.holder.clone());
+            offer.free -= 1;
         }
-        offers.retain(|(.., free)| *free > 0);
+        offers.retain(|offer| offer.free > 0);
     }
     GroupDemand { group, slots, holders }
 }
@@ -134,13 +158,13 @@ pub fn hand_over(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>
         Holder::Stream(connection) => {
             (!connection.assign(runs)).then(|| release(connection.worker_id, connection.epoch, false))
         }
-        Holder::Call(id) => {
+        Holder::Call { call, worker_id } => {
             let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-            let position = calls.iter().position(|call| call.call == *id)?;
-            let call = calls.swap_remove(position);
-            let worker_id = call.worker_id;
+            let waiting = calls.extract_if(.., |waiting| waiting.call == *call).next();
             drop(calls);
-            (!call.answer(Ok(runs))).then(|| release(worker_id, 0, true))
+            // A call that was repeated meanwhile waits no more.
+            let is_answered = waiting.is_some_and(|waiting| waiting.answer(Ok(runs)));
+            (!is_answered).then(|| release(*worker_id, UNARY_EPOCH, true))
         }
     }
 }

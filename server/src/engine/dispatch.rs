@@ -4,7 +4,8 @@
 //! overlap would hand out the same rows twice. Rounds follow each other while there is work and room; then a hint or new
 //! room begins the next. The poll (`background/poll.rs`) hints at what nobody else did.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub struct Dispatcher {
     metrics: Metrics,
     server_id: Uuid,
     round: AtomicI64,
+    /// Rounds that gave something to somebody: they rotate who is first.
+    turn: AtomicUsize,
     /// Unary calls that wait for runs.
     claims: Mutex<Vec<UnaryClaim>>,
     room: Notify,
@@ -83,6 +86,7 @@ impl Dispatcher {
             metrics,
             server_id,
             round: AtomicI64::new(0),
+            turn: AtomicUsize::new(0),
             claims: Mutex::default(),
             room: Notify::new(),
             lost_rounds: Mutex::default(),
@@ -133,6 +137,8 @@ impl Dispatcher {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a claim round failed");
+                    // It may have been too much at once.
+                    slots = FIRST_ROUND_SLOTS;
                     Some(OUTAGE_RETRY_DELAY)
                 }
             };
@@ -154,15 +160,19 @@ impl Dispatcher {
 
     /// One round: claims for each group, one after the other, and delivers what it got.
     async fn claim_round(&self, demand: Vec<GroupDemand>, reach: usize) -> Result<Found, StoreError> {
-        let mut found = Found::All;
+        let (mut found, mut given) = (Found::All, 0);
         for group in demand {
-            found = found.max(self.claim_for(group, reach).await?);
+            let (runs, found_for) = self.claim_for(group, reach).await?;
+            (found, given) = (found.max(found_for), given + runs);
+        }
+        if given > 0 {
+            self.turn.fetch_add(1, Ordering::Relaxed);
         }
         Ok(found)
     }
 
-    /// Claims for one group, in one statement, and delivers what it got.
-    async fn claim_for(&self, demand: GroupDemand, reach: usize) -> Result<Found, StoreError> {
+    /// Claims for one group, in one statement, and delivers what it got: so many runs.
+    async fn claim_for(&self, demand: GroupDemand, reach: usize) -> Result<(usize, Found), StoreError> {
         let (began, clock) = (Instant::now(), spans::clock());
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
         let demand = Arc::new(demand);
@@ -184,7 +194,7 @@ impl Dispatcher {
             }
         };
         self.metrics.claim_round_seconds.observe(began.elapsed().as_secs_f64());
-        let is_full = runs.len() == demand.slots.len();
+        let (given, is_full) = (runs.len(), runs.len() == demand.slots.len());
         if !runs.is_empty() {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
@@ -192,14 +202,14 @@ impl Dispatcher {
             self.hints.give(Topic::Changes);
         }
         if is_full {
-            return Ok(Found::Full);
+            return Ok((given, Found::Full));
         }
         // What was not had may be locked by another replica, with more behind it.
         let more = self.db.run(move |c| {
             let demand = demand.clone();
             Box::pin(async move { run_claimable(c, &demand.group).await })
         });
-        Ok(if more.await? { Found::Contended } else { Found::All })
+        Ok((given, if more.await? { Found::Contended } else { Found::All }))
     }
 
     /// Hands the claimed runs to the workers whose slots they got; what can not be handed over is given back.
@@ -215,8 +225,11 @@ impl Dispatcher {
     fn demand(&self, slots: usize) -> Vec<GroupDemand> {
         let mut claims = self.lock_claims();
         claims.retain(|claim| !claim.reply.is_closed());
-        claims.iter_mut().for_each(|claim| claim.looked = true);
-        demand::collect(&self.registry.all(), &claims, slots, self.round.load(Ordering::Relaxed) as usize)
+        let turn = self.turn.load(Ordering::Relaxed);
+        let demand = demand::collect(&self.registry.all(), &claims, slots, turn);
+        let looked: HashSet<Uuid> = demand.iter().flat_map(GroupDemand::calls).collect();
+        claims.iter_mut().for_each(|claim| claim.looked |= looked.contains(&claim.call));
+        demand
     }
 
     fn is_waited_for(&self) -> bool {

@@ -16,7 +16,7 @@ use crate::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, Worke
 use crate::domain::{Lease, Refusal, Resource, Run, TenantId};
 use crate::engine::Engine;
 use crate::engine::connection::Connection;
-use crate::engine::demand::UnaryClaim;
+use crate::engine::demand::{UNARY_EPOCH, UnaryClaim};
 use crate::engine::hints::Topic;
 use crate::store::StoreError;
 use crate::store::cancel::{cancel_pending, cancel_told};
@@ -28,9 +28,6 @@ use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx, req
 use crate::store::run_read::run_get;
 use crate::store::worker::{worker_drain, worker_upsert_unary};
 use crate::store::worker_read::worker_get;
-
-/// The epoch of workers without a stream.
-const UNARY_EPOCH: i64 = 0;
 
 /// Use cases of workers that use unary calls, and of those who drain workers.
 #[derive(Debug, Clone)]
@@ -92,7 +89,7 @@ impl Workers {
         lanes.dedup();
         kinds.sort();
         kinds.dedup();
-        let (reply, answered) = oneshot::channel();
+        let (reply, mut answered) = oneshot::channel();
         self.engine.dispatcher.claim(UnaryClaim {
             call: Uuid::now_v7(),
             worker_id,
@@ -105,10 +102,15 @@ impl Workers {
             looked: false,
             reply,
         });
-        let mut runs = tokio::select! {
-            runs = answered => runs.map_err(|_| ServiceError::ShuttingDown)??,
-            () = self.shutdown.cancelled() => return Err(ServiceError::ShuttingDown),
+        let answer = tokio::select! {
+            answer = &mut answered => answer.ok(),
+            () = self.shutdown.cancelled() => {
+                // What is answered from now on goes back; what was answered just before is the worker's.
+                answered.close();
+                answered.try_recv().ok()
+            }
         };
+        let mut runs = answer.ok_or(ServiceError::ShuttingDown)??;
         if let (true, Some(claim_id)) = (runs.is_empty(), claim_id) {
             // The same call before may have got them meanwhile.
             runs = self.claimed_before(&tenant, worker_id, claim_id).await?.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Giving runs to workers.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -156,16 +157,35 @@ pub async fn run_claimed_before(
     claim_id: Uuid,
 ) -> Result<Option<Vec<Run>>, StoreError> {
     let rows = run_rows!("FROM ops.runs r WHERE r.tenant_id = $1 AND r.claim_id = $2", tenant.as_str(), claim_id)
-        .fetch_all(c)
+        .fetch_all(&mut *c)
         .await?;
     if rows.is_empty() {
         return Ok(None);
     }
+    let told: HashSet<Uuid> = run_claim_told(c, worker_id, claim_id).await?.into_iter().collect();
     let runs: Vec<Run> = rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?;
-    Ok(Some(runs.into_iter().filter(|run| run.status.is_held() && run.worker_id == Some(worker_id)).collect()))
+    Ok(Some(runs.into_iter().filter(|run| told.contains(&run.id)).collect()))
 }
 
-/// Gives back whatever a round claimed: its answer was lost, so nobody was told of it. No attempt is spent.
+/// Says of what a unary call got, and its worker still holds, that the worker is told of it: the round that claimed it is not lost.
+async fn run_claim_told(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    let told = sqlx::query_scalar!(
+        "WITH locked AS MATERIALIZED (
+             SELECT id FROM ops.runs
+             WHERE claim_id = $2 AND worker_id = $1 AND status IN ('claimed', 'running')
+             ORDER BY id
+             FOR NO KEY UPDATE
+         )
+         UPDATE ops.runs SET claim_round = NULL WHERE id = ANY (ARRAY(SELECT id FROM locked)) RETURNING id",
+        worker_id,
+        claim_id
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(told)
+}
+
+/// Gives back whatever a round claimed, if its answer was lost and nobody was told of it. No attempt is spent.
 pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64, StoreError> {
     let undone = sqlx::query!(
         "WITH undone AS (
