@@ -253,6 +253,31 @@ async fn a_session_is_cancelled_with_all_its_runs() {
     assert_eq!(again.session.expect("it is answered").status(), SessionStatus::Cancelled);
 }
 
+/// As whoever cancelled it left it when it died after its first commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_session_whose_runs_nobody_cancelled_is_finished() {
+    let house = House::new().await;
+    let (mut stream, lease) = begun(&house).await;
+    let session = house.get(&lease.run_id).await.session_id;
+    let queued = house.enqueue(&session, "other").await.id;
+    let cancelled_alone =
+        "UPDATE ops.sessions SET status = 'cancelled', closed_at = now(), cancel_reason = 'all of it',
+                               cancel_grace_ms = 600000
+                           WHERE id = $1::text::uuid";
+    let written = sqlx::query(cancelled_alone).bind(&session).execute(&mut house.sql().await).await;
+    written.expect("it is written");
+    assert_eq!(stream.cancel().await.reason, "all of it");
+    assert_eq!(house.ended(&queued).await.status(), RunStatus::Cancelled);
+    // One is done with, and stays open as long as its run takes to stop; the next is found all the same.
+    two_lease_rounds(&house).await;
+    let second = house.session().await;
+    let other = house.enqueue(&second, "other").await.id;
+    let written = sqlx::query(cancelled_alone).bind(&second).execute(&mut house.sql().await).await;
+    written.expect("it is written");
+    assert_eq!(house.ended(&other).await.status(), RunStatus::Cancelled);
+    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unary_heartbeat_brings_cancels() {
     let house = House::with(2, |_| {}).await;

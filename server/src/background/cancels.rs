@@ -1,9 +1,11 @@
 //! Repairs cancels that no worker confirms: 5 s after the grace the lease is revoked and the run is cancelled, unconfirmed.
 //! And cancelled sessions some of whose runs were not cancelled, because who did so died midway.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::poll::Wakes;
 use super::ticker;
@@ -11,20 +13,28 @@ use crate::engine::Engine;
 use crate::engine::cancels::cancel_runs;
 use crate::engine::hints::Topic;
 use crate::store::StoreError;
-use crate::store::cancel::{run_cancel_unconfirmed, session_cancel_unfinished};
+use crate::store::cancel::{run_cancel_unconfirmed, session_cancel_open};
 
 pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
-    ticker::woken("unconfirmed cancels", &wakes.cancels, closing, || once(&engine)).await;
+    let finished = Mutex::default();
+    ticker::woken("unconfirmed cancels", &wakes.cancels, closing, || once(&engine, &finished)).await;
 }
 
-async fn once(engine: &Engine) -> Result<usize, StoreError> {
+/// `finished` are sessions all of whose runs were asked to stop: they take no more runs, so that each is looked through once,
+/// however long its runs take to stop.
+async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize, StoreError> {
     let ended = engine.db.run(|c| Box::pin(run_cancel_unconfirmed(c))).await?;
     if ended > 0 {
         engine.hints.give(Topic::Changes);
         engine.hints.give(Topic::Cancels);
     }
-    for session_id in engine.db.run(|c| Box::pin(session_cancel_unfinished(c))).await? {
-        cancel_runs(engine, session_id).await?;
+    let open: HashSet<Uuid> = engine.db.run(|c| Box::pin(session_cancel_open(c))).await?.into_iter().collect();
+    let lock = || finished.lock().unwrap_or_else(PoisonError::into_inner);
+    lock().retain(|session| open.contains(session));
+    let unfinished: Vec<Uuid> = open.difference(&lock()).copied().collect();
+    for session in unfinished {
+        cancel_runs(engine, session).await?;
+        lock().insert(session);
     }
     Ok(ended)
 }

@@ -87,15 +87,12 @@ pub async fn session_cancel_page(
     Ok(if page.len() as i64 == CANCEL_PAGE { CancelProgress::After(last) } else { CancelProgress::Done })
 }
 
-/// Cancelled sessions that may have runs whose cancel was not asked for yet: who did so died midway.
-pub async fn session_cancel_unfinished(c: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
+/// Cancelled sessions some of whose runs have not ended, the first thousands.
+pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
     let sessions = sqlx::query_scalar!(
-        "SELECT id FROM ops.sessions s
+        "SELECT id FROM ops.sessions
          WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs
-           AND EXISTS (SELECT FROM ops.runs r
-                       WHERE r.session_id = s.id AND r.status IN ('queued', 'claimed', 'running')
-                         AND r.cancel_requested_at IS NULL)
-         LIMIT 10"
+         ORDER BY id LIMIT 10000"
     )
     .fetch_all(c)
     .await?;
