@@ -113,5 +113,5 @@ async fn groups_of_workers_that_take_the_same_runs_take_turns() {
         }
     }
     // Who is second in a round may still get what came while the first was looked for.
-    assert!(given.0 > 0 && given.1 > 0, "{given:?}");
+    assert!(given.0.min(given.1) >= 4, "{given:?}");
 }
