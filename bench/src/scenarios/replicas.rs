@@ -6,11 +6,11 @@ use super::drain::drained;
 use crate::figure::Figure;
 use crate::house::{Bench, House};
 
-pub const ABOUT: &str = "Drains of 100,000 runs by two servers on one database, half of the workers at each, each next to one by a single \
-                         server, by turns: the time of four pairs together.";
+pub const ABOUT: &str = "Drains of 200,000 runs by two servers on one database, half of the workers at each, each next to one by a single \
+                         server, by turns: the time of three pairs together.";
 
-const RUNS: usize = 100_000;
-const PAIRS: usize = 4;
+const RUNS: usize = 200_000;
+const PAIRS: usize = 3;
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let (mut alone, mut together, mut least) = (0.0, 0.0, 0);

@@ -93,23 +93,15 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> R
     rows.sort_by_key(|row| row.guard.lease);
     let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
-    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
-    let written = locked.around(&runs, |locked| {
-        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
-        let (rows, streams) = (rows.iter().filter(free).cloned().collect::<Vec<_>>(), streams.clone());
-        db.round(move |c| {
-            let (rows, streams) = (rows.clone(), streams.clone());
-            Box::pin(async move {
-                let touched = if rows.is_empty() { HashSet::new() } else { run_heartbeat(c, &rows).await? };
-                Ok((touched, worker_heard(c, &streams).await?))
-            })
-        })
+    let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    let heard = db.run(move |c| {
+        let streams = streams.clone();
+        Box::pin(async move { worker_heard(c, &streams).await })
     });
-    let ((touched, heard), locked) = written.await?;
+    let heard: HashSet<Uuid> = heard.await?.into_iter().collect();
     if progressed {
         hints.give(Topic::Changes);
     }
-    let heard: HashSet<Uuid> = heard.into_iter().collect();
     let answer = |beat: &Beat| BeatAnswer {
         lost: beat
             .heartbeat
@@ -121,6 +113,24 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> R
         replaced: !heard.contains(&beat.worker_id),
     };
     Ok(beats.iter().map(answer).collect())
+}
+
+/// Writes heartbeats of leases: which stand, and which runs a stranger has locked.
+async fn written(
+    db: &Db,
+    locked: &LockedRuns,
+    rows: &[LeaseBeat],
+) -> Result<(HashSet<(Uuid, Lease)>, HashSet<Uuid>), StoreError> {
+    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
+    let touched = locked.around(&runs, |locked| {
+        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
+        let rows: Arc<[LeaseBeat]> = rows.iter().filter(free).cloned().collect();
+        db.round(move |c| {
+            let rows = rows.clone();
+            Box::pin(async move { run_heartbeat(c, &rows).await })
+        })
+    });
+    touched.await
 }
 
 /// The leases that a heartbeat names, each with its progress, if it says any.
