@@ -100,7 +100,7 @@ async fn a_server_that_may_not_sweep_leaves_that_and_goes_on() {
     assert_ne!(url, house.database.url);
     house.add_server(&|config: &mut server::Config| config.database_url = url.clone()).await;
     litter(&mut sql).await;
-    eventually("it has found that it may not", async || {
+    eventually("there is something to sweep", async || {
         let asked =
             "SELECT count(*) FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass AND n_dead_tup > 20000";
         let asked: i64 = sqlx::query_scalar(asked).fetch_one(&mut sql).await.expect("it is counted");
