@@ -122,9 +122,9 @@ impl Results {
         self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
     }
 
-    /// Whether starts or reports wait, or are being written.
-    pub fn is_busy(&self) -> bool {
-        self.rounds.is_busy()
+    /// Whether starts or reports wait, or are being written, or were so long ago at the most.
+    pub fn is_busy(&self, within: Duration) -> bool {
+        self.rounds.is_busy(within)
     }
 }
 

@@ -4,8 +4,9 @@
 //! So an idle system adds no delay, and a busy one puts hundreds of requests into one statement.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
@@ -61,11 +62,14 @@ pub struct Rounds<I, O> {
     sender: mpsc::Sender<Waiting<I, O>>,
     items: Budget,
     bytes: Budget,
+    /// When the last round returned.
+    returned: watch::Receiver<Option<Instant>>,
 }
 
 impl<I, O> Clone for Rounds<I, O> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), items: self.items.clone(), bytes: self.bytes.clone() }
+        let Self { sender, items, bytes, returned } = self;
+        Self { sender: sender.clone(), items: items.clone(), bytes: bytes.clone(), returned: returned.clone() }
     }
 }
 
@@ -89,9 +93,9 @@ impl<I: Weigh, O: Send> Rounds<I, O> {
         Ok(async { answered.await.unwrap_or(Err(EngineError::ShuttingDown)) })
     }
 
-    /// Whether requests wait, or are being carried out.
-    pub fn is_busy(&self) -> bool {
-        self.items.is_taken()
+    /// Whether requests wait, or are being carried out, or were so long ago at the most.
+    pub fn is_busy(&self, within: Duration) -> bool {
+        self.items.is_taken() || self.returned.borrow().is_some_and(|at| at.elapsed() < within)
     }
 
     /// The room that a request takes until it is answered, if there is as much.
@@ -114,6 +118,7 @@ where
     F: Future<Output = Vec<Result<O, EngineError>>> + Send,
 {
     let (sender, mut receiver) = mpsc::channel::<Waiting<I, O>>(bounds.waiting);
+    let (returned, last_returned) = watch::channel(None);
     let forgotten = move |waiting: &Waiting<I, O>| bounds.abandoned == Abandoned::Forget && waiting.answer.is_closed();
     let run = async move {
         let mut held_over: Option<Waiting<I, O>> = None;
@@ -152,14 +157,17 @@ where
                 requests.push(next.request);
                 answers.push((next.answer, next.room));
             }
-            for ((answer, room), result) in answers.into_iter().zip(work(requests).await) {
+            let results = work(requests).await;
+            returned.send_replace(Some(Instant::now()));
+            for ((answer, room), result) in answers.into_iter().zip(results) {
                 drop(room);
                 // A caller that has gone away does not read its answer.
                 let _ = answer.send(result);
             }
         }
     };
-    (Rounds { sender, items: Budget::new(bounds.waiting_items), bytes: Budget::new(bounds.waiting_bytes) }, run)
+    let (items, bytes) = (Budget::new(bounds.waiting_items), Budget::new(bounds.waiting_bytes));
+    (Rounds { sender, items, bytes, returned: last_returned }, run)
 }
 
 #[cfg(test)]
@@ -266,6 +274,20 @@ mod tests {
             }
             assert_eq!(all, expected, "{abandoned:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_carried_out_just_now_is_busy_for_who_asks_for_that() {
+        let (handle, gate, run) = gated(BOUNDS);
+        let _running = tokio_util::task::AbortOnDropHandle::new(tokio::runtime::Handle::current().spawn(run));
+        let hour = Duration::from_secs(3_600);
+        assert!(!handle.is_busy(hour));
+        let answer = handle.hand_in(1).expect("there is room");
+        assert!(handle.is_busy(Duration::ZERO));
+        gate.add_permits(1);
+        answer.await.expect("it is answered");
+        assert!(handle.is_busy(hour));
+        assert!(!handle.is_busy(Duration::ZERO));
     }
 
     #[tokio::test]

@@ -77,7 +77,7 @@ impl StreamGrants {
     /// Writes down that these have begun, but for those that have been reported meanwhile.
     async fn begin(self: Arc<Self>, begun: Vec<Lease>, at: Instant) {
         let connection = &self.connection;
-        if self.engine.results.is_busy() {
+        if self.engine.results.is_busy(START_PATIENCE) {
             // A stream that has ended reports nothing more.
             let _ = tokio::time::timeout(START_PATIENCE, connection.ended().cancelled()).await;
         }
