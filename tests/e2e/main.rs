@@ -30,6 +30,7 @@ mod sessions;
 mod shutdown;
 mod tour;
 mod traceparent;
+mod turns;
 mod waits;
 mod watch;
 mod weight;

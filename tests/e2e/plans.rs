@@ -35,7 +35,7 @@ async fn a_claim_reads_the_queue_in_its_order_and_finds_runs_by_their_ids() {
         assert!(lines[at - 1].ends_with("Limit"), "it ends with the first that are wanted: {plan}");
         assert!(lines[at + 1].contains("tenant_id") && lines[at + 1].contains("lane"), "{plan}");
     }
-    for found in ["Index Cond: (id = t.run_id)", "Index Cond: (id = p.id)"] {
+    for found in ["Index Cond: (id = b.run_id)", "Index Cond: (id = p.id)"] {
         assert_eq!(plan.matches(found).count(), 1, "those that are locked and changed: {plan}");
     }
     assert_eq!(plan.matches("Tid Scan on run_queue").count(), 1, "those that leave the queue: {plan}");

@@ -13,13 +13,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::contention::Contention;
 use super::demand::{self, GroupDemand, UnaryClaim};
 use super::hints::{Hints, Topic};
 use super::registry::Registry;
 use super::releases::Releases;
 use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::domain::Run;
-use crate::store::claim::{ClaimRound, run_claim, run_claim_undo, run_claimable};
+use crate::store::claim::{ClaimRound, Claimed, run_claim, run_claim_turn_in_tx, run_claim_undo, run_claimable};
 use crate::store::{Db, StoreError};
 use crate::telemetry::{Metrics, spans};
 
@@ -29,22 +30,17 @@ const FIRST_ROUND_SLOTS: usize = 64;
 /// Slots that a group offers in the rounds after a full one: more brings no more speed.
 const FULL_ROUND_SLOTS: usize = 500;
 
-/// How many times as many runs as it has slots a round looks at when another replica was at the best ones.
-const CONTENDED_REACH: usize = 4;
-
-/// How long a round waits in which another replica was at the same runs, doubled each time.
-const CONTENTION_DELAY: Duration = Duration::from_millis(1);
-const CONTENTION_DELAY_MAX: Duration = Duration::from_millis(100);
-
 /// For how long a claim that was not answered is looked for: longer than a statement can live.
 const LOST_ROUND_WATCH: Duration = Duration::from_secs(60);
 
 /// What a round found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
+    /// Nobody had room, so nothing was looked for.
+    Unasked,
     /// All that could be claimed was.
     All,
-    /// There is more, but another replica was at it.
+    /// There is more, but others were at it.
     Contended,
     /// A group got as many runs as it had slots: there may be more.
     Full,
@@ -111,29 +107,30 @@ impl Dispatcher {
     /// Runs until `closing`. Unary calls that wait then are dropped, which tells them so.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
         let mut slots = FIRST_ROUND_SLOTS;
-        let (mut contention, mut reach) = (CONTENTION_DELAY, 1);
+        let mut contention = Contention::default();
         while !closing.is_cancelled() {
             self.undo_lost_rounds().await;
             let demand = self.demand(slots);
-            let round = self.claim_round(demand, reach).await;
+            let round = self.claim_round(demand, &contention).await;
             self.answer_due_claims(round.as_ref().err());
             let pause = match round {
                 Ok(Found::Full) => {
-                    (slots, contention) = (FULL_ROUND_SLOTS, CONTENTION_DELAY);
+                    slots = FULL_ROUND_SLOTS;
+                    contention.passed();
                     continue;
                 }
-                Ok(Found::Contended) if reach < CONTENDED_REACH => {
-                    reach = CONTENDED_REACH;
-                    continue;
-                }
-                Ok(Found::Contended) => {
-                    contention = (contention * 2).min(CONTENTION_DELAY_MAX);
-                    Some(contention)
-                }
+                Ok(Found::Contended) => Some(contention.met(Instant::now())),
                 Ok(Found::All) => {
-                    (slots, contention, reach) = (FIRST_ROUND_SLOTS, CONTENTION_DELAY, 1);
-                    // What was not hinted at is found by the poll; unary calls end, and lost rounds may turn up.
-                    self.is_waited_for().then(|| self.pause())
+                    slots = FIRST_ROUND_SLOTS;
+                    contention.ended();
+                    self.pause()
+                }
+                // What was true of the queue when there was room may still be.
+                Ok(Found::Unasked) => self.pause(),
+                Err(StoreError::LockTimeout) if contention.in_turn() => {
+                    tracing::info!("another replica holds its turn to claim for long: claims go on without turns");
+                    contention.missed_turn(Instant::now());
+                    continue;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a claim round failed");
@@ -159,10 +156,10 @@ impl Dispatcher {
     }
 
     /// One round: claims for each group, one after the other, and delivers what it got.
-    async fn claim_round(&self, demand: Vec<GroupDemand>, reach: usize) -> Result<Found, StoreError> {
-        let (mut found, mut given) = (Found::All, 0);
+    async fn claim_round(&self, demand: Vec<GroupDemand>, contention: &Contention) -> Result<Found, StoreError> {
+        let (mut found, mut given) = (Found::Unasked, 0);
         for group in demand {
-            let (runs, found_for) = self.claim_for(group, reach).await?;
+            let (runs, found_for) = self.claim_for(group, contention).await?;
             (found, given) = (found.max(found_for), given + runs);
         }
         if given > 0 {
@@ -172,19 +169,29 @@ impl Dispatcher {
     }
 
     /// Claims for one group, in one statement, and delivers what it got: so many runs.
-    async fn claim_for(&self, demand: GroupDemand, reach: usize) -> Result<(usize, Found), StoreError> {
+    async fn claim_for(&self, demand: GroupDemand, contention: &Contention) -> Result<(usize, Found), StoreError> {
         let (began, clock) = (Instant::now(), spans::clock());
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
         let demand = Arc::new(demand);
-        let claimed = self.db.statement({
-            let demand = demand.clone();
-            move |c| {
-                let demand = demand.clone();
-                Box::pin(async move { run_claim(c, &demand.group, &demand.slots, reach, by).await })
-            }
-        });
-        let runs = match claimed.await {
-            Ok(runs) => runs,
+        let (work, beyond) = (demand.clone(), contention.beyond());
+        let claimed = if contention.in_turn() {
+            let claim = self.db.turn(move |c| {
+                let demand = work.clone();
+                Box::pin(async move {
+                    run_claim_turn_in_tx(c, &demand.group.tenant).await?;
+                    run_claim(c, &demand.group, &demand.slots, beyond, by).await
+                })
+            });
+            claim.await
+        } else {
+            let claim = self.db.statement(move |c| {
+                let demand = work.clone();
+                Box::pin(async move { run_claim(c, &demand.group, &demand.slots, beyond, by).await })
+            });
+            claim.await
+        };
+        let Claimed { runs, looked } = match claimed {
+            Ok(claimed) => claimed,
             Err(error) => {
                 // It may have happened, or still happen.
                 if matches!(error, StoreError::CommitUnknown(_)) {
@@ -194,22 +201,26 @@ impl Dispatcher {
             }
         };
         self.metrics.claim_round_seconds.observe(began.elapsed().as_secs_f64());
-        let (given, is_full) = (runs.len(), runs.len() == demand.slots.len());
+        let (given, slots) = (runs.len(), demand.slots.len());
         if !runs.is_empty() {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
             self.deliver(&demand, runs);
             self.hints.give(Topic::Changes);
         }
-        if is_full {
-            return Ok((given, Found::Full));
-        }
-        // What was not had may be locked by another replica, with more behind it.
-        let more = self.db.run(move |c| {
-            let demand = demand.clone();
-            Box::pin(async move { run_claimable(c, &demand.group).await })
-        });
-        Ok((given, if more.await? { Found::Contended } else { Found::All }))
+        // What was not had may be locked by others, with more behind it.
+        let is_contended = match given {
+            _ if given == slots => return Ok((given, Found::Full)),
+            0 => {
+                let claimable = self.db.run(move |c| {
+                    let demand = demand.clone();
+                    Box::pin(async move { run_claimable(c, &demand.group).await })
+                });
+                claimable.await?
+            }
+            _ => given < looked,
+        };
+        Ok((given, if is_contended { Found::Contended } else { Found::All }))
     }
 
     /// Hands the claimed runs to the workers whose slots they got; what can not be handed over is given back.
@@ -236,11 +247,15 @@ impl Dispatcher {
         !self.lock_claims().is_empty() || !self.lock_lost_rounds().is_empty()
     }
 
-    /// Until the next poll, or the end of a unary call's wait.
-    fn pause(&self) -> Duration {
+    /// Until the next poll, or the end of a unary call's wait, if anybody waits: unary calls end, and lost rounds may turn up.
+    /// What was not hinted at is found by the poll.
+    fn pause(&self) -> Option<Duration> {
+        if !self.is_waited_for() {
+            return None;
+        }
         let now = Instant::now();
         let next = self.lock_claims().iter().map(|claim| claim.deadline.saturating_duration_since(now)).min();
-        next.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL)
+        Some(next.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL))
     }
 
     /// Answers unary calls whose wait has ended and for which a round has looked: with nothing, or why it failed.

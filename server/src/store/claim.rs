@@ -38,15 +38,31 @@ pub struct ClaimRound {
     pub round: i64,
 }
 
-/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement. It looks at
-/// `reach` times as many runs as there are slots, for those that another replica is at are passed over.
+/// What a claim got.
+#[derive(Debug)]
+pub struct Claimed {
+    /// For the first slots, in their order.
+    pub runs: Vec<Run>,
+    /// At how many runs it looked, if it got any: more than it got, if not all slots did and others were at some.
+    pub looked: usize,
+}
+
+/// Waits until no other claim of the tenant is in its turn. From now to the end of the transaction it is this one's.
+pub async fn run_claim_turn_in_tx(c: &mut PgConnection, tenant: &TenantId) -> Result<(), StoreError> {
+    let turn = sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('ops.claim'), hashtext($1))", tenant.as_str());
+    turn.fetch_one(c).await?;
+    Ok(())
+}
+
+/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement. What others have
+/// locked is passed over; it looks at so many runs `beyond` one for each slot.
 pub async fn run_claim(
     c: &mut PgConnection,
     group: &ClaimGroup,
     slots: &[Slot],
-    reach: usize,
+    beyond: usize,
     by: ClaimRound,
-) -> Result<Vec<Run>, StoreError> {
+) -> Result<Claimed, StoreError> {
     let rows = sqlx::query_file_as!(
         ClaimedRow,
         "src/store/sql/run_claim.sql",
@@ -60,17 +76,21 @@ pub async fn run_claim(
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
         by.round,
-        (slots.len() * reach) as i64,
+        (slots.len() + beyond) as i64,
     )
     .fetch_all(c)
     .await?;
-    rows.into_iter().map(|row| row.run_of(group, slots)).collect()
+    let looked = rows.first().map_or(0, |row| row.looked as usize);
+    let runs = rows.into_iter().map(|row| row.run_of(group, slots)).collect::<Result<_, _>>()?;
+    Ok(Claimed { runs, looked })
 }
 
 /// What differs from run to run when they are claimed.
 struct ClaimedRow {
     /// Of its slot, counted from 1.
     place: i32,
+    /// The same in each row.
+    looked: i64,
     at: DateTime<Utc>,
     id: Uuid,
     session_id: Uuid,

@@ -62,6 +62,8 @@ enum Commits {
     AtItsEnd,
     /// As a transaction that does not wait long for a lock.
     AtItsEndOrLocked,
+    /// As a transaction that waits for others of its kind, but not long.
+    InTurn,
 }
 
 impl Commits {
@@ -72,6 +74,7 @@ impl Commits {
             Commits::AtItsEnd => Some("BEGIN"),
             // One message: it costs no round trip of its own.
             Commits::AtItsEndOrLocked => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
+            Commits::InTurn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
         }
     }
 }
@@ -184,6 +187,15 @@ impl Db {
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
         self.unit(work, Commits::AtItsEndOrLocked).await
+    }
+
+    /// The same for what waits until others have done theirs: `LockTimeout` if they have not in 500 ms.
+    pub async fn turn<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(work, Commits::InTurn).await
     }
 
     async fn unit<T, W>(&self, work: W, commits: Commits) -> Result<T, StoreError>

@@ -1,5 +1,5 @@
--- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot. Of the best $11, those
--- that nobody else is at.
+-- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot. Of the best
+-- $11, the first that nobody else is at.
 --
 -- The queue is read in its own order, lane and kind included: behind row-level security the planner does not take it as known
 -- that the lanes are equal, and would sort all runs that can be claimed.
@@ -38,22 +38,15 @@ best AS MATERIALIZED (
     ORDER BY b.priority DESC, b.run_after, b.run_id
     LIMIT $11
 ),
--- Another replica may be at the same rows: what it has locked is its own. Nobody is waited for, so that the order of locks makes
--- no difference. Who looks at more than it can take tries those of one priority in an order of its own ($9), since the other
--- does the same.
-tried AS MATERIALIZED (
-    SELECT b.*
-    FROM best b
-    ORDER BY b.priority DESC,
-             CASE WHEN $11 > cardinality($4::uuid[]) THEN uuid_hash_extended(b.run_id, uuid_hash_extended($9, 0)) END,
-             b.run_after, b.run_id
-),
+-- Others may be at the same rows: what they have locked is passed over. Nobody is waited for, so that the order of locks makes no
+-- difference.
+--
 -- Not joined, so that runs are found by their ids even under a plan that was made when there were none.
 locked AS MATERIALIZED (
-    SELECT r.id, t.queued_at, t.priority, t.run_after
-    FROM tried t
+    SELECT r.id, b.queued_at, b.priority, b.run_after
+    FROM best b
     CROSS JOIN LATERAL (
-        SELECT id FROM ops.runs WHERE id = t.run_id AND fence = t.fence AND status = 'queued'
+        SELECT id FROM ops.runs WHERE id = b.run_id AND fence = b.fence AND status = 'queued'
         FOR NO KEY UPDATE SKIP LOCKED) r
     LIMIT cardinality($4::uuid[])
 ),
@@ -99,9 +92,9 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT $1, array_agg(id) FROM claimed HAVING count(*) > 0
 )
 -- What a claim gives to all of them, or takes from them, is not said.
-SELECT place AS "place!", at AS "at!", id AS "id!", session_id AS "session_id!", lane::text AS "lane!", priority AS "priority!",
-       kind AS "kind!", params::text AS "params!", labels::text AS "labels!", attempt AS "attempt!",
-       max_attempts AS "max_attempts!", timeout_ms, fence AS "fence!", revision AS "revision!", error::text AS "error",
-       created_at AS "created_at!", run_after AS "run_after!", traceparent
+SELECT place AS "place!", (SELECT count(*) FROM best) AS "looked!", at AS "at!", id AS "id!", session_id AS "session_id!",
+       lane::text AS "lane!", priority AS "priority!", kind AS "kind!", params::text AS "params!", labels::text AS "labels!",
+       attempt AS "attempt!", max_attempts AS "max_attempts!", timeout_ms, fence AS "fence!", revision AS "revision!",
+       error::text AS "error", created_at AS "created_at!", run_after AS "run_after!", traceparent
 FROM claimed
 ORDER BY place
