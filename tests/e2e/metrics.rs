@@ -223,6 +223,23 @@ async fn the_numbers_are_those_of_the_work_that_was_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_known_to_be_empty_is_not_looked_at_for_each_slot_that_becomes_free() {
+    const RUNS: u32 = 20;
+    let house = House::new().await;
+    let session = house.session().await;
+    let mut stream = Stream::open(&house.servers[0]).await;
+    for ended in 0..RUNS {
+        stream.credit(i64::from(ended) + 5);
+        house.enqueue(&session, "any").await;
+        let lease = stream.begin().await;
+        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    }
+    // One for each run, and some at the start and when the poll comes by; but none for each slot.
+    let rounds = scrape(&house).await.value("ops_claim_round_seconds_count");
+    assert!((f64::from(RUNS)..1.5 * f64::from(RUNS)).contains(&rounds), "{rounds}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_waits_for_nobody_and_tells_of_strangers_that_hold_the_past() {
     let house = House::new().await;
     let session = house.session().await;

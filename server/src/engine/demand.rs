@@ -54,6 +54,8 @@ pub enum Holder {
 pub struct GroupDemand {
     pub group: ClaimGroup,
     pub slots: Vec<Slot>,
+    /// Among them are those of a unary call for which no round has looked yet.
+    pub is_new: bool,
     holders: Vec<Holder>,
 }
 
@@ -132,6 +134,7 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, turn: usize) -> 
     let first = turn % offers.len().max(1);
     offers.rotate_left(first);
     offers.sort_by_key(|offer| !offer.is_new);
+    let is_new = offers.first().is_some_and(|offer| offer.is_new);
     let (mut slots, mut holders) = (Vec::new(), Vec::new());
     while slots.len() < most && !offers.is_empty() {
         for offer in &mut offers {
@@ -144,7 +147,7 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, turn: usize) -> 
         }
         offers.retain(|offer| offer.free > 0);
     }
-    GroupDemand { group, slots, holders }
+    GroupDemand { group, slots, is_new, holders }
 }
 
 /// Hands runs to who got them. What can not be handed over is answered, to be given back.

@@ -2,13 +2,15 @@
 //!
 //! A round claims for each group of workers (same lanes, same kinds) in turn, a statement each: one statement for groups that
 //! overlap would hand out the same rows twice. Rounds follow each other while there is work and room; then a hint or new
-//! room begins the next. The poll (`background/poll.rs`) hints at what nobody else did.
+//! room begins the next, and a group for which nothing was left is looked at again after a hint only. The poll
+//! (`background/poll.rs`) hints at what nobody else did.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -20,7 +22,9 @@ use super::registry::Registry;
 use super::releases::Releases;
 use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::domain::Run;
-use crate::store::claim::{ClaimRound, Claimed, run_claim, run_claim_turn_in_tx, run_claim_undo, run_claimable};
+use crate::store::claim::{
+    ClaimGroup, ClaimRound, Claimed, run_claim, run_claim_turn_in_tx, run_claim_undo, run_claimable,
+};
 use crate::store::{Db, StoreError};
 use crate::telemetry::{Metrics, spans};
 
@@ -108,10 +112,15 @@ impl Dispatcher {
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
         let mut slots = FIRST_ROUND_SLOTS;
         let mut contention = Contention::default();
+        // Groups for which nothing was left, and no hint has come since.
+        let mut exhausted: HashSet<ClaimGroup> = HashSet::new();
         while !closing.is_cancelled() {
             self.undo_lost_rounds().await;
-            let demand = self.demand(slots);
-            let round = self.claim_round(demand, &contention).await;
+            if self.hints.awaited(Topic::Work).now_or_never().is_some() {
+                exhausted.clear();
+            }
+            let demand = self.demand(slots, &exhausted);
+            let round = self.claim_round(demand, &contention, &mut exhausted).await;
             self.answer_due_claims(round.as_ref().err());
             let pause = match round {
                 Ok(Found::Full) => {
@@ -146,7 +155,7 @@ impl Dispatcher {
                 }
             };
             tokio::select! {
-                () = self.hints.awaited(Topic::Work) => {}
+                () = self.hints.awaited(Topic::Work) => exhausted.clear(),
                 () = self.room.notified() => {}
                 () = pause => {}
                 () = closing.cancelled() => {}
@@ -156,10 +165,19 @@ impl Dispatcher {
     }
 
     /// One round: claims for each group, one after the other, and delivers what it got.
-    async fn claim_round(&self, demand: Vec<GroupDemand>, contention: &Contention) -> Result<Found, StoreError> {
+    async fn claim_round(
+        &self,
+        demand: Vec<GroupDemand>,
+        contention: &Contention,
+        exhausted: &mut HashSet<ClaimGroup>,
+    ) -> Result<Found, StoreError> {
         let (mut found, mut given) = (Found::Unasked, 0);
-        for group in demand {
-            let (runs, found_for) = self.claim_for(group, contention).await?;
+        for demand in demand {
+            let group = demand.group.clone();
+            let (runs, found_for) = self.claim_for(demand, contention).await?;
+            if found_for == Found::All {
+                exhausted.insert(group);
+            }
             (found, given) = (found.max(found_for), given + runs);
         }
         if given > 0 {
@@ -232,12 +250,14 @@ impl Dispatcher {
         }
     }
 
-    /// Who has room now. Calls that nobody waits for any more are forgotten.
-    fn demand(&self, slots: usize) -> Vec<GroupDemand> {
+    /// Who has room now, and may find something: a call for which nobody has looked may anyhow. Calls that nobody waits for any
+    /// more are forgotten.
+    fn demand(&self, slots: usize, exhausted: &HashSet<ClaimGroup>) -> Vec<GroupDemand> {
         let mut claims = self.lock_claims();
         claims.retain(|claim| !claim.reply.is_closed());
         let turn = self.turn.load(Ordering::Relaxed);
-        let demand = demand::collect(&self.registry.all(), &claims, slots, turn);
+        let mut demand = demand::collect(&self.registry.all(), &claims, slots, turn);
+        demand.retain(|demand| demand.is_new || !exhausted.contains(&demand.group));
         let looked: HashSet<Uuid> = demand.iter().flat_map(GroupDemand::calls).collect();
         claims.iter_mut().for_each(|claim| claim.looked |= looked.contains(&claim.call));
         demand
