@@ -10,7 +10,7 @@ use crate::support::{House, Stream, Unary, Watcher, eventually, failed, in_time,
 
 /// One scrape: each sample by its name and labels as they are written, and each family's type.
 #[derive(Debug, Default)]
-struct Scrape {
+pub struct Scrape {
     samples: BTreeMap<String, f64>,
     types: BTreeMap<String, String>,
 }
@@ -27,7 +27,7 @@ async fn text(house: &House) -> String {
     body.to_owned()
 }
 
-async fn scrape(house: &House) -> Scrape {
+pub async fn scrape(house: &House) -> Scrape {
     Scrape::parse(&text(house).await)
 }
 
@@ -88,7 +88,7 @@ impl Scrape {
         }
     }
 
-    fn value(&self, series: &str) -> f64 {
+    pub fn value(&self, series: &str) -> f64 {
         *self.samples.get(series).unwrap_or_else(|| panic!("{series} is missing"))
     }
 }

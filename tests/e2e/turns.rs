@@ -1,9 +1,10 @@
 //! Claims of several at the head of one queue: they take turns, and what stays locked there is in nobody's way.
 
-use proto::v1::RunStatus;
+use proto::v1::ClaimRequest;
 use sqlx::Connection;
 
-use crate::support::{House, Stream, eventually, waiting_for_locks};
+use crate::metrics::scrape;
+use crate::support::{House, Stream, Unary};
 
 /// Locks runs as a claim does that has not come to its end.
 async fn lock(c: &mut sqlx::PgConnection, runs: &[String]) {
@@ -30,28 +31,52 @@ async fn what_is_behind_runs_that_stay_locked_is_claimed() {
     assert_eq!(stream.assigned().await.0.id, runs[0]);
 }
 
+/// Another server that hangs in the middle of a claim: it has locked the first of three runs, and it is its turn.
+struct Hung(sqlx::PgConnection);
+
+impl Hung {
+    async fn at(house: &House, runs: &[String]) -> Self {
+        let mut sql = house.sql().await;
+        sqlx::raw_sql("BEGIN").execute(&mut sql).await.expect("it begins");
+        let turn = "SELECT pg_advisory_xact_lock(hashtext('ops.claim'), hashtext('default'))";
+        sqlx::query(turn).execute(&mut sql).await.expect("nobody else has it");
+        lock(&mut sql, &runs[..1]).await;
+        Self(sql)
+    }
+
+    async fn ends(mut self) {
+        sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.expect("it lets go");
+    }
+}
+
+async fn turns_missed(house: &House) -> f64 {
+    scrape(house).await.value("ops_claim_turns_missed_total")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_meets_others_waits_for_its_turn_but_not_for_ever() {
     let house = House::new().await;
     let runs = house.enqueue_many(&house.session().await, "any", 3).await;
-    let (mut sql, mut other, mut looking) = (house.sql().await, house.sql().await, house.sql().await);
-    let mut claiming = sql.begin().await.expect("it begins");
-    lock(&mut claiming, &runs[..1]).await;
-    let mut hung = other.begin().await.expect("it begins");
-    let turn = "SELECT pg_advisory_xact_lock(hashtext('ops.claim'), hashtext('default'))";
-    sqlx::query(turn).execute(&mut *hung).await.expect("nobody else has it");
-
+    let hung = Hung::at(&house, &runs).await;
     let mut stream = Stream::open(&house.servers[0]).await;
     stream.credit(1);
-    waiting_for_locks(&house, &mut looking, 1).await;
-    assert_eq!(stream.assigned().await.0.id, runs[1], "the turn does not come");
+    assert_eq!(stream.assigned().await.0.id, runs[1]);
+    assert!(turns_missed(&house).await >= 1.0, "it waited for its turn");
     stream.credit(2);
     assert_eq!(stream.assigned().await.0.id, runs[2]);
-    claiming.rollback().await.expect("it lets go");
-    eventually("the first can be claimed, too", async || {
-        stream.credit(3);
-        (house.get(&runs[0]).await.status() == RunStatus::Claimed).then_some(())
-    })
-    .await;
-    hung.rollback().await.expect("it lets go");
+    hung.ends().await;
+    stream.credit(3);
+    assert_eq!(stream.assigned().await.0.id, runs[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_does_not_wait_is_not_told_of_a_turn_that_did_not_come() {
+    let house = House::new().await;
+    let runs = house.enqueue_many(&house.session().await, "any", 2).await;
+    let hung = Hung::at(&house, &runs).await;
+    let mut worker = Unary::new(&house.servers[0], "unary");
+    let given = worker.claim(ClaimRequest::default()).await.expect("it is not its fault");
+    assert_eq!(given[0].run.as_ref().expect("an assignment names its run").id, runs[1], "it looked behind the other");
+    assert_eq!(turns_missed(&house).await, 1.0);
+    hung.ends().await;
 }

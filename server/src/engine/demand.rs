@@ -92,8 +92,8 @@ struct Offer {
 }
 
 /// Collects who has room: up to `most` slots a group, dealt out one after the other so that each worker gets its share.
-/// `turn` rotates who is first, among groups and within; but calls for which nobody has looked yet go before.
-pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, turn: usize) -> Vec<GroupDemand> {
+/// `rotation` says who is first, among groups and within; but calls for which nobody has looked yet go before.
+pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, rotation: usize) -> Vec<GroupDemand> {
     let mut groups: BTreeMap<&ClaimGroup, Vec<Offer>> = BTreeMap::new();
     for connection in streams {
         let free = connection.book().free();
@@ -122,16 +122,16 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, t
         groups.entry(&call.group).or_default().push(offer);
     }
     let mut demand: Vec<GroupDemand> =
-        groups.into_iter().map(|(group, offers)| deal(group.clone(), offers, most, turn)).collect();
+        groups.into_iter().map(|(group, offers)| deal(group.clone(), offers, most, rotation)).collect();
     if !demand.is_empty() {
-        let first = turn % demand.len();
+        let first = rotation % demand.len();
         demand.rotate_left(first);
     }
     demand
 }
 
-fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, turn: usize) -> GroupDemand {
-    let first = turn % offers.len().max(1);
+fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize) -> GroupDemand {
+    let first = rotation % offers.len().max(1);
     offers.rotate_left(first);
     offers.sort_by_key(|offer| !offer.is_new);
     let is_new = offers.first().is_some_and(|offer| offer.is_new);

@@ -5,7 +5,7 @@
 //! room begins the next, and a group for which nothing was left is looked at again after a hint only. The poll
 //! (`background/poll.rs`) hints at what nobody else did.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::contention::Contention;
 use super::demand::{self, GroupDemand, UnaryClaim};
 use super::hints::{Hints, Topic};
+use super::outlook::{Met, Outlook};
 use super::registry::Registry;
 use super::releases::Releases;
 use super::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
@@ -34,6 +34,9 @@ const FIRST_ROUND_SLOTS: usize = 64;
 /// Slots that a group offers in the rounds after a full one: more brings no more speed.
 const FULL_ROUND_SLOTS: usize = 500;
 
+/// Of so many groups it is known at the most what their queues are like; what is forgotten is looked at again.
+const OUTLOOKS: usize = 1_000;
+
 /// For how long a claim that was not answered is looked for: longer than a statement can live.
 const LOST_ROUND_WATCH: Duration = Duration::from_secs(60);
 
@@ -46,8 +49,37 @@ enum Found {
     All,
     /// There is more, but others were at it.
     Contended,
+    /// There is more, and the way of looking for it has changed.
+    Again,
     /// A group got as many runs as it had slots: there may be more.
     Full,
+}
+
+/// What a claim came to, or several.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    found: Found,
+    /// So many runs.
+    given: usize,
+    /// For how long the next one waits where others were in the way.
+    pause: Duration,
+    /// It has looked as far as can be seen.
+    has_looked: bool,
+}
+
+impl Round {
+    fn of(found: Found, given: usize) -> Round {
+        Round { found, given, pause: Duration::MAX, has_looked: found != Found::Again }
+    }
+
+    fn and(self, next: Round) -> Round {
+        Round {
+            found: self.found.max(next.found),
+            given: self.given + next.given,
+            pause: self.pause.min(next.pause),
+            has_looked: self.has_looked && next.has_looked,
+        }
+    }
 }
 
 /// Gives runs to workers.
@@ -61,7 +93,7 @@ pub struct Dispatcher {
     server_id: Uuid,
     round: AtomicI64,
     /// Rounds that gave something to somebody: they rotate who is first.
-    turn: AtomicUsize,
+    rotation: AtomicUsize,
     /// Unary calls that wait for runs.
     claims: Mutex<Vec<UnaryClaim>>,
     room: Notify,
@@ -86,7 +118,7 @@ impl Dispatcher {
             metrics,
             server_id,
             round: AtomicI64::new(0),
-            turn: AtomicUsize::new(0),
+            rotation: AtomicUsize::new(0),
             claims: Mutex::default(),
             room: Notify::new(),
             lost_rounds: Mutex::default(),
@@ -111,36 +143,31 @@ impl Dispatcher {
     /// Runs until `closing`. Unary calls that wait then are dropped, which tells them so.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
         let mut slots = FIRST_ROUND_SLOTS;
-        let mut contention = Contention::default();
-        // Groups for which nothing was left, and no hint has come since.
-        let mut exhausted: HashSet<ClaimGroup> = HashSet::new();
+        let mut outlooks: HashMap<ClaimGroup, Outlook> = HashMap::new();
         while !closing.is_cancelled() {
             self.undo_lost_rounds().await;
             if self.hints.awaited(Topic::Work).now_or_never().is_some() {
-                exhausted.clear();
+                outlooks.values_mut().for_each(Outlook::hinted);
             }
-            let demand = self.demand(slots, &exhausted);
-            let round = self.claim_round(demand, &contention, &mut exhausted).await;
+            if outlooks.len() > OUTLOOKS {
+                outlooks.clear();
+            }
+            let demand = self.demand(slots, &outlooks);
+            let round = self.claim_round(demand, &mut outlooks).await;
             self.answer_due_claims(round.as_ref().err());
             let pause = match round {
-                Ok(Found::Full) => {
+                Ok(Round { found: Found::Full, .. }) => {
                     slots = FULL_ROUND_SLOTS;
-                    contention.passed();
                     continue;
                 }
-                Ok(Found::Contended) => Some(contention.met(Instant::now())),
-                Ok(Found::All) => {
+                Ok(Round { found: Found::Again, .. }) => continue,
+                Ok(Round { found: Found::Contended, pause, .. }) => Some(pause),
+                Ok(Round { found: Found::All, .. }) => {
                     slots = FIRST_ROUND_SLOTS;
-                    contention.ended();
                     self.pause()
                 }
                 // What was true of the queue when there was room may still be.
-                Ok(Found::Unasked) => self.pause(),
-                Err(StoreError::LockTimeout) if contention.in_turn() => {
-                    tracing::info!("another replica holds its turn to claim for long: claims go on without turns");
-                    contention.missed_turn(Instant::now());
-                    continue;
-                }
+                Ok(Round { found: Found::Unasked, .. }) => self.pause(),
                 Err(error) => {
                     tracing::warn!(%error, "a claim round failed");
                     // It may have been too much at once.
@@ -155,7 +182,7 @@ impl Dispatcher {
                 }
             };
             tokio::select! {
-                () = self.hints.awaited(Topic::Work) => exhausted.clear(),
+                () = self.hints.awaited(Topic::Work) => outlooks.values_mut().for_each(Outlook::hinted),
                 () = self.room.notified() => {}
                 () = pause => {}
                 () = closing.cancelled() => {}
@@ -168,48 +195,58 @@ impl Dispatcher {
     async fn claim_round(
         &self,
         demand: Vec<GroupDemand>,
-        contention: &Contention,
-        exhausted: &mut HashSet<ClaimGroup>,
-    ) -> Result<Found, StoreError> {
-        let (mut found, mut given) = (Found::Unasked, 0);
+        outlooks: &mut HashMap<ClaimGroup, Outlook>,
+    ) -> Result<Round, StoreError> {
+        let mut round = Round::of(Found::Unasked, 0);
+        let all: HashSet<Uuid> = demand.iter().flat_map(GroupDemand::calls).collect();
         for demand in demand {
-            let group = demand.group.clone();
-            let (runs, found_for) = self.claim_for(demand, contention).await?;
-            if found_for == Found::All {
-                exhausted.insert(group);
+            let calls: HashSet<Uuid> = demand.calls().collect();
+            let outlook = outlooks.entry(demand.group.clone()).or_default();
+            let claimed = self.claim_for(demand, outlook).await.inspect_err(|_| {
+                outlook.failed();
+                self.looked(&all);
+            })?;
+            if claimed.has_looked {
+                self.looked(&calls);
             }
-            (found, given) = (found.max(found_for), given + runs);
+            round = round.and(claimed);
         }
-        if given > 0 {
-            self.turn.fetch_add(1, Ordering::Relaxed);
+        if round.given > 0 {
+            self.rotation.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(found)
+        Ok(round)
     }
 
-    /// Claims for one group, in one statement, and delivers what it got: so many runs.
-    async fn claim_for(&self, demand: GroupDemand, contention: &Contention) -> Result<(usize, Found), StoreError> {
+    /// Claims for one group, in one statement, and delivers what it got.
+    async fn claim_for(&self, demand: GroupDemand, outlook: &mut Outlook) -> Result<Round, StoreError> {
         let (began, clock) = (Instant::now(), spans::clock());
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
-        let demand = Arc::new(demand);
-        let (work, beyond) = (demand.clone(), contention.beyond());
-        let claimed = if contention.in_turn() {
+        let (most, demand) = (demand.slots.len() + outlook.beyond(), Arc::new(demand));
+        let work = demand.clone();
+        let claimed = if outlook.in_turn() {
             let claim = self.db.turn(move |c| {
                 let demand = work.clone();
                 Box::pin(async move {
                     run_claim_turn_in_tx(c, &demand.group.tenant).await?;
-                    run_claim(c, &demand.group, &demand.slots, beyond, by).await
+                    run_claim(c, &demand.group, &demand.slots, most, by).await
                 })
             });
             claim.await
         } else {
             let claim = self.db.statement(move |c| {
                 let demand = work.clone();
-                Box::pin(async move { run_claim(c, &demand.group, &demand.slots, beyond, by).await })
+                Box::pin(async move { run_claim(c, &demand.group, &demand.slots, most, by).await })
             });
             claim.await
         };
         let Claimed { runs, looked } = match claimed {
             Ok(claimed) => claimed,
+            Err(StoreError::LockTimeout) if outlook.in_turn() => {
+                tracing::info!("a turn to claim did not come in time: claims go on without turns");
+                self.metrics.claim_turns_missed.inc();
+                outlook.missed_turn(Instant::now());
+                return Ok(Round::of(Found::Again, 0));
+            }
             Err(error) => {
                 // It may have happened, or still happen.
                 if matches!(error, StoreError::CommitUnknown(_)) {
@@ -226,19 +263,29 @@ impl Dispatcher {
             self.deliver(&demand, runs);
             self.hints.give(Topic::Changes);
         }
-        // What was not had may be locked by others, with more behind it.
-        let is_contended = match given {
-            _ if given == slots => return Ok((given, Found::Full)),
-            0 => {
-                let claimable = self.db.run(move |c| {
-                    let demand = demand.clone();
-                    Box::pin(async move { run_claimable(c, &demand.group).await })
-                });
-                claimable.await?
-            }
-            _ => given < looked,
+        if given == slots {
+            outlook.filled();
+            return Ok(Round::of(Found::Full, given));
+        }
+        let claimable = if given > 0 {
+            looked
+        } else {
+            let count = self.db.run(move |c| {
+                let demand = demand.clone();
+                Box::pin(async move { run_claimable(c, &demand.group, most).await })
+            });
+            count.await?
         };
-        Ok((given, if is_contended { Found::Contended } else { Found::All }))
+        if claimable > given {
+            // What was not had is locked by others, with more behind it if that was not all that it looked at.
+            return Ok(match outlook.met(claimable == most, Instant::now()) {
+                Met::TakesTurns => Round::of(Found::Again, given),
+                Met::LooksFurther(pause) => Round { pause, has_looked: false, ..Round::of(Found::Contended, given) },
+                Met::Waits(pause) => Round { pause, ..Round::of(Found::Contended, given) },
+            });
+        }
+        outlook.ended();
+        Ok(Round::of(Found::All, given))
     }
 
     /// Hands the claimed runs to the workers whose slots they got; what can not be handed over is given back.
@@ -252,15 +299,21 @@ impl Dispatcher {
 
     /// Who has room now, and may find something: a call for which nobody has looked may anyhow. Calls that nobody waits for any
     /// more are forgotten.
-    fn demand(&self, slots: usize, exhausted: &HashSet<ClaimGroup>) -> Vec<GroupDemand> {
+    fn demand(&self, slots: usize, outlooks: &HashMap<ClaimGroup, Outlook>) -> Vec<GroupDemand> {
         let mut claims = self.lock_claims();
         claims.retain(|claim| !claim.reply.is_closed());
-        let turn = self.turn.load(Ordering::Relaxed);
-        let mut demand = demand::collect(&self.registry.all(), &claims, slots, turn);
-        demand.retain(|demand| demand.is_new || !exhausted.contains(&demand.group));
-        let looked: HashSet<Uuid> = demand.iter().flat_map(GroupDemand::calls).collect();
-        claims.iter_mut().for_each(|claim| claim.looked |= looked.contains(&claim.call));
+        let rotation = self.rotation.load(Ordering::Relaxed);
+        let mut demand = demand::collect(&self.registry.all(), &claims, slots, rotation);
+        drop(claims);
+        let is_exhausted = |group: &ClaimGroup| outlooks.get(group).is_some_and(Outlook::is_exhausted);
+        demand.retain(|demand| demand.is_new || !is_exhausted(&demand.group));
         demand
+    }
+
+    /// Marks unary calls for which a round has looked.
+    fn looked(&self, calls: &HashSet<Uuid>) {
+        let mut claims = self.lock_claims();
+        claims.iter_mut().filter(|claim| calls.contains(&claim.call)).for_each(|claim| claim.looked = true);
     }
 
     fn is_waited_for(&self) -> bool {

@@ -55,12 +55,12 @@ pub async fn run_claim_turn_in_tx(c: &mut PgConnection, tenant: &TenantId) -> Re
 }
 
 /// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement. What others have
-/// locked is passed over; it looks at so many runs `beyond` one for each slot.
+/// locked is passed over, and no more than `most` are looked at.
 pub async fn run_claim(
     c: &mut PgConnection,
     group: &ClaimGroup,
     slots: &[Slot],
-    beyond: usize,
+    most: usize,
     by: ClaimRound,
 ) -> Result<Claimed, StoreError> {
     let rows = sqlx::query_file_as!(
@@ -76,7 +76,7 @@ pub async fn run_claim(
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
         by.round,
-        (slots.len() + beyond) as i64,
+        most as i64,
     )
     .fetch_all(c)
     .await?;
@@ -149,24 +149,26 @@ impl ClaimedRow {
     }
 }
 
-/// Whether a group has claimable runs, those included that another replica is claiming now.
-pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
+/// How many claimable runs a group has, counted up to `most`: those included that others are claiming now.
+pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, most: usize) -> Result<usize, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+           FROM (
                SELECT FROM unnest($2::text[]) AS l (lane)
                CROSS JOIN LATERAL (
                    SELECT FROM ops.run_queue q
                    WHERE q.tenant_id = $1 AND q.lane = l.lane::ops.lane_type
                      AND (cardinality($3::text[]) = 0 OR q.kind = ANY ($3))
-                   LIMIT 1) c
-           ) AS "found!""#,
+                   LIMIT $4) c
+               LIMIT $4) found"#,
         group.tenant.as_str(),
         &lane_words(group),
         &group.kinds,
+        most as i64,
     )
     .fetch_one(c)
     .await?;
-    Ok(found)
+    Ok(count as usize)
 }
 
 /// Whether a unary call got runs, and those that its worker still holds of them.

@@ -49,6 +49,7 @@ pub struct Families {
     pub grants_ended: IntCounterVec,
     pub queue_seconds: Histogram,
     pub claim_round_seconds: Histogram,
+    pub claim_turns_missed: IntCounter,
     pub round_requests: HistogramVec,
     pub round_seconds: HistogramVec,
     pub cancel_seconds: Histogram,
@@ -140,6 +141,10 @@ impl Metrics {
                 &WAIT_SECONDS,
             ),
             claim_round_seconds: make.histogram("ops_claim_round_seconds", "How long rounds of claims took", &SECONDS),
+            claim_turns_missed: make.counter(
+                "ops_claim_turns_missed_total",
+                "Turns to claim for which another server was waited for in vain",
+            ),
             round_requests: make.histograms("ops_round_requests", "Requests in a round", &SIZES, &["batcher"]),
             round_seconds: make.histograms("ops_round_seconds", "How long rounds took", &SECONDS, &["batcher"]),
             cancel_seconds: make.histogram(
