@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use handlers::HttpConfig;
 use proto::v1::*;
 use serde_json::json;
 use sqlx::Connection;
@@ -18,7 +19,8 @@ const LINES: i64 = 1_000_000;
 /// A house whose worker executes a run that writes so many lines, some of which are kept by now.
 async fn flooded() -> (House, Run, JoinSet<()>) {
     let house = House::with(1, |config| config.engine.lease_timeout = LEASE).await;
-    let worker = Worker::builder(WorkerConfig::new(house.address())).built_in_handlers().build().expect("it is valid");
+    let builder = Worker::builder(WorkerConfig::new(house.address()));
+    let worker = handlers::register(builder, &HttpConfig::default()).build().expect("it is valid");
     let mut task = JoinSet::new();
     task.spawn(async move { worker.run(CancellationToken::new()).await.map(drop).expect("a server takes it") });
     let params = json!({ "command": format!("yes 'as fast as it can' | head -n {LINES}") }).to_string();

@@ -7,21 +7,24 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::any;
+use handlers::{HttpConfig, Network};
 use proto::v1::*;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use worker::{Network, Worker, WorkerConfig};
+use worker::{Worker, WorkerConfig};
 
 use crate::support::{House, in_time, spec};
 
 /// A worker with the built-in handlers, which may ask these addresses; it ends with what is returned.
 fn worker(house: &House, allow: &[&str]) -> JoinSet<()> {
-    let mut config = WorkerConfig::new(house.address());
-    config.http.allow = allow.iter().map(|network| network.parse::<Network>().expect("a range")).collect();
-    let worker = Worker::builder(config).built_in_handlers().build().expect("it is well configured");
+    let allow = allow.iter().map(|network| network.parse::<Network>().expect("a range")).collect();
+    let http = HttpConfig { allow, ..HttpConfig::default() };
+    let worker = handlers::register(Worker::builder(WorkerConfig::new(house.address())), &http)
+        .build()
+        .expect("it is well configured");
     let mut task = JoinSet::new();
     task.spawn(async move { worker.run(CancellationToken::new()).await.map(drop).expect("a server takes it") });
     task

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::join_all;
+use handlers::HttpConfig;
 use proto::v1::*;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -90,7 +91,8 @@ impl Running {
         for kind in ["brief", "gated", "tells", "obeys", "much", "some", "panics"] {
             builder = builder.handler(kind, acts.clone());
         }
-        let worker = builder.built_in_handlers().build().expect("it is well configured");
+        let builder = handlers::register(builder, &HttpConfig::default());
+        let worker = builder.build().expect("it is well configured");
         let (status, shutdown, mut task) = (worker.subscribe(), CancellationToken::new(), JoinSet::new());
         task.spawn(worker.run(shutdown.clone()));
         Self { acts, status, shutdown, task }

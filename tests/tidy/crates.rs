@@ -7,12 +7,13 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 8] = [
-    ("proto", &[], &["server", "worker", "devpg"]),
+const ARROWS: [(&str, &[&str], &[&str]); 9] = [
+    ("proto", &[], &["server", "worker", "handlers", "devpg"]),
     ("server", &["proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
+    ("handlers", &["worker"], &[]),
     ("devpg", &[], &[]),
-    ("cli", &["proto", "server", "worker", "devpg"], &[]),
+    ("cli", &["proto", "server", "worker", "handlers", "devpg"], &[]),
     ("faults", &["proto", "worker", "devpg"], &[]),
     ("fuzz", &["proto", "server"], &[]),
     ("bench", &["proto", "devpg"], &[]),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use tonic::transport::{Endpoint, Uri};
 
-use crate::{error::WorkerError, handlers::http::HttpConfig};
+use crate::error::WorkerError;
 
 /// Runs that a worker executes at the same time, unless it is told otherwise.
 pub const DEFAULT_SLOTS: usize = 8;
@@ -38,8 +38,6 @@ pub struct WorkerConfig {
     pub token: Option<String>,
     /// The authority that signed the server's certificate, as PEM; needed for `https` addresses.
     pub ca_certificate_pem: Option<Vec<u8>>,
-    /// What the built-in handler `http` may do.
-    pub http: HttpConfig,
 }
 
 impl WorkerConfig {
@@ -56,7 +54,6 @@ impl WorkerConfig {
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             token: None,
             ca_certificate_pem: None,
-            http: HttpConfig::default(),
         }
     }
 

@@ -40,7 +40,6 @@ mod frames_out;
 mod runtime;
 mod session;
 
-pub mod handlers;
 pub mod probe;
 
 pub use artifact::{ArtifactContent, ArtifactError};
@@ -48,7 +47,6 @@ pub use config::{Lane, WorkerConfig};
 pub use context::{RunContext, RunInfo};
 pub use error::WorkerError;
 pub use handler::{Failure, Handler, HandlerError};
-pub use handlers::http::{HttpConfig, Network};
 pub use log_entry::{Content, Level, LogEntry};
 pub use monitor::Monitor;
 pub use stop::{StopCause, StopReason};

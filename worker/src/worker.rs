@@ -10,7 +10,6 @@ use crate::{
     config::WorkerConfig,
     error::WorkerError,
     handler::Handler,
-    handlers,
     metrics::Metrics,
     monitor::Monitor,
     runtime::{Runtime, Setup},
@@ -129,14 +128,12 @@ impl WorkerBuilder {
         self
     }
 
-    /// Registers the built-in handlers: `http`, `shell` and `sleep`.
+    /// Records that the configuration of a handler is wrong, as `field: reason`. [`Self::build`] then fails, and names this
+    /// together with everything else that is wrong.
     #[must_use]
-    pub fn built_in_handlers(mut self) -> Self {
-        match handlers::Http::new(&self.config.http) {
-            Ok(http) => self = self.handler(handlers::http::KIND, http),
-            Err(reason) => self.violations.push(format!("http.ca_certificates_pem: {reason}")),
-        }
-        self.handler(handlers::shell::KIND, handlers::Shell).handler(handlers::sleep::KIND, handlers::Sleep)
+    pub fn violation(mut self, violation: impl Into<String>) -> Self {
+        self.violations.push(violation.into());
+        self
     }
 
     /// Checks everything.

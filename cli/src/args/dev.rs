@@ -3,7 +3,8 @@
 use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
-use worker::{Network, Worker, WorkerConfig};
+use handlers::{HttpConfig, Network};
+use worker::{Worker, WorkerConfig};
 
 use super::{listen::Listen, target::ServerAddress, traces::TraceArgs};
 use crate::errors::UsageError;
@@ -42,8 +43,8 @@ impl DevArgs {
         config.name = "dev".to_owned();
         config.slots = self.slots.get();
         // What is developed here is asked here.
-        config.http.allow = Network::LOOPBACK.to_vec();
-        config.http.allow.extend(server.ip().map(Network::from));
-        Worker::builder(config).built_in_handlers().build().map_err(|error| UsageError::new(error.to_string()))
+        let mut http = HttpConfig { allow: Network::LOOPBACK.to_vec(), ..HttpConfig::default() };
+        http.allow.extend(server.ip().map(Network::from));
+        handlers::register(Worker::builder(config), &http).build().map_err(|error| UsageError::new(error.to_string()))
     }
 }

@@ -3,8 +3,9 @@
 use std::{fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
+use handlers::{HttpConfig, Network};
 use proto::v1;
-use worker::{Network, Worker, WorkerConfig};
+use worker::{Worker, WorkerConfig};
 
 use super::{
     target::{Output, ServerAddress, Target},
@@ -85,16 +86,16 @@ impl WorkerRun {
         config.slots = self.slots.get();
         config.labels = self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
         config.drain_timeout = self.drain_timeout;
-        config.http.allow.clone_from(&self.http_allow);
+        let mut http = HttpConfig { allow: self.http_allow.clone(), ..HttpConfig::default() };
         if let Some(path) = &self.http_ca {
             let read =
                 fs::read(path).map_err(|error| UsageError::new(format!("--http-ca {}: {error}", path.display())))?;
-            config.http.ca_certificates_pem = Some(read);
+            http.ca_certificates_pem = Some(read);
         }
         if let Some(name) = &self.name {
             config.name.clone_from(name);
         }
-        Worker::builder(config).built_in_handlers().build().map_err(|error| UsageError::new(error.to_string()))
+        handlers::register(Worker::builder(config), &http).build().map_err(|error| UsageError::new(error.to_string()))
     }
 }
 

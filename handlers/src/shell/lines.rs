@@ -1,8 +1,7 @@
 //! Cuts a program's output into log lines from which exactly its bytes can be put together again. Pure.
 
 use bytes::Bytes;
-
-use crate::log_entry::Content;
+use worker::Content;
 
 /// A line that is longer is given out in pieces.
 const MAX_LINE_BYTES: usize = 16 * 1024;

@@ -4,21 +4,23 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
 };
 
-use serde_json::json;
+use async_trait::async_trait;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
     sync::Semaphore,
     task::JoinSet,
+    time,
 };
+use worker::{Failure, Handler, HandlerError, StopCause, StopReason, probe::Probe};
 
-use super::*;
-use crate::{
-    handler::Failure,
-    probe::Probe,
-    stop::{StopCause, StopReason},
+use super::{
+    dial::{Resolve, System},
+    handler::{Http, HttpConfig},
 };
 
 mod answers;

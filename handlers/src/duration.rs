@@ -40,10 +40,14 @@ impl Visitor<'_> for DurationVisitor {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
+    use worker::{HandlerError, probe::Probe};
 
     use super::*;
-    use crate::{handler::HandlerError, params};
+
+    fn read(value: Value) -> Result<DurationParam, HandlerError> {
+        Probe::with_params(value).0.params()
+    }
 
     #[test]
     fn seconds_and_text_are_read_and_the_rest_is_refused() {
@@ -54,13 +58,11 @@ mod tests {
             (json!("1m 30s"), 90_000),
             (json!("5ms"), 5),
         ] {
-            let read: DurationParam = params::from_value(&value).unwrap();
+            let read: DurationParam = read(value).unwrap();
             assert_eq!(read.0, Duration::from_millis(expected));
         }
         for value in [json!(-1), json!(-0.5), json!("soon"), json!(1e300), json!(null), json!({})] {
-            let Err(HandlerError::Failed(failure)) = params::from_value::<DurationParam>(&value) else {
-                panic!("{value} was read")
-            };
+            let Err(HandlerError::Failed(failure)) = read(value.clone()) else { panic!("{value} was read") };
             assert!(failure.message.starts_with("params: expected a duration"), "{}", failure.message);
         }
     }

@@ -10,9 +10,10 @@ use hyper::{
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
+use worker::HandlerError;
 
 use super::expect::Expect;
-use crate::{handler::HandlerError, handlers::duration::DurationParam};
+use crate::duration::DurationParam;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -223,12 +224,13 @@ fn sort(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use worker::probe::Probe;
 
     use super::*;
-    use crate::params;
+    use crate::http::schema::params_schema;
 
     fn read(params: Value) -> Result<(Request, Limits), String> {
-        let read = params::from_value::<HttpParams>(&params).and_then(HttpParams::check);
+        let read = Probe::with_params(params).0.params::<HttpParams>().and_then(HttpParams::check);
         read.map_err(|error| error.to_string())
     }
 
@@ -240,7 +242,7 @@ mod tests {
     fn defaults_are_those_of_the_schema() {
         let (request, limits) = read(json!({ "url": "http://host/" })).unwrap();
         assert_eq!((request.method, request.body.len(), request.headers.len()), (Method::GET, 0, 0));
-        let schema = super::super::params_schema();
+        let schema = params_schema();
         for (field, value) in [
             ("timeout", json!(limits.timeout.as_secs())),
             ("connect_timeout", json!(limits.connect_timeout.as_secs())),
@@ -253,7 +255,7 @@ mod tests {
             assert_eq!(schema["properties"][field]["default"], value, "{field}");
         }
         let properties: Vec<_> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let unknown = params::from_value::<HttpParams>(&json!({ "uri": 1 })).map(drop).unwrap_err().to_string();
+        let unknown = refused(json!({ "uri": 1 }));
         for field in properties {
             assert!(unknown.contains(&format!("`{field}`")), "the schema has {field}: {unknown}");
         }

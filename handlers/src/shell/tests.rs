@@ -1,15 +1,13 @@
 //! Real processes under a context without a server.
 
-use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+use std::time::Duration;
 
-use super::*;
-use crate::{
-    context::RunInfo,
-    handler::Failure,
-    log_entry::{Content, Level},
-    probe::Probe,
-    stop::{StopCause, StopReason},
-};
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+use serde_json::{Value, json};
+use tokio::time;
+use worker::{Content, Failure, Handler, HandlerError, Level, RunInfo, StopCause, StopReason, probe::Probe};
+
+use super::handler::Shell;
 
 fn failure(result: Result<Value, HandlerError>) -> Failure {
     match result {

@@ -9,30 +9,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::time::{self, Instant};
+use worker::{Handler, HandlerError, RunContext};
 
-use self::{
-    dial::{Dialer, Resolve, System},
+use super::{
+    address::Network,
+    dial::{self, Dialer, Resolve, System},
     exchange::{Answer, Progress, exchange},
     failure::{HttpError, Phase, Shown, is_passing},
     request::{HttpParams, Limits, Request},
+    result,
 };
-use crate::{
-    context::RunContext,
-    handler::{Handler, HandlerError},
-};
-
-mod address;
-mod dial;
-mod exchange;
-mod expect;
-mod failure;
-mod redirect;
-mod request;
-mod result;
-
-pub use address::Network;
 
 /// The kind under which it is registered.
 pub const KIND: &str = "http";
@@ -58,59 +46,6 @@ pub struct Http {
     dialer: Dialer,
 }
 
-/// The params, as JSON Schema.
-pub fn params_schema() -> Value {
-    let duration = |what: &str, default: u64| {
-        json!({
-            "description": format!("{what}: seconds, or text such as \"1m 30s\"."),
-            "type": ["number", "string"], "minimum": 0, "default": default
-        })
-    };
-    let status = json!({ "anyOf": [
-        { "type": "integer", "minimum": 200, "maximum": 599 },
-        { "type": "string", "pattern": "^[2-5][xX][xX]$" }
-    ] });
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["url"],
-        "not": { "required": ["body", "json"] },
-        "properties": {
-            "url": { "description": "What is asked, http or https.", "type": "string", "maxLength": 8192 },
-            "method": {
-                "type": "string", "default": "GET",
-                "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-            },
-            "headers": {
-                "description": "Headers of the request.",
-                "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": 64
-            },
-            "body": { "description": "The body, as text.", "type": "string" },
-            "json": { "description": "The body, as JSON." },
-            "expect": {
-                "description": "The statuses that are a success: codes such as 404, classes such as \"2xx\".",
-                "anyOf": [status, { "type": "array", "items": status, "minItems": 1 }], "default": "2xx"
-            },
-            "timeout": duration("How long all of it may take", 30),
-            "connect_timeout": duration("How long each connection may take to be there", 10),
-            "max_redirects": {
-                "description": "Redirects that are followed.",
-                "type": "integer", "minimum": 0, "maximum": 20, "default": 5
-            },
-            "max_response_bytes": {
-                "description": "The largest body of an answer.",
-                "type": "integer", "minimum": 0, "maximum": 524_288, "default": 262_144
-            },
-            "truncate": {
-                "description": "Whether the beginning of a larger body is kept; else it is a failure.",
-                "type": "boolean", "default": false
-            },
-            "max_retry_after": duration("The longest Retry-After for which the run is put off", 3600)
-        }
-    })
-}
-
 impl Http {
     /// # Errors
     /// The certificates can not be used.
@@ -118,7 +53,7 @@ impl Http {
         Self::with_resolver(config, Arc::new(System))
     }
 
-    fn with_resolver(config: &HttpConfig, resolver: Arc<dyn Resolve>) -> Result<Self, String> {
+    pub(super) fn with_resolver(config: &HttpConfig, resolver: Arc<dyn Resolve>) -> Result<Self, String> {
         let tls = dial::tls_config(config.ca_certificates_pem.as_deref())?;
         Ok(Self { dialer: Dialer::new(config.allow.clone(), tls, resolver) })
     }
@@ -173,6 +108,3 @@ fn delay(answer: &Answer, limits: &Limits) -> Option<Duration> {
     let asked = result::retry_after(&answer.headers, SystemTime::now()).filter(|_| is_passing(answer.status))?;
     (asked <= limits.max_retry_after && !limits.max_retry_after.is_zero()).then(|| asked.max(SHORTEST_WAIT))
 }
-
-#[cfg(test)]
-mod tests;

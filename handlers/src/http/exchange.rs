@@ -13,6 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use url::Position;
+use worker::{Level, RunContext};
 
 use super::{
     dial::{Dialer, Stream},
@@ -20,7 +21,6 @@ use super::{
     redirect,
     request::{Limits, Request},
 };
-use crate::{context::RunContext, log_entry::Level};
 
 const USER_AGENT: &str = concat!("ops-worker/", env!("CARGO_PKG_VERSION"));
 /// The head of an answer may not be larger.

@@ -6,12 +6,9 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{self, Instant};
+use worker::{Handler, HandlerError, RunContext};
 
-use super::duration::DurationParam;
-use crate::{
-    context::RunContext,
-    handler::{Handler, HandlerError},
-};
+use crate::duration::DurationParam;
 
 /// The kind under which it is registered.
 pub const KIND: &str = "sleep";
@@ -69,11 +66,9 @@ impl Handler for Sleep {
 
 #[cfg(test)]
 mod tests {
+    use worker::{StopCause, StopReason, probe::Probe};
+
     use super::*;
-    use crate::{
-        probe::Probe,
-        stop::{StopCause, StopReason},
-    };
 
     #[tokio::test(start_paused = true)]
     async fn it_sleeps_and_says_how_far_it_is() {

@@ -4,8 +4,7 @@ use std::{fmt, io, time::Duration};
 
 use hyper::StatusCode;
 use url::Url;
-
-use crate::handler::HandlerError;
+use worker::HandlerError;
 
 /// A URL without what may be a secret: user, password, query and fragment.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,16 +13,13 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
+use worker::{Handler, HandlerError, RunContext};
 
 use super::{
-    duration::DurationParam,
     output::{Stream, Tail, pump},
     spawner::{self, Spawned},
 };
-use crate::{
-    context::RunContext,
-    handler::{Handler, HandlerError},
-};
+use crate::duration::DurationParam;
 
 /// The kind under which it is registered.
 pub const KIND: &str = "shell";
@@ -245,7 +242,3 @@ fn outcome(status: ExitStatus, end: End, stderr: &Tail, took: Duration) -> Resul
     };
     Err(HandlerError::failed("ExitStatus", message).with_context(context))
 }
-
-#[cfg(test)]
-#[path = "shell_tests.rs"]
-mod tests;

@@ -8,9 +8,9 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
+use worker::{Level, RunContext};
 
 use super::lines::{Lines, Piece};
-use crate::{context::RunContext, log_entry::Level};
 
 /// A line without an end, such as a prompt, is shown after this time.
 const PARTIAL_AFTER: Duration = Duration::from_millis(200);

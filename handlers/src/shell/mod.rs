@@ -1,0 +1,18 @@
+//! `shell`: executes a program in a process group of its own.
+//!
+//! In reading order: the handler (`handler`), the program's output as log lines (`output`, `lines`), and its processes: how they
+//! start (`spawner`), end (`child`), and die with the worker (`guardian`).
+
+mod handler;
+
+mod lines;
+mod output;
+
+mod child;
+mod guardian;
+mod spawner;
+
+#[cfg(test)]
+mod tests;
+
+pub use handler::{KIND, Shell, params_schema};
