@@ -41,7 +41,7 @@ impl Visitor<'_> for DurationVisitor {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use worker::{HandlerError, probe::Probe};
+    use worker::{HandlerError, Probe};
 
     use super::*;
 

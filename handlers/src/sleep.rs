@@ -66,7 +66,7 @@ impl Handler for Sleep {
 
 #[cfg(test)]
 mod tests {
-    use worker::{StopCause, StopReason, probe::Probe};
+    use worker::{Probe, StopCause, StopReason};
 
     use super::*;
 

@@ -1,53 +1,31 @@
-//! The worker runtime: one stream to the control plane, over which runs are taken, kept alive, cancelled and reported, and
-//! the handlers that execute them. It knows only the contract (`ops.v1`).
+//! The worker runtime: one stream to a server, over which the worker takes runs, keeps them alive, cancels them and reports
+//! them; and the handlers that execute them. It knows only the contract (`ops.v1`).
 //!
-//! In reading order: what a user of the library meets first, then what carries it, the pure rules before the loop.
+//! In reading order: what a user of the library meets (`api`), the loop that owns all state (`runtime`), the grants that the
+//! worker holds (`grant`), the logs on their way to the server (`log`), the connection (`dial`), and what an operator sees
+//! (`telemetry`).
 
-mod config;
-mod error;
-mod handler;
-
-mod artifact;
-mod context;
-mod log_entry;
-mod params;
-mod stop;
-
-mod outcome;
-mod worker;
-
-mod grants;
-mod heartbeats;
-mod outage;
-mod reports;
-
-mod event_outbox;
-mod event_queue;
-
-mod attempt;
-mod backoff;
-mod connection;
-mod evidence;
-mod spans;
-mod wire;
-
-mod metrics;
-mod monitor;
-
-mod drain;
-mod frames_in;
-mod frames_out;
+mod api;
 mod runtime;
-mod session;
 
-pub mod probe;
+mod grant;
+mod log;
 
-pub use artifact::{ArtifactContent, ArtifactError};
-pub use config::{Lane, WorkerConfig};
-pub use context::{RunContext, RunInfo};
-pub use error::WorkerError;
-pub use handler::{Failure, Handler, HandlerError};
-pub use log_entry::{Content, Level, LogEntry};
-pub use monitor::Monitor;
-pub use stop::{StopCause, StopReason};
-pub use worker::{DrainedBy, Worker, WorkerBuilder, WorkerStatus, WorkerSummary};
+mod dial;
+mod telemetry;
+
+pub use api::{
+    artifact::{ArtifactContent, ArtifactError},
+    config::{Lane, WorkerConfig},
+    context::RunContext,
+    error::WorkerError,
+    failure::{Failure, HandlerError},
+    handler::Handler,
+    log_entry::{Content, Level, LogEntry},
+    probe::Probe,
+    run_info::RunInfo,
+    status::{DrainedBy, WorkerStatus, WorkerSummary},
+    stop::{StopCause, StopReason},
+    worker::{Worker, WorkerBuilder},
+};
+pub use telemetry::monitor::Monitor;

@@ -224,7 +224,7 @@ fn sort(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use worker::probe::Probe;
+    use worker::Probe;
 
     use super::*;
     use crate::http::schema::params_schema;

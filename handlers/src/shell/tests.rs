@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 use serde_json::{Value, json};
 use tokio::time;
-use worker::{Content, Failure, Handler, HandlerError, Level, RunInfo, StopCause, StopReason, probe::Probe};
+use worker::{Content, Failure, Handler, HandlerError, Level, Probe, RunInfo, StopCause, StopReason};
 
 use super::handler::Shell;
 

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use worker::{Failure, Handler, HandlerError, StopCause, StopReason, probe::Probe};
+use worker::{Failure, Handler, HandlerError, Probe, StopCause, StopReason};
 
 use super::{
     dial::{Resolve, System},

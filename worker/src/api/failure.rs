@@ -1,0 +1,113 @@
+//! How a handler says that an attempt did not succeed.
+
+use std::{fmt, time::Duration};
+
+use serde_json::Value;
+
+/// Why an attempt did not succeed. It converts from any error, so that `?` works in handlers; it is no error itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HandlerError {
+    /// It failed.
+    Failed(Box<Failure>),
+    /// It stopped because it was asked to; said without having been asked, it is a failure.
+    Cancelled,
+    /// It shall be offered again after this time, of 30 days at the most, and this attempt does not count.
+    Snooze(Duration),
+}
+
+/// What is known about a failure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Failure {
+    /// The error's class, such as `ExitStatus`.
+    pub error_type: String,
+    /// For people.
+    pub message: String,
+    /// The stack trace, where there is one.
+    pub stack: String,
+    /// What else is known, as an object.
+    pub context: Option<Value>,
+    /// True if another attempt can not help.
+    pub permanent: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { error_type: error_type.into(), message: message.into(), ..Self::default() }
+    }
+}
+
+impl HandlerError {
+    /// The attempt failed; another one may help.
+    pub fn failed(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Failed(Box::new(Failure::new(error_type, message)))
+    }
+
+    /// The params are wrong: failed with type `InvalidParams`, and no other attempt can help.
+    pub fn invalid_params(message: impl Into<String>) -> Self {
+        Self::failed("InvalidParams", message).permanent()
+    }
+
+    /// Says that another attempt can not help.
+    #[must_use]
+    pub fn permanent(self) -> Self {
+        self.edit(|failure| failure.permanent = true)
+    }
+
+    /// Adds a stack trace.
+    #[must_use]
+    pub fn with_stack(self, stack: impl Into<String>) -> Self {
+        self.edit(|failure| failure.stack = stack.into())
+    }
+
+    /// Adds what else is known: a JSON object of up to 64 KiB.
+    #[must_use]
+    pub fn with_context(self, context: Value) -> Self {
+        self.edit(|failure| failure.context = Some(context))
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut Failure)) -> Self {
+        if let Self::Failed(failure) = &mut self {
+            edit(failure);
+        }
+        self
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "{}: {}", failure.error_type, failure.message),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Snooze(delay) => write!(f, "snoozed for {}", humantime::format_duration(*delay)),
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        // `std::io::error::Error` says more to people than `Error`, and generic arguments say less.
+        let full = std::any::type_name::<E>();
+        let name = full.split('<').next().unwrap_or(full);
+        let causes: Vec<Value> = std::iter::successors(error.source(), |cause| cause.source())
+            .map(|cause| Value::String(cause.to_string()))
+            .collect();
+        let failed = Self::failed(name, error.to_string());
+        if causes.is_empty() { failed } else { failed.with_context(serde_json::json!({ "causes": causes })) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_error_becomes_a_failure_with_its_causes() {
+        fn read() -> Result<(), HandlerError> {
+            Err(std::io::Error::other("disk full"))?;
+            Ok(())
+        }
+        let HandlerError::Failed(failure) = read().unwrap_err() else { panic!("expected a failure") };
+        assert_eq!((failure.error_type.as_str(), failure.message.as_str()), ("std::io::error::Error", "disk full"));
+        assert!(!failure.permanent);
+    }
+}

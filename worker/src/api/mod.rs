@@ -1,0 +1,23 @@
+//! What a user of the library meets.
+//!
+//! In reading order: the worker (`config`, `worker`, `status`, `error`); what executes runs (`handler`, `failure`); what a handler
+//! gets (`context`, `run_info`, `params`) and may do with it (`log_entry`, `artifact`, `stop`); and a context without a server, for
+//! tests of handlers (`probe`).
+
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod status;
+pub(crate) mod worker;
+
+pub(crate) mod failure;
+pub(crate) mod handler;
+
+pub(crate) mod context;
+pub(crate) mod params;
+pub(crate) mod run_info;
+
+pub(crate) mod artifact;
+pub(crate) mod log_entry;
+pub(crate) mod stop;
+
+pub(crate) mod probe;

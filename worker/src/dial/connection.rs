@@ -1,0 +1,205 @@
+//! Reaching a server: one address after the other, with backoff, until one has answered `Hello` with `Welcome`.
+
+use std::time::Duration;
+
+use proto::v1::{self, connect_request, connect_response, worker_service_client::WorkerServiceClient};
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Code, Request, Status, Streaming,
+    metadata::AsciiMetadataValue,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+use crate::{
+    api::{config::WorkerConfig, error::WorkerError},
+    dial::{
+        backoff::Backoff,
+        evidence::{refuses, says_outage},
+        link::Link,
+    },
+    grant::outage::retry_limit,
+};
+
+/// How long a TCP or TLS handshake may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than a server waits for its database before it says that this is away, for that answer counts.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
+/// A connection that was cut without a word is noticed after these two.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Frames between the loop and the socket. Few, because a frame that waits here has lost its place in the order of urgency.
+const OUTBOUND_FRAMES: usize = 2;
+/// The server's limit for what it sends, and some room.
+const MAX_MESSAGE_BYTES: usize = 17 * 1024 * 1024;
+
+/// Knows the addresses, and how long to wait before the next try.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    endpoints: Vec<Endpoint>,
+    next: usize,
+    backoff: Backoff,
+    authorization: Option<AsciiMetadataValue>,
+}
+
+/// A stream on which the server has said `Welcome`.
+#[derive(Debug)]
+pub(crate) struct Dialed {
+    pub(crate) welcome: v1::Welcome,
+    /// When `Hello` was sent: leases that stand count from here.
+    pub(crate) hello_sent: Instant,
+    pub(crate) link: Link,
+    pub(crate) wire: Wire,
+}
+
+/// A try that failed.
+#[derive(Debug)]
+pub(crate) struct Undialed {
+    pub(crate) status: Status,
+    /// Which of the addresses was tried.
+    pub(crate) address: usize,
+    /// When the try began, if it showed that no server can end a lease there.
+    pub(crate) evidence: Option<Instant>,
+}
+
+/// Both directions of a stream.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) tx: mpsc::Sender<v1::ConnectRequest>,
+    pub(crate) rx: Streaming<v1::ConnectResponse>,
+}
+
+impl Dialer {
+    /// # Errors
+    /// `Config`: the token or the certificate can not be used.
+    pub(crate) fn new(config: &WorkerConfig, endpoints: Vec<Endpoint>) -> Result<Self, WorkerError> {
+        let wrong = |field: &str, error: &dyn std::fmt::Display| WorkerError::Config(vec![format!("{field}: {error}")]);
+        let authorization = config.token.as_ref().map(|token| {
+            let mut value: AsciiMetadataValue =
+                format!("Bearer {token}").parse().map_err(|error| wrong("token", &error))?;
+            value.set_sensitive(true);
+            Ok::<_, WorkerError>(value)
+        });
+        let mut prepared = Vec::new();
+        for endpoint in endpoints {
+            let is_tls = endpoint.uri().scheme_str() == Some("https");
+            let mut endpoint = endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+                .keep_alive_while_idle(true);
+            if is_tls {
+                let mut tls = ClientTlsConfig::new();
+                if let Some(pem) = &config.ca_certificate_pem {
+                    tls = tls.ca_certificate(Certificate::from_pem(pem));
+                }
+                endpoint = endpoint.tls_config(tls).map_err(|error| wrong("ca_certificate_pem", &error))?;
+            }
+            prepared.push(endpoint);
+        }
+        // Workers that start together do not all go to the first replica.
+        let next = rand::random_range(0..prepared.len().max(1));
+        Ok(Self { endpoints: prepared, next, backoff: Backoff::default(), authorization: authorization.transpose()? })
+    }
+
+    /// The next try, as a future of its own: the worker goes on with its work meanwhile. `lease` is how long that may go
+    /// unheard of.
+    pub(crate) fn dial(
+        &mut self,
+        hello: v1::Hello,
+        at_once: bool,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Dialed, Undialed>> + use<> {
+        let address = self.next % self.endpoints.len();
+        let endpoint = self.endpoints[address].clone();
+        self.next += 1;
+        let limit = retry_limit(lease, self.endpoints.len());
+        let delay = if at_once { Duration::ZERO } else { self.backoff.next_delay().min(limit) };
+        let authorization = self.authorization.clone();
+        async move {
+            time::sleep(delay).await;
+            let (asked, server) = (Instant::now(), endpoint.uri().clone());
+            let (status, is_evidence) = match connect(&endpoint).await {
+                Ok(channel) => match greet(channel, hello, authorization).await {
+                    Ok(dialed) => return Ok(dialed),
+                    Err(status) => {
+                        let is_evidence = says_outage(&status);
+                        (status, is_evidence)
+                    }
+                },
+                Err(status) => (status, refuses(&server, CONNECT_TIMEOUT).await),
+            };
+            let (code, error) = (status.code(), status.message());
+            tracing::warn!(%server, ?code, error, leases_frozen_there = is_evidence, "connecting failed");
+            Err(Undialed { status, address, evidence: is_evidence.then_some(asked) })
+        }
+    }
+
+    /// A stream has proved to work.
+    pub(crate) fn succeeded(&mut self) {
+        self.backoff.reset();
+    }
+}
+
+/// Whether trying again can not help a worker that was never welcomed.
+pub(crate) fn is_final(code: Code) -> bool {
+    matches!(code, Code::InvalidArgument | Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented)
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<Channel, Status> {
+    let connected = time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await;
+    connected
+        .map_err(|_elapsed| Status::unavailable("no connection within 5 s"))?
+        .map_err(|error| Status::unavailable(with_causes(&error)))
+}
+
+/// Says `Hello` and waits for `Welcome`.
+async fn greet(
+    channel: Channel,
+    hello: v1::Hello,
+    authorization: Option<AsciiMetadataValue>,
+) -> Result<Dialed, Status> {
+    let worker_id = hello.resume.as_ref().map(|resume| resume.worker_id.clone());
+    let opening = open(channel.clone(), hello, authorization.clone());
+    let (welcome, hello_sent, wire) = time::timeout(WELCOME_TIMEOUT, opening)
+        .await
+        .map_err(|_elapsed| Status::unavailable("no Welcome within 15 s"))??;
+    if worker_id.is_some_and(|worker_id| worker_id != welcome.worker_id) {
+        tracing::warn!(worker_id = welcome.worker_id, "the server did not know this worker any more");
+    }
+    let link = Link { channel, worker_id: welcome.worker_id.clone(), authorization };
+    Ok(Dialed { welcome, hello_sent, link, wire })
+}
+
+async fn open(
+    channel: Channel,
+    hello: v1::Hello,
+    authorization: Option<AsciiMetadataValue>,
+) -> Result<(v1::Welcome, Instant, Wire), Status> {
+    let mut client = WorkerServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let (tx, outbound) = mpsc::channel(OUTBOUND_FRAMES);
+    let hello_sent = Instant::now();
+    let frame = v1::ConnectRequest { frame: Some(connect_request::Frame::Hello(hello)) };
+    // The channel is new and has room.
+    tx.try_send(frame).map_err(|_full| Status::internal("no room for Hello"))?;
+    let mut request = Request::new(ReceiverStream::new(outbound));
+    if let Some(authorization) = authorization {
+        request.metadata_mut().insert("authorization", authorization);
+    }
+    let mut rx = client.connect(request).await?.into_inner();
+    match rx.message().await?.and_then(|response| response.frame) {
+        Some(connect_response::Frame::Welcome(welcome)) => Ok((welcome, hello_sent, Wire { tx, rx })),
+        Some(_) => Err(Status::unavailable("the first frame was not Welcome")),
+        None => Err(Status::unavailable("the stream ended before Welcome")),
+    }
+}
+
+/// tonic's transport errors say what went wrong only in their sources.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

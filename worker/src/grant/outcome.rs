@@ -1,0 +1,188 @@
+//! How a grant ended, within the limits of the contract.
+
+use std::{fmt::Debug, time::Duration};
+
+use serde_json::Value;
+
+use crate::api::{
+    failure::{Failure, HandlerError},
+    stop::{StopCause, StopReason},
+};
+
+/// Limits of the contract: a longer text would have the whole report refused.
+const MAX_RESULT_BYTES: usize = 1024 * 1024;
+const MAX_TYPE_CHARACTERS: usize = 200;
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+const MAX_STACK_BYTES: usize = 64 * 1024;
+const MAX_CONTEXT_BYTES: usize = 64 * 1024;
+const MAX_SNOOZE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How a grant ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// With this result, as JSON text.
+    Succeeded(String),
+    Failed(Box<Failure>),
+    /// With what went wrong while it stopped.
+    Cancelled(Option<Box<Failure>>),
+    Snoozed(Duration),
+}
+
+impl Outcome {
+    /// What to report for what a handler returned (`None`: it did not return in time and was aborted), given that it was
+    /// asked to stop or not. A success always stands: the work is done.
+    pub(crate) fn of(returned: Option<Result<Value, HandlerError>>, stop: Option<&StopReason>) -> Self {
+        let Some(stop) = stop else {
+            return match returned {
+                Some(Ok(result)) => Self::succeeded(&result),
+                Some(Err(HandlerError::Failed(failure))) => Self::Failed(bounded(*failure)),
+                Some(Err(HandlerError::Snooze(delay))) => Self::Snoozed(delay.min(MAX_SNOOZE)),
+                Some(Err(HandlerError::Cancelled)) => {
+                    Self::failed(Failure::new("Cancelled", "the handler stopped though nobody had asked it to"))
+                }
+                None => Self::failed(Failure::new("Aborted", "the handler was aborted")),
+            };
+        };
+        match (returned, stop.cause) {
+            (Some(Ok(result)), _) => Self::succeeded(&result),
+            (Some(Err(HandlerError::Failed(failure))), StopCause::Cancel) => Self::Cancelled(Some(bounded(*failure))),
+            (_, StopCause::Cancel) => Self::Cancelled(None),
+            // It asks to be offered again later, which suits a worker that leaves better than a failure.
+            (Some(Err(HandlerError::Snooze(delay))), StopCause::Shutdown) => Self::Snoozed(delay.min(MAX_SNOOZE)),
+            (Some(Err(HandlerError::Failed(failure))), cause) => {
+                let mut stopped = Failure::new(type_of(cause), stop.reason.clone());
+                stopped.context = Some(serde_json::json!({
+                    "error": { "type": failure.error_type, "message": failure.message, "context": failure.context },
+                }));
+                Self::failed(stopped)
+            }
+            (_, cause) => Self::failed(Failure::new(type_of(cause), stop.reason.clone())),
+        }
+    }
+
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self::Failed(bounded(failure))
+    }
+
+    /// About how many bytes it takes in a frame.
+    pub(crate) fn size(&self) -> usize {
+        let of_failure = |failure: &Failure| {
+            // The context is bounded, and not worth being written out to be measured.
+            let context = if failure.context.is_some() { MAX_CONTEXT_BYTES } else { 0 };
+            failure.error_type.len() + failure.message.len() + failure.stack.len() + context
+        };
+        match self {
+            Self::Succeeded(result) => result.len(),
+            Self::Failed(failure) => of_failure(failure),
+            Self::Cancelled(failure) => failure.as_deref().map_or(0, of_failure),
+            Self::Snoozed(_) => 0,
+        }
+    }
+
+    fn succeeded(result: &Value) -> Self {
+        let text = result.to_string();
+        if text.len() <= MAX_RESULT_BYTES {
+            return Self::Succeeded(text);
+        }
+        let message = format!("expected a result of up to 1 MiB, got {} bytes", text.len());
+        Self::failed(Failure { permanent: true, ..Failure::new("ResultTooLarge", message) })
+    }
+}
+
+fn type_of(cause: StopCause) -> &'static str {
+    match cause {
+        StopCause::Cancel => "Cancelled",
+        StopCause::Timeout => "Timeout",
+        StopCause::Shutdown => "WorkerShutdown",
+    }
+}
+
+fn bounded(mut failure: Failure) -> Box<Failure> {
+    if failure.error_type.is_empty() {
+        failure.error_type = "Error".into();
+    }
+    failure.error_type = clean(&failure.error_type).chars().take(MAX_TYPE_CHARACTERS).collect();
+    failure.message = cut(clean(&failure.message), MAX_MESSAGE_BYTES);
+    failure.stack = cut(clean(&failure.stack), MAX_STACK_BYTES);
+    failure.context = failure.context.map(|context| {
+        let context = if context.is_object() { context } else { serde_json::json!({ "value": context }) };
+        let length = context.to_string().len();
+        if length <= MAX_CONTEXT_BYTES { context } else { serde_json::json!({ "omitted": "context over 64 KiB" }) }
+    });
+    Box::new(failure)
+}
+
+/// Postgres takes no NUL in text.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn cut(mut text: String, max_bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(max_bytes));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stop(cause: StopCause) -> StopReason {
+        StopReason { cause, reason: "asked".into(), grace: Duration::ZERO }
+    }
+
+    fn failure() -> Result<Value, HandlerError> {
+        Err(HandlerError::failed("ExitStatus", "exit 2"))
+    }
+
+    #[test]
+    fn a_success_stands_whatever_was_asked() {
+        for cause in [StopCause::Cancel, StopCause::Timeout, StopCause::Shutdown] {
+            assert_eq!(Outcome::of(Some(Ok(json!(1))), Some(&stop(cause))), Outcome::Succeeded("1".into()));
+        }
+    }
+
+    #[test]
+    fn after_a_cancel_an_error_is_kept_beside_it() {
+        let asked = stop(StopCause::Cancel);
+        let Outcome::Cancelled(Some(kept)) = Outcome::of(Some(failure()), Some(&asked)) else {
+            panic!("not cancelled")
+        };
+        assert_eq!(kept.error_type, "ExitStatus");
+        assert_eq!(Outcome::of(Some(Err(HandlerError::Cancelled)), Some(&asked)), Outcome::Cancelled(None));
+        assert_eq!(Outcome::of(None, Some(&asked)), Outcome::Cancelled(None));
+    }
+
+    #[test]
+    fn timeouts_and_shutdowns_are_failures_that_may_be_tried_again() {
+        for (cause, name) in [(StopCause::Timeout, "Timeout"), (StopCause::Shutdown, "WorkerShutdown")] {
+            for returned in [None, Some(Err(HandlerError::Cancelled)), Some(failure())] {
+                let Outcome::Failed(failure) = Outcome::of(returned, Some(&stop(cause))) else { panic!("not failed") };
+                assert_eq!((failure.error_type.as_str(), failure.permanent), (name, false));
+            }
+        }
+    }
+
+    #[test]
+    fn without_having_been_asked_to_stop_a_cancelled_handler_has_failed() {
+        let outcome = Outcome::of(Some(Err(HandlerError::Cancelled)), None);
+        assert!(matches!(outcome, Outcome::Failed(failure) if failure.error_type == "Cancelled"));
+    }
+
+    #[test]
+    fn outcomes_are_brought_within_the_limits() {
+        let result = json!("x".repeat(MAX_RESULT_BYTES));
+        let outcome = Outcome::of(Some(Ok(result)), None);
+        assert!(
+            matches!(outcome, Outcome::Failed(failure) if failure.error_type == "ResultTooLarge" && failure.permanent)
+        );
+        let long = "é\0".repeat(MAX_STACK_BYTES);
+        let error = HandlerError::failed(long.clone(), long.clone()).with_stack(long).with_context(json!([1]));
+        let Outcome::Failed(failure) = Outcome::of(Some(Err(error)), None) else { panic!("not failed") };
+        assert_eq!(failure.error_type.chars().count(), MAX_TYPE_CHARACTERS);
+        assert!(failure.message.len() <= MAX_MESSAGE_BYTES && failure.stack.len() <= MAX_STACK_BYTES);
+        assert!(!failure.message.contains('\0'));
+        assert_eq!(failure.context, Some(json!({ "value": [1] })));
+    }
+}

@@ -1,0 +1,231 @@
+//! Outcomes on their way to the server, each kept until it is acknowledged. Pure.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    api::failure::Failure,
+    grant::{key::GrantKey, outcome::Outcome},
+};
+
+/// A report follows the log of its run. But a log that can not be flushed within this time, with a live stream to a server
+/// that can write, does not hold back the outcome, which matters more. By default a server that can not write says so with
+/// the second heartbeat at the latest, within 10 s.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
+/// Of a run that was cancelled less: a server that is not told within 5 s after the grace ends it without its worker's word.
+const CANCELLED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// One frame carries no more than this; the contract takes 1,000 reports, and messages of up to 16 MiB.
+const FRAME_REPORTS: usize = 1000;
+const FRAME_BYTES: usize = 4 * 1024 * 1024;
+
+/// Outcomes that are not acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    pending: HashMap<GrantKey, Pending>,
+    /// Wait for their logs, until the given time; without a stream there is none.
+    flushing: HashMap<GrantKey, Option<Instant>>,
+    unsent: VecDeque<GrantKey>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    outcome: Outcome,
+    is_substitute: bool,
+}
+
+impl Reports {
+    /// Keeps an outcome whose run's log is not flushed. `now` is given if there is a stream to flush it.
+    pub(crate) fn hold(&mut self, key: GrantKey, outcome: Outcome, now: Option<Instant>) {
+        self.flushing.insert(key, now.map(|now| now + flush_timeout(&outcome)));
+        self.pending.insert(key, Pending { outcome, is_substitute: false });
+    }
+
+    /// Keeps an outcome that can be sent now.
+    pub(crate) fn add(&mut self, key: GrantKey, outcome: Outcome) {
+        self.pending.insert(key, Pending { outcome, is_substitute: false });
+        self.unsent.push_back(key);
+    }
+
+    /// The log is flushed.
+    pub(crate) fn release(&mut self, key: GrantKey) {
+        if self.flushing.remove(&key).is_some() {
+            self.unsent.push_back(key);
+        }
+    }
+
+    pub(crate) fn is_flushing(&self, key: GrantKey) -> bool {
+        self.flushing.contains_key(&key)
+    }
+
+    /// Outcomes that have waited long enough for their logs.
+    pub(crate) fn overdue(&self, now: Instant) -> Vec<GrantKey> {
+        let overdue = self.flushing.iter().filter(|(_, until)| until.is_some_and(|until| now >= until));
+        overdue.map(|(key, _)| *key).collect()
+    }
+
+    /// When the first outcome has waited long enough for its log.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.flushing.values().flatten().min().copied()
+    }
+
+    pub(crate) fn can_send(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// The next outcomes to send.
+    pub(crate) fn next(&mut self) -> Vec<(GrantKey, Outcome)> {
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(key) = self.unsent.front().copied() {
+            // A grant that is over may still stand in the line.
+            if let Some(pending) = self.pending.get(&key) {
+                bytes += pending.outcome.size();
+                if !taken.is_empty() && (bytes > FRAME_BYTES || taken.len() == FRAME_REPORTS) {
+                    break;
+                }
+                taken.push((key, pending.outcome.clone()));
+            }
+            self.unsent.pop_front();
+        }
+        taken
+    }
+
+    /// The server has answered, or the grant is over: nothing is sent any more.
+    pub(crate) fn remove(&mut self, key: GrantKey) -> Option<Outcome> {
+        self.flushing.remove(&key);
+        self.pending.remove(&key).map(|pending| pending.outcome)
+    }
+
+    /// The server can not take this outcome as it is, so a failure that says so is sent in its place, once; false if that
+    /// was refused too. Without it the run would look like one of a dead worker.
+    pub(crate) fn substitute(&mut self, key: GrantKey, failure: Failure) -> bool {
+        match self.pending.get_mut(&key) {
+            Some(pending) if !pending.is_substitute => {
+                *pending = Pending { outcome: Outcome::failed(failure), is_substitute: true };
+                self.unsent.push_back(key);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A stream began: what was sent is sent again, and logs have their time again.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.pause();
+        self.go_on(now);
+        self.unsent = self.pending.keys().filter(|key| !self.flushing.contains_key(key)).copied().collect();
+    }
+
+    /// The stream is lost, or its server can not write: that time does not count.
+    pub(crate) fn pause(&mut self) {
+        self.flushing.values_mut().for_each(|until| *until = None);
+    }
+
+    /// The server can write again: logs that waited for that have their time again.
+    pub(crate) fn go_on(&mut self, now: Instant) {
+        for (key, until) in &mut self.flushing {
+            let timeout = self.pending.get(key).map_or(FLUSH_TIMEOUT, |pending| flush_timeout(&pending.outcome));
+            until.get_or_insert(now + timeout);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+/// How long an outcome waits for its run's log.
+fn flush_timeout(outcome: &Outcome) -> Duration {
+    match outcome {
+        Outcome::Cancelled(_) => CANCELLED_FLUSH_TIMEOUT,
+        _ => FLUSH_TIMEOUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(run: u128) -> GrantKey {
+        GrantKey { run_id: Uuid::from_u128(run), fence: 1 }
+    }
+
+    fn ok(text: &str) -> Outcome {
+        Outcome::Succeeded(text.into())
+    }
+
+    fn keys(taken: &[(GrantKey, Outcome)]) -> Vec<u128> {
+        taken.iter().map(|(key, _)| key.run_id.as_u128()).collect()
+    }
+
+    #[test]
+    fn reports_are_sent_again_after_each_resume_until_acknowledged() {
+        let mut reports = Reports::default();
+        reports.add(key(1), ok("1"));
+        reports.add(key(2), ok("2"));
+        assert_eq!(keys(&reports.next()), [1, 2]);
+        assert!(!reports.can_send());
+        reports.remove(key(1));
+        reports.resume(Instant::now());
+        assert_eq!(keys(&reports.next()), [2]);
+        reports.remove(key(2));
+        reports.resume(Instant::now());
+        assert!(!reports.can_send() && reports.len() == 0);
+    }
+
+    #[test]
+    fn a_report_waits_for_its_log_but_not_for_ever_and_only_time_with_a_stream_counts() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        reports.hold(key(1), ok("1"), None);
+        assert_eq!(reports.next_deadline(), None);
+        reports.resume(now);
+        assert!(!reports.can_send());
+        assert_eq!(reports.next_deadline(), Some(now + FLUSH_TIMEOUT));
+        assert!(reports.overdue(now).is_empty());
+        reports.pause();
+        assert!(reports.overdue(now + FLUSH_TIMEOUT).is_empty());
+        reports.go_on(now);
+        reports.go_on(now + FLUSH_TIMEOUT / 2);
+        assert_eq!(reports.overdue(now + FLUSH_TIMEOUT), [key(1)]);
+        reports.release(key(1));
+        reports.release(key(1));
+        assert_eq!(keys(&reports.next()), [1]);
+    }
+
+    #[test]
+    fn the_report_of_a_cancelled_run_waits_less_for_its_log() {
+        let (mut reports, now) = (Reports::default(), Instant::now());
+        reports.hold(key(1), Outcome::Cancelled(None), Some(now));
+        reports.hold(key(2), ok("2"), Some(now));
+        assert_eq!(reports.overdue(now + CANCELLED_FLUSH_TIMEOUT), [key(1)]);
+        let later = now + FLUSH_TIMEOUT;
+        reports.resume(later);
+        assert_eq!(reports.next_deadline(), Some(later + CANCELLED_FLUSH_TIMEOUT));
+    }
+
+    #[test]
+    fn a_frame_of_reports_stays_below_the_message_limit() {
+        let mut reports = Reports::default();
+        let large = "x".repeat(1024 * 1024);
+        for run in 0..6 {
+            reports.add(key(run), ok(&large));
+        }
+        assert_eq!(reports.next().len(), 4);
+        assert_eq!(reports.next().len(), 2);
+    }
+
+    #[test]
+    fn an_outcome_that_the_server_can_not_take_is_replaced_once() {
+        let mut reports = Reports::default();
+        reports.add(key(1), ok("1"));
+        reports.next();
+        assert!(reports.substitute(key(1), Failure::new("InvalidOutcome", "x")));
+        assert!(matches!(&reports.next()[0].1, Outcome::Failed(failure) if failure.error_type == "InvalidOutcome"));
+        assert!(!reports.substitute(key(1), Failure::new("InvalidOutcome", "x")));
+    }
+}

@@ -1,0 +1,105 @@
+//! What the worker says, in order of urgency. Each frame is made when there is room for it, so that everything that has
+//! gathered until then travels together, and a single item goes at once.
+
+use proto::v1::{self, connect_request::Frame};
+use tokio::time::Instant;
+
+use crate::{dial::wire, grant::key::GrantKey, runtime::state::Runtime};
+
+/// The contract's limit for the grants in one frame.
+const FRAME_LEASES: usize = 1000;
+
+/// What can be said, the most urgent first: what keeps leases and cancels comes before results, and the log comes last.
+enum Due {
+    Heartbeat,
+    CancelAcks,
+    Accepts,
+    Credit(i64),
+    Reports,
+    Events,
+    Goodbye,
+}
+
+impl Runtime {
+    /// Whether there is something to say now.
+    pub(crate) fn has_frame(&self, now: Instant) -> bool {
+        self.due(now).is_some()
+    }
+
+    /// The most urgent frame. None if what was to be said is over meanwhile.
+    pub(crate) fn next_frame(&mut self, now: Instant) -> Option<v1::ConnectRequest> {
+        let due = self.due(now)?;
+        let session = self.session.as_mut()?;
+        let frame = match due {
+            Due::Heartbeat => self.heartbeat(now),
+            Due::CancelAcks => {
+                let leases = wire::leases(&first(&mut session.cancel_acks));
+                Frame::CancelAcks(v1::CancelAcks { leases })
+            }
+            Due::Accepts => {
+                let leases = wire::leases(&first(&mut session.accepts));
+                Frame::Accepts(v1::Accepts { leases })
+            }
+            Due::Credit(total) => {
+                session.credit.sent(total);
+                Frame::Credit(v1::Credit { total })
+            }
+            Due::Reports => {
+                let reports = self.reports.next().into_iter().map(|(key, outcome)| wire::run_report(key, outcome));
+                let reports: Vec<_> = reports.collect();
+                (!reports.is_empty()).then_some(Frame::Reports(v1::Reports { reports }))?
+            }
+            Due::Events => {
+                let (key, batch) = self.events.next()?;
+                Frame::Events(wire::run_events(key, batch))
+            }
+            Due::Goodbye => {
+                session.goodbye = Some(now);
+                Frame::Goodbye(v1::Goodbye { reason: "drained".into() })
+            }
+        };
+        Some(v1::ConnectRequest { frame: Some(frame) })
+    }
+
+    fn due(&self, now: Instant) -> Option<Due> {
+        // After a goodbye nothing is said.
+        let session = self.session.as_ref().filter(|session| session.goodbye.is_none())?;
+        let is_draining = self.drain.is_some();
+        if session.heartbeats.is_due(now) {
+            Some(Due::Heartbeat)
+        } else if !session.cancel_acks.is_empty() {
+            Some(Due::CancelAcks)
+        } else if !session.accepts.is_empty() {
+            Some(Due::Accepts)
+        } else if let Some(total) = session.credit.due(self.free_slots()).filter(|_| !is_draining) {
+            Some(Due::Credit(total))
+        } else if self.reports.can_send() {
+            Some(Due::Reports)
+        } else if self.events.can_send() {
+            Some(Due::Events)
+        } else if is_draining && self.is_quiet() {
+            Some(Due::Goodbye)
+        } else {
+            None
+        }
+    }
+
+    fn heartbeat(&mut self, now: Instant) -> Frame {
+        let held = self.grants.held();
+        let progress = self.running.iter().filter_map(|(key, running)| {
+            let progress = running.progress.take_changed()?;
+            Some(wire::run_progress(*key, progress))
+        });
+        let frame = v1::WorkerHeartbeat { leases: wire::leases(&held), progress: progress.collect() };
+        if let Some(session) = &mut self.session {
+            session.heartbeats.sent(held, now);
+        }
+        Frame::Heartbeat(frame)
+    }
+}
+
+/// Takes as many as one frame may carry.
+fn first(keys: &mut Vec<GrantKey>) -> Vec<GrantKey> {
+    let rest = keys.split_off(keys.len().min(FRAME_LEASES));
+    std::mem::replace(keys, rest)
+}

@@ -1,0 +1,182 @@
+//! The loop of a worker. One task owns all state: what comes from the stream, handlers that end, and time all meet here,
+//! and whenever there is room in the stream, the most urgent frame is made from the state as it is then.
+
+use std::time::Duration;
+
+use proto::v1;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::{
+    api::{
+        error::WorkerError,
+        status::{WorkerStatus, WorkerSummary},
+    },
+    dial::connection::{Dialed, Dialer, Undialed, is_final},
+    runtime::{
+        drain::GOODBYE_TIMEOUT,
+        state::{Drain, Runtime},
+    },
+};
+
+/// When nothing else is due, the loop looks at its state this often.
+const IDLE: Duration = Duration::from_secs(3600);
+
+impl Runtime {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
+        let mut dialer = Dialer::new(&self.setup.config, std::mem::take(&mut self.setup.endpoints))?;
+        let mut dials: JoinSet<Result<Dialed, Undialed>> = JoinSet::new();
+        // Both directions of the stream. The way out is closed before the way in, by a goodbye.
+        let (mut tx, mut rx) = (None, None);
+        let events_ready = self.events.ready();
+        // The first try, and the one after a server that said that it leaves, wait for nothing.
+        let mut dial_at_once = true;
+        loop {
+            let now = Instant::now();
+            self.tick(now);
+            if let Some(reason) = self.session.as_ref().and_then(|session| session.broken) {
+                dial_at_once = self.stream_lost(reason);
+                (tx, rx) = (None, None);
+            }
+            if self.is_finished(now) {
+                break;
+            }
+            if rx.is_none() && dials.is_empty() {
+                dials.spawn(dialer.dial(self.hello(), std::mem::take(&mut dial_at_once), self.lease_timeout));
+            }
+            self.publish_status();
+            let has_frame = self.has_frame(now);
+            tokio::select! {
+                () = time::sleep_until(self.wake_at(now)) => {}
+                () = shutdown.cancelled(), if !self.is_shutting_down() => self.shut_down(),
+                dialed = dials.join_next(), if !dials.is_empty() => match dialed {
+                    Some(Ok(Ok(dialed))) => {
+                        let wire = self.welcome(dialed);
+                        (tx, rx) = (Some(wire.tx), Some(wire.rx));
+                    }
+                    Some(Ok(Err(Undialed { status, .. }))) if self.identity.is_none() && is_final(status.code()) => {
+                        return Err(WorkerError::Refused {
+                            code: format!("{:?}", status.code()),
+                            message: status.message().into(),
+                        });
+                    }
+                    Some(Ok(Err(undialed))) => self.on_undialed(&undialed, Instant::now()),
+                    _ => {}
+                },
+                frame = receive(rx.as_mut()) => match frame {
+                    Ok(Some(response)) => {
+                        if matches!(response.frame, Some(v1::connect_response::Frame::HeartbeatAck(_))) {
+                            dialer.succeeded();
+                        }
+                        self.on_frame(response, Instant::now());
+                    }
+                    Ok(None) => self.break_stream("ended by the server"),
+                    Err(status) => {
+                        tracing::warn!(code = ?status.code(), error = status.message(), "stream failed");
+                        self.break_stream("failed");
+                    }
+                },
+                room = room(tx.clone()), if has_frame => match room {
+                    Some(room) => if let Some(frame) = self.next_frame(Instant::now()) {
+                        room.send(frame);
+                        if self.session.as_ref().is_some_and(|session| session.goodbye.is_some()) {
+                            // The half-close that belongs to a goodbye.
+                            tx = None;
+                        }
+                    },
+                    None => self.break_stream("closed by the transport"),
+                },
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.on_task_end(ended),
+                () = events_ready.signalled(), if !has_frame => {}
+            }
+        }
+        self.leave();
+        Ok(self.summary)
+    }
+
+    /// What is due by the clock. It comes first in each turn: after the process was stopped for a while, leases are judged
+    /// before anything else happens.
+    fn tick(&mut self, now: Instant) {
+        if self.lease_check.is_some_and(|at| now >= at) {
+            for key in self.grants.expired(now, self.lease_timeout) {
+                self.lapse(key);
+            }
+            self.lease_check = self.grants.next_expiry(self.lease_timeout);
+        }
+        for key in self.reports.overdue(now) {
+            tracing::warn!(grant = %key, "the log could not be flushed and is given up; the outcome is reported");
+            self.events.remove(key);
+            self.reports.release(key);
+        }
+        if let Some(session) = &mut self.session
+            && session.heartbeats.is_dead(now)
+        {
+            session.broken.get_or_insert("no heartbeat is acknowledged");
+        }
+        self.stop_overdue(now);
+    }
+
+    /// When the clock makes something due.
+    fn wake_at(&self, now: Instant) -> Instant {
+        let session = self.session.as_ref().map(|session| match session.goodbye {
+            Some(said) => said + GOODBYE_TIMEOUT,
+            None => session.heartbeats.wake_at(now),
+        });
+        let drain = self.drain.as_ref().and_then(Drain::wake_at);
+        let wakes = [session, drain, self.lease_check, self.reports.next_deadline()];
+        wakes.into_iter().flatten().min().unwrap_or(now + IDLE)
+    }
+
+    fn publish_status(&self) {
+        let worker_id = self.identity.as_ref().map(|identity| identity.worker_id.as_str());
+        let (is_connected, is_draining) = (self.session.is_some(), self.drain.is_some());
+        let running = self.running.len();
+        self.publish_metrics();
+        self.setup.status.send_if_modified(|status| {
+            let is_same = status.worker_id.as_deref() == worker_id
+                && (status.is_connected, status.is_draining, status.running) == (is_connected, is_draining, running);
+            if !is_same {
+                *status = WorkerStatus { worker_id: worker_id.map(Into::into), is_connected, is_draining, running };
+            }
+            !is_same
+        });
+    }
+
+    fn publish_metrics(&self) {
+        let metrics = &self.setup.metrics;
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.running.set(signed(self.running.len()));
+        metrics.connected.set(self.session.is_some().into());
+        metrics.draining.set(self.drain.is_some().into());
+        metrics.reports_waiting.set(signed(self.reports.len()));
+        metrics.events_waiting.set(signed(self.events.waiting()));
+        metrics.count(&self.summary, self.events.dropped());
+    }
+
+    fn leave(&mut self) {
+        self.summary.worker_id = self.identity.as_ref().map(|identity| identity.worker_id.clone());
+        self.summary.unreported = (self.reports.len() + self.running.len()) as u64;
+        self.setup.status.send_modify(|status| status.is_connected = false);
+        tracing::info!(summary = ?self.summary, "left");
+    }
+}
+
+async fn receive(rx: Option<&mut Streaming<v1::ConnectResponse>>) -> Result<Option<v1::ConnectResponse>, Status> {
+    match rx {
+        Some(rx) => rx.message().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Room for one frame; `None` if the stream is gone.
+async fn room(tx: Option<mpsc::Sender<v1::ConnectRequest>>) -> Option<mpsc::OwnedPermit<v1::ConnectRequest>> {
+    match tx {
+        Some(tx) => tx.reserve_owned().await.ok(),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,128 @@
+//! The state of a worker, which one task owns.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::{self, AbortHandle, JoinSet},
+    time::Instant,
+};
+use tonic::transport::Endpoint;
+
+use crate::{
+    api::{
+        config::WorkerConfig,
+        handler::Handler,
+        run_info::RunInfo,
+        status::{WorkerStatus, WorkerSummary},
+        stop::{Stop, StopReason},
+    },
+    dial::link::Link,
+    grant::{
+        grants::Grants, key::GrantKey, outage::Outage, outcome::Outcome, progress::ProgressCell, reports::Reports,
+    },
+    log::outbox::EventOutbox,
+    runtime::session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
+    telemetry::metrics::Metrics,
+};
+
+/// What a runtime is made of.
+pub(crate) struct Setup {
+    pub(crate) config: WorkerConfig,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) kinds: Vec<String>,
+    pub(crate) handlers: BTreeMap<String, Arc<dyn Handler>>,
+    pub(crate) status: watch::Sender<WorkerStatus>,
+    pub(crate) metrics: Metrics,
+}
+
+/// The state of a worker.
+pub(crate) struct Runtime {
+    pub(crate) setup: Setup,
+    pub(crate) identity: Option<Identity>,
+    /// How often it has said `Hello`, so that a server knows a resume that was given up.
+    pub(crate) hellos: i64,
+    pub(crate) lease_timeout: Duration,
+    pub(crate) grants: Grants<Waiting>,
+    pub(crate) running: HashMap<GrantKey, Running>,
+    /// Their handlers were killed because their leases had ended, and have not come to their end.
+    pub(crate) lapsed: HashSet<GrantKey>,
+    pub(crate) tasks: JoinSet<Outcome>,
+    pub(crate) task_keys: HashMap<task::Id, GrantKey>,
+    pub(crate) events: EventOutbox,
+    pub(crate) reports: Reports,
+    pub(crate) session: Option<Session>,
+    pub(crate) drain: Option<Drain>,
+    pub(crate) lease_check: Option<Instant>,
+    pub(crate) outage: Outage,
+    pub(crate) links: watch::Sender<Option<Link>>,
+    pub(crate) summary: WorkerSummary,
+}
+
+/// A handler that runs.
+pub(crate) struct Running {
+    pub(crate) task: AbortHandle,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) progress: Arc<ProgressCell>,
+}
+
+/// A run that was accepted and waits for its start.
+pub(crate) struct Waiting {
+    pub(crate) info: RunInfo,
+    pub(crate) handler: Arc<dyn Handler>,
+    /// Why the run can not be executed: its params are no JSON.
+    pub(crate) invalid: Option<String>,
+    /// It was cancelled before it began.
+    pub(crate) cancelled: Option<StopReason>,
+}
+
+/// The worker takes no more work.
+pub(crate) struct Drain {
+    /// When handlers that still run are told to stop; `None` once they were, and in an operator's drain.
+    pub(crate) stop_at: Option<Instant>,
+    /// When the worker leaves, whatever is open; `None` in an operator's drain.
+    pub(crate) give_up_at: Option<Instant>,
+}
+
+impl Drain {
+    /// When the clock makes something due.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.stop_at.or(self.give_up_at)
+    }
+}
+
+impl Runtime {
+    pub(crate) fn new(setup: Setup) -> Self {
+        Self {
+            outage: Outage::new(setup.endpoints.len()),
+            setup,
+            identity: None,
+            hellos: 0,
+            lease_timeout: DEFAULT_LEASE_TIMEOUT,
+            grants: Grants::default(),
+            running: HashMap::new(),
+            lapsed: HashSet::new(),
+            tasks: JoinSet::new(),
+            task_keys: HashMap::new(),
+            events: EventOutbox::default(),
+            reports: Reports::default(),
+            session: None,
+            drain: None,
+            lease_check: None,
+            links: watch::Sender::new(None),
+            summary: WorkerSummary::default(),
+        }
+    }
+
+    /// Room for more runs. Handlers that were killed and have not ended yet still hold theirs; and so do outcomes, as soon as
+    /// there are more than slots, so that they stay bounded while no server takes them.
+    pub(crate) fn free_slots(&self) -> usize {
+        let slots = self.setup.config.slots;
+        let waiting_outcomes = self.reports.len().saturating_sub(slots);
+        slots.saturating_sub(self.grants.assigned_count() + self.tasks.len() + waiting_outcomes)
+    }
+}

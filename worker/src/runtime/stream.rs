@@ -1,0 +1,105 @@
+//! How a stream begins, and what its loss does.
+
+use std::time::Duration;
+
+use proto::v1;
+use tokio::time::Instant;
+
+use crate::{
+    dial::{
+        connection::{Dialed, Undialed, Wire},
+        wire,
+    },
+    grant::{credit::Credit, heartbeats::Heartbeats},
+    runtime::{
+        session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
+        state::Runtime,
+    },
+};
+
+/// Assumed when a server does not say.
+const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Runtime {
+    pub(crate) fn hello(&mut self) -> v1::Hello {
+        self.hellos += 1;
+        let config = &self.setup.config;
+        v1::Hello {
+            protocol_version: 1,
+            name: config.name.clone(),
+            lanes: config.lanes.iter().map(|lane| wire::lane(*lane)).collect(),
+            kinds: self.setup.kinds.clone(),
+            labels: config.labels.clone(),
+            version: config.version.clone(),
+            resume: self.identity.as_ref().map(|identity| v1::Resume {
+                worker_id: identity.worker_id.clone(),
+                secret: identity.secret.clone(),
+                held: wire::leases(&self.grants.held()),
+                sequence: self.hellos,
+            }),
+        }
+    }
+
+    /// A server was not reached. If that proves that no lease can end, those that live are kept alive.
+    pub(crate) fn on_undialed(&mut self, undialed: &Undialed, now: Instant) {
+        self.outage.tried(undialed.address, undialed.evidence);
+        if let Some(proven) = self.outage.proven_at() {
+            self.grants.renew_living(proven, now, self.lease_timeout);
+        }
+    }
+
+    pub(crate) fn welcome(&mut self, dialed: Dialed) -> Wire {
+        let Dialed { welcome, hello_sent, link, wire } = dialed;
+        let now = Instant::now();
+        self.outage.over();
+        let is_same = self.identity.as_ref().is_some_and(|identity| identity.worker_id == welcome.worker_id);
+        let standing = if is_same { wire::grant_keys(&welcome.standing) } else { Vec::new() };
+        for key in self.grants.fallen(&standing) {
+            self.kill(key, "the grant does not stand any more");
+        }
+        self.lease_timeout = wire::duration(welcome.lease_timeout).unwrap_or(DEFAULT_LEASE_TIMEOUT);
+        self.grants.renew(&standing, hello_sent);
+        self.lease_check = self.grants.next_expiry(self.lease_timeout);
+        let interval = wire::duration(welcome.heartbeat_interval).filter(|interval| !interval.is_zero());
+        self.session = Some(Session {
+            heartbeats: Heartbeats::new(interval.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL), now),
+            credit: Credit::default(),
+            accepts: Vec::new(),
+            cancel_acks: Vec::new(),
+            is_end_expected: false,
+            goodbye: None,
+            broken: None,
+        });
+        self.events.resume(welcome.event_credits as usize);
+        self.reports.resume(now);
+        self.running.values().for_each(|running| running.progress.mark_changed());
+        self.summary.connects += 1;
+        tracing::info!(
+            worker_id = welcome.worker_id,
+            stream_epoch = welcome.stream_epoch,
+            standing = standing.len(),
+            "connected"
+        );
+        self.links.send_replace(Some(link));
+        self.identity = Some(Identity { worker_id: welcome.worker_id, secret: welcome.secret });
+        wire
+    }
+
+    pub(crate) fn break_stream(&mut self, reason: &'static str) {
+        if let Some(session) = &mut self.session {
+            session.broken.get_or_insert(reason);
+        }
+    }
+
+    /// Started runs go on; the rest is dropped. True if the next server can be tried at once.
+    pub(crate) fn stream_lost(&mut self, reason: &'static str) -> bool {
+        let Some(session) = self.session.take() else { return false };
+        let dropped = self.grants.drop_unstarted();
+        self.events.pause();
+        self.reports.pause();
+        if session.goodbye.is_none() {
+            tracing::info!(reason, running = self.running.len(), dropped, "stream lost");
+        }
+        session.is_end_expected
+    }
+}

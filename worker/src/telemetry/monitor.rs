@@ -1,0 +1,54 @@
+//! A port on which a worker says how it is: `/health` for who starts it again, `/metrics` for Prometheus.
+
+use std::{io, time::Instant};
+
+use axum::{
+    Json, Router, extract::State, http::StatusCode, http::header::CONTENT_TYPE, response::IntoResponse, routing,
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{api::status::WorkerStatus, telemetry::metrics::Metrics};
+
+/// Answers for a worker. Made by [`Worker::monitor`](crate::Worker::monitor).
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    pub(crate) name: String,
+    pub(crate) begun: Instant,
+    pub(crate) status: watch::Receiver<WorkerStatus>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Monitor {
+    /// Answers until it is dropped, to everybody who reaches the listener.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        let routes = Router::new().route("/health", routing::get(health)).route("/metrics", routing::get(metrics));
+        axum::serve(listener, routes.with_state(self)).await
+    }
+}
+
+/// A worker is well as long as it has a stream: without one it is given no work, and who watches it shall know.
+async fn health(State(monitor): State<Monitor>) -> (StatusCode, Json<Value>) {
+    let status = monitor.status.borrow().clone();
+    let (code, word) = match status.is_connected {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "no stream"),
+    };
+    let answer = json!({
+        "status": word,
+        "name": monitor.name,
+        "worker_id": status.worker_id,
+        "uptime_seconds": monitor.begun.elapsed().as_secs(),
+        "running": status.running,
+        "slots": monitor.metrics.slots.get(),
+        "draining": status.is_draining,
+    });
+    (code, Json(answer))
+}
+
+async fn metrics(State(monitor): State<Monitor>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], monitor.metrics.render())
+}
