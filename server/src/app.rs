@@ -10,25 +10,26 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::background;
 use crate::config::Config;
-use crate::domain::frame::DrainReason;
-use crate::engine::connection::StreamEnd;
-use crate::engine::{Engine, EngineStop};
-use crate::grpc::HealthSwitch;
-use crate::grpc::routes::{Services, routes};
-use crate::http::{self, Readiness};
-use crate::service::artifacts::Artifacts;
-use crate::service::observe::Observe;
-use crate::service::runs::Runs;
-use crate::service::runs_read::RunsRead;
-use crate::service::session_end::SessionEnd;
-use crate::service::sessions::Sessions;
-use crate::service::workers::Workers;
-use crate::service::workers_read::WorkersRead;
-use crate::store::change::feed_cursor;
-use crate::store::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
+use crate::http;
+use crate::http::Readiness;
+use crate::services::artifact::artifacts::Artifacts;
+use crate::services::health::HealthSwitch;
+use crate::services::routes::{Services, routes};
+use crate::services::run::runs::Runs;
+use crate::services::run::runs_read::RunsRead;
+use crate::services::session::session_end::SessionEnd;
+use crate::services::session::sessions::Sessions;
+use crate::services::worker::workers::Workers;
+use crate::services::worker::workers_read::WorkersRead;
+use crate::telemetry::observe::Observe;
 use crate::transport;
+use engine::db::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
+use engine::domain::frame::DrainReason;
+use engine::repair;
+use engine::store::feed::feed_cursor;
+use engine::stream::connection::StreamEnd;
+use engine::{Engine, EngineStop};
 
 /// How often the database is asked whether it answers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,8 +88,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     );
     let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
     let (mut loops, mut rounds) = (JoinSet::new(), JoinSet::new());
-    let engine = Engine::start(db.clone(), (&config.engine).into(), &mut loops, &mut rounds, &stop);
-    background::start(&engine, &mut loops, &stop.loops);
+    let engine = Engine::start(db.clone(), config.engine.clone(), &mut loops, &mut rounds, &stop);
+    repair::start(&engine, &mut loops, &stop.loops);
 
     let (limits, requests) = (Arc::new(config.limits.clone()), engine.requests_db.clone());
     let services = Services {

@@ -7,14 +7,15 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 8] = [
+const ARROWS: [(&str, &[&str], &[&str]); 9] = [
     ("proto", &[], &["server", "worker", "devpg"]),
-    ("server", &["proto"], &["devpg"]),
+    ("engine", &[], &["devpg"]),
+    ("server", &["engine", "proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
     ("devpg", &[], &[]),
     ("cli", &["proto", "server", "worker", "devpg"], &[]),
     ("faults", &["proto", "worker", "devpg"], &[]),
-    ("fuzz", &["proto", "server"], &[]),
+    ("fuzz", &["engine", "proto", "server"], &[]),
     ("bench", &["proto", "devpg"], &[]),
 ];
 

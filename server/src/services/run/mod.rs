@@ -1,0 +1,9 @@
+//! RunService: [`Runs`] enqueues, reads and cancels; `watch` and `tail` stream.
+
+pub mod convert;
+pub mod grpc;
+pub mod runs;
+pub mod runs_read;
+pub mod tail;
+pub mod watch;
+pub mod watch_token;
