@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::Engine;
 use crate::EngineError;
 use crate::batch::budget::Held;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{EventRange, Heartbeat, ReasonText, Refused, ServerFrame, WorkerFrame};
 use crate::domain::weight::Weight;
@@ -248,7 +249,8 @@ impl WorkerStream {
         }
         let state = if goodbye { WorkerState::Gone } else { WorkerState::Disconnected };
         let (id, epoch) = (connection.worker_id, connection.epoch);
-        let ended = engine.db.run(move |c| Box::pin(worker_stream_ended(c, id, epoch, state))).await;
+        let ended =
+            engine.db(Class::Engine).write((), move |c, ()| worker_stream_ended(c, id, epoch, state).boxed()).await;
         if let Err(error) = ended {
             tracing::debug!(%error, "the end of a stream was not written; the worker will be marked as lost");
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::telemetry::process;
 use engine::Engine;
+use engine::db::Class;
 use engine::wakeups::Topic;
 
 /// Answers with the metrics.
@@ -31,10 +32,11 @@ impl Observe {
             let hints = metrics.hints.with_label_values(&[name]);
             hints.inc_by(engine.hints.given(topic).saturating_sub(hints.get()));
         }
-        let (connections, idle) = (engine.db.pool().size() as usize, engine.db.pool().num_idle());
+        let (connections, idle) =
+            (engine.db(Class::Engine).pool().size() as usize, engine.db(Class::Engine).pool().num_idle());
         metrics.database_connections.with_label_values(&["idle"]).set(signed(idle));
         metrics.database_connections.with_label_values(&["busy"]).set(signed(connections.saturating_sub(idle)));
-        metrics.database_units.set(signed(engine.db.units()));
+        metrics.database_units.set(signed(engine.db(Class::Engine).units()));
         if let Some(usage) = process::usage() {
             let cpu = &metrics.process_cpu_seconds;
             cpu.inc_by((usage.cpu_seconds - cpu.get()).max(0.0));
