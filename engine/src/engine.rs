@@ -65,7 +65,7 @@ impl Engine {
     ) -> Arc<Self> {
         let server_id = Uuid::now_v7();
         let hints = Hints::new(server_id);
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let registry = Arc::new(Registry::default());
         let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
         let (results, result_rounds) = Results::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());

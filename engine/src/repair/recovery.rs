@@ -13,7 +13,7 @@ use crate::db::{Class, StoreError};
 use crate::repair::poll::Wakes;
 use crate::repair::ticker;
 use crate::store::run::lease::run_expire;
-use crate::store::worker::worker::worker_mark_lost;
+use crate::store::worker::record::worker_mark_lost;
 use crate::wakeups::Topic;
 
 /// What a round ended.

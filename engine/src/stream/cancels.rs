@@ -11,7 +11,7 @@ use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
 use crate::store::run::cancel::{cancel_pending, cancel_told};
-use crate::store::worker::worker::worker_draining;
+use crate::store::worker::record::worker_draining;
 use crate::stream::registry::Registry;
 use crate::telemetry::Metrics;
 use crate::wakeups::{Hints, Topic};

@@ -17,7 +17,7 @@ use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat};
-use crate::store::worker::worker::worker_heard;
+use crate::store::worker::record::worker_heard;
 use crate::telemetry::Metrics;
 use crate::wakeups::{Hints, Topic};
 

@@ -23,7 +23,7 @@ use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat};
 use crate::store::run::release::{Release, run_release_in_tx};
 use crate::store::run::report::{Begin, run_begin_in_tx};
-use crate::store::worker::worker::{
+use crate::store::worker::record::{
     HeldGrant, StreamOpening, worker_held_in_tx, worker_insert, worker_lock_in_tx, worker_resume_in_tx,
 };
 use crate::stream::connection::{Connection, OUTBOX_FRAMES};

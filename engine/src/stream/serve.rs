@@ -25,7 +25,7 @@ use crate::domain::{Lease, Refusal};
 use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::store::event::append::GuardedEvents;
 use crate::store::run::release::Release;
-use crate::store::worker::worker::worker_stream_ended;
+use crate::store::worker::record::worker_stream_ended;
 use crate::stream::answers::{is_undecided, reason_of};
 use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::worker_grants::StreamGrants;

@@ -23,7 +23,7 @@ impl Observe {
         let (engine, metrics) = (&self.engine, &self.engine.metrics);
         let streams = engine.registry.all();
         metrics.streams.set(signed(streams.len()));
-        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.book().len()).sum()));
+        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.book().count()).sum()));
         let (watchers, unread) = engine.hub.watchers();
         metrics.watchers.set(signed(watchers));
         metrics.feed_age_seconds.set(unread.as_secs_f64());

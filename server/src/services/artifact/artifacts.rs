@@ -12,7 +12,7 @@ use engine::idempotent::{self, Request};
 use engine::store::artifact::{artifact_get, artifact_insert, artifact_list};
 use engine::store::request::id::payload_hash;
 use engine::store::run::read::run_exists;
-use engine::store::session::session::session_exists;
+use engine::store::session::record::session_exists;
 use engine::{Engine, EngineError};
 use futures::FutureExt;
 

@@ -11,7 +11,7 @@ use engine::domain::{Limits, Refusal, Resource, Session, TenantId};
 use engine::idempotent::{self, Request};
 use engine::store::request::id::payload_hash;
 use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
-use engine::store::session::session::{session_get, session_insert, session_list, session_update};
+use engine::store::session::record::{session_get, session_insert, session_list, session_update};
 use engine::{Engine, EngineError};
 use futures::FutureExt;
 use uuid::Uuid;

@@ -29,7 +29,7 @@ use engine::store::run::guard::Guard;
 use engine::store::run::read::run_get;
 use engine::store::run::release::Release;
 use engine::store::worker::read::{worker_get, worker_list};
-use engine::store::worker::worker::{worker_drain, worker_upsert_unary};
+use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
 use engine::stream::open;
 use engine::wakeups::Topic;
