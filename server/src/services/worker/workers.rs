@@ -57,7 +57,7 @@ impl Workers {
         &self.engine
     }
 
-    /// Opens a worker's stream: [`super::stream::serve`] serves it.
+    /// Opens a worker's stream: [`engine::stream::serve`] serves it.
     pub async fn open(
         &self,
         tenant: TenantId,
