@@ -132,7 +132,7 @@ check-doc: need-cargo
 check-sqlx: need-cargo need-postgres
 	tests/tools/sqlx.sh check
 
-# Who may know whom, the size of files, licences and sources of what we depend on.
+# Who may know whom, words, licences and sources of what we depend on.
 check-tidy: need-cargo
 	$(CARGO) test $(LOCKED) --workspace --test tidy
 

@@ -8,19 +8,18 @@ use {
     libfuzzer_sys::Corpus,
     prost::Message,
     proto::v1::*,
-    server::fuzzing::{Limits, convert},
-    tonic::Status,
+    server::fuzzing::{Limits, artifact, run, session, status_of, worker},
 };
 
 /// Converts, and looks at how a refusal is told.
 #[cfg(fuzzing)]
-fn convert<M: Message + Default, T, E: Into<Status>>(
+fn convert<M: Message + Default, T, E: Into<engine::EngineError>>(
     bytes: &[u8],
     convert: impl FnOnce(M, &Limits) -> Result<T, E>,
 ) -> Corpus {
     let Ok(message) = M::decode(bytes) else { return Corpus::Reject };
     if let Err(error) = convert(message, &Limits::default()) {
-        let status: Status = error.into();
+        let status = status_of(error);
         assert!(!status.message().is_empty() && !status.details().is_empty(), "{status:?}");
         // It goes into a header, of which many clients take 8 KiB.
         assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
@@ -32,25 +31,25 @@ fn convert<M: Message + Default, T, E: Into<Status>>(
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> Corpus {
     let Some((choice, bytes)) = bytes.split_first() else { return Corpus::Reject };
     match choice {
-        b'a' => convert(bytes, convert::session::create_session),
-        b'b' => convert(bytes, convert::session::update_session),
-        b'c' => convert(bytes, convert::session::list_sessions),
-        b'd' => convert(bytes, convert::session::cancel_session),
-        b'e' => convert(bytes, |it: EnqueueRunRequest, limits| convert::run::enqueue_run(it, None, limits)),
-        b'f' => convert(bytes, |it: EnqueueRunsRequest, limits| convert::run::enqueue_runs(it, None, limits)),
-        b'g' => convert(bytes, convert::run::list_runs),
-        b'h' => convert(bytes, convert::run::cancel_run),
-        b'i' => convert(bytes, convert::run::wait_run),
-        b'j' => convert(bytes, convert::run::watch_runs),
-        b'k' => convert(bytes, convert::event::list_run_events),
-        b'l' => convert(bytes, convert::event::tail_run_events),
-        b'm' => convert(bytes, convert::worker::claim),
-        b'n' => convert(bytes, convert::worker::heartbeat),
-        b'o' => convert(bytes, convert::worker::report_run),
-        b'p' => convert(bytes, convert::worker::append_run_events),
-        b'q' => convert(bytes, convert::worker::list_workers),
-        b'r' => convert(bytes, convert::artifact::create_artifact),
-        b's' => convert(bytes, convert::artifact::list_artifacts),
+        b'a' => convert(bytes, session::convert::create_session),
+        b'b' => convert(bytes, session::convert::update_session),
+        b'c' => convert(bytes, session::convert::list_sessions),
+        b'd' => convert(bytes, session::convert::cancel_session),
+        b'e' => convert(bytes, |it: EnqueueRunRequest, limits| run::convert::enqueue_run(it, None, limits)),
+        b'f' => convert(bytes, |it: EnqueueRunsRequest, limits| run::convert::enqueue_runs(it, None, limits)),
+        b'g' => convert(bytes, run::convert::list_runs),
+        b'h' => convert(bytes, run::convert::cancel_run),
+        b'i' => convert(bytes, run::convert::wait_run),
+        b'j' => convert(bytes, run::convert::watch_runs),
+        b'k' => convert(bytes, run::convert::list_run_events),
+        b'l' => convert(bytes, run::convert::tail_run_events),
+        b'm' => convert(bytes, worker::convert::claim),
+        b'n' => convert(bytes, worker::convert::heartbeat),
+        b'o' => convert(bytes, worker::convert::report_run),
+        b'p' => convert(bytes, worker::convert::append_run_events),
+        b'q' => convert(bytes, worker::convert::list_workers),
+        b'r' => convert(bytes, artifact::convert::create_artifact),
+        b's' => convert(bytes, artifact::convert::list_artifacts),
         _ => Corpus::Reject,
     }
 });

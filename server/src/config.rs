@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::domain::Limits;
-use crate::engine::EngineSettings;
 use crate::transport::TransportConfig;
+use engine::EngineSettings;
+use engine::domain::Limits;
 
 /// The whole configuration of a server.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct Config {
     /// Where the database is. The role migrates, and must be able to become `ops_engine`.
     pub database_url: String,
     pub database: DatabaseConfig,
-    pub engine: EngineConfig,
+    pub engine: EngineSettings,
     /// Bounds of what clients may send.
     pub limits: Limits,
     /// Bounds of connections.
@@ -32,27 +32,13 @@ pub struct DatabaseConfig {
     pub deadline: Duration,
 }
 
-/// How the engine behaves.
-#[derive(Debug, Clone)]
-pub struct EngineConfig {
-    /// How long a grant lives without a heartbeat.
-    pub lease_timeout: Duration,
-    /// How long a worker may take to accept a run.
-    pub accept_timeout: Duration,
-    /// How many log events a worker may send ahead of their acknowledgement.
-    pub event_credits: u32,
-    /// How many bytes of results and log events of all workers may wait to be written, as while the database is away. Beyond
-    /// them streams are ended as overload; their workers keep what was not answered, and send it again.
-    pub stream_bytes: u32,
-}
-
 impl Config {
     /// The defaults, over this database.
     pub fn new(database_url: impl Into<String>) -> Self {
         Self {
             database_url: database_url.into(),
             database: DatabaseConfig::default(),
-            engine: EngineConfig::default(),
+            engine: EngineSettings::default(),
             limits: Limits::default(),
             transport: TransportConfig::default(),
             migrate: true,
@@ -104,19 +90,5 @@ impl Config {
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self { max_connections: 20, deadline: Duration::from_secs(10) }
-    }
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        let EngineSettings { lease_timeout, accept_timeout, event_credits, stream_bytes } = EngineSettings::default();
-        Self { lease_timeout, accept_timeout, event_credits, stream_bytes }
-    }
-}
-
-impl From<&EngineConfig> for EngineSettings {
-    fn from(config: &EngineConfig) -> Self {
-        let EngineConfig { lease_timeout, accept_timeout, event_credits, stream_bytes } = config.clone();
-        Self { lease_timeout, accept_timeout, event_credits, stream_bytes }
     }
 }

@@ -1,31 +1,28 @@
-//! The control plane of Ops Control Room, as a library.
+//! The control plane of Ops Control Room, as a library over the [`engine`].
 //!
-//! From the edge downwards: `transport` serves connections; `grpc` and `http` convert and call `service`, the use cases; these
-//! call `engine`, the hot path, and `store`, the SQL; `domain` has the types and rules that all share. `background` repairs what
-//! time brings; `telemetry` is what can be seen of all that. [`run`] in `app` wires it all. [`doctor`] stands apart: it examines
-//! a database before a server uses it.
+//! From the edge downwards: `transport` serves connections; `edge` has what holds for every call; `services` has a folder for
+//! each service of the contract, with its conversions, use cases and handlers; `http` has what is not gRPC. `telemetry` collects
+//! the metrics. [`run`] in `app` wires it all. [`doctor`] stands apart: it examines a database before a server uses it.
 
 mod app;
-mod background;
 mod config;
 pub mod doctor;
-mod domain;
-mod engine;
-mod grpc;
+mod edge;
 mod http;
-mod service;
-mod store;
+mod services;
 mod telemetry;
 mod transport;
 
 pub use app::{Error, check, migrate, run};
-pub use config::{Config, DatabaseConfig, EngineConfig};
-pub use domain::Limits;
+pub use config::{Config, DatabaseConfig};
+pub use engine::EngineSettings;
+pub use engine::domain::Limits;
 pub use transport::TransportConfig;
 
 /// What the fuzz targets in `fuzz/` call.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::domain::{Limits, json};
-    pub use crate::grpc::convert;
+    pub use crate::edge::status::status_of;
+    pub use crate::services::{artifact, run, session, worker};
+    pub use engine::domain::{Limits, json};
 }

@@ -4,10 +4,10 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::support::House;
 
-const CLAIM: &str = include_str!("../../server/src/store/sql/run_claim.sql");
-const REPORT: &str = include_str!("../../server/src/store/sql/run_report.sql");
-const POLL: &str = include_str!("../../server/src/store/sql/poll.sql");
-const CANCEL: &str = include_str!("../../server/src/store/sql/run_cancel.sql");
+const CLAIM: &str = include_str!("../../engine/src/store/run/claim.sql");
+const REPORT: &str = include_str!("../../engine/src/store/run/report.sql");
+const POLL: &str = include_str!("../../engine/src/store/poll.sql");
+const CANCEL: &str = include_str!("../../engine/src/store/run/cancel.sql");
 
 /// The plan of a statement with so many parameters, as the engine would have it made.
 async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> String {
@@ -67,16 +67,16 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
 async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
     let house = House::with(0, |_| {}).await;
     let statements = [
-        ("run_begin", include_str!("../../server/src/store/sql/run_begin.sql"), 5),
+        ("run_begin", include_str!("../../engine/src/store/run/begin.sql"), 5),
         ("run_cancel", CANCEL, 4),
-        ("run_cancel_unconfirmed", include_str!("../../server/src/store/sql/run_cancel_unconfirmed.sql"), 0),
+        ("run_cancel_unconfirmed", include_str!("../../engine/src/store/run/cancel_unconfirmed.sql"), 0),
         ("run_claim", CLAIM, 11),
-        ("run_events_append", include_str!("../../server/src/store/sql/run_events_append.sql"), 11),
-        ("run_expire", include_str!("../../server/src/store/sql/run_expire.sql"), 1),
-        ("run_heartbeat", include_str!("../../server/src/store/sql/run_heartbeat.sql"), 6),
-        ("run_release", include_str!("../../server/src/store/sql/run_release.sql"), 6),
+        ("run_events_append", include_str!("../../engine/src/store/event/append.sql"), 11),
+        ("run_expire", include_str!("../../engine/src/store/run/expire.sql"), 1),
+        ("run_heartbeat", include_str!("../../engine/src/store/run/heartbeat.sql"), 6),
+        ("run_release", include_str!("../../engine/src/store/run/release.sql"), 6),
         ("run_report", REPORT, 10),
-        ("backlog", include_str!("../../server/src/store/sql/backlog.sql"), 1),
+        ("backlog", include_str!("../../engine/src/store/run/backlog.sql"), 1),
     ];
     for (name, statement, parameters) in statements {
         let plan = plan(&mut house.sql().await, statement, parameters).await;

@@ -1,121 +1,177 @@
-//! Who may know whom within the server: downwards only. Between the crates, `crates` looks.
+//! Who may know whom inside a crate: downwards only, and never in a circle. Between the crates, `crates` looks.
 
+use crate::modules::Modules;
 use crate::paths::paths;
 use crate::tree::{File, files};
 
-/// What a layer of the server may name of the others. `app.rs` and `lib.rs` may name everything.
-const ARROWS: [(&str, &[&str]); 11] = [
-    ("transport", &[]),
-    ("grpc", &["service", "telemetry", "domain"]),
-    ("http", &["service", "telemetry", "domain"]),
-    ("service", &["engine", "store", "telemetry", "domain"]),
-    ("background", &["engine", "store", "telemetry", "domain"]),
-    ("engine", &["store", "telemetry", "domain"]),
-    ("store", &["domain"]),
-    ("telemetry", &["domain"]),
+/// A layer, and which others of its crate it may name. What puts a crate together (`lib.rs`, `app.rs`, `engine.rs`) may name all.
+type Layers = &'static [(&'static str, &'static [&'static str])];
+
+const ENGINE: Layers = &[
     ("domain", &[]),
-    ("doctor", &["store"]),
-    // Configuration is turned into what the engine is set to.
-    ("config", &["transport", "engine", "domain"]),
+    ("settings", &[]),
+    ("db", &["domain"]),
+    ("error", &["db", "domain"]),
+    ("telemetry", &["domain"]),
+    ("store", &["db", "domain"]),
+    ("wakeups", &["store", "db", "settings"]),
+    ("batch", &["store", "db", "error"]),
+    ("idempotent", &["store", "db", "error", "domain"]),
+    ("enqueue", &["batch", "idempotent", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
+    ("watch", &["store", "db", "wakeups", "settings", "domain"]),
+    ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain", "engine"]),
+    ("dispatch", &["stream", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
+    ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
+    ("cancel", &["engine", "store", "db", "wakeups"]),
+    ("repair", &["engine", "cancel", "store", "db", "wakeups", "telemetry"]),
 ];
 
-/// Which layers of the server may name another crate.
-const OUTSIDE: [(&str, &[&str]); 9] = [
-    ("proto", &["grpc"]),
-    ("prost", &["grpc"]),
-    ("prost_types", &["grpc"]),
-    ("tonic", &["grpc", "app"]),
-    ("tonic_types", &["grpc"]),
-    ("axum", &["grpc", "http", "transport", "app"]),
-    ("hyper_util", &["transport"]),
-    ("sqlx", &["store", "doctor"]),
-    ("tokio", &["grpc", "http", "service", "background", "engine", "store", "doctor", "transport", "app"]),
+const SERVER: Layers = &[
+    ("transport", &[]),
+    ("telemetry", &[]),
+    ("doctor", &[]),
+    ("edge", &["telemetry"]),
+    ("services", &["edge"]),
+    ("http", &["edge", "telemetry"]),
+    ("config", &["transport"]),
+    ("app", &["services", "http", "edge", "telemetry", "transport", "config"]),
 ];
 
-/// Where an arrow is broken, and why that is right.
-const EXCEPTIONS: [(&str, &str); 1] = [
-    // The one file that maps the errors of all layers to a status.
-    ("server/src/grpc/status.rs", "crate::store::StoreError"),
+const LAYERS: [(&str, Layers); 2] = [("engine", ENGINE), ("server", SERVER)];
+
+/// The crates in which no two files name each other.
+const NO_CIRCLES: [&str; 2] = ["engine", "server"];
+
+/// Which layers may name a crate of others. The engine knows neither gRPC nor HTTP: it does not depend on them.
+const OUTSIDE: [(&str, &[&str]); 10] = [
+    ("server/proto", &["edge", "services"]),
+    ("server/prost", &["edge"]),
+    ("server/prost_types", &["edge", "services"]),
+    ("server/tonic", &["edge", "services", "app"]),
+    ("server/tonic_types", &["edge"]),
+    ("server/hyper_util", &["transport"]),
+    ("server/sqlx", &["doctor"]),
+    ("engine/sqlx", &["db", "store"]),
+    ("engine/prometheus", &["telemetry"]),
+    (
+        "engine/tokio",
+        &["db", "store", "batch", "enqueue", "stream", "dispatch", "watch", "wakeups", "repair", "engine"],
+    ),
 ];
 
-fn layer(file: &File) -> Option<&str> {
-    let inside = file.path.strip_prefix("server/src/")?;
-    Some(inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs"))
-}
+/// Crates that the engine may not name, whatever Cargo.toml says.
+const NEVER_IN_ENGINE: [&str; 6] = ["proto", "prost", "tonic", "axum", "hyper", "clap"];
 
-/// Each path that a file of the server names: its layer, the path, and where that is.
-fn named() -> impl Iterator<Item = (&'static str, String, String)> {
-    files(&[".rs"]).filter_map(|file| Some((layer(file)?, file))).flat_map(|(layer, file)| {
-        let excepted = |path: &str| EXCEPTIONS.contains(&(file.path.as_str(), path));
-        let named = paths(&file.text).into_iter().filter(move |it| !excepted(&it.path));
-        named.map(move |it| (layer, it.path, format!("{}:{}", file.path, it.line)))
-    })
+fn layer_of(module: &[String]) -> &str {
+    module.first().map_or("", String::as_str)
 }
 
 #[test]
-fn the_layers_of_the_server_know_only_those_below() {
+fn a_layer_names_only_those_below() {
     let mut breaks = Vec::new();
-    for (layer, path, place) in named() {
-        let Some((_, below)) = ARROWS.iter().find(|(it, _)| *it == layer) else { continue };
-        let other = path.strip_prefix("crate::").and_then(|it| it.split("::").next()).unwrap_or(layer);
-        let is_layer = ARROWS.iter().any(|(it, _)| *it == other) || other == "app";
-        if is_layer && other != layer && !below.contains(&other) {
-            breaks.push(format!("{place}: {layer} names {path}, but may know only {below:?}"));
+    for (folder, layers) in LAYERS {
+        let modules = Modules::of(folder);
+        for used in modules.uses() {
+            let (from, to) = (layer_of(&used.from), layer_of(&used.to));
+            let below = layers.iter().find(|(layer, _)| *layer == from).map(|(_, below)| *below);
+            if let Some(below) = below
+                && to != from
+                && !to.is_empty()
+                && !below.contains(&to)
+            {
+                let (file, line) = (modules.file(&used.from), used.line);
+                breaks.push(format!("{file}:{line}: {from} names {}, but may know only {below:?}", used.path));
+            }
         }
     }
     crate::nothing_breaks("arrows go downwards: see ARCHITECTURE.md", &breaks);
 }
 
 #[test]
-fn the_wire_stays_at_the_edge_and_sql_in_the_store() {
+fn every_file_belongs_to_a_layer() {
     let mut breaks = Vec::new();
-    for (layer, path, place) in named() {
-        let first = path.split("::").next().unwrap_or_default();
-        if let Some((_, layers)) = OUTSIDE.iter().find(|(it, _)| *it == first)
-            && !layers.contains(&layer)
-        {
-            breaks.push(format!("{place}: {layer} names {path}, but {first} belongs to {layers:?}"));
+    for (folder, layers) in LAYERS {
+        let modules = Modules::of(folder);
+        let unknown = |layer: &str| !layer.is_empty() && !layers.iter().any(|(it, _)| *it == layer);
+        for module in modules.modules().filter(|module| unknown(layer_of(module))) {
+            breaks.push(format!("{}: give its layer its arrows in tests/tidy/arrows.rs", modules.file(module)));
         }
     }
-    crate::nothing_breaks("each foreign crate has its layers", &breaks);
-}
-
-#[test]
-fn one_file_maps_errors_to_status_codes() {
-    let breaks: Vec<_> = named()
-        .filter(|(_, path, place)| path.starts_with("tonic::Code") && !place.starts_with("server/src/grpc/status.rs:"))
-        .map(|(_, path, place)| format!("{place}: names {path}"))
-        .collect();
-    crate::nothing_breaks("tonic::Code is named in grpc/status.rs only", &breaks);
-}
-
-#[test]
-fn the_domain_is_told_the_time() {
-    let breaks: Vec<_> = named()
-        .filter(|(layer, path, _)| *layer == "domain" && path.ends_with("::now"))
-        .map(|(_, path, place)| format!("{place}: calls {path}"))
-        .collect();
-    crate::nothing_breaks("in domain/ the clock is an argument", &breaks);
-}
-
-#[test]
-fn every_file_of_the_server_belongs_to_a_layer() {
-    let known = |it: &str| ARROWS.iter().any(|(layer, _)| *layer == it) || ["app", "lib", "shutdown"].contains(&it);
-    let breaks: Vec<_> = files(&[".rs"])
-        .filter(|file| layer(file).is_some_and(|it| !known(it)))
-        .map(|file| format!("{}: give it its arrows in tests/tidy/arrows.rs", file.path))
-        .collect();
     crate::nothing_breaks("a new layer has its arrows", &breaks);
 }
 
 #[test]
-fn every_exception_is_still_needed() {
-    let breaks: Vec<_> = EXCEPTIONS
-        .iter()
-        .filter(|(path, named)| {
-            !files(&[".rs"]).any(|file| file.path == *path && paths(&file.text).iter().any(|it| it.path == *named))
-        })
-        .map(|(path, named)| format!("{path} does not name {named}"))
-        .collect();
-    crate::nothing_breaks("exceptions that nobody needs go", &breaks);
+fn no_two_files_name_each_other() {
+    let breaks: Vec<_> = NO_CIRCLES.iter().flat_map(|folder| Modules::of(folder).circles()).collect();
+    crate::nothing_breaks("what two files share stands in a third, below both", &breaks);
+}
+
+#[test]
+fn a_service_names_no_other_service() {
+    let modules = Modules::of("server");
+    let service = |module: &[String]| match module {
+        [services, name, ..] if services == "services" => Some(name.clone()),
+        _ => None,
+    };
+    let mut breaks = Vec::new();
+    for used in modules.uses() {
+        let (Some(from), Some(to)) = (service(&used.from), service(&used.to)) else { continue };
+        if from != to && from != "routes" {
+            breaks.push(format!("{}:{}: {from} names {}", modules.file(&used.from), used.line, used.path));
+        }
+    }
+    crate::nothing_breaks("a feature knows the engine and the edge, never another feature", &breaks);
+}
+
+#[test]
+fn each_foreign_crate_has_its_layers() {
+    let mut breaks = Vec::new();
+    for (folder, layer, file) in layered() {
+        for named in paths(&file.text) {
+            let first = named.path.split("::").next().unwrap_or_default();
+            if folder == "engine" && NEVER_IN_ENGINE.contains(&first) {
+                breaks.push(format!("{}:{}: the engine names {}", file.path, named.line, named.path));
+            }
+            let place = format!("{folder}/{first}");
+            if let Some((_, layers)) = OUTSIDE.iter().find(|(it, _)| *it == place)
+                && !layers.contains(&layer)
+            {
+                let line = named.line;
+                breaks.push(format!("{}:{line}: {layer} names {}; {first} is for {layers:?}", file.path, named.path));
+            }
+        }
+    }
+    crate::nothing_breaks("the wire stays at the edge, and SQL in the store", &breaks);
+}
+
+#[test]
+fn one_file_maps_errors_to_status_codes() {
+    let mut breaks = Vec::new();
+    for (_, _, file) in layered().filter(|(_, _, file)| file.path != "server/src/edge/status.rs") {
+        for named in paths(&file.text).into_iter().filter(|named| named.path.starts_with("tonic::Code")) {
+            breaks.push(format!("{}:{}: names {}", file.path, named.line, named.path));
+        }
+    }
+    crate::nothing_breaks("tonic::Code is named in edge/status.rs only", &breaks);
+}
+
+#[test]
+fn the_domain_gets_the_time_as_an_argument() {
+    let mut breaks = Vec::new();
+    for (_, _, file) in layered().filter(|(folder, layer, _)| *folder == "engine" && *layer == "domain") {
+        for named in paths(&file.text).into_iter().filter(|named| named.path.ends_with("::now")) {
+            breaks.push(format!("{}:{}: calls {}", file.path, named.line, named.path));
+        }
+    }
+    crate::nothing_breaks("in domain/ the clock is an argument", &breaks);
+}
+
+/// The files that belong to a layer: the crate, the layer, the file.
+fn layered() -> impl Iterator<Item = (&'static str, &'static str, &'static File)> {
+    files(&[".rs"]).filter_map(|file| {
+        let (folder, _) = LAYERS.iter().find(|(folder, _)| file.path.starts_with(&format!("{folder}/src/")))?;
+        let inside = file.path.strip_prefix(folder)?.strip_prefix("/src/")?;
+        let layer = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs");
+        Some((*folder, layer, file))
+    })
 }

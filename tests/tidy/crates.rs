@@ -7,15 +7,16 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 9] = [
+const ARROWS: [(&str, &[&str], &[&str]); 10] = [
     ("proto", &[], &["server", "worker", "handlers", "devpg"]),
-    ("server", &["proto"], &["devpg"]),
+    ("engine", &[], &["devpg"]),
+    ("server", &["engine", "proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
     ("handlers", &["worker"], &[]),
     ("devpg", &[], &[]),
     ("cli", &["proto", "server", "worker", "handlers", "devpg"], &[]),
     ("faults", &["proto", "worker", "devpg"], &[]),
-    ("fuzz", &["proto", "server"], &[]),
+    ("fuzz", &["engine", "proto", "server"], &[]),
     ("bench", &["proto", "devpg"], &[]),
 ];
 

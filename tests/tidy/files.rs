@@ -4,20 +4,8 @@ use crate::paths::paths;
 use crate::tree::files;
 
 const CODE: [&str; 11] = [".rs", ".sql", ".proto", ".py", ".sh", ".ts", ".tsx", ".css", ".go", "Makefile", ".toml"];
-/// Past this a file has more than one subject.
-const MOST_LINES: usize = 400;
 /// Marks of what was left undone; joined here, so that this file has none of them.
 const UNDONE: [[&str; 2]; 5] = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["db", "g!("], ["unimpl", "emented!("]];
-
-#[test]
-fn no_file_is_longer_than_400_lines() {
-    let breaks: Vec<_> = files(&CODE)
-        .map(|file| (file, file.lines().count()))
-        .filter(|(_, lines)| *lines > MOST_LINES)
-        .map(|(file, lines)| format!("{}:{MOST_LINES}: it has {lines} lines", file.path))
-        .collect();
-    crate::nothing_breaks("a file past 400 lines is split by subject", &breaks);
-}
 
 #[test]
 fn nothing_is_marked_as_left_undone() {

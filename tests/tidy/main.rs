@@ -1,10 +1,11 @@
-//! Holds what a compiler does not: who may know whom, how long a file may be, what may be depended on.
+//! Holds what a compiler does not: who may know whom, what every file keeps to, what may be depended on.
 //!
-//! [`tree`] has the files, [`paths`] what a file names; the rules are in [`arrows`], [`files`], [`crates`] and [`patches`].
+//! [`tree`] has the files, [`paths`] what a file names, [`modules`] which file that is; the rules are in [`arrows`], [`files`], [`crates`] and [`patches`].
 
 mod arrows;
 mod crates;
 mod files;
+mod modules;
 mod patches;
 mod paths;
 mod tree;

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 what=${1:?write or check}
 made=$PWD/.tools/sqlx
-source=server/src/lib.rs
+source=engine/src/lib.rs
 
 rm -rf "$made"
 mkdir -p "$made"

@@ -28,11 +28,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPS_ACCEPT_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) accept_timeout: Duration,
     /// How many log events a worker may send ahead of their acknowledgement
-    #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineConfig::default().event_credits)]
+    #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineSettings::default().event_credits)]
     pub(crate) event_credits: u32,
     /// How many bytes of results and log events of all workers may wait to be written; beyond them streams are ended as overload,
     /// and their workers send again what was not answered
-    #[arg(long, env = "OPS_STREAM_BYTES", value_name = "BYTES", default_value_t = server::EngineConfig::default().stream_bytes)]
+    #[arg(long, env = "OPS_STREAM_BYTES", value_name = "BYTES", default_value_t = server::EngineSettings::default().stream_bytes)]
     pub(crate) stream_bytes: u32,
     /// Connections to the database at the most
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
@@ -59,7 +59,7 @@ impl ServeArgs {
                 max_connections: self.database_connections,
                 deadline: self.database_deadline,
             },
-            engine: server::EngineConfig {
+            engine: server::EngineSettings {
                 lease_timeout: self.lease_timeout,
                 accept_timeout: self.accept_timeout,
                 event_credits: self.event_credits,

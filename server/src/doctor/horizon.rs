@@ -1,8 +1,8 @@
 //! What holds the horizon: no row that died after it began can be cleared away, and a queue is made of rows that die young.
 
-use super::Wishes;
-use super::finding::{Examination, Finding};
-use super::session::{ReadError, Session};
+use crate::doctor::Wishes;
+use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::session::{ReadError, Session};
 
 const WHY: &str =
     "no row that died since can be vacuumed: tables and indexes grow, and each claim walks over more dead rows";

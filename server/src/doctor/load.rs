@@ -1,10 +1,10 @@
 //! What the database is busy with: connections, sessions that wait for locks, and tables that vacuum does not keep up with.
 
-use super::Wishes;
-use super::finding::{Examination, Finding};
-use super::horizon::shortened;
-use super::reach::name;
-use super::session::{ReadError, Session};
+use crate::doctor::Wishes;
+use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::horizon::shortened;
+use crate::doctor::reach::name;
+use crate::doctor::session::{ReadError, Session};
 
 /// From so many dead rows on a table is looked at, and told if they are more than the living.
 const DEAD_ROWS: i64 = 50_000;

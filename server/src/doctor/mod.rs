@@ -14,24 +14,16 @@ mod roles;
 mod schema;
 mod session;
 mod settings;
+mod wishes;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 pub use finding::{Examination, Fact, Finding, Severity};
+pub use wishes::Wishes;
 
-use crate::store::DatabaseUrl;
+use engine::db::DatabaseUrl;
 use session::{ReadError, Session};
-
-/// What the database shall be good for.
-#[derive(Debug, Clone)]
-pub struct Wishes {
-    /// The connections that a server may take.
-    pub connections: u32,
-    /// From when on a transaction is too long.
-    pub long_transaction: Duration,
-}
 
 type Check = for<'a> fn(
     &'a mut Session,

@@ -2,8 +2,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::finding::{Examination, Finding, Severity};
-use super::session::{ReadError, Session};
+use crate::doctor::finding::{Examination, Finding, Severity};
+use crate::doctor::session::{ReadError, Session};
 
 /// The schema uses `xid8`, `pg_current_snapshot()` and a `gen_random_uuid()` of the core, all of 13.
 const OLDEST: i32 = 130_000;

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::finding::Finding;
-use super::session::ReadError;
-use crate::store::DatabaseUrl;
+use crate::doctor::finding::Finding;
+use crate::doctor::session::ReadError;
+use engine::db::DatabaseUrl;
 
 const NO_SERVER: &str = "without its database a server can do nothing";
 
@@ -22,12 +22,13 @@ pub fn unread(about: &str, error: &ReadError) -> Finding {
 
 /// Why a connection could not be opened.
 pub fn explain(error: &ReadError, url: &DatabaseUrl) -> Finding {
-    let (host, port) = (url.0.get_host(), url.0.get_port());
-    let place = match url.0.get_socket() {
+    let (host, port) = (url.options().get_host(), url.options().get_port());
+    let place = match url.options().get_socket() {
         Some(socket) => format!("{}, port {port}", socket.display()),
         None => format!("{host}:{port}"),
     };
-    let (user, database) = (url.0.get_username(), url.0.get_database().unwrap_or_else(|| url.0.get_username()));
+    let (user, database) =
+        (url.options().get_username(), url.options().get_database().unwrap_or_else(|| url.options().get_username()));
     let found = |id, what: String, mend: String| Finding::error(id, what, NO_SERVER, mend);
     match error {
         ReadError::Late(patience) => found(

@@ -1,8 +1,8 @@
 //! Roles and grants: who logs in must be able to become who serves and who migrates, and these must be allowed their work.
 
-use super::finding::{Examination, Finding};
-use super::reach::name;
-use super::session::{ReadError, Session};
+use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::reach::name;
+use crate::doctor::session::{ReadError, Session};
 
 /// Who serves, and who migrates.
 const ENGINE: &str = "ops_engine";

@@ -1,8 +1,8 @@
 //! The schema: whether it is there, as old as this program, and as the migrations left it.
 
-use super::finding::{Examination, Finding};
-use super::session::{ReadError, Session};
-use crate::store::migrate::{Migration, migrations};
+use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::session::{ReadError, Session};
+use engine::db::migrate::{Migration, migrations};
 
 /// A migration that the database remembers.
 type Applied = (i64, String, bool, Vec<u8>);

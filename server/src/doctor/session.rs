@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection};
 
-use crate::store::DatabaseUrl;
+use engine::db::DatabaseUrl;
 
 /// How long a connection may take to open.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ pub struct Session {
 
 impl Session {
     pub async fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
-        let options = url.0.clone().application_name("ops doctor");
+        let options = url.options().clone().application_name("ops doctor");
         let connecting = options.connect();
         let connection = tokio::time::timeout(CONNECT_PATIENCE, connecting)
             .await

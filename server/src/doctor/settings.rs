@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Wishes;
-use super::finding::{Examination, Finding, Severity};
-use super::reach::name;
-use super::session::{ReadError, Session};
+use crate::doctor::Wishes;
+use crate::doctor::finding::{Examination, Finding, Severity};
+use crate::doctor::reach::name;
+use crate::doctor::session::{ReadError, Session};
 
 /// Migrations may have to wait for another server's, and build indexes: what ends them earlier than this hurts.
 const MIGRATION_MS: i64 = 60_000;

@@ -6,8 +6,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::service::observe::Observe;
-use crate::telemetry::metrics;
+use crate::telemetry::observe::Observe;
+use engine::telemetry::metrics;
 
 /// The route.
 pub fn router(observe: Observe) -> Router {

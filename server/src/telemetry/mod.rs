@@ -1,8 +1,6 @@
-//! What the server lets be seen of itself: [`metrics`], those of the [`process`] among them, and [`spans`] of calls and runs.
-//! docs/observability.md names them all.
+//! What can be seen of the server: [`observe`] collects what is looked at when somebody asks for the metrics, [`process`] says what
+//! the process takes of its machine, and [`spans`] are those of calls.
 
-pub mod metrics;
+pub mod observe;
 pub mod process;
 pub mod spans;
-
-pub use metrics::Metrics;

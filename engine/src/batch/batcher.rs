@@ -1,0 +1,305 @@
+//! Batches: what waits goes together, and nothing waits for a batch to fill.
+//!
+//! A round takes all that has come while the last one was away, up to a bound, and the next begins when it has returned.
+//! So an idle system adds no delay, and a busy one puts hundreds of requests into one statement.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::EngineError;
+use crate::batch::budget::{Budget, Held};
+
+/// How much one round takes at the most, and how much may be handed in and not answered yet.
+#[derive(Debug, Clone, Copy)]
+pub struct RoundBounds {
+    /// Requests that may wait; further ones are refused as overload.
+    pub waiting: usize,
+    /// Items of all that is handed in, likewise. A single request may be larger; it is taken when nothing else waits.
+    pub waiting_items: u32,
+    /// Bytes of all that is handed in, likewise.
+    pub waiting_bytes: u32,
+    /// Items in one round. A single request may be larger; it gets a round of its own.
+    pub items: usize,
+    /// Bytes in one round, likewise.
+    pub bytes: usize,
+    /// What becomes of a request whose caller has gone away before its round.
+    pub abandoned: Abandoned,
+}
+
+/// What becomes of a request whose caller has gone away before its round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abandoned {
+    /// It is carried out all the same: somebody relies on it.
+    CarryOut,
+    /// It is forgotten: nobody was told that it would be done, and in an overload nobody waits for work that nobody reads.
+    Forget,
+}
+
+/// What a request weighs against the bounds of a round.
+pub trait Weigh {
+    fn items(&self) -> usize {
+        1
+    }
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A request that was handed in, until it is answered.
+struct Waiting<I, O> {
+    request: I,
+    answer: oneshot::Sender<Result<O, EngineError>>,
+    /// Its items and its bytes.
+    room: [Held; 2],
+}
+
+/// Where requests to a loop of rounds are handed in.
+#[derive(Debug)]
+pub struct Rounds<I, O> {
+    sender: mpsc::Sender<Waiting<I, O>>,
+    items: Budget,
+    bytes: Budget,
+    /// When the last round returned.
+    returned: watch::Receiver<Option<Instant>>,
+}
+
+impl<I, O> Clone for Rounds<I, O> {
+    fn clone(&self) -> Self {
+        let Self { sender, items, bytes, returned } = self;
+        Self { sender: sender.clone(), items: items.clone(), bytes: bytes.clone(), returned: returned.clone() }
+    }
+}
+
+impl<I: Weigh, O: Send> Rounds<I, O> {
+    /// Hands a request in and waits for its answer.
+    pub async fn submit(&self, request: I) -> Result<O, EngineError> {
+        self.hand_in(request)?.await
+    }
+
+    /// Hands a request in, now and in order; the answer is awaited apart.
+    pub fn hand_in(
+        &self,
+        request: I,
+    ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError> {
+        let room = self.room(&request).ok_or(EngineError::Overloaded)?;
+        let (answer, answered) = oneshot::channel();
+        self.sender.try_send(Waiting { request, answer, room }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,
+        })?;
+        Ok(async { answered.await.unwrap_or(Err(EngineError::ShuttingDown)) })
+    }
+
+    /// Whether requests wait, or are being carried out, or were so long ago at the most.
+    pub fn is_busy(&self, within: Duration) -> bool {
+        self.items.is_taken() || self.returned.borrow().is_some_and(|at| at.elapsed() < within)
+    }
+
+    /// The room that a request takes until it is answered, if there is as much.
+    fn room(&self, request: &I) -> Option<[Held; 2]> {
+        Some([self.items.take(request.items())?, self.bytes.take(request.bytes())?])
+    }
+}
+
+/// Makes a loop of rounds. `work` gets the requests of a round and answers each, in order. When `closing` is cancelled the
+/// loop takes nothing new, carries out what waits, and ends.
+pub fn rounds<I, O, W, F>(
+    bounds: RoundBounds,
+    closing: CancellationToken,
+    work: W,
+) -> (Rounds<I, O>, impl Future<Output = ()> + Send)
+where
+    I: Weigh + Send + 'static,
+    O: Send + 'static,
+    W: Fn(Vec<I>) -> F + Send + 'static,
+    F: Future<Output = Vec<Result<O, EngineError>>> + Send,
+{
+    let (sender, mut receiver) = mpsc::channel::<Waiting<I, O>>(bounds.waiting);
+    let (returned, last_returned) = watch::channel(None);
+    let forgotten = move |waiting: &Waiting<I, O>| bounds.abandoned == Abandoned::Forget && waiting.answer.is_closed();
+    let run = async move {
+        let mut held_over: Option<Waiting<I, O>> = None;
+        loop {
+            let first = match held_over.take() {
+                Some(first) => first,
+                None => {
+                    let next = tokio::select! {
+                        next = receiver.recv() => next,
+                        () = closing.cancelled(), if !receiver.is_closed() => {
+                            receiver.close();
+                            continue;
+                        }
+                    };
+                    match next {
+                        Some(first) => first,
+                        None => return,
+                    }
+                }
+            };
+            if forgotten(&first) {
+                continue;
+            }
+            let (mut items, mut bytes) = (first.request.items(), first.request.bytes());
+            let (mut requests, mut answers) = (vec![first.request], vec![(first.answer, first.room)]);
+            while let Ok(next) = receiver.try_recv() {
+                if forgotten(&next) {
+                    continue;
+                }
+                items += next.request.items();
+                bytes += next.request.bytes();
+                if items > bounds.items || bytes > bounds.bytes {
+                    held_over = Some(next);
+                    break;
+                }
+                requests.push(next.request);
+                answers.push((next.answer, next.room));
+            }
+            let results = work(requests).await;
+            returned.send_replace(Some(Instant::now()));
+            for ((answer, room), result) in answers.into_iter().zip(results) {
+                drop(room);
+                // A caller that has gone away does not read its answer.
+                let _ = answer.send(result);
+            }
+        }
+    };
+    let (items, bytes) = (Budget::new(bounds.waiting_items), Budget::new(bounds.waiting_bytes));
+    (Rounds { sender, items, bytes, returned: last_returned }, run)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    impl Weigh for u32 {
+        fn bytes(&self) -> usize {
+            *self as usize
+        }
+    }
+
+    const BOUNDS: RoundBounds = RoundBounds {
+        waiting: 8,
+        waiting_items: 8,
+        waiting_bytes: 1_000,
+        items: 4,
+        bytes: 100,
+        abandoned: Abandoned::CarryOut,
+    };
+
+    /// Rounds that wait for a permit each, and count themselves.
+    fn gated(bounds: RoundBounds) -> (Rounds<u32, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
+        let gate = Arc::new(Semaphore::new(0));
+        let round = Arc::new(AtomicUsize::new(0));
+        let work_gate = gate.clone();
+        let (handle, run) = rounds(bounds, CancellationToken::new(), move |requests: Vec<u32>| {
+            let (gate, number) = (work_gate.clone(), round.fetch_add(1, Ordering::SeqCst));
+            async move {
+                gate.acquire().await.expect("the gate stays open").forget();
+                requests.iter().map(|_| Ok(number)).collect()
+            }
+        });
+        (handle, gate, run)
+    }
+
+    async fn rounds_of(bounds: RoundBounds, requests: &[u32]) -> Vec<usize> {
+        let (handle, gate, run) = gated(bounds);
+        let calls = futures::future::join_all(requests.iter().map(|request| handle.submit(*request)));
+        let open = async {
+            tokio::task::yield_now().await;
+            gate.add_permits(requests.len());
+        };
+        tokio::select! {
+            (answers, ()) = async { tokio::join!(calls, open) } => answers.into_iter().map(|a| a.expect("answered")).collect(),
+            () = run => unreachable!("the loop runs on"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_together_goes_together_up_to_the_bounds() {
+        assert_eq!(rounds_of(BOUNDS, &[1, 1, 1]).await, [0, 0, 0]);
+        assert_eq!(rounds_of(BOUNDS, &[1, 1, 1, 1, 1]).await, [0, 0, 0, 0, 1]);
+        assert_eq!(rounds_of(BOUNDS, &[60, 60, 1]).await, [0, 1, 1]);
+        assert_eq!(rounds_of(BOUNDS, &[500, 1]).await, [0, 1]);
+    }
+
+    #[tokio::test]
+    async fn more_than_may_wait_is_overload() {
+        let (handle, _gate, _run) = gated(RoundBounds { waiting: 1, ..BOUNDS });
+        let mut first = Box::pin(handle.submit(1));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert!(matches!(handle.submit(1).await, Err(EngineError::Overloaded)));
+    }
+
+    #[tokio::test]
+    async fn more_bytes_than_may_wait_are_overload_until_they_are_answered() {
+        let (handle, gate, run) = gated(BOUNDS);
+        let _running = tokio_util::task::AbortOnDropHandle::new(tokio::runtime::Handle::current().spawn(run));
+        // One that is larger than all that may wait is taken alone.
+        let first = handle.hand_in(5_000).expect("there is room");
+        assert!(matches!(handle.hand_in(1).map(drop), Err(EngineError::Overloaded)));
+        gate.add_permits(1);
+        assert_eq!(first.await.expect("it is answered"), 0);
+        let rest: Vec<_> = (0..10).map(|_| handle.hand_in(100)).collect();
+        assert_eq!(rest.iter().filter(|answer| answer.is_ok()).count(), 8, "as many items as may wait");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_forgotten_where_that_is_agreed() {
+        for (abandoned, expected) in [(Abandoned::Forget, vec![1, 3]), (Abandoned::CarryOut, vec![1, 2, 3])] {
+            let closing = CancellationToken::new();
+            let (done, mut seen) = mpsc::unbounded_channel();
+            let work = move |requests: Vec<u32>| {
+                requests.iter().for_each(|request| done.send(*request).expect("it is read below"));
+                async move { requests.into_iter().map(Ok).collect() }
+            };
+            let (handle, run) = rounds(RoundBounds { abandoned, ..BOUNDS }, closing.clone(), work);
+            let kept = handle.hand_in(1).expect("there is room");
+            drop(handle.hand_in(2).expect("there is room"));
+            let last = handle.hand_in(3).expect("there is room");
+            closing.cancel();
+            run.await;
+            assert_eq!((kept.await.expect("done"), last.await.expect("done")), (1, 3));
+            drop(handle);
+            let mut all = Vec::new();
+            while let Some(one) = seen.recv().await {
+                all.push(one);
+            }
+            assert_eq!(all, expected, "{abandoned:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_carried_out_just_now_is_busy_for_who_asks_for_that() {
+        let (handle, gate, run) = gated(BOUNDS);
+        let _running = tokio_util::task::AbortOnDropHandle::new(tokio::runtime::Handle::current().spawn(run));
+        let hour = Duration::from_secs(3_600);
+        assert!(!handle.is_busy(hour));
+        let answer = handle.hand_in(1).expect("there is room");
+        assert!(handle.is_busy(Duration::ZERO));
+        gate.add_permits(1);
+        answer.await.expect("it is answered");
+        assert!(handle.is_busy(hour));
+        assert!(!handle.is_busy(Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn closing_carries_out_what_waits() {
+        let closing = CancellationToken::new();
+        let (handle, run) =
+            rounds(BOUNDS, closing.clone(), |requests: Vec<u32>| async move { requests.into_iter().map(Ok).collect() });
+        let mut waiting = Box::pin(handle.submit(7));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        closing.cancel();
+        run.await;
+        assert_eq!(waiting.await.expect("carried out"), 7);
+        assert!(matches!(handle.submit(8).await, Err(EngineError::ShuttingDown)));
+    }
+}

@@ -1,0 +1,25 @@
+//! NOTIFY, received.
+
+use sqlx::postgres::{PgListener, PgNotification};
+
+use crate::db::{Db, StoreError};
+
+/// A connection that receives notifications.
+#[derive(Debug)]
+pub struct Listener(PgListener);
+
+impl Listener {
+    pub async fn open(db: &Db, channels: &[&str]) -> Result<Self, StoreError> {
+        let waiting = db.waiting();
+        let mut listener = PgListener::connect_with(db.pool()).await?;
+        drop(waiting);
+        listener.listen_all(channels.iter().copied()).await?;
+        Ok(Self(listener))
+    }
+
+    /// The next notification. `None`: the connection was lost and made again, and what was sent meanwhile is gone, so look at
+    /// everything.
+    pub async fn next(&mut self) -> Result<Option<PgNotification>, StoreError> {
+        Ok(self.0.try_recv().await?)
+    }
+}

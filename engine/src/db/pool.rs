@@ -1,0 +1,341 @@
+//! Units of database work: each in a task of its own, each with a deadline.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+use tokio_util::task::TaskTracker;
+
+use crate::db::StoreError;
+use crate::db::gate::Gate;
+use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
+
+/// A unit of work on its way.
+pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+/// Who has the work done: each class has a bound of its own on how many units run at a time, so that a burst of requests never
+/// takes the connections that heartbeats, results and cancels need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The engine itself, and workers' streams. Not bounded here: their own batches and credits bound them.
+    Engine,
+    /// What workers ask for by unary calls, and cancels.
+    Priority,
+    /// All other requests.
+    Normal,
+}
+
+/// How often a unit of work that met another transaction (40001, 40P01) is run again.
+const SERIALIZATION_RETRIES: usize = 4;
+
+/// How long a unit of work waits for a connection. After that the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long opening a connection may take. Opening outlives its caller; the next caller uses the connection. Otherwise a database
+/// that takes longer than [`ACQUIRE_TIMEOUT`] would never be reached.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A connection that misses this ping timeout is dead.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where a database is.
+#[derive(Debug, Clone)]
+pub struct DatabaseUrl(pub(crate) PgConnectOptions);
+
+impl DatabaseUrl {
+    /// Of a `postgres://` URL; or what is wrong with it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        PgConnectOptions::from_str(url).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// How to connect there.
+    pub fn options(&self) -> &PgConnectOptions {
+        &self.0
+    }
+}
+
+/// How the server uses its database.
+#[derive(Debug, Clone)]
+pub struct DbSettings {
+    pub max_connections: u32,
+    /// For a connection from the pool, then for a whole unit of work. A connection that misses it is discarded, so that
+    /// a hung database is an outage and not a hang.
+    pub deadline: Duration,
+}
+
+/// How a unit of work is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// It writes nothing, or nothing of which anybody has to know whether it was committed.
+    Nothing,
+    /// By its only statement.
+    Statement,
+    /// As a transaction.
+    Transaction,
+    /// As a transaction of many callers, which one foreign lock must not hold up.
+    Batch,
+    /// As a transaction that waits for its turn.
+    Turn,
+}
+
+impl Commit {
+    /// How its transaction begins, if it is one. One message, so that a lock timeout costs no round trip of its own.
+    fn begin(self) -> Option<&'static str> {
+        match self {
+            Commit::Nothing | Commit::Statement => None,
+            Commit::Transaction => Some("BEGIN"),
+            Commit::Batch => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
+            Commit::Turn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
+        }
+    }
+}
+
+/// The pool of the engine's connections.
+///
+/// Each unit of work runs in a task of its own: a call that its client cancels does not drop it midway, which could hand a
+/// connection with an open transaction to the next borrower. Work must not swallow errors of statements, since a commit
+/// of an aborted transaction looks like success.
+#[derive(Debug, Clone)]
+pub struct Db {
+    pool: PgPool,
+    /// The units of work that run.
+    tracker: TaskTracker,
+    /// Those that open connections.
+    opening: TaskTracker,
+    /// Connections that were just used.
+    warm: Warm,
+    deadline: Duration,
+    /// Whether the database did not answer the last unit of work.
+    away: Arc<AtomicBool>,
+    /// Bounds how many units of work run, if anything here does.
+    gate: Option<Gate>,
+}
+
+impl Db {
+    /// Makes the pool; connections are opened when first needed.
+    pub fn new(url: &DatabaseUrl, settings: &DbSettings) -> Self {
+        let deadline = settings.deadline;
+        // Plans must not depend on what the statistics happened to be: the hot path's statements are right as nested loops
+        // over indexes, on an empty table and on a huge one.
+        let session = format!(
+            "SET ROLE ops_engine; \
+             SET statement_timeout = {ms}; \
+             SET idle_in_transaction_session_timeout = {ms}; \
+             SET plan_cache_mode = force_generic_plan; \
+             SET enable_seqscan = off; \
+             SET enable_hashjoin = off; \
+             SET enable_mergejoin = off; \
+             SET jit = off; \
+             SET timezone = 'UTC'",
+            ms = deadline.as_millis()
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(OPENING_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    // After a restart of the database all connections are dead, and none of them knows.
+                    if meta.idle_for <= TRUSTED_IDLE {
+                        return Ok(true);
+                    }
+                    let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
+                    ping.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
+            .after_connect(move |connection, _| {
+                let session = sqlx::AssertSqlSafe(session.clone());
+                Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
+            })
+            .connect_lazy_with(url.0.clone().application_name("ops"));
+        Self {
+            pool,
+            tracker: TaskTracker::new(),
+            opening: TaskTracker::new(),
+            warm: Warm::default(),
+            deadline,
+            away: Arc::default(),
+            gate: None,
+        }
+    }
+
+    /// The same database for work of a class, of which so many units run at a time.
+    pub fn bounded(&self, units: usize) -> Self {
+        Self { gate: Some(Gate::new(units, self.away.clone())), ..self.clone() }
+    }
+
+    /// Runs statements that read, or write what needs no transaction: nobody has to know which of them were committed.
+    pub async fn read<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(input, work, Commit::Nothing).await
+    }
+
+    /// Runs one statement that writes and is committed by itself. [`StoreError::CommitUnknown`]: its answer was lost.
+    pub async fn write<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(input, work, Commit::Statement).await
+    }
+
+    /// Runs a transaction: begins, works, commits. `Ok` means that it is committed.
+    pub async fn transaction<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(input, work, Commit::Transaction).await
+    }
+
+    /// A transaction of many callers: [`StoreError::LockTimeout`] if it waits 2 s for a lock.
+    pub async fn batch<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(input, work, Commit::Batch).await
+    }
+
+    /// A transaction that waits for its turn: [`StoreError::LockTimeout`] if that does not come in 500 ms.
+    pub async fn turn<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(input, work, Commit::Turn).await
+    }
+
+    async fn unit<I, T, W>(&self, input: I, work: W, commit: Commit) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        // A caller that goes away while it waits for the gate leaves; from then on its work goes on without it.
+        let pass = match &self.gate {
+            Some(gate) => Some(gate.enter().await?),
+            None => None,
+        };
+        let (db, away) = (self.clone(), self.away.clone());
+        let task = self.tracker.spawn(async move {
+            let _pass = pass;
+            let mut attempt = 0;
+            loop {
+                let result = db.attempt(&input, &work, commit).await;
+                away.store(result.as_ref().is_err_and(StoreError::is_outage), Ordering::Relaxed);
+                match result {
+                    Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
+                        attempt += 1;
+                        tracing::debug!(%why, attempt, "transaction is run again");
+                    }
+                    result => return result,
+                }
+            }
+        });
+        task.await.unwrap_or_else(|panic| Err(StoreError::defect(panic.to_string())))
+    }
+
+    /// A unit of work, once.
+    async fn attempt<I, T, W>(&self, input: &I, work: &W, commit: Commit) -> Result<T, StoreError>
+    where
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T>,
+    {
+        let (mut warmed, deadline) = (self.connection().await?, self.deadline);
+        let connection: &mut PgConnection = &mut warmed.connection;
+        let mut committing = commit == Commit::Statement;
+        let unit = async {
+            let Some(begin) = commit.begin() else {
+                return work(connection, input).await;
+            };
+            let mut transaction = connection.begin_with(begin).await?;
+            match work(&mut transaction, input).await {
+                Ok(value) => {
+                    committing = true;
+                    transaction.commit().await?;
+                    Ok(value)
+                }
+                Err(error) => {
+                    if !error.is_outage() {
+                        transaction.rollback().await?;
+                    }
+                    Err(error)
+                }
+            }
+        };
+        let result = match tokio::time::timeout(deadline, unit).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable(format!("no answer within {deadline:?}").into())),
+        };
+        match result {
+            Err(StoreError::Unavailable(why)) => {
+                // Whatever state the connection is in, nobody else shall meet it.
+                drop(warmed.connection.detach());
+                Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
+            }
+            result => {
+                self.warm.keep(warmed);
+                result
+            }
+        }
+    }
+
+    /// A connection that was just used, or else one from the pool. A task of its own waits for the pool; it outlives this call.
+    async fn connection(&self) -> Result<Warmed, StoreError> {
+        if let Some(warmed) = self.warm.take() {
+            return Ok(warmed);
+        }
+        let (pool, waiting) = (self.pool.clone(), self.warm.waiting());
+        let opening = self.opening.spawn(async move {
+            let _waiting = waiting;
+            pool.acquire().await.map(Warmed::new)
+        });
+        let timeout = self.deadline.min(ACQUIRE_TIMEOUT);
+        match tokio::time::timeout(timeout, opening).await {
+            Ok(Ok(connection)) => Ok(connection?),
+            Ok(Err(panic)) => Err(StoreError::defect(panic.to_string())),
+            Err(_) => Err(StoreError::Unavailable(format!("no connection within {timeout:?}").into())),
+        }
+    }
+
+    /// Announces a wait for the pool by somebody who does not ask here for the connection.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.warm.waiting()
+    }
+
+    /// How many connections the pool has at the most.
+    pub fn max_connections(&self) -> usize {
+        self.pool.options().get_max_connections() as usize
+    }
+
+    /// Units of work that run, or wait for a connection.
+    pub fn units(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// The pool, for what manages its own connections.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Waits for the units of work that run, then closes the connections.
+    pub async fn close(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.warm.clear();
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,173 @@
+//! Who has room for runs: the free slots of streams, and unary calls that wait.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::EngineError;
+use crate::domain::{Lease, Run};
+use crate::store::run::claim::{ClaimGroup, Slot};
+use crate::store::run::guard::Guard;
+use crate::store::run::release::Release;
+use crate::stream::connection::Connection;
+
+/// The epoch of workers without a stream.
+pub const UNARY_EPOCH: i64 = 0;
+
+/// A unary call that waits for runs.
+#[derive(Debug)]
+pub struct UnaryClaim {
+    /// Tells calls of the same worker apart.
+    pub call: Uuid,
+    pub worker_id: Uuid,
+    pub worker_name: String,
+    pub group: ClaimGroup,
+    pub max_runs: usize,
+    pub lease: Duration,
+    /// Written into the runs, if the call can be repeated.
+    pub claim_id: Option<Uuid>,
+    pub deadline: Instant,
+    /// A round has looked for it.
+    pub looked: bool,
+    pub reply: oneshot::Sender<Result<Vec<Run>, EngineError>>,
+}
+
+impl UnaryClaim {
+    /// Answers the call. False if nobody waits for the answer any more.
+    pub fn answer(self, answer: Result<Vec<Run>, EngineError>) -> bool {
+        self.reply.send(answer).is_ok()
+    }
+}
+
+/// Who offers a slot.
+#[derive(Debug, Clone)]
+pub enum Holder {
+    Stream(Arc<Connection>),
+    Call { call: Uuid, worker_id: Uuid },
+}
+
+/// The slots of one group, and who offers each.
+#[derive(Debug)]
+pub struct GroupDemand {
+    pub group: ClaimGroup,
+    pub slots: Vec<Slot>,
+    /// Among them are those of a unary call for which no round has looked yet.
+    pub is_new: bool,
+    holders: Vec<Holder>,
+}
+
+impl GroupDemand {
+    /// The unary calls that got slots.
+    pub fn calls(&self) -> impl Iterator<Item = Uuid> {
+        self.holders.iter().filter_map(|holder| match holder {
+            Holder::Call { call, .. } => Some(*call),
+            Holder::Stream(_) => None,
+        })
+    }
+
+    /// The runs of each holder: the first run has got the first slot.
+    pub fn split(&self, runs: Vec<Run>) -> Vec<(Holder, Vec<Run>)> {
+        let mut split: BTreeMap<Uuid, (Holder, Vec<Run>)> = BTreeMap::new();
+        for (holder, run) in self.holders.iter().zip(runs) {
+            let key = match holder {
+                Holder::Stream(connection) => connection.worker_id,
+                Holder::Call { call, .. } => *call,
+            };
+            split.entry(key).or_insert_with(|| (holder.clone(), Vec::new())).1.push(run);
+        }
+        split.into_values().collect()
+    }
+}
+
+/// Somebody's room.
+struct Offer {
+    holder: Holder,
+    slot: Slot,
+    free: usize,
+    /// A unary call for which no round has looked yet: it may not wait for another.
+    is_new: bool,
+}
+
+/// Collects who has room: up to `most` slots a group, dealt out one after the other so that each worker gets its share.
+/// `rotation` says who is first, among groups and within; but calls for which nobody has looked yet go before.
+pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, rotation: usize) -> Vec<GroupDemand> {
+    let mut groups: BTreeMap<&ClaimGroup, Vec<Offer>> = BTreeMap::new();
+    for connection in streams {
+        let free = connection.book().free();
+        if free > 0 {
+            let slot = Slot {
+                worker_id: connection.worker_id,
+                worker_name: connection.worker_name.clone(),
+                begin: false,
+                lease: connection.lease,
+                claim_id: None,
+            };
+            let holder = Holder::Stream(connection.clone());
+            groups.entry(&connection.group).or_default().push(Offer { holder, slot, free, is_new: false });
+        }
+    }
+    for call in calls {
+        let slot = Slot {
+            worker_id: call.worker_id,
+            worker_name: call.worker_name.clone(),
+            begin: true,
+            lease: call.lease,
+            claim_id: call.claim_id,
+        };
+        let holder = Holder::Call { call: call.call, worker_id: call.worker_id };
+        let offer = Offer { holder, slot, free: call.max_runs, is_new: !call.looked };
+        groups.entry(&call.group).or_default().push(offer);
+    }
+    let mut demand: Vec<GroupDemand> =
+        groups.into_iter().map(|(group, offers)| deal(group.clone(), offers, most, rotation)).collect();
+    if !demand.is_empty() {
+        let first = rotation % demand.len();
+        demand.rotate_left(first);
+    }
+    demand
+}
+
+fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize) -> GroupDemand {
+    let first = rotation % offers.len().max(1);
+    offers.rotate_left(first);
+    offers.sort_by_key(|offer| !offer.is_new);
+    let is_new = offers.first().is_some_and(|offer| offer.is_new);
+    let (mut slots, mut holders) = (Vec::new(), Vec::new());
+    while slots.len() < most && !offers.is_empty() {
+        for offer in &mut offers {
+            if slots.len() == most {
+                break;
+            }
+            slots.push(offer.slot.clone());
+            holders.push(offer.holder.clone());
+            offer.free -= 1;
+        }
+        offers.retain(|offer| offer.free > 0);
+    }
+    GroupDemand { group, slots, is_new, holders }
+}
+
+/// Hands runs to who got them. What can not be handed over is answered, to be given back.
+pub fn hand_over(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
+    let leases: Vec<Lease> = runs.iter().map(|run| Lease { run_id: run.id, fence: run.fence }).collect();
+    let release = |worker_id: Uuid, epoch: i64, begun_too: bool| {
+        let guards = leases.iter().map(|lease| Guard { lease: *lease, worker_id, epoch });
+        guards.map(|guard| Release { guard, begun_too, undelivered: false }).collect()
+    };
+    match holder {
+        Holder::Stream(connection) => {
+            (!connection.assign(runs)).then(|| release(connection.worker_id, connection.epoch, false))
+        }
+        Holder::Call { call, worker_id } => {
+            let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let waiting = calls.extract_if(.., |waiting| waiting.call == *call).next();
+            drop(calls);
+            // A call that was repeated meanwhile waits no more.
+            let is_answered = waiting.is_some_and(|waiting| waiting.answer(Ok(runs)));
+            (!is_answered).then(|| release(*worker_id, UNARY_EPOCH, true))
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Which runs.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::domain::{Lane, Run, RunStatus};
+
+/// All of the given conditions hold; an empty one holds always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct RunFilter {
+    pub session_id: Option<Uuid>,
+    pub lanes: Vec<Lane>,
+    pub statuses: Vec<RunStatus>,
+    pub kinds: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+impl RunFilter {
+    /// Whether a run matches, but for its status: the only part of a run that a filter reads and that ever changes.
+    pub fn concerns(&self, run: &Run) -> bool {
+        self.session_id.is_none_or(|id| id == run.session_id)
+            && (self.lanes.is_empty() || self.lanes.contains(&run.lane))
+            && (self.kinds.is_empty() || self.kinds.contains(&run.kind))
+            && self.labels.iter().all(|(key, value)| run.labels.get(key) == Some(value))
+    }
+
+    /// Whether a run matches now.
+    pub fn matches(&self, run: &Run) -> bool {
+        self.concerns(run) && (self.statuses.is_empty() || self.statuses.contains(&run.status))
+    }
+}

@@ -1,0 +1,140 @@
+//! What a worker and the server say to each other over Connect.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::domain::event::EventBatch;
+use crate::domain::run::Progress;
+use crate::domain::violation::Violations;
+use crate::domain::worker::{CancelOrder, WorkerProfile};
+use crate::domain::{Lease, Outcome, Run};
+
+/// The first frame of a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hello {
+    pub profile: WorkerProfile,
+    pub resume: Option<Resume>,
+}
+
+/// What a worker had when its stream was lost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resume {
+    pub worker_id: Uuid,
+    pub secret: String,
+    pub held: Vec<Lease>,
+    /// Raised with each resume of the worker; 0 if it does not number them.
+    pub sequence: i64,
+}
+
+/// A frame of a worker after its first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerFrame {
+    /// Cumulative since Hello.
+    Credit(i64),
+    Accepts(Vec<Lease>),
+    Heartbeat(Heartbeat),
+    /// A batch that is wrong is refused alone, and the stream goes on.
+    Events(Result<EventBatch, Refused<EventRange>>),
+    /// A report that is wrong is refused alone, and the stream goes on.
+    Reports(Vec<Result<Report, Refused<Lease>>>),
+    CancelAcks(Vec<Lease>),
+    Goodbye {
+        reason: String,
+    },
+}
+
+/// Which events of a grant.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EventRange {
+    pub lease: Lease,
+    pub through_seq: i64,
+    pub count: u32,
+}
+
+/// Something that was understood well enough to be answered, and is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused<T> {
+    pub subject: T,
+    pub violations: Violations,
+}
+
+/// A worker is alive and holds these.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Heartbeat {
+    pub leases: Vec<Lease>,
+    pub progress: Vec<(Lease, Progress)>,
+}
+
+/// How a grant ended, as its worker says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    pub lease: Lease,
+    pub outcome: Outcome,
+}
+
+/// A frame of the server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerFrame {
+    Welcome(Welcome),
+    Assignments(Vec<Assignment>),
+    Starts(Vec<Start>),
+    Revokes(Vec<Revoke>),
+    HeartbeatAck { lost: Vec<Lease>, frozen: bool },
+    EventsAck { lease: Lease, through_seq: i64, credits: u32, refused: Option<ReasonText> },
+    ReportAcks(Vec<ReportAnswer>),
+    Cancels(Vec<CancelOrder>),
+    Drain(DrainReason),
+}
+
+/// The answer to Hello.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Welcome {
+    pub worker_id: Uuid,
+    pub secret: String,
+    pub stream_epoch: i64,
+    pub heartbeat_interval: Duration,
+    pub lease_timeout: Duration,
+    pub event_credits: u32,
+    pub standing: Vec<Lease>,
+}
+
+/// A run given to a worker; the fence is the run's own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    pub run: Run,
+}
+
+/// A worker may begin this now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Start {
+    pub lease: Lease,
+    pub attempt: i32,
+}
+
+/// A worker must not begin this, or must stop it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Revoke {
+    pub lease: Lease,
+}
+
+/// What became of a report: accepted, or the reason and the text of why not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReportAnswer {
+    pub lease: Lease,
+    pub refused: Option<ReasonText>,
+}
+
+/// A reason of the contract's `ErrorReason`, without its prefix, and a text for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReasonText {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// Why a worker is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainReason {
+    Operator,
+    ServerShutdown,
+}

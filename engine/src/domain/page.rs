@@ -1,0 +1,249 @@
+//! Pages of lists: where one ends and the next begins.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::domain::event::EventPosition;
+use crate::domain::{Refusal, TenantId};
+
+/// The layout of a token: a byte of version, 16 bytes of scope, the key of the last entry.
+const VERSION: u8 = 1;
+const SCOPE: usize = 16;
+
+/// Rows that one statement of a list reads, so that rows of the largest size can not exhaust the memory.
+const CHUNK: i64 = 50;
+
+/// What a page token is bound to: a method, its tenant and its filter.
+#[derive(Debug, Clone)]
+pub struct PageScope(Sha256);
+
+impl PageScope {
+    pub fn new(method: &str, tenant: &TenantId) -> Self {
+        let mut scope = Self(Sha256::new());
+        scope.add(method);
+        scope.add(tenant.as_str());
+        scope
+    }
+
+    /// Binds a condition of the filter; in which order its values come makes no difference.
+    #[must_use]
+    pub fn with<T: Into<String>>(mut self, condition: &str, values: impl IntoIterator<Item = T>) -> Self {
+        let mut values: Vec<String> = values.into_iter().map(Into::into).collect();
+        values.sort_unstable();
+        self.add(condition);
+        self.0.update((values.len() as u64).to_be_bytes());
+        values.iter().for_each(|value| self.add(value));
+        self
+    }
+
+    /// The token of the page that begins after an entry.
+    pub fn encode(&self, last: impl PageKey) -> String {
+        let mut bytes = vec![VERSION];
+        bytes.extend(self.digest());
+        bytes.extend(last.to_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The entry after which the page of a token begins; `None` for the first page.
+    pub fn decode<K: PageKey>(&self, token: &str) -> Result<Option<K>, Refusal> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Refusal::PageTokenInvalid)?;
+        match bytes.split_first() {
+            Some((&VERSION, rest)) if rest.len() == SCOPE + 16 && rest[..SCOPE] == self.digest() => {
+                let key = <[u8; 16]>::try_from(&rest[SCOPE..]).map_err(|_| Refusal::PageTokenInvalid)?;
+                Ok(Some(K::from_bytes(key)))
+            }
+            _ => Err(Refusal::PageTokenInvalid),
+        }
+    }
+
+    fn add(&mut self, part: &str) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part.as_bytes());
+    }
+
+    fn digest(&self) -> [u8; SCOPE] {
+        let full = self.0.clone().finalize();
+        let mut digest = [0; SCOPE];
+        digest.copy_from_slice(&full[..SCOPE]);
+        digest
+    }
+}
+
+/// What a list is ordered by.
+pub trait PageKey {
+    fn to_bytes(&self) -> [u8; 16];
+    fn from_bytes(bytes: [u8; 16]) -> Self;
+}
+
+impl PageKey for Uuid {
+    fn to_bytes(&self) -> [u8; 16] {
+        *self.as_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 16]) -> Self {
+        Uuid::from_bytes(bytes)
+    }
+}
+
+impl PageKey for EventPosition {
+    fn to_bytes(&self) -> [u8; 16] {
+        ((self.fence as u128) << 64 | u128::from(self.seq as u64)).to_be_bytes()
+    }
+
+    fn from_bytes(bytes: [u8; 16]) -> Self {
+        let both = u128::from_be_bytes(bytes);
+        EventPosition { fence: (both >> 64) as i64, seq: both as i64 }
+    }
+}
+
+/// Which page a caller asks for; already checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// How many entries at the most; at least 1.
+    pub size: i64,
+    /// Empty for the first page.
+    pub token: String,
+}
+
+/// One page, and the token of the next; empty on the last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next_token: String,
+}
+
+/// A page that is being filled, chunk by chunk, until it has all its entries or bytes.
+#[derive(Debug)]
+pub struct PageFill<T> {
+    items: Vec<T>,
+    size: i64,
+    max_bytes: usize,
+    bytes: usize,
+    /// Whether there are entries after these; `None` while that is not known.
+    more: Option<bool>,
+}
+
+impl<T> PageFill<T> {
+    /// A page of up to `size` entries; it ends early, but not before its first entry, when it has `max_bytes`.
+    pub fn new(size: i64, max_bytes: usize) -> Self {
+        Self { items: Vec::new(), size, max_bytes, bytes: 0, more: None }
+    }
+
+    /// How many rows to read next, if any.
+    pub fn wants(&self) -> Option<i64> {
+        // One row more than the page has tells whether there is a next page.
+        self.more.is_none().then(|| (self.size + 1 - self.items.len() as i64).min(CHUNK + 1))
+    }
+
+    /// After which entry to read.
+    pub fn last(&self) -> Option<&T> {
+        self.items.last()
+    }
+
+    /// Takes the rows that were read, of `wanted` that were asked for.
+    pub fn take(&mut self, rows: Vec<T>, wanted: i64, bytes: impl Fn(&T) -> usize) {
+        let exhausted = (rows.len() as i64) < wanted;
+        for row in rows {
+            self.bytes = self.bytes.saturating_add(bytes(&row));
+            let full = self.items.len() as i64 >= self.size || self.bytes > self.max_bytes;
+            if full && !self.items.is_empty() {
+                self.more = Some(true);
+                return;
+            }
+            self.items.push(row);
+        }
+        if exhausted {
+            self.more = Some(false);
+        }
+    }
+
+    /// The page, with the token that `encode` makes of its last entry if there are more after it.
+    pub fn finish(self, encode: impl FnOnce(&T) -> String) -> Page<T> {
+        let next_token = match (self.more, self.items.last()) {
+            (Some(true), Some(last)) => encode(last),
+            _ => String::new(),
+        };
+        Page { items: self.items, next_token }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scope(method: &str, statuses: &[&str]) -> PageScope {
+        PageScope::new(method, &TenantId::single()).with("statuses", statuses.iter().copied())
+    }
+
+    #[test]
+    fn a_token_is_bound_to_its_method_tenant_and_filter() {
+        let key = Uuid::from_u128(7);
+        let token = scope("ListRuns", &["a", "b"]).encode(key);
+        assert_eq!(scope("ListRuns", &["b", "a"]).decode(&token), Ok(Some(key)));
+        let others = [
+            scope("ListSessions", &["a", "b"]),
+            scope("ListRuns", &["ab"]),
+            scope("ListRuns", &[]),
+            PageScope::new("ListRuns", &TenantId::new("other")).with("statuses", ["a", "b"]),
+        ];
+        for other in others {
+            assert_eq!(other.decode::<Uuid>(&token), Err(Refusal::PageTokenInvalid));
+        }
+    }
+
+    #[test]
+    fn an_empty_token_is_the_first_page() {
+        assert_eq!(scope("ListRuns", &[]).decode::<Uuid>(""), Ok(None));
+    }
+
+    fn fill(sizes: &[usize], page: i64, max_bytes: usize) -> (Vec<usize>, bool) {
+        let mut fill = PageFill::new(page, max_bytes);
+        while let Some(wanted) = fill.wants() {
+            let rest = &sizes[fill.items.len()..];
+            fill.take(rest.iter().copied().take(wanted as usize).collect(), wanted, |size| *size);
+        }
+        let page = fill.finish(|_| "more".to_owned());
+        (page.items, page.next_token == "more")
+    }
+
+    #[test]
+    fn a_page_ends_early_at_its_bytes_but_has_one_entry() {
+        assert_eq!(fill(&[60, 60, 60], 10, 100), (vec![60], true));
+        assert_eq!(fill(&[600, 1], 10, 100), (vec![600], true));
+        assert_eq!(fill(&[50, 50], 10, 100), (vec![50, 50], false));
+    }
+
+    proptest! {
+        #[test]
+        fn any_other_text_is_refused(token in ".+") {
+            prop_assert_eq!(scope("ListRuns", &[]).decode::<Uuid>(&token), Err(Refusal::PageTokenInvalid));
+        }
+
+        #[test]
+        fn a_position_is_read_back(fence in any::<i64>(), seq in any::<i64>()) {
+            let position = EventPosition { fence, seq };
+            prop_assert_eq!(EventPosition::from_bytes(position.to_bytes()), position);
+        }
+
+        #[test]
+        fn pages_have_every_entry_once(rows in 0usize..300, page in 1i64..200) {
+            let sizes = vec![1; rows];
+            let mut seen = 0;
+            loop {
+                let (items, more) = fill(&sizes[seen..], page, 150);
+                seen += items.len();
+                prop_assert!(items.len() as i64 <= page);
+                if !more { break }
+                prop_assert!(!items.is_empty());
+            }
+            prop_assert_eq!(seen, rows);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Processes that execute runs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::domain::Lane;
+
+/// How a worker takes its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WorkerMode {
+    Stream,
+    Unary,
+}
+
+impl WorkerMode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerMode::Stream => "stream",
+            WorkerMode::Unary => "unary",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        [WorkerMode::Stream, WorkerMode::Unary].into_iter().find(|mode| mode.as_str() == word)
+    }
+}
+
+/// Where a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WorkerState {
+    Active,
+    /// Active or disconnected in the database, with a drain requested.
+    Draining,
+    Disconnected,
+    Lost,
+    Gone,
+}
+
+impl WorkerState {
+    pub const ALL: [WorkerState; 5] =
+        [WorkerState::Active, WorkerState::Draining, WorkerState::Disconnected, WorkerState::Lost, WorkerState::Gone];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerState::Active => "active",
+            WorkerState::Draining => "draining",
+            WorkerState::Disconnected => "disconnected",
+            WorkerState::Lost => "lost",
+            WorkerState::Gone => "gone",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}
+
+/// A worker as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    pub id: Uuid,
+    pub name: String,
+    pub mode: WorkerMode,
+    pub state: WorkerState,
+    pub lanes: Vec<Lane>,
+    pub kinds: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub version: String,
+    pub held_runs: i32,
+    pub created_at: DateTime<Utc>,
+    pub heartbeat_at: DateTime<Utc>,
+}
+
+/// What a worker says of itself; already checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerProfile {
+    pub name: String,
+    /// At least one.
+    pub lanes: Vec<Lane>,
+    /// None = any.
+    pub kinds: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub version: String,
+}
+
+/// What a worker shall be told about a run that it holds, or held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CancelOrder {
+    pub worker_id: Uuid,
+    pub run_id: Uuid,
+    pub fence: i64,
+    pub kind: CancelKind,
+    pub grace: Duration,
+    pub reason: String,
+    /// How long ago it was asked for.
+    pub asked_ago: Duration,
+}
+
+/// Whether a worker is asked to stop, or told that the run is no longer its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelKind {
+    Cancel,
+    Revoke,
+}
+
+/// Who wants how many runs, by a unary call; already checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRequest {
+    pub worker_name: String,
+    /// At least one.
+    pub lanes: Vec<Lane>,
+    /// None = any.
+    pub kinds: Vec<String>,
+    pub max_runs: i32,
+    /// How long to wait for the first run.
+    pub wait: Duration,
+    /// The server's setting when `None`.
+    pub lease_timeout: Option<Duration>,
+    pub request_id: Option<String>,
+}

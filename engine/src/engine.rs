@@ -1,0 +1,141 @@
+//! The engine as a whole: its parts, its loops, and the order in which they end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::batch::budget::Budget;
+use crate::db::{Class, Db};
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::enqueue::Enqueue;
+use crate::settings::{EngineSettings, POLL_INTERVAL};
+use crate::store::run::release::Release;
+use crate::stream::cancels;
+use crate::stream::events::Events;
+use crate::stream::leases::Leases;
+use crate::stream::registry::Registry;
+use crate::stream::releases::Releases;
+use crate::stream::results::Results;
+use crate::telemetry::Metrics;
+use crate::wakeups::Hints;
+use crate::watch::hub::ChangeHub;
+
+/// The parts of the engine, for the use cases.
+#[derive(Debug)]
+pub struct Engine {
+    /// The database, by class of work.
+    databases: [Db; 3],
+    pub settings: EngineSettings,
+    /// This process, as the database knows it.
+    pub server_id: Uuid,
+    pub hints: Hints,
+    pub registry: Arc<Registry>,
+    pub enqueue: Enqueue,
+    pub dispatcher: Arc<Dispatcher>,
+    pub results: Results,
+    pub leases: Leases,
+    pub events: Events,
+    pub releases: Releases,
+    pub hub: Arc<ChangeHub>,
+    /// For what workers have sent and is not written yet.
+    pub stream_bytes: Budget,
+    pub metrics: Metrics,
+}
+
+/// Ends the engine's loops, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct EngineStop {
+    /// Nothing new is claimed, told or watched.
+    pub loops: CancellationToken,
+    /// What was handed in is written, then the rounds end. After the streams have ended.
+    pub rounds: CancellationToken,
+}
+
+impl Engine {
+    /// Makes the engine, and starts its loops and its rounds, which end in this order.
+    pub fn start(
+        db: Db,
+        settings: EngineSettings,
+        loops: &mut JoinSet<()>,
+        rounds: &mut JoinSet<()>,
+        stop: &EngineStop,
+    ) -> Arc<Self> {
+        let server_id = Uuid::now_v7();
+        let hints = Hints::new(server_id);
+        let metrics = Metrics::default();
+        let registry = Arc::new(Registry::default());
+        let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (results, result_rounds) = Results::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (leases, lease_rounds) = Leases::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (events, event_rounds) = Events::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
+        let (releases, release_rounds) = Releases::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let dispatcher = Arc::new(Dispatcher::new(
+            db.clone(),
+            hints.clone(),
+            registry.clone(),
+            releases.clone(),
+            metrics.clone(),
+            server_id,
+        ));
+        let hub = ChangeHub::new(db.clone(), hints.clone());
+        let connections = db.max_connections();
+        let engine = Arc::new(Self {
+            stream_bytes: Budget::new(settings.stream_bytes),
+            databases: [db.clone(), db.bounded((connections / 4).max(2)), db.bounded((connections * 2 / 5).max(2))],
+            settings,
+            server_id,
+            hints: hints.clone(),
+            registry: registry.clone(),
+            enqueue,
+            dispatcher: dispatcher.clone(),
+            results,
+            leases,
+            events,
+            releases,
+            hub: hub.clone(),
+            metrics: metrics.clone(),
+        });
+
+        rounds.spawn(enqueue_rounds);
+        rounds.spawn(result_rounds);
+        rounds.spawn(lease_rounds);
+        rounds.spawn(event_rounds);
+        rounds.spawn(release_rounds);
+        loops.spawn(dispatcher.run(stop.loops.clone()));
+        loops.spawn(hub.run(stop.loops.clone()));
+        loops.spawn(cancels::run(db.clone(), hints.clone(), registry, metrics, stop.loops.clone()));
+        loops.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
+        rounds.spawn(hints.clone().send(db.clone(), stop.rounds.clone()));
+        loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
+        engine
+    }
+
+    /// The database, for work of a class.
+    pub fn db(&self, class: Class) -> &Db {
+        &self.databases[class as usize]
+    }
+
+    /// Each second, gives back what workers have not accepted in time.
+    async fn take_back_unaccepted(self: Arc<Self>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = closing.cancelled() => return,
+            }
+            let now = Instant::now();
+            for connection in self.registry.all() {
+                let late = connection.book().take_unaccepted(self.settings.accept_timeout, now);
+                if late.is_empty() {
+                    continue;
+                }
+                tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
+                connection.revoke(late.clone());
+                let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: true };
+                self.releases.give_back(late.into_iter().map(release).collect());
+            }
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! New runs of all callers, in rounds.
+//!
+//! Calls with request ids go in rounds of their own, because they may have to wait for a stranger who holds the same id.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::EngineError;
+use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::halving::bisect;
+use crate::db::{Db, PgConnection, StoreError};
+use crate::domain::{Refusal, Resource, RunSpec, TenantId};
+use crate::idempotent::in_progress;
+use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
+use crate::store::request::id::{RequestClaim, payload_hash, request_first};
+use crate::store::run::enqueue::{NewRun, run_created, run_enqueue, session_open_in_tx};
+use crate::telemetry::Metrics;
+use crate::wakeups::{Hints, Topic};
+
+/// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A round takes 2,000 runs,
+/// or one call of up to 10,000.
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 10_000,
+    waiting_items: 20_000,
+    waiting_bytes: 64 << 20,
+    items: 2_000,
+    bytes: 16 << 20,
+    abandoned: Abandoned::Forget,
+};
+
+/// How long a call whose commit was not answered is tried again to learn what became of it.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The scope of request ids of runs, whichever call enqueues them.
+const REQUEST_SCOPE: &str = "EnqueueRun";
+
+/// A call that enqueues all of its runs or none.
+#[derive(Debug, Clone)]
+pub struct EnqueueCall {
+    runs: Arc<Vec<NewRun>>,
+}
+
+impl Weigh for EnqueueCall {
+    fn items(&self) -> usize {
+        self.runs.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.runs.iter().map(|run| run.spec.params.len() + run.spec.kind.len()).sum()
+    }
+}
+
+/// What a call has enqueued.
+#[derive(Debug, Clone)]
+pub struct Enqueued {
+    /// In the order of the call.
+    pub ids: Vec<Uuid>,
+    /// When; `None` for what a repeated request made before.
+    pub created_at: Vec<Option<DateTime<Utc>>>,
+}
+
+/// Where calls are handed in.
+#[derive(Debug, Clone)]
+pub struct Enqueue {
+    plain: Rounds<EnqueueCall, Result<Enqueued, Refusal>>,
+    with_request_id: Rounds<EnqueueCall, Result<Enqueued, Refusal>>,
+}
+
+impl Enqueue {
+    /// The handle and its two loops.
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let counted = metrics.clone();
+        let work = move |calls: Vec<EnqueueCall>| {
+            let (db, hints, metrics) = (db.clone(), hints.clone(), counted.clone());
+            async move {
+                let results = bisect(calls, |calls| round(db.clone(), calls)).await;
+                metrics.runs_enqueued.inc_by(results.iter().map(fresh).sum());
+                hints.give(Topic::Work);
+                hints.give(Topic::Changes);
+                results
+            }
+        };
+        let (plain, run_plain) = rounds(BOUNDS, closing.clone(), metrics.measured("enqueue", work.clone()));
+        let (with_request_id, run_with_request_id) = rounds(BOUNDS, closing, metrics.measured("enqueue", work));
+        let run = async {
+            tokio::join!(run_plain, run_with_request_id);
+        };
+        (Self { plain, with_request_id }, run)
+    }
+
+    /// Enqueues runs, all or none. When this returns, they are committed.
+    pub async fn enqueue(&self, tenant: &TenantId, specs: Vec<RunSpec>) -> Result<Enqueued, EngineError> {
+        let request_id = specs.iter().find_map(|spec| spec.request_id.clone());
+        let new_run = |spec| NewRun { id: Uuid::now_v7(), tenant: tenant.clone(), spec };
+        let call = EnqueueCall { runs: Arc::new(specs.into_iter().map(new_run).collect()) };
+        let rounds = if request_id.is_some() { &self.with_request_id } else { &self.plain };
+        match rounds.submit(call).await {
+            Ok(result) => Ok(result?),
+            Err(EngineError::Store(error)) => Err(in_progress(error, request_id.unwrap_or_default())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How many runs a call has made.
+fn fresh(result: &Result<Result<Enqueued, Refusal>, EngineError>) -> u64 {
+    let enqueued = result.iter().flatten();
+    enqueued.flat_map(|enqueued| &enqueued.created_at).filter(|created_at| created_at.is_some()).count() as u64
+}
+
+type Verdicts = Vec<Result<Enqueued, Refusal>>;
+
+/// One round. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
+/// looking, then by writing the same again, which waits for a commit that is still on its way and then meets its ids.
+async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    let until = Instant::now() + COMMIT_PATIENCE;
+    let mut in_doubt = false;
+    loop {
+        let written = match in_doubt {
+            true => match look_up(&db, &calls).await {
+                Ok(Some(verdicts)) => return Ok(verdicts),
+                Ok(None) => write(&db, calls.clone()).await,
+                Err(error) => Err(error),
+            },
+            false => write(&db, calls.clone()).await,
+        };
+        match written {
+            Ok(verdicts) => return Ok(verdicts),
+            Err(StoreError::CommitUnknown(_)) => in_doubt = true,
+            Err(StoreError::Constraint { constraint, .. }) if &*constraint == "runs_pkey" => {
+                in_doubt = true;
+                continue;
+            }
+            Err(error) if !(in_doubt && error.is_outage()) => return Err(error),
+            Err(_) => {}
+        }
+        if Instant::now() > until {
+            return Err(StoreError::CommitUnknown("the database did not come back".into()));
+        }
+        tokio::time::sleep(OUTAGE_RETRY_DELAY).await;
+    }
+}
+
+/// What became of a round whose commit was not answered; `None` if none of its runs is there. One transaction wrote it, so a
+/// single run tells of all.
+async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
+    let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
+    let created = db.read(ids, |c, ids| run_created(c, ids).boxed()).await?;
+    if created.is_empty() {
+        return Ok(None);
+    }
+    let mut verdicts = Vec::with_capacity(calls.len());
+    for call in calls {
+        if call.runs.iter().any(|run| created.contains_key(&run.id)) {
+            verdicts.push(Ok(made_before(db, call, &created).await?));
+        } else {
+            // It was refused, or has repeated what was made before: judged again, it makes nothing twice.
+            verdicts.extend(write(db, Arc::from([call.clone()])).await?);
+        }
+    }
+    Ok(Some(verdicts))
+}
+
+/// What a committed call has made; where a run of its own is missing, a repeated request had made another before.
+async fn made_before(
+    db: &Db,
+    call: &EnqueueCall,
+    created: &BTreeMap<Uuid, DateTime<Utc>>,
+) -> Result<Enqueued, StoreError> {
+    let mut enqueued = Enqueued { ids: Vec::new(), created_at: Vec::new() };
+    for run in call.runs.iter() {
+        let created_at = created.get(&run.id).copied();
+        let id = match (&run.spec.request_id, created_at) {
+            (Some(request_id), None) => {
+                let first = db.read((run.tenant.clone(), request_id.clone()), |c, (tenant, request_id)| {
+                    request_first(c, tenant, REQUEST_SCOPE, request_id).boxed()
+                });
+                first.await?.unwrap_or(run.id)
+            }
+            _ => run.id,
+        };
+        enqueued.ids.push(id);
+        enqueued.created_at.push(created_at);
+    }
+    Ok(enqueued)
+}
+
+async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    let has_request_id = calls.iter().any(|call| call.runs.iter().any(|run| run.spec.request_id.is_some()));
+    if !has_request_id && let Some(verdicts) = write_at_once(db, calls.clone()).await? {
+        return Ok(verdicts);
+    }
+    write_apart(db, calls).await
+}
+
+/// All calls in one statement, if none is refused.
+async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<Verdicts>, StoreError> {
+    let created_at = db.write(calls.clone(), |c, calls| {
+        async move {
+            let runs: Vec<&NewRun> = calls.iter().flat_map(|call| call.runs.iter()).collect();
+            run_enqueue(c, &runs).await
+        }
+        .boxed()
+    });
+    let Some(created_at) = created_at.await? else { return Ok(None) };
+    let enqueued = |call: &EnqueueCall| Enqueued {
+        ids: call.runs.iter().map(|run| run.id).collect(),
+        created_at: vec![Some(created_at); call.runs.len()],
+    };
+    Ok(Some(calls.iter().map(|call| Ok(enqueued(call))).collect()))
+}
+
+/// Judges call by call, and writes those that are not refused.
+async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    db.transaction(calls, |c, calls| {
+        async move {
+            let sessions: BTreeSet<Uuid> =
+                calls.iter().flat_map(|call| call.runs.iter().map(|run| run.spec.session_id)).collect();
+            let open = session_open_in_tx(c, &sessions.into_iter().collect::<Vec<_>>()).await?;
+            let mut verdicts: Vec<Result<Vec<Uuid>, Refusal>> =
+                calls.iter().map(|call| check_sessions(call, &open)).collect();
+            claim_requests(c, calls, &mut verdicts).await?;
+
+            let fresh = |(call, verdict)| fresh_runs(call, verdict);
+            let new: Vec<&NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
+            let created_at = match new.is_empty() {
+                true => None,
+                false => {
+                    Some(run_enqueue(c, &new).await?.ok_or_else(|| StoreError::defect("a locked session is closed"))?)
+                }
+            };
+            let enqueued = |(call, ids): (&EnqueueCall, Vec<Uuid>)| Enqueued {
+                created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
+                ids,
+            };
+            Ok(calls.iter().zip(verdicts).map(|(call, verdict)| verdict.map(|ids| enqueued((call, ids)))).collect())
+        }
+        .boxed()
+    })
+    .await
+}
+
+/// The runs of a call that are to be made: not refused, and not made by the same request before.
+fn fresh_runs<'c>(
+    call: &'c EnqueueCall,
+    verdict: &'c Result<Vec<Uuid>, Refusal>,
+) -> impl Iterator<Item = &'c NewRun> + 'c {
+    let ids = verdict.as_deref().unwrap_or_default();
+    call.runs.iter().zip(ids).filter(|(run, id)| run.id == **id).map(|(run, _)| run)
+}
+
+/// The ids of a call's runs, if all their sessions take runs.
+fn check_sessions(call: &EnqueueCall, open: &BTreeMap<(String, Uuid), bool>) -> Result<Vec<Uuid>, Refusal> {
+    for run in call.runs.iter() {
+        let session = run.spec.session_id;
+        match open.get(&(run.tenant.as_str().to_owned(), session)) {
+            Some(true) => {}
+            Some(false) => return Err(Refusal::SessionClosed(session)),
+            None => return Err(Refusal::not_found(Resource::Session, session)),
+        }
+    }
+    Ok(call.runs.iter().map(|run| run.id).collect())
+}
+
+/// Puts the ids that repeated requests made before into the verdicts, and refuses calls that use an id for something else.
+async fn claim_requests(
+    c: &mut PgConnection,
+    calls: &[EnqueueCall],
+    verdicts: &mut [Result<Vec<Uuid>, Refusal>],
+) -> Result<(), StoreError> {
+    let mut places = Vec::new();
+    let mut keys = Vec::new();
+    for (call_index, call) in calls.iter().enumerate() {
+        for (run_index, run) in call.runs.iter().enumerate() {
+            if verdicts[call_index].is_ok()
+                && let Some(request_id) = &run.spec.request_id
+            {
+                places.push((call_index, run_index));
+                keys.push(RequestKey {
+                    tenant: run.tenant.clone(),
+                    scope: REQUEST_SCOPE,
+                    request_id: request_id.clone(),
+                    payload_hash: spec_hash(&run.spec),
+                    resource_ids: vec![run.id],
+                });
+            }
+        }
+    }
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let claims = request_claim_many_in_tx(c, &keys).await?;
+    for ((call_index, run_index), (claim, key)) in places.iter().zip(claims.into_iter().zip(&keys)) {
+        match (&mut verdicts[*call_index], claim) {
+            (Ok(ids), RequestClaim::Repeated(first)) => ids[*run_index] = first.first().copied().unwrap_or_default(),
+            (verdict @ Ok(_), RequestClaim::Reused) => {
+                *verdict = Err(Refusal::RequestIdReused(key.request_id.clone()));
+            }
+            (Ok(_), RequestClaim::Fresh) | (Err(_), _) => {}
+        }
+    }
+    // A refused call leaves nothing behind. What it would have made may have answered another call of the round already:
+    // then the round is divided, until each call is judged by what is there.
+    let refused: Vec<(usize, RequestKey)> = places
+        .into_iter()
+        .zip(keys)
+        .filter(|((call_index, _), _)| verdicts[*call_index].is_err())
+        .map(|((call_index, _), key)| (call_index, key))
+        .collect();
+    if is_shared(calls, &refused) {
+        return Err(StoreError::Serialization("a refused call shares a request id with another".into()));
+    }
+    let refused: Vec<RequestKey> = refused.into_iter().map(|(_, key)| key).collect();
+    if refused.is_empty() { Ok(()) } else { request_release_many_in_tx(c, &refused).await }
+}
+
+/// Whether another call names a request id of a refused one.
+fn is_shared(calls: &[EnqueueCall], refused: &[(usize, RequestKey)]) -> bool {
+    let refused: BTreeMap<(&TenantId, &str), usize> =
+        refused.iter().map(|(call, key)| ((&key.tenant, key.request_id.as_str()), *call)).collect();
+    calls.iter().enumerate().any(|(index, call)| {
+        call.runs.iter().any(|run| {
+            let id = run.spec.request_id.as_deref();
+            id.and_then(|id| refused.get(&(&run.tenant, id))).is_some_and(|call| *call != index)
+        })
+    })
+}
+
+/// Tells the same request from another: all of the run but the id of the request, and the trace: a request that is sent
+/// again may come in another one.
+fn spec_hash(spec: &RunSpec) -> Vec<u8> {
+    let numbers = format!("{} {} {} {}", spec.session_id, spec.lane.as_str(), spec.priority, spec.max_attempts);
+    let times = format!("{:?} {:?}", spec.timeout, spec.run_after);
+    let labels = spec.labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+    payload_hash([numbers.as_str(), &spec.kind, &spec.params, &times].into_iter().chain(labels))
+}

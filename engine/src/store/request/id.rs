@@ -1,0 +1,113 @@
+//! What a `request_id` made, so that the same request again gets the same answer.
+
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::StoreError;
+use crate::domain::TenantId;
+
+/// What became of a `request_id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestClaim {
+    /// It is new, and stands for the given resources once the transaction is committed.
+    Fresh,
+    /// The same request was done before and made these.
+    Repeated(Vec<Uuid>),
+    /// It was used with another payload.
+    Reused,
+}
+
+/// A hash of a payload's parts. Each is preceded by its length, so that no two payloads differ only in where a part ends.
+pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_vec()
+}
+
+/// Waits for the locks of this transaction no longer than this: a call with the same `request_id` that is still executed
+/// holds its key, and who waits for it shall be told instead of holding a connection.
+pub async fn request_lock_timeout_in_tx(c: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("SELECT set_config('lock_timeout', '2s', true)").fetch_one(c).await?;
+    Ok(())
+}
+
+/// Claims a `request_id` in the transaction that makes the resources. `StoreError::LockTimeout` means that another call
+/// with it is still being executed.
+pub async fn request_claim_in_tx(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    scope: &str,
+    request_id: &str,
+    payload_hash: &[u8],
+    resource_ids: &[Uuid],
+) -> Result<RequestClaim, StoreError> {
+    let inserted = sqlx::query!(
+        "INSERT INTO ops.request_ids (tenant_id, scope, request_id, payload_hash, resource_ids)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        tenant.as_str(),
+        scope,
+        request_id,
+        payload_hash,
+        resource_ids
+    )
+    .execute(&mut *c)
+    .await?;
+    if inserted.rows_affected() > 0 {
+        return Ok(RequestClaim::Fresh);
+    }
+    let first = sqlx::query!(
+        "SELECT payload_hash, resource_ids FROM ops.request_ids
+         WHERE tenant_id = $1 AND scope = $2 AND request_id = $3",
+        tenant.as_str(),
+        scope,
+        request_id
+    )
+    .fetch_optional(c)
+    .await?;
+    match first {
+        Some(first) if first.payload_hash == payload_hash => Ok(RequestClaim::Repeated(first.resource_ids)),
+        Some(_) => Ok(RequestClaim::Reused),
+        // It was too old and was deleted meanwhile: the next try finds it free.
+        None => Err(StoreError::Serialization("a request_id ended its time".into())),
+    }
+}
+
+/// Gives a claimed `request_id` back in the same transaction, when nothing was made after all.
+pub async fn request_release_in_tx(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    scope: &str,
+    request_id: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM ops.request_ids WHERE tenant_id = $1 AND scope = $2 AND request_id = $3",
+        tenant.as_str(),
+        scope,
+        request_id
+    )
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// The first resource that a request made.
+pub async fn request_first(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    scope: &str,
+    request_id: &str,
+) -> Result<Option<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT resource_ids FROM ops.request_ids WHERE tenant_id = $1 AND scope = $2 AND request_id = $3",
+        tenant.as_str(),
+        scope,
+        request_id
+    )
+    .fetch_optional(c)
+    .await?;
+    Ok(ids.and_then(|ids| ids.first().copied()))
+}

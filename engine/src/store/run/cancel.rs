@@ -1,0 +1,148 @@
+//! Cancels: asked for, told to workers, confirmed or not.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::StoreError;
+use crate::domain::worker::{CancelKind, CancelOrder};
+use crate::domain::{Lease, TenantId};
+use crate::store::run::row::milliseconds;
+
+/// Cancels what has not begun, and asks what runs to stop. Answers how many workers have to be told.
+pub async fn run_cancel_in_tx(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    runs: &[Uuid],
+    reason: &str,
+    grace: Duration,
+) -> Result<i64, StoreError> {
+    let told =
+        sqlx::query_file_scalar!("src/store/run/cancel.sql", tenant.as_str(), runs, reason, grace.as_millis() as i64,)
+            .fetch_one(&mut *c)
+            .await?;
+    // By itself: a run that was queued while its lock was waited for is in the queue only from here on.
+    sqlx::query!(
+        "DELETE FROM ops.run_queue
+         WHERE ctid = ANY (ARRAY(
+             SELECT q.ctid
+             FROM ops.runs r
+             CROSS JOIN LATERAL (
+                 SELECT ctid FROM ops.run_queue
+                 WHERE tenant_id = r.tenant_id AND lane = r.lane AND kind = r.kind AND priority = r.priority
+                   AND run_after = r.run_after AND run_id = r.id
+                 LIMIT 1) q
+             WHERE r.id = ANY ($2) AND r.tenant_id IS NOT DISTINCT FROM $1 AND r.status = 'cancelled'))",
+        tenant.as_str(),
+        runs,
+    )
+    .execute(c)
+    .await?;
+    Ok(told)
+}
+
+/// Runs of a cancelled session that are cancelled in one transaction, so that no lock is held for long.
+const CANCEL_PAGE: i64 = 2_000;
+
+/// Where the cancelling of a session's runs goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelProgress {
+    After(Uuid),
+    Done,
+}
+
+/// Cancels the next runs of a cancelled session, as the session says. It takes no more runs, so none is missed.
+pub async fn session_cancel_page(
+    c: &mut PgConnection,
+    session_id: Uuid,
+    after: Uuid,
+) -> Result<CancelProgress, StoreError> {
+    let session = sqlx::query!(
+        r#"SELECT tenant_id, coalesce(cancel_reason, '') AS "reason!", coalesce(cancel_grace_ms, 5000) AS "grace_ms!"
+           FROM ops.sessions WHERE id = $1"#,
+        session_id
+    )
+    .fetch_optional(&mut *c)
+    .await?;
+    let Some(session) = session else { return Ok(CancelProgress::Done) };
+    let page = sqlx::query_scalar!(
+        "SELECT id FROM ops.runs
+         WHERE session_id = $1 AND id > $2 AND status IN ('queued', 'claimed', 'running') AND cancel_requested_at IS NULL
+         ORDER BY session_id, id LIMIT $3",
+        session_id,
+        after,
+        CANCEL_PAGE
+    )
+    .fetch_all(&mut *c)
+    .await?;
+    let Some(last) = page.last().copied() else { return Ok(CancelProgress::Done) };
+    let (tenant, grace) = (TenantId::new(&session.tenant_id), milliseconds(session.grace_ms));
+    run_cancel_in_tx(c, &tenant, &page, &session.reason, grace).await?;
+    Ok(if page.len() as i64 == CANCEL_PAGE { CancelProgress::After(last) } else { CancelProgress::Done })
+}
+
+/// Cancelled sessions some of whose runs have not ended, the first thousands.
+pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
+    let sessions = sqlx::query_scalar!(
+        "SELECT id FROM ops.sessions
+         WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs
+         ORDER BY id LIMIT 10000"
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(sessions)
+}
+
+/// What the given workers have to be told.
+pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<CancelOrder>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT run_id, fence, worker_id, kind, grace_ms, reason,
+                  (extract(epoch FROM clock_timestamp() - requested_at) * 1000)::bigint AS "asked_ago_ms!"
+           FROM ops.run_cancels WHERE worker_id = ANY ($1)"#,
+        workers
+    )
+    .fetch_all(c)
+    .await?;
+    let order = |kind: &str| if kind == "cancel" { CancelKind::Cancel } else { CancelKind::Revoke };
+    Ok(rows
+        .into_iter()
+        .map(|row| CancelOrder {
+            worker_id: row.worker_id,
+            run_id: row.run_id,
+            fence: row.fence,
+            kind: order(&row.kind),
+            grace: milliseconds(row.grace_ms),
+            reason: row.reason,
+            asked_ago: milliseconds(row.asked_ago_ms),
+        })
+        .collect())
+}
+
+/// Forgets revokes that their workers were told of.
+pub async fn cancel_told(c: &mut PgConnection, told: &[Lease]) -> Result<(), StoreError> {
+    sqlx::query!(
+        "DELETE FROM ops.run_cancels c USING unnest($1::uuid[], $2::bigint[]) AS t (run_id, fence)
+         WHERE c.run_id = t.run_id AND c.fence = t.fence AND c.kind = 'revoke'",
+        &told.iter().map(|lease| lease.run_id).collect::<Vec<_>>(),
+        &told.iter().map(|lease| lease.fence).collect::<Vec<_>>(),
+    )
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// Forgets revokes that nobody was there to be told of.
+pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
+    let pruned = sqlx::query!(
+        "DELETE FROM ops.run_cancels WHERE kind = 'revoke' AND requested_at < now() - interval '1 minute'"
+    )
+    .execute(c)
+    .await?;
+    Ok(pruned.rows_affected())
+}
+
+/// Ends cancels that no worker confirmed in time.
+pub async fn run_cancel_unconfirmed(c: &mut PgConnection) -> Result<usize, StoreError> {
+    Ok(sqlx::query_file!("src/store/run/cancel_unconfirmed.sql").fetch_all(c).await?.len())
+}

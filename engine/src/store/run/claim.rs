@@ -1,0 +1,236 @@
+//! Giving runs to workers.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::StoreError;
+use crate::domain::{Lane, Run, RunStatus, TenantId, TraceParent};
+use crate::store::run::row::{labels, milliseconds, run_error, run_rows};
+
+/// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimGroup {
+    pub tenant: TenantId,
+    pub lanes: Vec<Lane>,
+    pub kinds: Vec<String>,
+}
+
+/// One free slot of a worker.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    pub worker_id: Uuid,
+    pub worker_name: String,
+    /// The claim implies the start: for workers without a stream.
+    pub begin: bool,
+    pub lease: Duration,
+    /// Of a unary call that can be repeated.
+    pub claim_id: Option<Uuid>,
+}
+
+/// Who claims, so that a claim that was not answered can be found again.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimRound {
+    pub server_id: Uuid,
+    pub round: i64,
+}
+
+/// What a claim got.
+#[derive(Debug)]
+pub struct Claimed {
+    /// For the first slots, in their order.
+    pub runs: Vec<Run>,
+    /// At how many runs it looked, if it got any: more than it got, if not all slots did and others were at some.
+    pub looked: usize,
+}
+
+/// Waits until no other claim of the tenant is in its turn. From now to the end of the transaction it is this one's.
+pub async fn run_claim_turn_in_tx(c: &mut PgConnection, tenant: &TenantId) -> Result<(), StoreError> {
+    let turn = sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('ops.claim'), hashtext($1))", tenant.as_str());
+    turn.fetch_one(c).await?;
+    Ok(())
+}
+
+/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement. What others have
+/// locked is passed over, and no more than `most` are looked at.
+pub async fn run_claim(
+    c: &mut PgConnection,
+    group: &ClaimGroup,
+    slots: &[Slot],
+    most: usize,
+    by: ClaimRound,
+) -> Result<Claimed, StoreError> {
+    let rows = sqlx::query_file_as!(
+        ClaimedRow,
+        "src/store/run/claim.sql",
+        group.tenant.as_str(),
+        &lane_words(group),
+        &group.kinds,
+        &slots.iter().map(|slot| slot.worker_id).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.worker_name.clone()).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.begin).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.lease.as_millis() as i64).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        by.server_id,
+        by.round,
+        most as i64,
+    )
+    .fetch_all(c)
+    .await?;
+    let looked = rows.first().map_or(0, |row| row.looked as usize);
+    let runs = rows.into_iter().map(|row| row.run_of(group, slots)).collect::<Result<_, _>>()?;
+    Ok(Claimed { runs, looked })
+}
+
+/// What differs from run to run when they are claimed.
+struct ClaimedRow {
+    /// Of its slot, counted from 1.
+    place: i32,
+    /// The same in each row.
+    looked: i64,
+    at: DateTime<Utc>,
+    id: Uuid,
+    session_id: Uuid,
+    lane: String,
+    priority: i32,
+    kind: String,
+    params: String,
+    labels: String,
+    attempt: i32,
+    max_attempts: i32,
+    timeout_ms: Option<i64>,
+    fence: i64,
+    revision: i64,
+    error: Option<String>,
+    created_at: DateTime<Utc>,
+    run_after: DateTime<Utc>,
+    traceparent: Option<String>,
+}
+
+impl ClaimedRow {
+    fn run_of(self, group: &ClaimGroup, slots: &[Slot]) -> Result<Run, StoreError> {
+        let slot = usize::try_from(self.place - 1).ok().and_then(|place| slots.get(place));
+        let slot = slot.ok_or_else(|| StoreError::defect(format!("run {} was claimed for no slot", self.id)))?;
+        let lane = Lane::parse(&self.lane);
+        Ok(Run {
+            id: self.id,
+            tenant_id: group.tenant.clone(),
+            session_id: self.session_id,
+            lane: lane.ok_or_else(|| StoreError::defect(format!("run {} has an unknown lane", self.id)))?,
+            priority: self.priority,
+            kind: self.kind,
+            params: self.params,
+            labels: labels(&self.labels)?,
+            status: if slot.begin { RunStatus::Running } else { RunStatus::Claimed },
+            wait_reason: None,
+            attempt: self.attempt,
+            max_attempts: self.max_attempts,
+            timeout: self.timeout_ms.map(milliseconds),
+            claimed_by: Some(slot.worker_name.clone()),
+            worker_id: Some(slot.worker_id),
+            fence: self.fence,
+            revision: self.revision,
+            progress: None,
+            result: None,
+            error: self.error.as_deref().map(run_error).transpose()?,
+            cancellation: None,
+            created_at: self.created_at,
+            updated_at: self.at,
+            run_after: self.run_after,
+            claimed_at: Some(self.at),
+            started_at: slot.begin.then_some(self.at),
+            finished_at: None,
+            heartbeat_at: Some(self.at),
+            traceparent: self.traceparent.as_deref().and_then(TraceParent::parse),
+        })
+    }
+}
+
+/// How many claimable runs a group has, counted up to `most`: those included that others are claiming now.
+pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, most: usize) -> Result<usize, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+           FROM (
+               SELECT FROM unnest($2::text[]) AS l (lane)
+               CROSS JOIN LATERAL (
+                   SELECT FROM ops.run_queue q
+                   WHERE q.tenant_id = $1 AND q.lane = l.lane::ops.lane_type
+                     AND (cardinality($3::text[]) = 0 OR q.kind = ANY ($3))
+                   LIMIT $4) c
+               LIMIT $4) found"#,
+        group.tenant.as_str(),
+        &lane_words(group),
+        &group.kinds,
+        most as i64,
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(count as usize)
+}
+
+/// Whether a unary call got runs, and those that its worker still holds of them.
+pub async fn run_claimed_before_in_tx(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    worker_id: Uuid,
+    claim_id: Uuid,
+) -> Result<Option<Vec<Run>>, StoreError> {
+    let rows = run_rows!("FROM ops.runs r WHERE r.tenant_id = $1 AND r.claim_id = $2", tenant.as_str(), claim_id)
+        .fetch_all(&mut *c)
+        .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let told: HashSet<Uuid> = run_claim_told(c, worker_id, claim_id).await?.into_iter().collect();
+    let runs: Vec<Run> = rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?;
+    Ok(Some(runs.into_iter().filter(|run| told.contains(&run.id)).collect()))
+}
+
+/// Says of what a unary call got, and its worker still holds, that the worker is told of it: the round that claimed it is not lost.
+async fn run_claim_told(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    let told = sqlx::query_scalar!(
+        "WITH locked AS MATERIALIZED (
+             SELECT id FROM ops.runs
+             WHERE claim_id = $2 AND worker_id = $1 AND status IN ('claimed', 'running')
+             ORDER BY id
+             FOR NO KEY UPDATE
+         )
+         UPDATE ops.runs SET claim_round = NULL WHERE id = ANY (ARRAY(SELECT id FROM locked)) RETURNING id",
+        worker_id,
+        claim_id
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(told)
+}
+
+/// Gives back whatever a round claimed, if its answer was lost and nobody was told of it. No attempt is spent.
+pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64, StoreError> {
+    let undone = sqlx::query!(
+        "WITH undone AS (
+             UPDATE ops.runs r
+             SET status = 'queued', attempt = r.attempt - (r.status = 'running')::int,
+                 started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
+             WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
+               AND r.cancel_requested_at IS NULL
+             RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
+         ),
+         queued AS (
+             INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+             SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM undone
+         )
+         INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM undone GROUP BY tenant_id",
+        by.server_id,
+        by.round
+    )
+    .execute(c)
+    .await?;
+    Ok(undone.rows_affected())
+}
+
+fn lane_words(group: &ClaimGroup) -> Vec<String> {
+    group.lanes.iter().map(|lane| lane.as_str().to_owned()).collect()
+}

@@ -1,0 +1,33 @@
+//! What guards every write of a worker: no row touched means that the worker's lease is lost.
+
+use uuid::Uuid;
+
+use crate::domain::Lease;
+
+/// What guards a write of a worker, beside the state that it expects: the grant, the worker, and the worker's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Guard {
+    pub lease: Lease,
+    pub worker_id: Uuid,
+    /// 0 for workers without a stream.
+    pub epoch: i64,
+}
+
+/// Guards as the columns of an `unnest`.
+pub(crate) struct GuardColumns {
+    pub(crate) run_ids: Vec<Uuid>,
+    pub(crate) fences: Vec<i64>,
+    pub(crate) worker_ids: Vec<Uuid>,
+    pub(crate) epochs: Vec<i64>,
+}
+
+impl GuardColumns {
+    pub(crate) fn of(guards: &[Guard]) -> Self {
+        Self {
+            run_ids: guards.iter().map(|guard| guard.lease.run_id).collect(),
+            fences: guards.iter().map(|guard| guard.lease.fence).collect(),
+            worker_ids: guards.iter().map(|guard| guard.worker_id).collect(),
+            epochs: guards.iter().map(|guard| guard.epoch).collect(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Leases: kept alive by heartbeats, ended by time.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::StoreError;
+use crate::domain::Lease;
+use crate::domain::run::Progress;
+use crate::store::run::guard::{Guard, GuardColumns};
+
+/// A worker names a grant that it holds.
+#[derive(Debug, Clone)]
+pub struct LeaseBeat {
+    pub guard: Guard,
+    pub progress: Option<Progress>,
+}
+
+/// Keeps leases alive. What is not in the answer, by worker and grant, is lost.
+pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<(Uuid, Lease)>, StoreError> {
+    let guards: Vec<Guard> = beats.iter().map(|beat| beat.guard).collect();
+    let columns = GuardColumns::of(&guards);
+    let fractions: Vec<Option<f64>> = beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.fraction)).collect();
+    let messages: Vec<Option<String>> =
+        beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.message.clone())).collect();
+    let rows = sqlx::query_file!(
+        "src/store/run/heartbeat.sql",
+        &columns.run_ids,
+        &columns.fences,
+        &columns.worker_ids,
+        &columns.epochs,
+        &fractions as &[Option<f64>],
+        &messages as &[Option<String>],
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
+}
+
+/// Claims whose runs are looked at in one statement.
+const LOOK_PAGE: i64 = 200;
+
+/// What a lease round ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Offered again.
+    pub requeued: usize,
+    /// Failed with `HeartbeatTimeout`, or cancelled without confirmation.
+    pub ended: usize,
+    /// There was more to look at than is looked at once.
+    pub more: bool,
+}
+
+/// Ends the leases that no heartbeat kept alive, and forgets claims of which nothing is held any more.
+pub async fn run_expire(c: &mut PgConnection) -> Result<Expired, StoreError> {
+    let page = sqlx::query_file!("src/store/run/expire.sql", LOOK_PAGE).fetch_one(c).await?;
+    Ok(Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.looked_at == LOOK_PAGE })
+}

@@ -1,0 +1,37 @@
+//! Giving back what was not begun.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::StoreError;
+use crate::store::run::guard::{Guard, GuardColumns};
+
+/// A grant to give back.
+#[derive(Debug, Clone, Copy)]
+pub struct Release {
+    pub guard: Guard,
+    /// Give it back even if it is written down as begun: its worker says that it was never told to start.
+    pub begun_too: bool,
+    /// It counts towards the ten times after which a run is held back.
+    pub undelivered: bool,
+}
+
+/// Gives grants back; the answer says which still stood.
+pub async fn run_release_in_tx(c: &mut PgConnection, releases: &[Release]) -> Result<HashSet<Uuid>, StoreError> {
+    let guards: Vec<Guard> = releases.iter().map(|release| release.guard).collect();
+    let columns = GuardColumns::of(&guards);
+    let rows = sqlx::query_file_scalar!(
+        "src/store/run/release.sql",
+        &columns.run_ids,
+        &columns.fences,
+        &columns.worker_ids,
+        &columns.epochs,
+        &releases.iter().map(|release| release.begun_too).collect::<Vec<_>>(),
+        &releases.iter().map(|release| release.undelivered).collect::<Vec<_>>(),
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(rows.into_iter().collect())
+}

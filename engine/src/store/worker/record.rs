@@ -1,0 +1,238 @@
+//! Workers: who they are, and on which stream they are.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::StoreError;
+use crate::domain::worker::{WorkerMode, WorkerProfile, WorkerState};
+use crate::domain::{Lease, TenantId};
+
+/// A stream that a worker has opened.
+#[derive(Debug, Clone)]
+pub struct StreamOpening {
+    pub worker_id: Uuid,
+    pub tenant: TenantId,
+    pub profile: WorkerProfile,
+    pub secret_hash: Vec<u8>,
+    pub server_id: Uuid,
+    pub lease: Duration,
+}
+
+/// Writes a new worker down, with the first epoch of its streams.
+pub async fn worker_insert(c: &mut PgConnection, opening: &StreamOpening) -> Result<i64, StoreError> {
+    let profile = &opening.profile;
+    let labels = serde_json::to_value(&profile.labels).map_err(|error| StoreError::defect(error.to_string()))?;
+    let epoch = sqlx::query_scalar!(
+        "INSERT INTO ops.workers (id, tenant_id, name, mode, lanes, kinds, labels, version, secret_hash, stream_epoch,
+                                  server_id, lease_ms)
+         VALUES ($1, $2, $3, $4, $5::text[]::ops.lane_type[], $6, $7::text::jsonb, $8, $9, 1, $10, $11)
+         RETURNING stream_epoch",
+        opening.worker_id,
+        opening.tenant.as_str(),
+        profile.name,
+        WorkerMode::Stream.as_str(),
+        &lane_words(profile),
+        &profile.kinds,
+        labels.to_string(),
+        profile.version,
+        opening.secret_hash,
+        opening.server_id,
+        opening.lease.as_millis() as i64,
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(epoch)
+}
+
+/// What a resume is judged by.
+#[derive(Debug)]
+pub struct LockedWorker {
+    pub secret_hash: Vec<u8>,
+    /// The highest that was understood so far.
+    pub resume_sequence: i64,
+}
+
+/// Locks a worker that wants to resume, if there is such a worker.
+pub async fn worker_lock_in_tx(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    id: Uuid,
+) -> Result<Option<LockedWorker>, StoreError> {
+    let worker = sqlx::query_as!(
+        LockedWorker,
+        r#"SELECT secret_hash AS "secret_hash!", resume_sequence FROM ops.workers
+           WHERE tenant_id = $1 AND id = $2 AND mode = 'stream' FOR NO KEY UPDATE"#,
+        tenant.as_str(),
+        id
+    )
+    .fetch_optional(c)
+    .await?;
+    Ok(worker)
+}
+
+/// Raises the epoch of a worker that resumes, so that its older streams can write nothing.
+pub async fn worker_resume_in_tx(
+    c: &mut PgConnection,
+    opening: &StreamOpening,
+    sequence: i64,
+) -> Result<i64, StoreError> {
+    let profile = &opening.profile;
+    let labels = serde_json::to_value(&profile.labels).map_err(|error| StoreError::defect(error.to_string()))?;
+    let epoch = sqlx::query_scalar!(
+        "UPDATE ops.workers
+         SET stream_epoch = stream_epoch + 1, server_id = $2, state = 'active', heartbeat_at = clock_timestamp(),
+             name = $3, lanes = $4::text[]::ops.lane_type[], kinds = $5, labels = $6::text::jsonb, version = $7,
+             resume_sequence = greatest(resume_sequence, $8)
+         WHERE id = $1
+         RETURNING stream_epoch",
+        opening.worker_id,
+        opening.server_id,
+        profile.name,
+        &lane_words(profile),
+        &profile.kinds,
+        labels.to_string(),
+        profile.version,
+        sequence,
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(epoch)
+}
+
+/// A grant that the database knows of a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldGrant {
+    pub lease: Lease,
+    pub begun: bool,
+    pub attempt: i32,
+    /// For how long it runs already.
+    pub started_ago: Duration,
+}
+
+/// All grants of a worker.
+pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<HeldGrant>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, fence, attempt, status = 'running' AS "begun!",
+                  coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::double precision AS "started_ago!"
+           FROM ops.runs
+           WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases WHERE worker_id = $1))
+             AND worker_id = $1 AND status IN ('claimed', 'running')
+           ORDER BY id FOR NO KEY UPDATE"#,
+        worker_id
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| HeldGrant {
+            lease: Lease { run_id: row.id, fence: row.fence },
+            begun: row.begun,
+            attempt: row.attempt,
+            started_ago: Duration::from_secs_f64(row.started_ago.max(0.0)),
+        })
+        .collect())
+}
+
+/// Finds or writes down the worker that claims by unary calls under this name. Answers its id and whether it is draining.
+pub async fn worker_upsert_unary(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    profile: &WorkerProfile,
+    lease: Duration,
+) -> Result<(Uuid, bool), StoreError> {
+    let row = sqlx::query!(
+        r#"INSERT INTO ops.workers AS w (id, tenant_id, name, mode, lanes, kinds, lease_ms)
+           VALUES ($1, $2, $3, $4, $5::text[]::ops.lane_type[], $6, $7)
+           ON CONFLICT (tenant_id, name) WHERE mode = 'unary'
+           DO UPDATE SET lanes = excluded.lanes, kinds = excluded.kinds, lease_ms = excluded.lease_ms, state = 'active',
+                         heartbeat_at = clock_timestamp()
+           RETURNING w.id, w.drain_requested_at IS NOT NULL AS "draining!""#,
+        Uuid::now_v7(),
+        tenant.as_str(),
+        profile.name,
+        WorkerMode::Unary.as_str(),
+        &lane_words(profile),
+        &profile.kinds,
+        lease.as_millis() as i64,
+    )
+    .fetch_one(c)
+    .await?;
+    Ok((row.id, row.draining))
+}
+
+/// Writes down that workers were heard of on their current streams. What is not in the answer was replaced by a newer stream.
+pub async fn worker_heard(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Result<Vec<Uuid>, StoreError> {
+    let heard = sqlx::query_scalar!(
+        "UPDATE ops.workers w SET heartbeat_at = clock_timestamp(), state = 'active'
+         FROM unnest($1::uuid[], $2::bigint[]) AS s (id, epoch)
+         WHERE w.id = s.id AND w.stream_epoch = s.epoch
+         RETURNING w.id",
+        &streams.iter().map(|stream| stream.0).collect::<Vec<_>>(),
+        &streams.iter().map(|stream| stream.1).collect::<Vec<_>>(),
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(heard)
+}
+
+/// Writes down that a worker's stream has ended, unless it has a newer one.
+pub async fn worker_stream_ended(
+    c: &mut PgConnection,
+    id: Uuid,
+    epoch: i64,
+    state: WorkerState,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE ops.workers SET state = $3 WHERE id = $1 AND stream_epoch = $2 AND state = 'active'",
+        id,
+        epoch,
+        state.as_str()
+    )
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// Asks a worker to drain. Answers whether it exists.
+pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE ops.workers SET drain_requested_at = coalesce(drain_requested_at, now()) WHERE tenant_id = $1 AND id = $2",
+        tenant.as_str(),
+        id
+    )
+    .execute(c)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Which of these workers shall drain.
+pub async fn worker_draining(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM ops.workers WHERE id = ANY ($1) AND drain_requested_at IS NOT NULL",
+        workers
+    )
+    .fetch_all(c)
+    .await?)
+}
+
+/// Marks workers as lost that were not heard of for longer than their lease. Answers how many.
+pub async fn worker_mark_lost(c: &mut PgConnection) -> Result<u64, StoreError> {
+    let lost = sqlx::query!(
+        "UPDATE ops.workers w SET state = 'lost'
+         WHERE w.id IN (
+             SELECT w.id FROM ops.workers w CROSS JOIN ops.lease_service s
+             WHERE w.state IN ('active', 'disconnected')
+               AND s.round_at > clock_timestamp() - interval '5 s'
+               AND greatest(w.heartbeat_at, s.resumed_at) + w.lease_ms * interval '1 ms' < clock_timestamp()
+             ORDER BY w.id FOR NO KEY UPDATE OF w SKIP LOCKED)"
+    )
+    .execute(c)
+    .await?;
+    Ok(lost.rows_affected())
+}
+
+fn lane_words(profile: &WorkerProfile) -> Vec<String> {
+    profile.lanes.iter().map(|lane| lane.as_str().to_owned()).collect()
+}

@@ -1,0 +1,143 @@
+//! Heartbeats of all workers, in rounds.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::EngineError;
+use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::foreign_locks::LockedRuns;
+use crate::db::{Db, StoreError};
+use crate::domain::Lease;
+use crate::domain::frame::Heartbeat;
+use crate::domain::run::Progress;
+use crate::store::run::guard::Guard;
+use crate::store::run::lease::{LeaseBeat, run_heartbeat};
+use crate::store::worker::record::worker_heard;
+use crate::telemetry::Metrics;
+use crate::wakeups::{Hints, Topic};
+
+/// Heartbeats that may wait: one for each of far more workers than a replica serves.
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 50_000,
+    waiting_items: 500_000,
+    waiting_bytes: 64 << 20,
+    items: 2_000,
+    bytes: 4 << 20,
+    abandoned: Abandoned::CarryOut,
+};
+
+/// A heartbeat of one worker.
+#[derive(Debug, Clone)]
+struct Beat {
+    worker_id: Uuid,
+    epoch: i64,
+    heartbeat: Heartbeat,
+}
+
+impl Weigh for Beat {
+    fn items(&self) -> usize {
+        1 + self.heartbeat.leases.len()
+    }
+}
+
+/// What became of a heartbeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BeatAnswer {
+    /// Grants that are no longer the worker's own.
+    pub lost: Vec<Lease>,
+    /// The worker has a newer stream, or is not known.
+    pub replaced: bool,
+}
+
+/// Where heartbeats are handed in.
+#[derive(Debug, Clone)]
+pub struct Leases {
+    rounds: Rounds<Beat, BeatAnswer>,
+}
+
+impl Leases {
+    /// The handle and its loop.
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let locked = Arc::new(LockedRuns::new(db.clone()));
+        let work = move |beats: Vec<Beat>| {
+            let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
+            async move {
+                match round(&db, &hints, &locked, &beats).await {
+                    Ok(answers) => answers.into_iter().map(Ok).collect(),
+                    Err(error) => beats.iter().map(|_| Err(EngineError::Store(error.clone()))).collect(),
+                }
+            }
+        };
+        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("leases", work));
+        (Self { rounds }, run)
+    }
+
+    /// Keeps the leases alive that a worker names.
+    pub async fn beat(&self, worker_id: Uuid, epoch: i64, heartbeat: Heartbeat) -> Result<BeatAnswer, EngineError> {
+        self.rounds.submit(Beat { worker_id, epoch, heartbeat }).await
+    }
+}
+
+/// One round: which leases are lost. Of a run that a stranger has locked nothing is written, and it is not known whether its is.
+async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
+    let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
+    rows.sort_by_key(|row| row.guard.lease);
+    let progressed = rows.iter().any(|row| row.progress.is_some());
+    let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
+    let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    let heard = db.write(streams, |c, streams| worker_heard(c, streams).boxed()).await?;
+    let heard: HashSet<Uuid> = heard.into_iter().collect();
+    if progressed {
+        hints.give(Topic::Changes);
+    }
+    let answer = |beat: &Beat| BeatAnswer {
+        lost: beat
+            .heartbeat
+            .leases
+            .iter()
+            .filter(|lease| !touched.contains(&(beat.worker_id, **lease)) && !locked.contains(&lease.run_id))
+            .copied()
+            .collect(),
+        replaced: !heard.contains(&beat.worker_id),
+    };
+    Ok(beats.iter().map(answer).collect())
+}
+
+/// Writes heartbeats of leases: which stand, and which runs a stranger has locked.
+async fn written(
+    db: &Db,
+    locked: &LockedRuns,
+    rows: &[LeaseBeat],
+) -> Result<(HashSet<(Uuid, Lease)>, HashSet<Uuid>), StoreError> {
+    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
+    let touched = locked.around(&runs, |locked| {
+        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
+        let rows: Vec<LeaseBeat> = rows.iter().filter(free).cloned().collect();
+        db.batch(rows, |c, rows| run_heartbeat(c, rows).boxed())
+    });
+    touched.await
+}
+
+/// The leases that a heartbeat names, each with its progress, if it says any.
+fn rows_of(beat: &Beat) -> Vec<LeaseBeat> {
+    let mut progress: HashMap<Lease, &Progress> =
+        beat.heartbeat.progress.iter().map(|(lease, progress)| (*lease, progress)).collect();
+    let leases: HashSet<Lease> = beat.heartbeat.leases.iter().copied().collect();
+    leases
+        .into_iter()
+        .map(|lease| LeaseBeat {
+            guard: Guard { lease, worker_id: beat.worker_id, epoch: beat.epoch },
+            progress: progress.remove(&lease).cloned(),
+        })
+        .collect()
+}

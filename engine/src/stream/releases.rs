@@ -1,0 +1,87 @@
+//! Giving grants back that were not begun.
+
+use std::future::Future;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::batch::foreign_locks::LockedRuns;
+use crate::db::Db;
+use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::run::release::{Release, run_release_in_tx};
+use crate::wakeups::{Hints, Topic};
+
+/// Grants in one statement.
+const ROUND_ITEMS: usize = 500;
+
+/// Where grants are given back. Unbounded by itself, because what is given back was given out before, which is bounded by
+/// the workers' credit; and giving back must not fail.
+#[derive(Debug, Clone)]
+pub struct Releases {
+    sender: mpsc::UnboundedSender<Vec<Release>>,
+}
+
+impl Releases {
+    /// The handle and its loop. When `closing` is cancelled it takes nothing new, gives back what waits, and ends.
+    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
+        let run = async move {
+            let locked = LockedRuns::new(db.clone());
+            let mut waiting = Vec::new();
+            loop {
+                let next = tokio::select! {
+                    next = receiver.recv() => next,
+                    () = tokio::time::sleep(OUTAGE_RETRY_DELAY), if !waiting.is_empty() => Some(Vec::new()),
+                    () = closing.cancelled(), if !receiver.is_closed() => {
+                        receiver.close();
+                        continue;
+                    }
+                };
+                let Some(mut releases) = next else { return };
+                while releases.len() < ROUND_ITEMS
+                    && let Ok(more) = receiver.try_recv()
+                {
+                    releases.extend(more);
+                }
+                releases.append(&mut waiting);
+                waiting = release(&db, &locked, releases).await;
+                hints.give(Topic::Work);
+                hints.give(Topic::Changes);
+            }
+        };
+        (Self { sender }, run)
+    }
+
+    /// Gives grants back, as soon as the database takes it.
+    pub fn give_back(&self, releases: Vec<Release>) {
+        if !releases.is_empty() && self.sender.send(releases).is_err() {
+            tracing::debug!("grants are left to their leases: the engine has ended");
+        }
+    }
+}
+
+/// Tries until the database has answered; what a stranger has locked is left to be tried again. The write is guarded, so that it may
+/// be repeated.
+async fn release(db: &Db, locked: &LockedRuns, releases: Vec<Release>) -> Vec<Release> {
+    let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.lease.run_id).collect();
+    loop {
+        let released = locked.around(&runs, |locked| {
+            let free = |release: &&Release| !locked.contains(&release.guard.lease.run_id);
+            let batch: Vec<Release> = releases.iter().filter(free).copied().collect();
+            db.batch(batch, |c, batch| run_release_in_tx(c, batch).boxed())
+        });
+        match released.await {
+            Ok((released, locked)) => {
+                tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
+                return releases.into_iter().filter(|release| locked.contains(&release.guard.lease.run_id)).collect();
+            }
+            Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
+            Err(error) => {
+                tracing::error!(%error, "grants were not given back; their leases will end");
+                return Vec::new();
+            }
+        }
+    }
+}

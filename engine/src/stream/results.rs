@@ -1,0 +1,249 @@
+//! How grants begin and end: starts and reports of all streams, in rounds.
+//!
+//! A start that waits for the same round as its report needs no write of its own: the report carries it.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::EngineError;
+use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::foreign_locks::LockedRuns;
+use crate::batch::halving::bisect;
+use crate::db::{Db, StoreError};
+use crate::domain::weight::Weight;
+use crate::domain::{Lease, Outcome, Refusal, RunStatus};
+use crate::store::run::guard::Guard;
+use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
+use crate::telemetry::{Metrics, spans};
+use crate::wakeups::{Hints, Topic};
+
+/// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
+const BOUNDS: RoundBounds = RoundBounds {
+    waiting: 20_000,
+    waiting_items: 20_000,
+    waiting_bytes: 64 << 20,
+    items: 500,
+    bytes: 8 << 20,
+    abandoned: Abandoned::CarryOut,
+};
+
+/// Something that happened to a grant.
+#[derive(Debug, Clone)]
+pub enum GrantNews {
+    /// Its worker was told to start.
+    Begun { guard: Guard, at: Instant },
+    /// Its worker says how it ended; it began so long before `at`.
+    Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
+}
+
+impl GrantNews {
+    fn lease(&self) -> Lease {
+        match self {
+            GrantNews::Begun { guard, .. } | GrantNews::Ended { guard, .. } => guard.lease,
+        }
+    }
+
+    /// When a report was handed in.
+    fn ended_at(&self) -> Option<Instant> {
+        match self {
+            GrantNews::Begun { .. } => None,
+            GrantNews::Ended { at, .. } => Some(*at),
+        }
+    }
+}
+
+/// What one frame, or one call, says of grants.
+impl Weigh for Vec<GrantNews> {
+    fn items(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let bytes = |news: &GrantNews| match news {
+            GrantNews::Begun { .. } => 0,
+            GrantNews::Ended { outcome, .. } => outcome.weight(),
+        };
+        self.iter().map(bytes).sum()
+    }
+}
+
+/// What became of one of them.
+type Verdict = Result<ReportVerdict, EngineError>;
+
+/// Where starts and reports are handed in.
+#[derive(Debug, Clone)]
+pub struct Results {
+    rounds: Rounds<Vec<GrantNews>, Vec<Verdict>>,
+}
+
+impl Results {
+    /// The handle and its loop.
+    pub fn new(
+        db: Db,
+        hints: Hints,
+        metrics: &Metrics,
+        closing: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (counted, locked) = (metrics.clone(), Arc::new(LockedRuns::new(db.clone())));
+        let work = move |frames: Vec<Vec<GrantNews>>| {
+            let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
+            async move {
+                let sizes: Vec<usize> = frames.iter().map(Vec::len).collect();
+                let news = frames.into_iter().flatten().collect();
+                let verdicts =
+                    bisect(news, |news| round_of_free(db.clone(), hints.clone(), metrics.clone(), &locked, news)).await;
+                let mut verdicts = verdicts.into_iter().map(Result::flatten);
+                sizes.into_iter().map(|size| Ok(verdicts.by_ref().take(size).collect())).collect()
+            }
+        };
+        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("results", work));
+        (Self { rounds }, run)
+    }
+
+    /// Hands in what happened to grants, all at once; each gets its own answer, in order. A start is refused with `LeaseLost` if
+    /// its grant does not stand. The same report again gets the first answer; another one is refused.
+    pub async fn submit(&self, news: Vec<GrantNews>) -> Vec<Result<(), EngineError>> {
+        let leases: Vec<Lease> = news.iter().map(GrantNews::lease).collect();
+        match self.rounds.submit(news).await {
+            Ok(verdicts) => leases.into_iter().zip(verdicts).map(|(lease, verdict)| answer(lease, verdict)).collect(),
+            Err(error) => leases.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// Ends one grant that was begun as it was claimed.
+    pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>) -> Result<(), EngineError> {
+        let ended = GrantNews::Ended { guard, outcome, started_ago: Duration::ZERO, at: Instant::now() };
+        self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
+    }
+
+    /// Whether starts or reports wait, or are being written, or were so long ago at the most.
+    pub fn is_busy(&self, within: Duration) -> bool {
+        self.rounds.is_busy(within)
+    }
+}
+
+fn answer(lease: Lease, verdict: Verdict) -> Result<(), EngineError> {
+    let Lease { run_id, fence } = lease;
+    match verdict? {
+        ReportVerdict::Accepted(_) => Ok(()),
+        ReportVerdict::Conflict => Err(Refusal::OutcomeConflict { run_id, fence }.into()),
+        ReportVerdict::LeaseLost => Err(Refusal::LeaseLost { run_id, fence }.into()),
+    }
+}
+
+/// One round of what no stranger has locked; what one has is to be tried again.
+async fn round_of_free(
+    db: Db,
+    hints: Hints,
+    metrics: Metrics,
+    locked: &LockedRuns,
+    news: Arc<[GrantNews]>,
+) -> Result<Vec<Verdict>, StoreError> {
+    let runs: Vec<Uuid> = news.iter().map(|item| item.lease().run_id).collect();
+    let written = locked.around(&runs, |locked| {
+        let free = |item: &&GrantNews| !locked.contains(&item.lease().run_id);
+        let free: Arc<[GrantNews]> =
+            if locked.is_empty() { news.clone() } else { news.iter().filter(free).cloned().collect() };
+        round(db.clone(), hints.clone(), metrics.clone(), free)
+    });
+    let (verdicts, locked) = written.await?;
+    let mut verdicts = verdicts.into_iter();
+    let verdict = |run: &Uuid| match locked.contains(run) {
+        true => Err(StoreError::LockTimeout.into()),
+        false => {
+            verdicts.next().ok_or_else(|| StoreError::defect("a round has answered less than it was asked").into())
+        }
+    };
+    Ok(runs.iter().map(verdict).collect())
+}
+
+/// One round: writes what there is, commits, and says what became of each.
+async fn round(
+    db: Db,
+    hints: Hints,
+    metrics: Metrics,
+    news: Arc<[GrantNews]>,
+) -> Result<Vec<ReportVerdict>, StoreError> {
+    let now = Instant::now();
+    let mut reports: Vec<(usize, GrantReport)> = Vec::new();
+    let mut again: Vec<usize> = Vec::new();
+    let mut reported: HashSet<Uuid> = HashSet::new();
+    for (index, item) in news.iter().enumerate() {
+        if let GrantNews::Ended { guard, outcome, started_ago, at } = item {
+            // Two reports for one run: the second meets the first when that is written.
+            if !reported.insert(guard.lease.run_id) {
+                again.push(index);
+                continue;
+            }
+            let started_ago = *started_ago + now.saturating_duration_since(*at);
+            reports.push((index, GrantReport { guard: *guard, outcome: outcome.as_ref().clone(), started_ago }));
+        }
+    }
+    let carried: HashSet<Guard> = reports.iter().map(|(_, report)| report.guard).collect();
+    let mut begins: Vec<(usize, Begin)> = Vec::new();
+    for (index, item) in news.iter().enumerate() {
+        if let GrantNews::Begun { guard, at } = item
+            && !carried.contains(guard)
+        {
+            begins.push((index, Begin { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
+        }
+    }
+    reports.sort_by_key(|(_, report)| report.guard.lease);
+    begins.sort_by_key(|(_, begin)| begin.guard.lease);
+
+    // What is carried by a report is answered as accepted: should the report be refused, that answer says it.
+    let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
+    let begin_rows: Vec<Begin> = begins.iter().map(|(_, begin)| *begin).collect();
+    let report_rows: Vec<GrantReport> = reports.iter().map(|(_, report)| report.clone()).collect();
+    let written = db.batch((begin_rows, report_rows), |c, (begins, reports)| {
+        async move {
+            if !begins.is_empty() && !reports.is_empty() {
+                let begun = begins.iter().map(|begin| begin.guard.lease.run_id);
+                let ended = reports.iter().map(|report| report.guard.lease.run_id);
+                run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
+            }
+            let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, begins).await? };
+            let ended = if reports.is_empty() { Vec::new() } else { run_report_in_tx(c, reports).await? };
+            Ok((begun, ended))
+        }
+        .boxed()
+    });
+    let (begun, ended) = written.await?;
+
+    for (index, begin) in &begins {
+        if !begun.contains(&(begin.guard.worker_id, begin.guard.lease)) {
+            verdicts[*index] = ReportVerdict::LeaseLost;
+        }
+    }
+    let mut requeued = false;
+    for ((index, report), (verdict, trace)) in reports.iter().zip(ended) {
+        if let (ReportVerdict::Accepted(Some(status)), Some(trace), Some(at)) =
+            (verdict, trace, news[*index].ended_at())
+        {
+            spans::reported(report.guard.lease, status, trace, at);
+        }
+        if let ReportVerdict::Accepted(Some(status)) = verdict {
+            metrics.grant_ended(if status == RunStatus::Queued { "requeued" } else { status.as_str() }, 1);
+        }
+        requeued |= verdict == ReportVerdict::Accepted(Some(RunStatus::Queued));
+        verdicts[*index] = verdict;
+    }
+    hints.give(Topic::Changes);
+    if requeued {
+        hints.give(Topic::Work);
+    }
+    if !again.is_empty() {
+        let rest: Arc<[GrantNews]> = again.iter().map(|index| news[*index].clone()).collect();
+        let later = Box::pin(round(db, hints, metrics, rest)).await?;
+        for (index, verdict) in again.into_iter().zip(later) {
+            verdicts[index] = verdict;
+        }
+    }
+    Ok(verdicts)
+}

@@ -1,0 +1,285 @@
+//! Serves a worker's stream: each frame that it sends, until it ends.
+//!
+//! The server never stops reading: what takes time is awaited in tasks of the stream, and what a worker may have on its way
+//! is bounded by its credits and by the rounds' queues.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::join_all;
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, StreamExt};
+use tokio_util::task::TaskTracker;
+
+use crate::Engine;
+use crate::EngineError;
+use crate::batch::budget::Held;
+use crate::db::{Class, StoreError};
+use crate::domain::event::EventBatch;
+use crate::domain::frame::{EventRange, Heartbeat, ReasonText, Refused, ServerFrame, WorkerFrame};
+use crate::domain::weight::Weight;
+use crate::domain::worker::WorkerState;
+use crate::domain::{Lease, Refusal};
+use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
+use crate::store::event::append::GuardedEvents;
+use crate::store::run::release::Release;
+use crate::store::worker::record::worker_stream_ended;
+use crate::stream::answers::{is_undecided, reason_of};
+use crate::stream::connection::{Connection, StreamEnd};
+use crate::stream::worker_grants::StreamGrants;
+
+/// Heartbeats of one stream that may wait for the database. Each is answered, in order; a worker that sends more ahead of
+/// the answers is cut off.
+const HEARTBEATS_WAITING: usize = 64;
+
+/// How long what a worker has sent may take to be written after its stream was ended.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a stream ended, if not well.
+#[derive(Debug)]
+pub enum Broken<E> {
+    /// What the worker sent could not be read.
+    Unreadable(E),
+    Ended(EngineError),
+}
+
+/// Serves a stream until it ends. `Ok`: the worker has ended it.
+pub async fn serve<S, E>(engine: Arc<Engine>, connection: Arc<Connection>, mut frames: S) -> Result<(), Broken<E>>
+where
+    S: Stream<Item = Result<WorkerFrame, E>> + Unpin,
+{
+    let (events, waiting_events) = mpsc::unbounded_channel();
+    let (heartbeats, waiting_heartbeats) = mpsc::channel(HEARTBEATS_WAITING);
+    let tasks = TaskTracker::new();
+    let stream = Arc::new(WorkerStream {
+        grants: StreamGrants::new(engine.clone(), connection.clone(), tasks.clone()),
+        engine,
+        connection,
+        tasks,
+        heartbeats,
+        event_credits_used: AtomicI64::new(0),
+        events,
+    });
+    stream.tasks.spawn(stream.clone().keep_events(waiting_events));
+    stream.tasks.spawn(stream.clone().keep_leases(waiting_heartbeats));
+    let mut goodbye = false;
+    let ended = loop {
+        let frame = tokio::select! {
+            frame = frames.next() => frame,
+            () = stream.connection.ended().cancelled() => break Err(Broken::Ended(end_error(&stream.connection))),
+        };
+        match frame {
+            None => break Ok(()),
+            Some(Err(error)) => break Err(Broken::Unreadable(error)),
+            Some(Ok(WorkerFrame::Goodbye { reason })) => {
+                tracing::info!(worker_id = %stream.connection.worker_id, reason, "worker said goodbye");
+                goodbye = true;
+                break Ok(());
+            }
+            Some(Ok(frame)) => {
+                if let Err(error) = stream.frame(frame) {
+                    break Err(Broken::Ended(error));
+                }
+            }
+        }
+    };
+    stream.end(goodbye).await;
+    ended
+}
+
+struct WorkerStream {
+    engine: Arc<Engine>,
+    connection: Arc<Connection>,
+    grants: Arc<StreamGrants>,
+    /// What waits for the database.
+    tasks: TaskTracker,
+    /// Each with when it came.
+    heartbeats: mpsc::Sender<(Heartbeat, Instant)>,
+    event_credits_used: AtomicI64,
+    /// Events in the order in which they came; bounded by the worker's event credits, and in bytes.
+    events: mpsc::UnboundedSender<(EventBatch, Held)>,
+}
+
+impl WorkerStream {
+    /// One frame. An error ends the stream.
+    fn frame(self: &Arc<Self>, frame: WorkerFrame) -> Result<(), EngineError> {
+        match frame {
+            WorkerFrame::Credit(total) => {
+                self.connection.book().credit(total).map_err(|refused| {
+                    let text = format!("credit.total: expected {} or somewhat more, got {total}", refused.before);
+                    Refusal::ProtocolViolation(text)
+                })?;
+                self.engine.dispatcher.room();
+            }
+            WorkerFrame::Accepts(leases) => self.grants.accept(&leases),
+            WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat)?,
+            WorkerFrame::Events(events) => self.events(events)?,
+            WorkerFrame::Reports(reports) => self.grants.report(reports)?,
+            // The cancel was sent on this stream and is not sent again; the report will say what became of it.
+            WorkerFrame::CancelAcks(leases) => {
+                tracing::debug!(worker_id = %self.connection.worker_id, runs = leases.len(), "cancels were understood");
+            }
+            WorkerFrame::Goodbye { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn heartbeat(&self, heartbeat: Heartbeat) -> Result<(), EngineError> {
+        self.heartbeats.try_send((heartbeat, Instant::now())).map_err(|_| {
+            let text = format!("expected no more than {HEARTBEATS_WAITING} heartbeats ahead of their answers");
+            Refusal::ProtocolViolation(text).into()
+        })
+    }
+
+    /// Keeps the leases alive that heartbeats name: one after the other. Each is answered before the next one is due,
+    /// whatever the database does, for a worker gives up a stream that says nothing; what is written after its answer is
+    /// told with the next one.
+    async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<(Heartbeat, Instant)>) {
+        let connection = &self.connection;
+        let mut frozen = false;
+        while let Some((heartbeat, came)) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
+            let beat = self.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat);
+            let end = came + connection.lease / HEARTBEATS_PER_LEASE;
+            let answer = match tokio::time::timeout_at(end.into(), beat).await {
+                Ok(answer) => answer,
+                Err(_) => Err(StoreError::Unavailable("no answer before the next heartbeat".into()).into()),
+            };
+            let was_frozen = frozen;
+            frozen = answer.is_err();
+            match answer {
+                Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
+                Ok(answer) => {
+                    let mut book = connection.book();
+                    answer.lost.iter().for_each(|lease| {
+                        book.end(*lease);
+                    });
+                    drop(book);
+                    connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
+                }
+                // Whatever it is, nothing was written; while that lasts here, no lease can end here.
+                Err(error) => {
+                    if !was_frozen {
+                        let worker_id = connection.worker_id;
+                        tracing::warn!(%error, %worker_id, "heartbeats are not written: leases are frozen");
+                    }
+                    connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen });
+                }
+            }
+        }
+    }
+
+    fn events(&self, events: Result<EventBatch, Refused<EventRange>>) -> Result<(), EngineError> {
+        match events {
+            Err(refused) => {
+                let (reason, message) = ("INVALID_FIELD", refused.violations.to_string());
+                let EventRange { lease, through_seq, count: credits } = refused.subject;
+                let refused = Some(ReasonText { reason, message });
+                self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+            }
+            Ok(batch) => {
+                let sent = batch.entries.len() as i64;
+                let used = self.event_credits_used.fetch_add(sent, Ordering::Relaxed) + sent;
+                let credits = self.engine.settings.event_credits;
+                if used > i64::from(credits) {
+                    let sent = u32::try_from(used).unwrap_or(u32::MAX);
+                    return Err(Refusal::EventCreditsExceeded { sent, credits }.into());
+                }
+                let room = self.room(batch.weight())?;
+                // The receiver lives as long as the stream.
+                let _ = self.events.send((batch, room));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps events in the order in which they came, all that wait at once.
+    async fn keep_events(self: Arc<Self>, mut waiting: mpsc::UnboundedReceiver<(EventBatch, Held)>) {
+        let ended = self.connection.ended().clone();
+        let mut batches = Vec::new();
+        loop {
+            let received = tokio::select! {
+                received = waiting.recv_many(&mut batches, 1_000) => received,
+                () = ended.cancelled() => return,
+            };
+            if received == 0 {
+                return;
+            }
+            let kept = batches.drain(..).map(|(batch, room)| {
+                let EventBatch { run_id, fence, first_seq, entries } = batch;
+                let lease = Lease { run_id, fence };
+                let count = entries.len() as i64;
+                let guarded = GuardedEvents { guard: self.connection.guard(lease), first_seq, entries };
+                let (engine, connection) = (&self.engine, &self.connection);
+                async move {
+                    let kept = persist(connection, || engine.events.append(guarded.clone())).await;
+                    drop(room);
+                    (lease, first_seq + count - 1, count, kept)
+                }
+            });
+            for (lease, through_seq, count, kept) in join_all(kept).await {
+                if kept.as_ref().is_err_and(is_undecided) {
+                    continue;
+                }
+                self.event_credits_used.fetch_sub(count, Ordering::Relaxed);
+                let refused = kept.err().map(|error| reason_of(&error));
+                let credits = count as u32;
+                self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+            }
+        }
+    }
+
+    /// The room for what waits to be written. Where there is none the stream ends: the worker keeps what was not answered, and
+    /// sends it again when it has resumed.
+    fn room(&self, bytes: usize) -> Result<Held, EngineError> {
+        self.engine.stream_bytes.take(bytes).ok_or(EngineError::Overloaded)
+    }
+
+    /// The stream has ended: what was not started goes back at once, what was started keeps its lease.
+    async fn end(self: Arc<Self>, goodbye: bool) {
+        let (engine, connection) = (&self.engine, &self.connection);
+        engine.registry.remove(connection);
+        let unstarted = connection.close();
+        let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
+        engine.releases.give_back(unstarted.into_iter().map(release).collect());
+        self.tasks.close();
+        if tokio::time::timeout(END_PATIENCE, self.tasks.wait()).await.is_err() {
+            tracing::warn!(worker_id = %connection.worker_id, "a stream ended while its frames waited for the database");
+        }
+        let state = if goodbye { WorkerState::Gone } else { WorkerState::Disconnected };
+        let (id, epoch) = (connection.worker_id, connection.epoch);
+        let ended =
+            engine.db(Class::Engine).write((), move |c, ()| worker_stream_ended(c, id, epoch, state).boxed()).await;
+        if let Err(error) = ended {
+            tracing::debug!(%error, "the end of a stream was not written; the worker will be marked as lost");
+        }
+        tracing::info!(worker_id = %id, epoch, goodbye, "worker disconnected");
+    }
+}
+
+/// Tries until the database has answered, or the stream has ended. For writes that are guarded, so that they may be
+/// repeated.
+async fn persist<T, F>(connection: &Connection, write: impl Fn() -> F) -> Result<T, EngineError>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    loop {
+        match write().await {
+            Err(error) if error.is_passing() && !connection.ended().is_cancelled() => {
+                tokio::time::sleep(OUTAGE_RETRY_DELAY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn end_error(connection: &Connection) -> EngineError {
+    match connection.end_reason() {
+        Some(StreamEnd::Replaced) => Refusal::StreamReplaced.into(),
+        Some(StreamEnd::NotReading) => {
+            Refusal::ProtocolViolation("the worker does not read what it is sent".to_owned()).into()
+        }
+        Some(StreamEnd::ShuttingDown) | None => EngineError::ShuttingDown,
+    }
+}

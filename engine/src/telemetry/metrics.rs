@@ -1,0 +1,271 @@
+//! The metrics of a server: what is counted and measured where it happens. What is only looked at when somebody asks is set by
+//! `service/observe.rs`. docs/observability.md has the table of them all.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::domain::{Lane, Run, RunStatus};
+
+/// What the text of [`Metrics::render`] is.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// From a millisecond to ten seconds: how long calls and rounds take.
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// From a hint to a day: how long runs wait for a worker.
+const WAIT_SECONDS: [f64; 13] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 1_800.0, 10_800.0, 86_400.0];
+/// How many go together.
+const SIZES: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 2_000.0];
+
+/// The batchers, by name.
+pub const BATCHERS: [&str; 4] = ["enqueue", "results", "leases", "events"];
+/// How a grant may end.
+pub const OUTCOMES: [&str; 5] = ["succeeded", "failed", "cancelled", "requeued", "lost"];
+
+/// Where a run may stand that has not ended.
+pub const STATES: [&str; 5] = ["ready", "scheduled", "undelivered", "claimed", "running"];
+
+/// All that a server counts. Clones stand for the same.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Families>);
+
+/// The families. Those with labels are only used with the values that the page about them names.
+#[derive(Debug)]
+pub struct Families {
+    registry: Registry,
+    pub calls: IntCounterVec,
+    pub call_seconds: HistogramVec,
+    pub runs_enqueued: IntCounter,
+    pub runs_claimed: IntCounter,
+    pub runs_started: IntCounter,
+    pub grants_ended: IntCounterVec,
+    pub queue_seconds: Histogram,
+    pub claim_round_seconds: Histogram,
+    pub claim_turns_missed: IntCounter,
+    pub round_requests: HistogramVec,
+    pub round_seconds: HistogramVec,
+    pub cancel_seconds: Histogram,
+    pub lease_rounds: IntCounter,
+    pub lease_service_resumed: IntCounter,
+    pub hints: IntCounterVec,
+    pub streams: IntGauge,
+    pub grants_held: IntGauge,
+    pub watchers: IntGauge,
+    pub feed_age_seconds: Gauge,
+    pub runs: IntGaugeVec,
+    pub ready_age_seconds: GaugeVec,
+    pub sample_age_seconds: Gauge,
+    sampled_at: Mutex<Instant>,
+    pub foreign_transaction_seconds: Gauge,
+    pub foreign_snapshot_transactions: IntGauge,
+    pub database_answers: IntGauge,
+    pub database_connections: IntGaugeVec,
+    pub database_units: IntGauge,
+    pub process_cpu_seconds: Counter,
+    pub process_resident_bytes: IntGauge,
+    pub process_open_fds: IntGauge,
+    pub process_threads: IntGauge,
+    pub process_start_seconds: IntGauge,
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = Families;
+
+    fn deref(&self) -> &Families {
+        &self.0
+    }
+}
+
+/// Makes families and registers them. The names are constants that the tests look at, so neither step can fail.
+struct Maker(Registry);
+
+impl Maker {
+    fn keep<C: Collector + Clone + 'static>(&self, family: prometheus::Result<C>) -> C {
+        let family = family.expect("a metric's definition is right");
+        self.0.register(Box::new(family.clone())).expect("a metric's name is used once");
+        family
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::new(name, help))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::new(name, help))
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Gauge {
+        self.keep(Gauge::new(name, help))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
+        self.keep(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+impl Default for Metrics {
+    /// All of them at zero.
+    fn default() -> Self {
+        let registry = Registry::new();
+        let make = Maker(registry.clone());
+        let build = Opts::new("ops_build_info", "Always 1; the version is in the label")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        make.keep(IntGauge::with_opts(build)).set(1);
+        let families = Families {
+            registry,
+            calls: make.counters("ops_calls_total", "Unary calls that were answered", &["method", "code"]),
+            call_seconds: make.histograms("ops_call_seconds", "How long unary calls took", &SECONDS, &["method"]),
+            runs_enqueued: make.counter("ops_runs_enqueued_total", "Runs that were enqueued through this server"),
+            runs_claimed: make.counter("ops_runs_claimed_total", "Runs that this server gave to workers"),
+            runs_started: make.counter("ops_runs_started_total", "Runs that this server told workers to start"),
+            grants_ended: make.counters("ops_grants_ended_total", "Grants whose end this server wrote", &["outcome"]),
+            queue_seconds: make.histogram(
+                "ops_queue_seconds",
+                "From when a run was due until it was claimed",
+                &WAIT_SECONDS,
+            ),
+            claim_round_seconds: make.histogram("ops_claim_round_seconds", "How long rounds of claims took", &SECONDS),
+            claim_turns_missed: make.counter(
+                "ops_claim_turns_missed_total",
+                "Turns to claim for which another server was waited for in vain",
+            ),
+            round_requests: make.histograms("ops_round_requests", "Requests in a round", &SIZES, &["batcher"]),
+            round_seconds: make.histograms("ops_round_seconds", "How long rounds took", &SECONDS, &["batcher"]),
+            cancel_seconds: make.histogram(
+                "ops_cancel_seconds",
+                "From when a cancel was asked for until it was sent to its worker",
+                &SECONDS,
+            ),
+            lease_rounds: make.counter("ops_lease_rounds_total", "Rounds in which this server looked after leases"),
+            lease_service_resumed: make
+                .counter("ops_lease_service_resumed_total", "Times that leases began anew after an outage"),
+            hints: make.counters("ops_hints_total", "Hints that this server gave", &["topic"]),
+            streams: make.gauge("ops_streams", "Streams of workers that are open at this server"),
+            grants_held: make.gauge("ops_grants_held", "Grants in the books of these streams"),
+            watchers: make.gauge("ops_watchers", "Watches, waits and tails at this server"),
+            feed_age_seconds: make
+                .seconds("ops_feed_age_seconds", "Since the change feed was read last, while somebody watches"),
+            runs: make.keep(IntGaugeVec::new(
+                Opts::new("ops_runs", "Runs that have not ended, counted up to 10000"),
+                &["state", "lane"],
+            )),
+            ready_age_seconds: make.keep(GaugeVec::new(
+                Opts::new("ops_ready_age_seconds", "How long the oldest of the ready runs that were counted is due"),
+                &["lane"],
+            )),
+            sample_age_seconds: make
+                .seconds("ops_sample_age_seconds", "Since the database was asked for what is above"),
+            sampled_at: Mutex::new(Instant::now()),
+            foreign_transaction_seconds: make.seconds(
+                "ops_foreign_transaction_seconds",
+                "The age of the oldest transaction of others in the database",
+            ),
+            foreign_snapshot_transactions: make.gauge(
+                "ops_foreign_snapshot_transactions",
+                "How many transactions ago the oldest snapshot of others was taken",
+            ),
+            database_answers: make.gauge("ops_database_answers", "1 if the database answered the last probe, else 0"),
+            database_connections: make
+                .keep(IntGaugeVec::new(Opts::new("ops_database_connections", "Connections in the pool"), &["state"])),
+            database_units: make
+                .gauge("ops_database_units", "Units of database work that run, or wait for a connection"),
+            process_cpu_seconds: make.keep(Counter::new("process_cpu_seconds_total", "Processor time that was used")),
+            process_resident_bytes: make.gauge("process_resident_memory_bytes", "Memory that is resident"),
+            process_open_fds: make.gauge("process_open_fds", "File descriptors that are open"),
+            process_threads: make.gauge("process_threads", "Threads"),
+            process_start_seconds: make.gauge("process_start_time_seconds", "When the process began, since the epoch"),
+        };
+        for batcher in BATCHERS {
+            families.round_requests.with_label_values(&[batcher]);
+            families.round_seconds.with_label_values(&[batcher]);
+        }
+        for outcome in OUTCOMES {
+            families.grants_ended.with_label_values(&[outcome]);
+        }
+        Self(Arc::new(families))
+    }
+}
+
+impl Metrics {
+    /// Measures the rounds of a batcher.
+    pub fn measured<I, F, W>(
+        &self,
+        batcher: &'static str,
+        work: W,
+    ) -> impl Fn(Vec<I>) -> BoxFuture<'static, F::Output> + Send + use<I, F, W>
+    where
+        F: Future + Send + 'static,
+        W: Fn(Vec<I>) -> F + Send,
+    {
+        let requests = self.round_requests.with_label_values(&[batcher]);
+        let seconds = self.round_seconds.with_label_values(&[batcher]);
+        move |round: Vec<I>| {
+            requests.observe(round.len() as f64);
+            let (seconds, began, round) = (seconds.clone(), Instant::now(), work(round));
+            Box::pin(async move {
+                let done = round.await;
+                seconds.observe(began.elapsed().as_secs_f64());
+                done
+            })
+        }
+    }
+
+    /// Counts runs that a round has claimed. Those of unary calls are started by it.
+    pub fn claimed(&self, runs: &[Run]) {
+        self.runs_claimed.inc_by(runs.len() as u64);
+        self.runs_started.inc_by(runs.iter().filter(|run| run.status == RunStatus::Running).count() as u64);
+        for run in runs {
+            let due = run.run_after.max(run.created_at);
+            let waited = run.claimed_at.and_then(|claimed| (claimed - due).to_std().ok());
+            self.queue_seconds.observe(waited.unwrap_or_default().as_secs_f64());
+        }
+    }
+
+    /// Takes in how many runs are in each state and lane, and since when the oldest is due.
+    pub fn sampled(&self, count: impl Fn(&str, &str) -> (i64, Option<f64>)) {
+        for lane in Lane::ALL {
+            for state in STATES {
+                let (runs, age) = count(state, lane.as_str());
+                self.runs.with_label_values(&[state, lane.as_str()]).set(runs);
+                if state == STATES[0] {
+                    self.ready_age_seconds.with_label_values(&[lane.as_str()]).set(age.unwrap_or_default());
+                }
+            }
+        }
+        *self.sampled_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Since when that was not done.
+    pub fn sampled_ago(&self) -> Duration {
+        self.sampled_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Counts a grant whose end was written.
+    pub fn grant_ended(&self, outcome: &str, count: usize) {
+        self.grants_ended.with_label_values(&[outcome]).inc_by(count as u64);
+    }
+
+    /// All of them as text that Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // It fails only for families that the registry would not have taken.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}

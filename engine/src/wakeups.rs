@@ -1,0 +1,141 @@
+//! Hints: something was committed that others may wait for. A hint only says "look"; polling guarantees.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use futures::FutureExt;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::db::listen::Listener;
+use crate::db::{Db, StoreError};
+use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::feed::hint_send;
+
+/// What a hint is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Runs can be claimed.
+    Work,
+    /// Workers have to be told something.
+    Cancels,
+    /// Runs have changed.
+    Changes,
+}
+
+const TOPICS: [Topic; 3] = [Topic::Work, Topic::Cancels, Topic::Changes];
+
+impl Topic {
+    fn channel(self) -> &'static str {
+        match self {
+            Topic::Work => "ops_work",
+            Topic::Cancels => "ops_cancels",
+            Topic::Changes => "ops_changes",
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    /// Wakes who looks in this process.
+    local: Notify,
+    /// The other replicas are to be told.
+    is_owed: AtomicBool,
+    /// How many were given.
+    given: AtomicU64,
+}
+
+/// Where hints are given and awaited. One waiter a topic.
+#[derive(Debug, Clone)]
+pub struct Hints {
+    signals: Arc<[Signal; 3]>,
+    /// Wakes who tells the other replicas.
+    owed: Arc<Notify>,
+    /// Of this replica, which sends it along: its own hints it has already.
+    server_id: Uuid,
+}
+
+impl Hints {
+    pub fn new(server_id: Uuid) -> Self {
+        Self { signals: Arc::default(), owed: Arc::default(), server_id }
+    }
+
+    /// Says that something was committed: here at once, to the other replicas as soon as the database takes it. Hints that
+    /// come faster than they can be sent become one.
+    pub fn give(&self, topic: Topic) {
+        self.give_here(topic);
+        let signal = &self.signals[topic as usize];
+        signal.given.fetch_add(1, Ordering::Relaxed);
+        signal.is_owed.store(true, Ordering::Release);
+        self.owed.notify_one();
+    }
+
+    /// How many hints on a topic were given.
+    pub fn given(&self, topic: Topic) -> u64 {
+        self.signals[topic as usize].given.load(Ordering::Relaxed)
+    }
+
+    /// Wakes only who looks in this process.
+    pub fn give_here(&self, topic: Topic) {
+        self.signals[topic as usize].local.notify_one();
+    }
+
+    /// Waits for a hint. One that was given before is not missed.
+    pub async fn awaited(&self, topic: Topic) {
+        self.signals[topic as usize].local.notified().await;
+    }
+
+    /// Passes hints to the other replicas: one statement at a time, outside of any transaction, because a NOTIFY inside one
+    /// would make all commits wait for each other.
+    pub async fn send(self, db: Db, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.owed.notified() => {}
+                () = closing.cancelled() => return,
+            }
+            let is_owed = |topic: &Topic| self.signals[*topic as usize].is_owed.swap(false, Ordering::Acquire);
+            let channels: Vec<&str> = TOPICS.into_iter().filter(is_owed).map(Topic::channel).collect();
+            let server_id = self.server_id;
+            let sent = db.write(channels, move |c, channels| hint_send(c, channels, server_id).boxed());
+            if let Err(error) = sent.await {
+                tracing::debug!(%error, "a hint was not sent; the others will poll");
+            }
+        }
+    }
+
+    /// Takes the hints of the other replicas. After any error: connect again and look at everything.
+    pub async fn listen(self, db: Db, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                result = self.listen_once(&db) => {
+                    if let Err(error) = result {
+                        tracing::warn!(%error, "the listener lost its connection; polling goes on");
+                    }
+                }
+                () = closing.cancelled() => return,
+            }
+            TOPICS.into_iter().for_each(|topic| self.give_here(topic));
+            tokio::select! {
+                () = tokio::time::sleep(OUTAGE_RETRY_DELAY) => {}
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    async fn listen_once(&self, db: &Db) -> Result<(), StoreError> {
+        let mut listener = Listener::open(db, &TOPICS.map(Topic::channel)).await?;
+        TOPICS.into_iter().for_each(|topic| self.give_here(topic));
+        let own = self.server_id.to_string();
+        loop {
+            match listener.next().await? {
+                Some(hint) if hint.payload() == own => {}
+                Some(hint) => {
+                    let meant = TOPICS.into_iter().filter(|topic| topic.channel() == hint.channel());
+                    meant.for_each(|topic| self.give_here(topic));
+                }
+                None => TOPICS.into_iter().for_each(|topic| self.give_here(topic)),
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The change feed and the watch hub: one reader a replica for all that watch.
+//!
+//! The feed says *that* runs changed; the hub reads them again, once, and hands them to whom they concern. Nobody watches:
+//! nothing is read. A slow watcher delays nobody: what waits for it is kept by run, the newest state alone.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::db::{Db, StoreError};
+use crate::domain::{Run, TenantId};
+use crate::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
+use crate::store::feed::{FeedBatch, FeedCursor, feed_cursor, feed_read};
+use crate::store::run::read::run_get_many;
+use crate::wakeups::{Hints, Topic};
+use crate::watch::subscriber::{Interest, RunNews, Subscriber};
+use crate::watch::subscribers::Subscribers;
+use crate::watch::subscription::Subscription;
+
+/// Runs that are read in one statement: also the largest must fit into memory.
+pub const READ_PAGE: usize = 100;
+
+/// Hands changes to whom they concern.
+#[derive(Debug)]
+pub struct ChangeHub {
+    db: Db,
+    hints: Hints,
+    subscribers: Arc<Subscribers>,
+    /// When the feed was read last.
+    read_at: Mutex<Instant>,
+}
+
+impl ChangeHub {
+    pub fn new(db: Db, hints: Hints) -> Arc<Self> {
+        Arc::new(Self { db, hints, subscribers: Arc::default(), read_at: Mutex::new(Instant::now()) })
+    }
+
+    /// Registers an interest. Whatever is committed after this returns reaches the subscription.
+    pub async fn subscribe(&self, tenant: TenantId, interest: Interest) -> Subscription {
+        let subscriber = Arc::new(Subscriber::new(tenant, interest));
+        self.subscribers.add(subscriber.clone());
+        // The subscription unregisters itself when it is dropped, also while this waits.
+        let subscription = Subscription::new(self.subscribers.clone(), subscriber);
+        self.subscribers.barrier().await;
+        subscription
+    }
+
+    /// How many interests there are, and since when the feed was not read for them.
+    pub fn watchers(&self) -> (usize, Duration) {
+        let watchers = self.subscribers.lock().len();
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        (watchers, if watchers > 0 { read_at.elapsed() } else { Duration::ZERO })
+    }
+
+    /// Follows the feed while somebody watches, until `closing`.
+    pub async fn run(self: Arc<Self>, closing: CancellationToken) {
+        let mut cursor: Option<FeedCursor> = None;
+        loop {
+            if self.subscribers.lock().is_empty() {
+                cursor = None;
+                tokio::select! {
+                    () = self.subscribers.wanted() => {}
+                    () = closing.cancelled() => return,
+                }
+            }
+            let number = self.subscribers.read_begins();
+            let pause = match self.read(cursor.as_ref()).await {
+                Ok(next) => {
+                    cursor = Some(next);
+                    self.subscribers.read_ended(number);
+                    *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    POLL_INTERVAL
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the change feed can not be read; watchers wait");
+                    OUTAGE_RETRY_DELAY
+                }
+            };
+            tokio::select! {
+                () = self.hints.awaited(Topic::Changes) => {}
+                () = self.subscribers.wanted() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// What was committed since the cursor, read once and delivered. Answers the next cursor.
+    async fn read(&self, cursor: Option<&FeedCursor>) -> Result<FeedCursor, StoreError> {
+        let Some(cursor) = cursor.cloned() else {
+            let cursor = self.db.read((), |c, ()| feed_cursor(c).boxed()).await?;
+            self.hand_out(&[], &cursor);
+            return Ok(cursor);
+        };
+        let batch = self.db.read(cursor, |c, cursor| feed_read(c, cursor).boxed()).await?;
+        let FeedBatch { run_ids, event_run_ids, overflown, cursor } = batch;
+        if overflown {
+            self.subscribers.lock().values().for_each(|subscriber| subscriber.overflow());
+            return Ok(cursor);
+        }
+        let wanted = self.wanted_runs(run_ids);
+        let mut news = Vec::with_capacity(wanted.len());
+        for page in wanted.chunks(READ_PAGE) {
+            news.extend(read_news(&self.db, page).await?);
+        }
+        self.hand_out(&news, &cursor);
+        self.ring_for_events(&event_run_ids);
+        Ok(cursor)
+    }
+
+    /// The changed runs that somebody may be interested in, each once.
+    fn wanted_runs(&self, changed: Vec<(String, Uuid)>) -> Vec<(TenantId, Uuid)> {
+        let subscribers = self.subscribers.lock();
+        let (mut tenants, mut runs) = (HashSet::new(), HashSet::new());
+        for subscriber in subscribers.values() {
+            match &subscriber.interest {
+                Interest::Filter(_) => tenants.insert(subscriber.tenant.as_str().to_owned()),
+                Interest::Run(id) => runs.insert(*id),
+            };
+        }
+        let changed: BTreeSet<(String, Uuid)> =
+            changed.into_iter().filter(|(tenant, id)| tenants.contains(tenant) || runs.contains(id)).collect();
+        changed.into_iter().map(|(tenant, id)| (TenantId::new(&tenant), id)).collect()
+    }
+
+    fn hand_out(&self, news: &[RunNews], cursor: &FeedCursor) {
+        for subscriber in self.subscribers.lock().values() {
+            subscriber.take_in(news, cursor);
+        }
+    }
+
+    fn ring_for_events(&self, runs: &[Uuid]) {
+        for subscriber in self.subscribers.lock().values() {
+            if matches!(subscriber.interest, Interest::Run(id) if runs.contains(&id)) {
+                subscriber.ring();
+            }
+        }
+    }
+}
+
+/// These runs as they are now; one that is not there any more was deleted.
+pub async fn read_news(db: &Db, page: &[(TenantId, Uuid)]) -> Result<Vec<RunNews>, StoreError> {
+    let ids: Vec<Uuid> = page.iter().map(|(_, id)| *id).collect();
+    let runs = db.read(ids, |c, ids| run_get_many(c, ids).boxed()).await?;
+    let mut runs: HashMap<Uuid, Arc<Run>> = runs.into_iter().map(|run| (run.id, Arc::new(run))).collect();
+    let news = |(tenant, id): &(TenantId, Uuid)| match runs.remove(id) {
+        Some(run) => RunNews::Now(run),
+        None => RunNews::Deleted(tenant.clone(), *id),
+    };
+    Ok(page.iter().map(news).collect())
+}

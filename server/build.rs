@@ -1,6 +1,0 @@
-//! The statements and migrations are read at build time by macros whose reading cargo does not see.
-
-fn main() {
-    println!("cargo:rerun-if-changed=src/store/sql");
-    println!("cargo:rerun-if-changed=../migrations");
-}

@@ -1,0 +1,323 @@
+//! Checks of single fields.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use proto::v1;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+use engine::domain::page::PageRequest;
+use engine::domain::text::{check_bytes, check_line, check_prose, excerpt};
+use engine::domain::violation::Violations;
+use engine::domain::{Lane, Lease, Limits, TraceParent};
+
+/// More violations than this are not told: an answer has no room for them.
+const VIOLATIONS_TOLD: usize = 100;
+
+/// Where a field is, as in `runs[3].labels["x"]`. It is written out only when something is wrong there.
+#[derive(Debug, Clone, Copy)]
+pub enum Path<'a> {
+    Root,
+    Field(&'a Path<'a>, &'static str),
+    Index(&'a Path<'a>, usize),
+    Key(&'a Path<'a>, &'a str),
+}
+
+impl<'a> Path<'a> {
+    pub fn field(&'a self, name: &'static str) -> Path<'a> {
+        Path::Field(self, name)
+    }
+
+    pub fn index(&'a self, index: usize) -> Path<'a> {
+        Path::Index(self, index)
+    }
+
+    pub fn key(&'a self, key: &'a str) -> Path<'a> {
+        Path::Key(self, key)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => Ok(()),
+            Path::Field(Path::Root, name) => f.write_str(name),
+            Path::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Path::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            Path::Key(parent, key) => write!(f, "{parent}[{}]", excerpt(key)),
+        }
+    }
+}
+
+/// Checks fields one after the other. A bad one is noted, and a harmless value stands in for it so that the rest can be
+/// checked too; [`Fields::finish`] gives out the whole only if nothing was noted.
+#[derive(Debug)]
+pub struct Fields<'l> {
+    pub limits: &'l Limits,
+    violations: Violations,
+}
+
+impl<'l> Fields<'l> {
+    pub fn new(limits: &'l Limits) -> Self {
+        Self { limits, violations: Violations::default() }
+    }
+
+    /// The value, if every field was right.
+    pub fn finish<T>(self, value: T) -> Result<T, Violations> {
+        self.violations.into_result(value)
+    }
+
+    /// Notes that a field is wrong.
+    pub fn bad(&mut self, path: Path<'_>, why: impl Into<String>) {
+        if self.violations.0.len() < VIOLATIONS_TOLD {
+            self.violations.add(path.to_string(), why);
+        }
+    }
+
+    /// Notes the error of a check, if it has one.
+    pub fn check(&mut self, path: Path<'_>, result: Result<(), String>) {
+        if let Err(why) = result {
+            self.bad(path, why);
+        }
+    }
+
+    /// A message that must be there.
+    pub fn required<T>(&mut self, path: Path<'_>, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.bad(path, "required, and not given");
+        }
+        value
+    }
+
+    pub fn id(&mut self, path: Path<'_>, text: &str) -> Uuid {
+        match text.parse::<Hyphenated>().map(Uuid::from) {
+            Ok(id) if !id.is_nil() => return id,
+            Ok(_) => self.bad(path, "expected an id, got the nil UUID"),
+            Err(_) if text.is_empty() => self.bad(path, "required, and not given"),
+            Err(_) => self.bad(path, format!("expected an id (a UUID), got {}", excerpt(text))),
+        }
+        Uuid::nil()
+    }
+
+    /// An id, or nothing when empty.
+    pub fn optional_id(&mut self, path: Path<'_>, text: &str) -> Option<Uuid> {
+        (!text.is_empty()).then(|| self.id(path, text))
+    }
+
+    pub fn line(&mut self, path: Path<'_>, text: String, min: usize, max: usize) -> String {
+        self.check(path, check_line(&text, min, max));
+        text
+    }
+
+    pub fn prose(&mut self, path: Path<'_>, text: String, max: usize) -> String {
+        self.check(path, check_prose(&text, max));
+        text
+    }
+
+    pub fn bytes(&mut self, path: Path<'_>, text: String, max: usize) -> String {
+        self.check(path, check_bytes(&text, max));
+        text
+    }
+
+    pub fn name(&mut self, path: Path<'_>, text: String) -> String {
+        self.line(path, text, 1, self.limits.name)
+    }
+
+    pub fn kind(&mut self, path: Path<'_>, text: String) -> String {
+        self.line(path, text, 1, self.limits.kind)
+    }
+
+    pub fn kinds(&mut self, path: Path<'_>, mut kinds: Vec<String>) -> Vec<String> {
+        self.at_most(path, kinds.len(), self.limits.kinds);
+        for (index, kind) in kinds.iter().enumerate() {
+            self.check(path.index(index), check_line(kind, 1, self.limits.kind));
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    }
+
+    /// A request id, or nothing when empty.
+    pub fn request_id(&mut self, path: Path<'_>, text: String) -> Option<String> {
+        (!text.is_empty()).then(|| self.line(path, text, 1, self.limits.request_id))
+    }
+
+    /// A W3C `traceparent`, or nothing when empty.
+    pub fn traceparent(&mut self, path: Path<'_>, text: &str) -> Option<TraceParent> {
+        let parent = TraceParent::parse(text);
+        if parent.is_none() && !text.is_empty() {
+            let got = excerpt(text);
+            self.bad(path, format!("expected a W3C traceparent, as 00-TRACE-SPAN-01 in lower-case digits, got {got}"));
+        }
+        parent
+    }
+
+    pub fn labels(&mut self, path: Path<'_>, labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        self.at_most(path, labels.len(), self.limits.labels);
+        for (key, value) in &labels {
+            let entry = path.key(key);
+            if let Err(why) = check_line(key, 1, self.limits.label_key) {
+                self.bad(entry, format!("as a key, {why}"));
+            }
+            self.check(entry, check_line(value, 0, self.limits.label_value));
+        }
+        labels
+    }
+
+    /// How many entries a list has.
+    pub fn at_most(&mut self, path: Path<'_>, length: usize, max: usize) {
+        if length > max {
+            self.bad(path, format!("expected at most {max} entries, got {length}"));
+        }
+    }
+
+    /// A number from `min` to `max`.
+    pub fn number(&mut self, path: Path<'_>, value: i64, min: i64, max: i64) -> i64 {
+        if !(min..=max).contains(&value) {
+            self.bad(path, format!("expected {min} to {max}, got {value}"));
+        }
+        value
+    }
+
+    pub fn lane(&mut self, path: Path<'_>, value: i32) -> Lane {
+        match v1::Lane::try_from(value) {
+            Ok(v1::Lane::A) => return Lane::A,
+            Ok(v1::Lane::B) => return Lane::B,
+            Ok(v1::Lane::C) => return Lane::C,
+            Ok(v1::Lane::D) => return Lane::D,
+            Ok(v1::Lane::Unspecified) => self.bad(path, "expected a lane, got LANE_UNSPECIFIED"),
+            Err(_) => self.bad(path, format!("expected a lane, got the unknown number {value}")),
+        }
+        Lane::A
+    }
+
+    /// Lanes, each once and in order.
+    pub fn lanes(&mut self, path: Path<'_>, values: &[i32]) -> Vec<Lane> {
+        let mut lanes: Vec<Lane> =
+            values.iter().enumerate().map(|(index, value)| self.lane(path.index(index), *value)).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        lanes
+    }
+
+    /// A grant. No grant has a fence below 1.
+    pub fn grant(&mut self, path: Path<'_>, run_id: &str, fence: i64) -> Lease {
+        Lease { run_id: self.id(path.field("run_id"), run_id), fence: self.fence(path.field("fence"), fence) }
+    }
+
+    pub fn fence(&mut self, path: Path<'_>, fence: i64) -> i64 {
+        if fence < 1 {
+            self.bad(path, format!("expected a fence of at least 1, got {fence}"));
+        }
+        fence
+    }
+
+    /// Grants, each once, in the order in which rows are locked.
+    pub fn leases(&mut self, path: Path<'_>, leases: &[v1::Lease]) -> Vec<Lease> {
+        let mut leases: Vec<Lease> = leases
+            .iter()
+            .enumerate()
+            .map(|(index, lease)| self.grant(path.index(index), &lease.run_id, lease.fence))
+            .collect();
+        leases.sort_unstable();
+        leases.dedup();
+        leases
+    }
+
+    /// `page_size` and `page_token` of a list.
+    pub fn page(&mut self, path: Path<'_>, size: i32, token: String) -> PageRequest {
+        if size < 0 {
+            self.bad(path.field("page_size"), format!("expected 0 or more, got {size}"));
+        }
+        let size = match i64::from(size) {
+            0 => self.limits.page_default,
+            size => size.clamp(1, self.limits.page_max),
+        };
+        PageRequest { size, token }
+    }
+}
+
+/// The only field of a request: an id.
+pub fn single_id(field: &'static str, text: &str) -> Result<Uuid, Violations> {
+    let limits = Limits::default();
+    let mut fields = Fields::new(&limits);
+    let id = fields.id(Path::Root.field(field), text);
+    fields.finish(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_dotted() {
+        let runs = Path::Root.field("runs");
+        let run = runs.index(3);
+        let labels = run.field("labels");
+        assert_eq!(labels.key("x").to_string(), r#"runs[3].labels["x"]"#);
+        assert!(labels.key(&"x".repeat(10_000)).to_string().len() < 100);
+    }
+
+    #[test]
+    fn ids_are_uuids_with_hyphens_and_not_nil() {
+        let limits = Limits::default();
+        let mut fields = Fields::new(&limits);
+        fields.id(Path::Root.field("good"), "01980000-0000-7000-8000-000000000001");
+        let bad = [
+            "",
+            "00000000-0000-0000-0000-000000000000",
+            "0198000000007000800000000000001",
+            "{01980000-0000-7000-8000-000000000001}",
+            "' OR 1=1 --",
+        ];
+        for text in bad {
+            fields.id(Path::Root.field("bad"), text);
+        }
+        let violations = fields.finish(()).expect_err("bad ids").0;
+        assert_eq!(violations.len(), bad.len());
+        assert!(violations.iter().all(|violation| violation.field == "bad"));
+    }
+
+    #[test]
+    fn unknown_and_unset_lanes_are_refused() {
+        let limits = Limits::default();
+        let mut fields = Fields::new(&limits);
+        assert_eq!(fields.lanes(Path::Root.field("lanes"), &[2, 1, 2]), vec![Lane::A, Lane::B]);
+        fields.lanes(Path::Root.field("lanes"), &[0, 9]);
+        let violations = fields.finish(()).expect_err("bad lanes").0;
+        assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["lanes[0]", "lanes[1]"]);
+    }
+
+    #[test]
+    fn a_page_size_is_capped_and_not_negative() {
+        let limits = Limits::default();
+        let page = |size| {
+            let mut fields = Fields::new(&limits);
+            let page = fields.page(Path::Root, size, String::new());
+            fields.finish(page.size)
+        };
+        assert_eq!(page(0), Ok(50));
+        assert_eq!(page(7), Ok(7));
+        assert_eq!(page(i32::MAX), Ok(1_000));
+        assert!(page(-1).is_err_and(|violations| violations.0[0].field == "page_size"));
+    }
+
+    #[test]
+    fn labels_are_bounded_in_number_and_length() {
+        let limits = Limits::default();
+        let many = |count: usize| (0..count).map(|n| (format!("k{n}"), String::new())).collect::<BTreeMap<_, _>>();
+        let check = |labels| {
+            let mut fields = Fields::new(&limits);
+            fields.labels(Path::Root.field("labels"), labels);
+            fields.finish(())
+        };
+        assert_eq!(check(many(32)), Ok(()));
+        assert!(check(many(33)).is_err());
+        for (key, value) in
+            [("", "v"), (&*"k".repeat(64), "v"), ("k", &*"v".repeat(256)), ("k\n", "v"), ("k", "\u{202E}")]
+        {
+            assert!(check(BTreeMap::from([(key.to_owned(), value.to_owned())])).is_err(), "{key:?} {value:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The methods on the port: one table of what holds for each. A test compares it with the descriptors.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// All services on the port, and what their messages are made of.
+pub const DESCRIPTORS: [&[u8]; 5] = [
+    proto::FILE_DESCRIPTOR_SET,
+    tonic_types::pb::FILE_DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
+
+/// What holds for the calls of a method.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// `ops.v1.RunService/EnqueueRun`: the path of a request, without the slash in front.
+    pub name: &'static str,
+    pub shape: Shape,
+    pub class: Class,
+    /// The call mostly waits for something to happen, so it takes no place among the calls that run.
+    pub waits: bool,
+}
+
+/// How many messages a call has in each direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Unary,
+    /// The server answers with a stream.
+    ServerStream,
+    /// The client sends a stream, and gets one.
+    BidiStream,
+}
+
+/// Which room a call takes ([`super::admission`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A worker's stream: not one message, and bounded by its own credits.
+    Stream,
+    /// Calls of workers, and cancels. They have room of their own, so that they never wait behind a burst of other calls.
+    Priority,
+    Normal,
+}
+
+impl Method {
+    /// The method of a request's path, if there is one.
+    pub fn of_path(path: &str) -> Option<&'static Method> {
+        static BY_NAME: LazyLock<HashMap<&str, &Method>> =
+            LazyLock::new(|| METHODS.iter().map(|method| (method.name, method)).collect());
+        BY_NAME.get(path.strip_prefix('/')?).copied()
+    }
+
+    /// Whether it is of the contract, and not of health or reflection.
+    pub fn is_ours(&self) -> bool {
+        self.name.starts_with("ops.v1.")
+    }
+}
+
+const fn unary(name: &'static str, class: Class) -> Method {
+    Method { name, shape: Shape::Unary, class, waits: false }
+}
+
+const fn waiting(name: &'static str, shape: Shape) -> Method {
+    Method { name, shape, class: Class::Normal, waits: true }
+}
+
+const fn stream(name: &'static str, shape: Shape, class: Class) -> Method {
+    Method { name, shape, class, waits: false }
+}
+
+/// All methods on the port.
+pub static METHODS: &[Method] = &[
+    unary("ops.v1.SessionService/CreateSession", Class::Normal),
+    unary("ops.v1.SessionService/GetSession", Class::Normal),
+    unary("ops.v1.SessionService/ListSessions", Class::Normal),
+    unary("ops.v1.SessionService/UpdateSession", Class::Normal),
+    unary("ops.v1.SessionService/CloseSession", Class::Normal),
+    unary("ops.v1.SessionService/CancelSession", Class::Priority),
+    unary("ops.v1.RunService/EnqueueRun", Class::Normal),
+    unary("ops.v1.RunService/EnqueueRuns", Class::Normal),
+    unary("ops.v1.RunService/GetRun", Class::Normal),
+    unary("ops.v1.RunService/ListRuns", Class::Normal),
+    unary("ops.v1.RunService/CancelRun", Class::Priority),
+    waiting("ops.v1.RunService/WaitRun", Shape::Unary),
+    waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream),
+    unary("ops.v1.RunService/ListRunEvents", Class::Normal),
+    waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream),
+    stream("ops.v1.WorkerService/Connect", Shape::BidiStream, Class::Stream),
+    unary("ops.v1.WorkerService/Claim", Class::Priority),
+    unary("ops.v1.WorkerService/Heartbeat", Class::Priority),
+    unary("ops.v1.WorkerService/ReportRun", Class::Priority),
+    unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority),
+    unary("ops.v1.WorkerService/ListWorkers", Class::Priority),
+    unary("ops.v1.WorkerService/DrainWorker", Class::Priority),
+    unary("ops.v1.ArtifactService/CreateArtifact", Class::Normal),
+    unary("ops.v1.ArtifactService/GetArtifact", Class::Normal),
+    unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal),
+    unary("grpc.health.v1.Health/Check", Class::Normal),
+    stream("grpc.health.v1.Health/Watch", Shape::ServerStream, Class::Normal),
+    stream("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),
+    stream("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),
+];
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    #[test]
+    fn the_table_has_the_methods_of_the_descriptors_and_their_shapes() {
+        let mut described = Vec::new();
+        for descriptor in DESCRIPTORS {
+            for file in FileDescriptorSet::decode(descriptor).expect("a descriptor set").file {
+                for service in &file.service {
+                    for method in &service.method {
+                        let shape = match (method.client_streaming(), method.server_streaming()) {
+                            (false, false) => Shape::Unary,
+                            (false, true) => Shape::ServerStream,
+                            (true, _) => Shape::BidiStream,
+                        };
+                        described.push((format!("{}.{}/{}", file.package(), service.name(), method.name()), shape));
+                    }
+                }
+            }
+        }
+        let mut table: Vec<_> = METHODS.iter().map(|method| (method.name.to_owned(), method.shape)).collect();
+        described.sort_by(|a, b| a.0.cmp(&b.0));
+        table.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(table, described);
+    }
+
+    #[test]
+    fn a_path_names_its_method() {
+        let found = Method::of_path("/ops.v1.WorkerService/Connect").map(|method| method.class);
+        assert_eq!(found, Some(Class::Stream));
+        assert_eq!(Method::of_path("ops.v1.WorkerService/Connect"), None);
+        assert_eq!(Method::of_path("/ops.v1.WorkerService/Connect/"), None);
+    }
+}

@@ -1,0 +1,333 @@
+//! What a client is told of each error: the only file that names `tonic::Code`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use proto::v1::ErrorReason;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use uuid::Uuid;
+
+use engine::EngineError;
+use engine::db::StoreError;
+use engine::domain::Refusal;
+use engine::domain::text::excerpt;
+use engine::domain::violation::Violations;
+
+const DOMAIN: &str = "ops";
+const PREFIX: &str = "ERROR_REASON_";
+
+/// After how long to try again what was refused for now.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Details travel in one header, of which many clients take 8 KiB in all: violations beyond this are only counted.
+const DETAIL_BYTES: usize = 3_000;
+/// The same for the message.
+const MESSAGE_CHARACTERS: usize = 500;
+/// And for one violation.
+const VIOLATION_CHARACTERS: usize = 300;
+
+/// Which code a reason has, as `error.proto` says.
+fn code(reason: ErrorReason) -> Code {
+    match reason {
+        ErrorReason::InvalidField
+        | ErrorReason::PageTokenInvalid
+        | ErrorReason::ResumeTokenInvalid
+        | ErrorReason::ProtocolViolation => Code::InvalidArgument,
+        ErrorReason::SessionNotFound
+        | ErrorReason::RunNotFound
+        | ErrorReason::WorkerNotFound
+        | ErrorReason::ArtifactNotFound => Code::NotFound,
+        ErrorReason::RequestIdReused => Code::AlreadyExists,
+        ErrorReason::SessionClosed
+        | ErrorReason::LeaseLost
+        | ErrorReason::OutcomeConflict
+        | ErrorReason::WorkerDraining => Code::FailedPrecondition,
+        ErrorReason::Overloaded | ErrorReason::EventCreditsExceeded => Code::ResourceExhausted,
+        ErrorReason::RevisionCompacted => Code::OutOfRange,
+        ErrorReason::DatabaseUnavailable | ErrorReason::ShuttingDown => Code::Unavailable,
+        ErrorReason::StreamReplaced | ErrorReason::RequestInProgress => Code::Aborted,
+        ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorReason::UnknownMethod | ErrorReason::UnsupportedEncoding => Code::Unimplemented,
+        ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
+    }
+}
+
+/// Whether the same call later may succeed.
+fn retry_helps(reason: ErrorReason) -> bool {
+    matches!(
+        reason,
+        ErrorReason::Overloaded
+            | ErrorReason::DatabaseUnavailable
+            | ErrorReason::ShuttingDown
+            | ErrorReason::RequestInProgress
+    )
+}
+
+/// A status of a reason, with its details. The metadata names what was concerned.
+pub fn status(reason: ErrorReason, message: impl Into<String>, metadata: HashMap<String, String>) -> Status {
+    let message = shortened(&message.into(), MESSAGE_CHARACTERS);
+    let mut details = ErrorDetails::new();
+    details.set_error_info(name(reason), DOMAIN, metadata.clone());
+    if retry_helps(reason) {
+        details.set_retry_info(Some(RETRY_DELAY));
+    }
+    if code(reason) == Code::FailedPrecondition {
+        let subject = metadata.get("run_id").or(metadata.get("session_id")).or(metadata.get("worker_id"));
+        details.add_precondition_failure_violation(name(reason), subject.cloned().unwrap_or_default(), message.clone());
+    }
+    Status::with_error_details(code(reason), message, details)
+}
+
+/// What a client gets for an error.
+pub fn status_of(error: impl Into<EngineError>) -> Status {
+    match error.into() {
+        EngineError::Invalid(violations) => invalid(&violations),
+        EngineError::Refused(refusal) => refused(&refusal),
+        error @ EngineError::Overloaded => status(ErrorReason::Overloaded, error.to_string(), HashMap::new()),
+        error @ EngineError::ShuttingDown => status(ErrorReason::ShuttingDown, error.to_string(), HashMap::new()),
+        EngineError::Store(error) => store_status(&error),
+    }
+}
+
+fn invalid(violations: &Violations) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(name(ErrorReason::InvalidField), DOMAIN, HashMap::new());
+    let (mut told, mut size) = (Vec::new(), 0);
+    for violation in &violations.0 {
+        let field = shortened(&violation.field, VIOLATION_CHARACTERS);
+        let description = shortened(&violation.description, VIOLATION_CHARACTERS);
+        size += field.len() + description.len() + 8;
+        if size > DETAIL_BYTES && !told.is_empty() {
+            break;
+        }
+        told.push(if field.is_empty() { description.clone() } else { format!("{field}: {description}") });
+        details.add_bad_request_violation(field, description);
+    }
+    let rest = if told.len() < violations.0.len() { " (and more)" } else { "" };
+    let message = shortened(&told.join("; "), MESSAGE_CHARACTERS) + rest;
+    Status::with_error_details(code(ErrorReason::InvalidField), message, details)
+}
+
+fn refused(refusal: &Refusal) -> Status {
+    let reason = ErrorReason::from_str_name(&format!("{PREFIX}{}", refusal.reason())).unwrap_or_default();
+    status(reason, refusal.to_string(), concerned(refusal))
+}
+
+/// A request that no layer has looked at: a defect of how the routes are put together.
+pub fn no_caller() -> Status {
+    status_of(StoreError::defect("a call has no caller"))
+}
+
+/// A status that the transport made of a request that it could not read, as this API says it. One that has details
+/// already, or that is none of the client's doing, stays as it is.
+pub fn unreadable(status: Status) -> Status {
+    match status.code() {
+        Code::Internal | Code::OutOfRange if status.details().is_empty() => {
+            let (field, why) = undecoded_field(status.message());
+            status_of(Violations::one(field, format!("expected a readable message: {why}")))
+        }
+        _ => status,
+    }
+}
+
+/// The field that could not be decoded, as far as the decoder says it, and why. It says the innermost first, as in
+/// `failed to decode Protobuf message: RunSpec.kind: EnqueueRunRequest.run: invalid string value`.
+fn undecoded_field(message: &str) -> (String, &str) {
+    let mut rest = message.strip_prefix("failed to decode Protobuf message: ").unwrap_or(message);
+    let mut path = Vec::new();
+    while let Some((place, why)) = rest.split_once(": ") {
+        let Some((message, field)) = place.split_once('.').filter(|_| !place.contains(' ')) else { break };
+        // What is within a structure has no names of ours.
+        if !["Struct", "Value", "ListValue"].contains(&message) {
+            path.push(field);
+        }
+        rest = why;
+    }
+    path.reverse();
+    (path.join("."), rest)
+}
+
+/// What the transport says of a call that none of our services has seen, in the terms of this API; `None` if it is said
+/// well enough.
+pub fn of_transport(status: Status, path: &str, encoding: Option<&str>) -> Option<Status> {
+    match (status.code(), encoding.filter(|encoding| *encoding != "identity")) {
+        (Code::Unimplemented, Some(encoding)) => Some(unsupported_encoding(encoding, status.metadata().clone())),
+        (Code::Unimplemented, None) => Some(unknown_method(path)),
+        (code, _) => Some(unreadable(status)).filter(|told| told.code() != code),
+    }
+}
+
+/// The answer to a gRPC method that this server does not have.
+pub fn unknown_method(path: &str) -> Status {
+    let path = shortened(path, VIOLATION_CHARACTERS);
+    let metadata = HashMap::from([("method".to_owned(), path.clone())]);
+    status(ErrorReason::UnknownMethod, format!("there is no method {path}"), metadata)
+}
+
+/// The answer to a message that is compressed in a way that is not understood. The metadata says what is.
+fn unsupported_encoding(encoding: &str, metadata: MetadataMap) -> Status {
+    let encoding = excerpt(encoding);
+    let mut details = ErrorDetails::new();
+    let concerned = HashMap::from([("encoding".to_owned(), encoding.clone())]);
+    details.set_error_info(name(ErrorReason::UnsupportedEncoding), DOMAIN, concerned);
+    let message = format!("expected messages that are not compressed, got the encoding {encoding}");
+    Status::with_error_details_and_metadata(code(ErrorReason::UnsupportedEncoding), message, details, metadata)
+}
+
+/// The call's own deadline has passed.
+pub fn deadline_exceeded(deadline: Duration) -> Status {
+    let message = format!("the deadline of the call has passed: it was {deadline:?}");
+    status(ErrorReason::DeadlineExceeded, message, HashMap::new())
+}
+
+/// The message of the call did not arrive in time.
+pub fn received_too_slowly(patience: Duration) -> Status {
+    let message = format!("expected the whole message within {patience:?}");
+    status(ErrorReason::DeadlineExceeded, message, HashMap::new())
+}
+
+/// An outage is told as such; a defect is logged here, once, and leaves without its text.
+fn store_status(error: &StoreError) -> Status {
+    let unavailable = |message: &str| status(ErrorReason::DatabaseUnavailable, message, HashMap::new());
+    match error {
+        StoreError::Unavailable(_) => unavailable("the database is not available"),
+        StoreError::CommitUnknown(_) => {
+            unavailable("the connection to the database was lost at the commit: whether it was done is not known")
+        }
+        StoreError::LockTimeout => unavailable("a lock in the database was not had in time"),
+        StoreError::Serialization(_) => unavailable("other transactions were in the way"),
+        StoreError::Overloaded => status(ErrorReason::Overloaded, error.to_string(), HashMap::new()),
+        StoreError::Constraint { .. } | StoreError::Defect(_) => {
+            let request = Uuid::new_v4().to_string();
+            tracing::error!(%request, %error, "request failed by a defect");
+            let metadata = HashMap::from([("request".to_owned(), request)]);
+            status(ErrorReason::Internal, "internal error", metadata)
+        }
+    }
+}
+
+/// What a refusal is about, for the metadata.
+fn concerned(refusal: &Refusal) -> HashMap<String, String> {
+    let entry = |key: &str, value: &dyn ToString| (key.to_owned(), value.to_string());
+    let entries = match refusal {
+        Refusal::NotFound { resource, id } => vec![entry(&format!("{}_id", resource.as_str()), id)],
+        Refusal::SessionClosed(id) => vec![entry("session_id", id)],
+        Refusal::RequestIdReused(id) | Refusal::RequestInProgress(id) => vec![entry("request_id", id)],
+        Refusal::LeaseLost { run_id, fence } | Refusal::OutcomeConflict { run_id, fence } => {
+            vec![entry("run_id", run_id), entry("fence", fence)]
+        }
+        Refusal::WorkerDraining(id) => vec![entry("worker_id", id)],
+        Refusal::EventCreditsExceeded { sent, credits } => vec![entry("sent", sent), entry("credits", credits)],
+        Refusal::PageTokenInvalid
+        | Refusal::ResumeTokenInvalid
+        | Refusal::RevisionCompacted
+        | Refusal::ProtocolViolation(_)
+        | Refusal::StreamReplaced => vec![],
+    };
+    entries.into_iter().collect()
+}
+
+/// The name of a reason without its prefix.
+fn name(reason: ErrorReason) -> &'static str {
+    reason.as_str_name().trim_start_matches(PREFIX)
+}
+
+fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use proto::v1;
+
+    use super::*;
+    use engine::domain::Resource;
+
+    fn refusals() -> Vec<Refusal> {
+        let (run_id, fence) = (Uuid::max(), 7);
+        let resources = [Resource::Session, Resource::Run, Resource::Worker, Resource::Artifact];
+        let mut all: Vec<Refusal> = resources.map(|resource| Refusal::not_found(resource, run_id)).to_vec();
+        all.extend([
+            Refusal::SessionClosed(run_id),
+            Refusal::RequestIdReused("r".into()),
+            Refusal::RequestInProgress("r".into()),
+            Refusal::LeaseLost { run_id, fence },
+            Refusal::OutcomeConflict { run_id, fence },
+            Refusal::WorkerDraining(run_id),
+            Refusal::PageTokenInvalid,
+            Refusal::ResumeTokenInvalid,
+            Refusal::RevisionCompacted,
+            Refusal::ProtocolViolation("p".into()),
+            Refusal::EventCreditsExceeded { sent: 2, credits: 1 },
+            Refusal::StreamReplaced,
+        ]);
+        all
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason_and_names_what_it_concerns() {
+        for refusal in refusals() {
+            let status = status_of(refusal.clone());
+            let info = status.get_details_error_info().expect("error info");
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (refusal.reason(), "ops"));
+            assert_ne!(status.code(), Code::Internal, "{refusal:?}");
+            let precondition = status.get_details_precondition_failure().is_some();
+            assert_eq!(precondition, status.code() == Code::FailedPrecondition, "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn violations_are_told_with_their_fields() {
+        let mut violations = Violations::one("run.kind", "required");
+        violations.add("run.lane", "unknown");
+        let status = status_of(violations);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "run.kind: required; run.lane: unknown");
+        let bad = status.get_details_bad_request().expect("bad request");
+        assert_eq!(bad.field_violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["run.kind", "run.lane"]);
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_answer_fits_into_a_header() {
+        let mut violations = Violations::default();
+        for index in 0..100 {
+            violations.add(format!("runs[{index}].kind"), "é".repeat(10_000));
+        }
+        let status = status_of(violations);
+        assert!(status.details().len() < 4_096, "{}", status.details().len());
+        assert!(status.message().len() < 2_048);
+        assert!(status.message().ends_with("(and more)"));
+    }
+
+    #[test]
+    fn an_outage_says_when_to_try_again_and_a_defect_says_nothing() {
+        let outage = status_of(EngineError::Store(StoreError::Unavailable("10.0.0.7 refused".into())));
+        assert_eq!(outage.code(), Code::Unavailable);
+        assert_eq!(outage.get_details_retry_info().and_then(|retry| retry.retry_delay), Some(RETRY_DELAY));
+        let defect = status_of(EngineError::Store(StoreError::defect("secret")));
+        assert_eq!((defect.code(), defect.message()), (Code::Internal, "internal error"));
+        assert!(defect.get_details_error_info().expect("error info").metadata.contains_key("request"));
+        assert!([outage, defect].iter().all(|status| !status.message().contains("10.0.0.7")));
+    }
+
+    #[test]
+    fn what_the_transport_could_not_read_is_bad_input() {
+        let status = unreadable(Status::new(Code::Internal, "failed to decode Protobuf message"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_details_error_info().expect("error info").reason, "INVALID_FIELD");
+        // A run, whose kind is not UTF-8.
+        let error = v1::EnqueueRunRequest::decode(&[0x0a, 3, 0x22, 1, 0xff][..]).expect_err("not UTF-8");
+        let nested = error.to_string();
+        let (field, why) = undecoded_field(&nested);
+        assert_eq!((field.as_str(), why), ("run.kind", "invalid string value: data is not UTF-8 encoded"));
+        assert_eq!(undecoded_field("Error, decoded message: 5.5"), (String::new(), "Error, decoded message: 5.5"));
+        let own = status_of(EngineError::Store(StoreError::defect("x")));
+        assert_eq!(unreadable(own).code(), Code::Internal);
+    }
+}

@@ -1,0 +1,5 @@
+//! ArtifactService.
+
+pub mod artifacts;
+pub mod convert;
+pub mod grpc;

@@ -1,0 +1,252 @@
+//! Watching runs, and waiting for one.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::db::Class;
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
+
+use crate::services::run::runs::Runs;
+use crate::services::run::watch_token;
+use engine::Engine;
+use engine::EngineError;
+use engine::domain::watch::{WatchEvent, WatchRequest};
+use engine::domain::weight::{MESSAGE_BYTES, messages};
+use engine::domain::{Refusal, Run, TenantId};
+use engine::settings::OUTAGE_RETRY_DELAY;
+use engine::store::feed::{DatabaseIdentity, FeedCursor, database_identity, feed_changed_since};
+use engine::store::run::read::run_list;
+use engine::watch::hub::{READ_PAGE, read_news};
+use engine::watch::subscriber::{Interest, RunNews};
+use engine::watch::subscription::Subscription;
+
+/// How often a watcher is told up to where it has seen everything.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Changed runs that are read one by one after a gap; beyond that a new snapshot is the shorter way.
+const GAP_RUNS: i64 = 200_000;
+
+/// Messages that may wait in a stream, beyond what waits in the subscription.
+const STREAM_MESSAGES: usize = 4;
+
+/// How long a reader may take to make room for the last message.
+const LAST_MESSAGE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A stream of a watch.
+pub type WatchStream = ReceiverStream<Result<WatchEvent, EngineError>>;
+
+impl Runs {
+    /// Answers the run when it has ended, or as it is at the timeout.
+    pub async fn wait(&self, tenant: TenantId, run_id: Uuid, timeout: Duration) -> Result<Run, EngineError> {
+        let deadline = Instant::now() + timeout;
+        let subscribing = self.engine.hub.subscribe(tenant.clone(), Interest::Run(run_id));
+        let Ok(subscription) = tokio::time::timeout_at(deadline, subscribing).await else {
+            return self.get(&tenant, run_id).await;
+        };
+        loop {
+            let run = self.get(&tenant, run_id).await?;
+            if run.status.is_terminal() {
+                return Ok(run);
+            }
+            tokio::select! {
+                () = subscription.awaited() => {}
+                () = tokio::time::sleep_until(deadline) => return self.get(&tenant, run_id).await,
+                () = self.shutdown.cancelled() => return Err(EngineError::ShuttingDown),
+            }
+        }
+    }
+
+    /// Streams what happens to runs.
+    pub async fn watch(&self, tenant: TenantId, request: WatchRequest) -> Result<WatchStream, EngineError> {
+        let (identity, now) = self.engine.db(Class::Normal).read((), |c, ()| database_identity(c).boxed()).await?;
+        let filter_hash = watch_token::filter_hash(&tenant, &request.filter);
+        let resumed = match &request.resume_token {
+            Some(token) => Some(watch_token::decode(token, &identity, &filter_hash, now)?),
+            None => None,
+        };
+        let interest = Interest::Filter(request.filter.clone());
+        let subscription = self.engine.hub.subscribe(tenant.clone(), interest).await;
+        let (events, stream) = mpsc::channel(STREAM_MESSAGES);
+        let watch = Watch {
+            engine: self.engine.clone(),
+            tenant,
+            request,
+            subscription,
+            identity,
+            filter_hash,
+            reached: None,
+            events,
+        };
+        let shutdown = self.shutdown.clone();
+        self.streams.spawn(async move {
+            let (events, mut watch) = (watch.events.clone(), watch);
+            let ended = tokio::select! {
+                ended = watch.run(resumed) => ended,
+                () = shutdown.cancelled() => Ok(Ok(())),
+                // Also while nothing is sent, so that a watcher that has gone away costs nothing.
+                () = events.closed() => return,
+            };
+            let last = match ended {
+                Ok(_) => Ok(WatchEvent::Goodbye { token: watch.token(watch.reached.as_ref()) }),
+                Err(error) => Err(error),
+            };
+            // Nothing more is kept for a watcher that may not read for long.
+            drop(watch);
+            send_last(&events, last).await;
+        });
+        Ok(ReceiverStream::new(stream))
+    }
+}
+
+/// Sends the last message of a stream, if its reader takes it soon: who does not read must not hold up a shutdown.
+pub(super) async fn send_last<T>(stream: &mpsc::Sender<T>, last: T) {
+    // Whether it was read makes no difference.
+    let _ = tokio::time::timeout(LAST_MESSAGE_PATIENCE, stream.send(last)).await;
+}
+
+/// Reads until the database answers: a stream that was opened outlives an outage. Whoever reads it may leave meanwhile.
+pub(super) async fn patiently<T, E, F>(read: impl Fn() -> F) -> Result<T, EngineError>
+where
+    EngineError: From<E>,
+    F: Future<Output = Result<T, E>>,
+{
+    loop {
+        match read().await.map_err(EngineError::from) {
+            Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
+            result => return result,
+        }
+    }
+}
+
+/// One stream.
+struct Watch {
+    engine: Arc<Engine>,
+    tenant: TenantId,
+    request: WatchRequest,
+    subscription: Subscription,
+    identity: DatabaseIdentity,
+    filter_hash: String,
+    /// All up to here was sent.
+    reached: Option<FeedCursor>,
+    events: mpsc::Sender<Result<WatchEvent, EngineError>>,
+}
+
+/// The watcher has gone away.
+struct Gone;
+
+impl Watch {
+    async fn run(&mut self, resumed: Option<FeedCursor>) -> Result<Result<(), Gone>, EngineError> {
+        match resumed {
+            Some(cursor) => {
+                if self.fill_gap(&cursor).await?.is_err() {
+                    return Ok(Err(Gone));
+                }
+                self.reached = Some(cursor);
+            }
+            None => {
+                self.reached = self.subscription.cursor();
+                if self.request.include_snapshot && self.snapshot().await?.is_err() {
+                    return Ok(Err(Gone));
+                }
+            }
+        }
+        self.follow().await
+    }
+
+    /// The runs that match now, in pages, the newest first.
+    async fn snapshot(&mut self) -> Result<Result<(), Gone>, EngineError> {
+        let mut before = None;
+        loop {
+            let page = patiently(|| {
+                let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
+                self.engine.db(Class::Normal).read((tenant, filter), move |c, (tenant, filter)| {
+                    run_list(c, tenant, filter, before, READ_PAGE as i64).boxed()
+                })
+            });
+            let page: Vec<Arc<Run>> = page.await?.into_iter().map(Arc::new).collect();
+            let full = page.len() == READ_PAGE;
+            before = page.last().map(|run| run.id);
+            let news: Vec<RunNews> = page.iter().cloned().map(RunNews::Now).collect();
+            self.subscription.settle(&news).await;
+            for message in messages(page, MESSAGE_BYTES) {
+                if self.send(WatchEvent::Snapshot(message)).await.is_err() {
+                    return Ok(Err(Gone));
+                }
+            }
+            if !full {
+                let token = self.token(self.reached.as_ref()).unwrap_or_default();
+                return Ok(self.send(WatchEvent::SnapshotComplete { token }).await);
+            }
+        }
+    }
+
+    /// Changes as they come, and bookmarks.
+    async fn follow(&mut self) -> Result<Result<(), Gone>, EngineError> {
+        let mut bookmarks = tokio::time::interval(BOOKMARK_INTERVAL);
+        bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // The first tick comes at once: the token to begin with.
+            let bookmark = tokio::select! {
+                () = self.subscription.awaited() => false,
+                _ = bookmarks.tick() => true,
+            };
+            let taken = self.subscription.take();
+            if taken.overflown {
+                let Some(reached) = self.reached.clone() else { return Err(Refusal::RevisionCompacted.into()) };
+                if self.fill_gap(&reached).await?.is_err() {
+                    return Ok(Err(Gone));
+                }
+                continue;
+            }
+            for event in taken.events {
+                if self.send(event).await.is_err() {
+                    return Ok(Err(Gone));
+                }
+            }
+            self.reached = taken.cursor;
+            if bookmark
+                && let Some(token) = self.token(self.reached.as_ref())
+                && self.send(WatchEvent::Bookmark { token }).await.is_err()
+            {
+                return Ok(Err(Gone));
+            }
+        }
+    }
+
+    /// Reads from the feed which runs changed since a cursor, and sends them as they are now.
+    async fn fill_gap(&mut self, cursor: &FeedCursor) -> Result<Result<(), Gone>, EngineError> {
+        let changed = patiently(|| {
+            let (tenant, cursor) = (self.tenant.clone(), cursor.clone());
+            self.engine.db(Class::Normal).read((tenant, cursor), |c, (tenant, cursor)| {
+                feed_changed_since(c, tenant, cursor, GAP_RUNS + 1).boxed()
+            })
+        });
+        let changed: Vec<(TenantId, Uuid)> = changed.await?.into_iter().map(|id| (self.tenant.clone(), id)).collect();
+        if changed.len() as i64 > GAP_RUNS {
+            return Err(Refusal::RevisionCompacted.into());
+        }
+        for page in changed.chunks(READ_PAGE) {
+            let news = patiently(|| read_news(self.engine.db(Class::Normal), page)).await?;
+            self.subscription.settle(&news).await;
+            for event in news.iter().filter_map(|news| self.subscription.event(news)) {
+                if self.send(event).await.is_err() {
+                    return Ok(Err(Gone));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn send(&self, event: WatchEvent) -> Result<(), Gone> {
+        self.events.send(Ok(event)).await.map_err(|_| Gone)
+    }
+
+    fn token(&self, cursor: Option<&FeedCursor>) -> Option<String> {
+        cursor.map(|cursor| watch_token::encode(cursor, &self.identity, &self.filter_hash))
+    }
+}

@@ -1,0 +1,161 @@
+//! Where a watch goes on: opaque to clients, valid on every replica of the same database.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use engine::domain::filter::RunFilter;
+use engine::domain::{Refusal, TenantId};
+use engine::store::feed::{DatabaseIdentity, FeedCursor};
+
+/// Changes are kept for an hour; a token must be younger by a margin, so that none is missed while it is used.
+const TOKEN_AGE_MAX: Duration = Duration::from_secs(58 * 60);
+
+const VERSION: u8 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    v: u8,
+    db: String,
+    tl: i32,
+    at: DateTime<Utc>,
+    s: String,
+    f: String,
+}
+
+/// The token of a cursor, for watches with this filter.
+pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &str) -> String {
+    let token = Token {
+        v: VERSION,
+        db: identity.database.clone(),
+        tl: identity.timeline,
+        at: cursor.taken_at,
+        s: cursor.snapshot.clone(),
+        f: filter_hash.to_owned(),
+    };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+}
+
+/// The cursor of a token, if it is of this database and filter, and young enough.
+pub fn decode(
+    token: &str,
+    identity: &DatabaseIdentity,
+    filter_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<FeedCursor, Refusal> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Refusal::ResumeTokenInvalid)?;
+    let token: Token = serde_json::from_slice(&bytes).map_err(|_| Refusal::ResumeTokenInvalid)?;
+    let valid = token.v == VERSION
+        && token.db == identity.database
+        && token.f == filter_hash
+        && token.at <= now + TimeDelta::minutes(1)
+        && is_snapshot(&token.s);
+    if !valid {
+        return Err(Refusal::ResumeTokenInvalid);
+    }
+    let age = now.signed_duration_since(token.at).to_std().unwrap_or_default();
+    // A promoted stand-by counts transactions anew.
+    if token.tl != identity.timeline || age > TOKEN_AGE_MAX {
+        return Err(Refusal::RevisionCompacted);
+    }
+    Ok(FeedCursor { snapshot: token.s, taken_at: token.at })
+}
+
+/// Tells filters apart.
+pub fn filter_hash(tenant: &TenantId, filter: &RunFilter) -> String {
+    let mut filter = filter.clone();
+    filter.lanes.sort();
+    filter.statuses.sort();
+    filter.kinds.sort();
+    let digest = Sha256::digest(format!("{tenant} {filter:?}"));
+    URL_SAFE_NO_PAD.encode(&digest[..12])
+}
+
+/// Whether PostgreSQL takes this as a `pg_snapshot`: `xmin:xmax:xid,xid`, ascending, within bounds.
+fn is_snapshot(text: &str) -> bool {
+    let mut parts = text.split(':');
+    let (Some(xmin), Some(xmax), Some(open), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let (Some(xmin), Some(xmax)) = (number(xmin), number(xmax)) else { return false };
+    let mut last = 0;
+    let ascending = |xid: &str| {
+        let fits = number(xid).is_some_and(|xid| xid > last && xid >= xmin && xid < xmax);
+        last = number(xid).unwrap_or(last);
+        fits
+    };
+    xmin > 0 && xmin <= xmax && (open.is_empty() || open.split(',').all(ascending))
+}
+
+/// A transaction id: digits alone, and within what PostgreSQL takes.
+fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> DatabaseIdentity {
+        DatabaseIdentity { database: "7/5".into(), timeline: 1 }
+    }
+
+    fn cursor(now: DateTime<Utc>) -> FeedCursor {
+        FeedCursor { snapshot: "10:20:11,15".into(), taken_at: now }
+    }
+
+    #[test]
+    fn a_token_is_read_back() {
+        let now = Utc::now();
+        let token = encode(&cursor(now), &identity(), "f");
+        assert_eq!(decode(&token, &identity(), "f", now), Ok(cursor(now)));
+    }
+
+    #[test]
+    fn a_token_of_another_database_filter_or_future_is_refused() {
+        let now = Utc::now();
+        let token = encode(&cursor(now), &identity(), "f");
+        let other = DatabaseIdentity { database: "7/6".into(), timeline: 1 };
+        assert_eq!(decode(&token, &other, "f", now), Err(Refusal::ResumeTokenInvalid));
+        assert_eq!(decode(&token, &identity(), "g", now), Err(Refusal::ResumeTokenInvalid));
+        assert_eq!(decode(&token, &identity(), "f", now - TimeDelta::hours(2)), Err(Refusal::ResumeTokenInvalid));
+        assert_eq!(decode("rubbish", &identity(), "f", now), Err(Refusal::ResumeTokenInvalid));
+    }
+
+    #[test]
+    fn a_token_that_is_too_old_or_of_another_timeline_is_compacted() {
+        let now = Utc::now();
+        let token = encode(&cursor(now), &identity(), "f");
+        let promoted = DatabaseIdentity { timeline: 2, ..identity() };
+        assert_eq!(decode(&token, &promoted, "f", now), Err(Refusal::RevisionCompacted));
+        assert_eq!(decode(&token, &identity(), "f", now + TimeDelta::hours(1)), Err(Refusal::RevisionCompacted));
+    }
+
+    #[test]
+    fn only_snapshots_are_snapshots() {
+        for good in ["10:20:", "10:10:", "10:20:10,19"] {
+            assert!(is_snapshot(good), "{good}");
+        }
+        for bad in [
+            "",
+            "10",
+            "10:20",
+            "20:10:",
+            "10:20:9",
+            "10:20:20",
+            "10:20:12,11",
+            "0:1:",
+            "-1:2:",
+            "1:2:3:4",
+            "a:b:",
+            "+1:2:",
+            "1:99999999999999999999:",
+        ] {
+            assert!(!is_snapshot(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! SessionService.
+
+pub mod convert;
+pub mod grpc;
+pub mod sessions;

@@ -1,0 +1,54 @@
+//! What is looked at when somebody asks for the metrics: nothing that waits.
+
+use std::sync::Arc;
+
+use crate::telemetry::process;
+use engine::Engine;
+use engine::db::Class;
+use engine::wakeups::Topic;
+
+/// Answers with the metrics.
+#[derive(Debug, Clone)]
+pub struct Observe {
+    engine: Arc<Engine>,
+}
+
+impl Observe {
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// All metrics as they are now, as text that Prometheus reads.
+    pub fn now(&self) -> String {
+        let (engine, metrics) = (&self.engine, &self.engine.metrics);
+        let streams = engine.registry.all();
+        metrics.streams.set(signed(streams.len()));
+        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.book().count()).sum()));
+        let (watchers, unread) = engine.hub.watchers();
+        metrics.watchers.set(signed(watchers));
+        metrics.feed_age_seconds.set(unread.as_secs_f64());
+        metrics.sample_age_seconds.set(metrics.sampled_ago().as_secs_f64());
+        for (topic, name) in [(Topic::Work, "work"), (Topic::Cancels, "cancels"), (Topic::Changes, "changes")] {
+            let hints = metrics.hints.with_label_values(&[name]);
+            hints.inc_by(engine.hints.given(topic).saturating_sub(hints.get()));
+        }
+        let (connections, idle) =
+            (engine.db(Class::Engine).pool().size() as usize, engine.db(Class::Engine).pool().num_idle());
+        metrics.database_connections.with_label_values(&["idle"]).set(signed(idle));
+        metrics.database_connections.with_label_values(&["busy"]).set(signed(connections.saturating_sub(idle)));
+        metrics.database_units.set(signed(engine.db(Class::Engine).units()));
+        if let Some(usage) = process::usage() {
+            let cpu = &metrics.process_cpu_seconds;
+            cpu.inc_by((usage.cpu_seconds - cpu.get()).max(0.0));
+            metrics.process_resident_bytes.set(usage.resident_bytes);
+            metrics.process_open_fds.set(usage.open_fds);
+            metrics.process_threads.set(usage.threads);
+            metrics.process_start_seconds.set(usage.start_seconds);
+        }
+        metrics.render()
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
