@@ -1,24 +1,24 @@
-//! What a handler keeps of its run, beside the result.
+//! Artifacts: what a run leaves beside its result.
 
-/// What an artifact holds.
+/// The content of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArtifactContent {
-    /// A text of up to 1 MiB, kept by the server.
+    /// A text of up to 1 MiB. The server keeps it.
     Text(String),
-    /// An http or https URL of up to 2,000 characters. It is kept, not fetched.
+    /// An http or https URL of up to 2,000 characters. The server keeps the URL and does not fetch it.
     Url(String),
 }
 
-/// Why an artifact was not kept.
+/// Why no server kept an artifact.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ArtifactError {
-    /// The server refused it: bad input, or the run is no longer this worker's.
+    /// The server refused it: the input is bad, or the grant is lost.
     #[error("artifact refused: {0}")]
     Refused(String),
-    /// No server kept it within a minute.
+    /// No server kept it within 60 s.
     #[error("artifact not kept within 60 s: {0}")]
     Unavailable(String),
-    /// The context belongs to no server, as under a probe that was told to refuse artifacts.
+    /// The context has no server, as in a test with a probe.
     #[error("no server")]
     NoServer,
 }

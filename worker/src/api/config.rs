@@ -1,4 +1,4 @@
-//! What a worker is told before it starts, and the check that finds everything wrong with it at once.
+//! The configuration of a worker, and the check that finds all its violations at once.
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
@@ -6,33 +6,33 @@ use tonic::transport::{Endpoint, Uri};
 
 use crate::api::error::WorkerError;
 
-/// Runs that a worker executes at the same time, unless it is told otherwise.
+/// Default of [`WorkerConfig::slots`].
 pub const DEFAULT_SLOTS: usize = 8;
-/// The server's limit: it gives no stream more at once.
+/// The server's limit for the runs of one stream.
 const MAX_SLOTS: usize = 10_000;
-/// How long running handlers may finish after a shutdown was asked for, unless the worker is told otherwise.
+/// Default of [`WorkerConfig::drain_timeout`].
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Everything a worker needs to know before it starts.
+/// The configuration of a worker.
 #[derive(Clone)]
 pub struct WorkerConfig {
-    /// Addresses of server replicas, such as `http://127.0.0.1:7070`; `http://` is assumed where no scheme is given. The
-    /// worker holds one stream to one of them and goes on to the next when that is lost. At least one.
+    /// Addresses of server replicas, such as `http://127.0.0.1:7070`; the default scheme is `http`. At least one. The worker
+    /// holds one stream to one replica, and goes to the next one when it loses the stream.
     pub servers: Vec<String>,
-    /// What the worker calls itself, such as its host's name; 1 to 200 characters, not unique.
+    /// The worker's name for people; 1 to 200 characters, not unique. Default: the host's name and the process id.
     pub name: String,
-    /// Lanes that it serves; at least one. Default: all.
+    /// Lanes that the worker serves; at least one. Default: all.
     pub lanes: Vec<Lane>,
-    /// Kinds that it takes, each with a registered handler. Default (`None`): those of all registered handlers.
+    /// Kinds that the worker takes; each needs a registered handler. Default (`None`): the kinds of all registered handlers.
     pub kinds: Option<Vec<String>>,
-    /// Runs that it executes at the same time; 1 to 10,000. Default: 8.
+    /// Runs that the worker executes at the same time; 1 to 10,000. Default: 8.
     pub slots: usize,
-    /// Labels for people; they route nothing.
+    /// Labels for people; they do not route runs.
     pub labels: BTreeMap<String, String>,
-    /// The worker's version, for people. Default: that of this library.
+    /// The worker's version, for people. Default: the version of this library.
     pub version: String,
-    /// After a shutdown running handlers may take this long to finish. Then they are told to stop, with 5 s to do so, and
-    /// reported as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 30 s.
+    /// After a shutdown, running handlers have this time to finish. Then the worker asks them to stop, gives them 5 s for it, and
+    /// reports them as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 30 s.
     pub drain_timeout: Duration,
     /// Sent as `authorization: Bearer <token>`.
     pub token: Option<String>,
@@ -57,10 +57,10 @@ impl WorkerConfig {
         }
     }
 
-    /// The server addresses, parsed.
+    /// Returns the parsed server addresses, and the kinds.
     ///
     /// # Errors
-    /// All violations of the configuration at once, those of the registered kinds included.
+    /// `Config` with all violations of the configuration.
     pub(crate) fn check(&self, registered: &[&str]) -> Result<(Vec<Endpoint>, Vec<String>), WorkerError> {
         let mut violations = Vec::new();
         let mut endpoints = Vec::new();
@@ -90,7 +90,7 @@ impl WorkerConfig {
             None => registered.iter().map(ToString::to_string).collect(),
             Some(kinds) => kinds.clone(),
         };
-        // An empty list would mean "any kind" to the server.
+        // To the server, an empty list means "any kind".
         if self.kinds.as_ref().is_some_and(Vec::is_empty) {
             violations.push("kinds: expected at least one, got none".into());
         }
@@ -111,7 +111,7 @@ impl WorkerConfig {
 
 impl fmt::Debug for WorkerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The token is left out: it is a secret.
+        // Without the token, which is a secret.
         f.debug_struct("WorkerConfig")
             .field("servers", &self.servers)
             .field("name", &self.name)

@@ -1,4 +1,4 @@
-//! What a handler is given: the run, and the ways to say how it goes.
+//! What a handler gets: the run, and ways to log, to report progress, to keep artifacts, and to learn of a stop.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::{
 /// The contract's limit for a progress message.
 const MAX_PROGRESS_CHARACTERS: usize = 4000;
 
-/// What a handler is given. Clones stand for the same attempt.
+/// What a handler gets. Clones belong to the same attempt.
 #[derive(Clone, Debug)]
 pub struct RunContext {
     inner: Arc<Inner>,
@@ -45,8 +45,8 @@ struct Inner {
     links: watch::Receiver<Option<Link>>,
 }
 
-/// What a context is made of.
-pub(crate) struct Parts {
+/// The fields of a context.
+pub(crate) struct ContextFields {
     pub(crate) info: RunInfo,
     pub(crate) key: GrantKey,
     pub(crate) stop: Arc<Stop>,
@@ -56,9 +56,9 @@ pub(crate) struct Parts {
 }
 
 impl RunContext {
-    /// The attempt begins now.
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { info, key, stop, events, progress, links } = parts;
+    /// A context for an attempt that begins now.
+    pub(crate) fn new(fields: ContextFields) -> Self {
+        let ContextFields { info, key, stop, events, progress, links } = fields;
         let deadline = info.timeout.map(|timeout| Instant::now() + timeout);
         Self { inner: Arc::new(Inner { info, key, deadline, stop, events, progress, links }) }
     }
@@ -73,44 +73,44 @@ impl RunContext {
         &self.inner.info.run_id
     }
 
-    /// The number of this grant of the run: higher than that of every grant before it. What the handler writes elsewhere
-    /// can be guarded with it, so that an attempt that was given up for dead changes nothing any more.
+    /// The number of this grant of the run, higher than the number of each earlier grant. A handler can guard with it what it
+    /// writes elsewhere, so that an attempt whose lease has ended changes nothing any more.
     pub fn fence(&self) -> i64 {
         self.inner.key.fence
     }
 
-    /// What kind of work it is.
+    /// The run's kind.
     pub fn kind(&self) -> &str {
         &self.inner.info.kind
     }
 
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub fn attempt(&self) -> i32 {
         self.inner.info.attempt
     }
 
-    /// How many attempts there may be.
+    /// The largest number of attempts.
     pub fn max_attempts(&self) -> i32 {
         self.inner.info.max_attempts
     }
 
-    /// When this attempt is stopped, by the monotonic clock; `None` = never.
+    /// When the attempt reaches its timeout, by the monotonic clock; `None` = never.
     pub fn deadline(&self) -> Option<Instant> {
         self.inner.deadline
     }
 
-    /// Where this attempt stands in a distributed trace: a W3C `traceparent`, to be handed on to what the handler calls. `None`
-    /// if who enqueued the run said nothing of it.
+    /// The place of this attempt in a distributed trace, as a W3C `traceparent`: pass it on to what the handler calls. `None` if
+    /// the run belongs to no trace.
     pub fn traceparent(&self) -> Option<&str> {
         self.inner.info.traceparent.as_deref()
     }
 
-    /// The input as it came.
+    /// The params as JSON.
     pub fn params_value(&self) -> &Value {
         &self.inner.info.params
     }
 
-    /// The input as a `T`.
+    /// The params as a `T`.
     ///
     /// # Errors
     /// A permanent failure of type `InvalidParams`, such as "params.env.PATH: expected a string, got 3".
@@ -118,34 +118,35 @@ impl RunContext {
         params::from_value(&self.inner.info.params)
     }
 
-    /// Waits until the handler is asked to stop. It then has the reason's grace to return; after that its future is dropped.
+    /// Waits until the worker asks the handler to stop. Then the handler has the reason's grace to return; after that the worker
+    /// drops its future.
     pub async fn cancelled(&self) -> StopReason {
         self.inner.stop.requested().await
     }
 
-    /// Why the handler is asked to stop, if it is.
+    /// Why the worker asked the handler to stop; `None` if it did not.
     pub fn stop_reason(&self) -> Option<&StopReason> {
         self.inner.stop.reason()
     }
 
-    /// A token that is cancelled when the handler is asked to stop, for code that takes one.
+    /// A token that is cancelled when the worker asks the handler to stop, for code that takes one.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.inner.stop.token()
     }
 
-    /// Says how far the attempt is, from 0 to 1, with a message for people. Only the latest is sent, with the next heartbeat.
+    /// Reports how far the attempt is, from 0 to 1, with a message for people. The next heartbeat carries the latest report.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         let message = message.into().replace('\0', "\u{fffd}").chars().take(MAX_PROGRESS_CHARACTERS).collect();
         self.inner.progress.set(Progress { fraction, message });
     }
 
-    /// Adds a line to the run's log. It waits while a mebibyte of this run's log is on its way to the server.
+    /// Adds a line to the run's log. Waits while 1 MiB of this log has no acknowledgement from a server.
     pub async fn log(&self, level: Level, content: impl Into<Content>) {
         self.push(level, content.into(), None).await;
     }
 
-    /// Adds bytes to the run's log, such as output that is not UTF-8; kept exactly.
+    /// Adds bytes to the run's log, such as output that is not UTF-8. The server keeps them exactly.
     pub async fn log_bytes(&self, level: Level, bytes: impl Into<Bytes>) {
         self.push(level, Content::Bytes(bytes.into()), None).await;
     }
@@ -155,11 +156,11 @@ impl RunContext {
         self.push(level, content.into(), Some(data)).await;
     }
 
-    /// Keeps an artifact of the run, and returns its id. `name` is a plain file name of up to 200 characters, `kind` says
-    /// what it is, such as `report`. While no server answers it is tried again, for a minute.
+    /// Keeps an artifact of the run, and returns its id. `name` is a plain file name of up to 200 characters; `kind` names the
+    /// sort of artifact, such as `report`. While no server answers, the call is repeated for up to 60 s.
     ///
     /// # Errors
-    /// Those of [`ArtifactError`]; `?` makes a failure of them.
+    /// Those of [`ArtifactError`]; `?` turns them into a failure.
     pub async fn artifact(&self, name: &str, kind: &str, content: ArtifactContent) -> Result<String, ArtifactError> {
         artifact::create(self.inner.links.clone(), self.inner.key, name, kind, content).await
     }

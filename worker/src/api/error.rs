@@ -1,17 +1,17 @@
-//! Why a worker could not run.
+//! Why a worker can not run.
 
-/// Why a worker did not start. Once it has been welcomed by a server, nothing but its shutdown ends it.
+/// Why a worker did not start. After the first `Welcome` only a shutdown or a drain ends a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The configuration is wrong; each entry names its field.
+    /// The configuration is wrong. Each entry names its field.
     #[error("invalid configuration: {}", .0.join("; "))]
     Config(Vec<String>),
-    /// The server refuses this worker, and trying again can not help.
+    /// The server refuses this worker for good.
     #[error("refused by the server: {code}: {message}")]
     Refused {
         /// The gRPC status code, such as `InvalidArgument`.
         code: String,
-        /// What the server says.
+        /// The server's message.
         message: String,
     },
 }

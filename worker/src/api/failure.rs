@@ -4,29 +4,29 @@ use std::{fmt, time::Duration};
 
 use serde_json::Value;
 
-/// Why an attempt did not succeed. It converts from any error, so that `?` works in handlers; it is no error itself.
+/// Why an attempt did not succeed. Every error converts into it, so `?` works in handlers. It is not an error itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HandlerError {
-    /// It failed.
+    /// The attempt failed.
     Failed(Box<Failure>),
-    /// It stopped because it was asked to; said without having been asked, it is a failure.
+    /// The handler stopped because the worker asked it to. Without such a request it is a failure.
     Cancelled,
-    /// It shall be offered again after this time, of 30 days at the most, and this attempt does not count.
+    /// The run is offered again after this time, at most 30 days, and this attempt does not count.
     Snooze(Duration),
 }
 
-/// What is known about a failure.
+/// A failure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Failure {
-    /// The error's class, such as `ExitStatus`.
+    /// The class of the error, such as `ExitStatus`.
     pub error_type: String,
-    /// For people.
+    /// The message, for people.
     pub message: String,
-    /// The stack trace, where there is one.
+    /// The stack trace, or empty.
     pub stack: String,
-    /// What else is known, as an object.
+    /// More data, as a JSON object.
     pub context: Option<Value>,
-    /// True if another attempt can not help.
+    /// True if another attempt can not succeed.
     pub permanent: bool,
 }
 
@@ -37,17 +37,17 @@ impl Failure {
 }
 
 impl HandlerError {
-    /// The attempt failed; another one may help.
+    /// The attempt failed; another one may succeed.
     pub fn failed(error_type: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Failed(Box::new(Failure::new(error_type, message)))
     }
 
-    /// The params are wrong: failed with type `InvalidParams`, and no other attempt can help.
+    /// The params are wrong: a permanent failure of type `InvalidParams`.
     pub fn invalid_params(message: impl Into<String>) -> Self {
         Self::failed("InvalidParams", message).permanent()
     }
 
-    /// Says that another attempt can not help.
+    /// Marks the failure as permanent: another attempt can not succeed.
     #[must_use]
     pub fn permanent(self) -> Self {
         self.edit(|failure| failure.permanent = true)
@@ -59,7 +59,7 @@ impl HandlerError {
         self.edit(|failure| failure.stack = stack.into())
     }
 
-    /// Adds what else is known: a JSON object of up to 64 KiB.
+    /// Adds data: a JSON object of up to 64 KiB.
     #[must_use]
     pub fn with_context(self, context: Value) -> Self {
         self.edit(|failure| failure.context = Some(context))
@@ -85,7 +85,7 @@ impl fmt::Display for HandlerError {
 
 impl<E: std::error::Error> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        // `std::io::error::Error` says more to people than `Error`, and generic arguments say less.
+        // With its path, `std::io::error::Error`, the name says more than `Error`; generic arguments add nothing.
         let full = std::any::type_name::<E>();
         let name = full.split('<').next().unwrap_or(full);
         let causes: Vec<Value> = std::iter::successors(error.source(), |cause| cause.source())

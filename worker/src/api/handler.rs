@@ -7,9 +7,9 @@ use crate::api::{context::RunContext, failure::HandlerError};
 
 /// Executes the runs of one kind.
 ///
-/// A handler is called for several runs at the same time. Its future is dropped at any await when the grant is lost, or when
-/// the handler has not stopped within the grace of a cancel: what must not outlive the run has to be released on drop.
-/// A handler that blocks its thread can not be aborted; use `tokio::task::spawn_blocking` for such work.
+/// The worker calls a handler for several runs at the same time. It drops the handler's future, at any await, when the grant is
+/// lost, or when the handler has not stopped within the grace of a cancel. So a handler must release on drop what must not
+/// outlive the run. The worker can not abort a handler that blocks its thread; use `tokio::task::spawn_blocking` for such work.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Executes one attempt of one run, and returns its result: any JSON value of up to 1 MiB.

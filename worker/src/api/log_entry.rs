@@ -1,4 +1,4 @@
-//! A line of a run's log on its way to the server.
+//! A line of a run's log.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -6,21 +6,21 @@ use serde_json::Value;
 /// The contract's limit for the content of one event, and for its data.
 pub(crate) const MAX_CONTENT_BYTES: usize = 64 * 1024;
 
-/// How important a line is.
+/// The level of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Level {
-    /// For finding faults.
+    /// Details for debugging.
     Debug,
-    /// What happens.
+    /// A normal event.
     #[default]
     Info,
-    /// What may become a fault.
+    /// A possible problem.
     Warn,
-    /// A fault.
+    /// An error.
     Error,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Text without NUL.
@@ -32,16 +32,16 @@ pub enum Content {
 /// A line of a run's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// How important it is.
+    /// Its level.
     pub level: Level,
-    /// What it says.
+    /// Its content.
     pub content: Content,
-    /// A JSON object with what else is known, as text; empty when none.
+    /// Its data, a JSON object as text; empty if it has none.
     pub data_json: String,
 }
 
 impl LogEntry {
-    /// The entries that say this: one, or more where the content is longer than the contract takes.
+    /// The content as one entry, or as several if it is longer than the limit of the contract.
     pub(crate) fn split(level: Level, content: Content, data: Option<&Value>) -> Vec<Self> {
         let data_json = data.map_or_else(String::new, data_text);
         content.split().into_iter().map(|content| Self { level, content, data_json: data_json.clone() }).collect()
@@ -109,7 +109,7 @@ impl From<Vec<u8>> for Content {
     }
 }
 
-/// The contract wants an object; anything else is put under `value`. Data over the limit would have the line refused.
+/// The contract takes an object, so any other value becomes `{"value": ..}`. The server would refuse a line whose data is over the limit.
 fn data_text(data: &Value) -> String {
     let text = if data.is_object() { data.to_string() } else { serde_json::json!({ "value": data }).to_string() };
     if text.len() > MAX_CONTENT_BYTES { r#"{"omitted":"data over 64 KiB"}"#.into() } else { text }

@@ -1,4 +1,4 @@
-//! Typed params: a deserializer over JSON values whose errors name the field, what was expected and what came.
+//! Typed params: a deserializer of JSON values. Its errors name the field, the expected type and the value that came.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) fn from_value<T: DeserializeOwned>(params: &Value) -> Result<T, Handl
         .map_err(|error| HandlerError::invalid_params(error.located("params".into()).to_string()))
 }
 
-/// Where a value stands.
+/// The place of a value.
 #[derive(Clone, Copy)]
 enum Path<'a> {
     Root,
@@ -37,7 +37,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Copy)]
 struct At<'de, 'p> {
     value: &'de Value,
@@ -51,7 +51,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// The innermost place wins.
+    /// Sets the place, unless an inner one is set.
     fn located(mut self, path: String) -> Self {
         self.path.get_or_insert(path);
         self
@@ -109,7 +109,7 @@ impl<'de> Deserializer<'de> for At<'de, '_> {
                 } else if let Some(value) = exact_float(number) {
                     visitor.visit_f64(value)
                 } else {
-                    // Numbers beyond these keep all their digits on serde_json's own way.
+                    // serde_json's own deserializer keeps all digits of other numbers.
                     number.deserialize_any(visitor).map_err(Wrong::custom)
                 }
             }
@@ -121,7 +121,7 @@ impl<'de> Deserializer<'de> for At<'de, '_> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        // Who asks for a float wants the nearest one, not all digits.
+        // For a float the nearest value is enough.
         match self.value.as_f64() {
             Some(value) => visitor.visit_f64(value).map_err(|error: Wrong| error.located(self.path.to_string())),
             None => self.deserialize_any(visitor),
@@ -157,7 +157,7 @@ impl<'de> Deserializer<'de> for At<'de, '_> {
     }
 }
 
-/// The number as a float, if that keeps all of it.
+/// The number as a float, if no digit is lost.
 fn exact_float(number: &Number) -> Option<f64> {
     let value = number.as_f64()?;
     (Number::from_f64(value).as_ref() == Some(number)).then_some(value)
@@ -190,7 +190,7 @@ impl<'de> MapAccess<'de> for Fields<'de, '_> {
         let Some((name, value)) = self.fields.next() else { return Ok(None) };
         self.next = Some((name, value));
         let key: BorrowedStrDeserializer<'de, Wrong> = BorrowedStrDeserializer::new(name);
-        // An unknown field is noticed here, and its own place says more than its parent's.
+        // An error here is an unknown field: name its place, and not its parent's.
         seed.deserialize(key).map(Some).map_err(|error| error.located(Path::Field(&self.path, name).to_string()))
     }
 

@@ -1,4 +1,4 @@
-//! A context without a server, so that handlers can be tested alone.
+//! A context without a server, for tests of handlers.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     api::{
-        context::{Parts, RunContext},
+        context::{ContextFields, RunContext},
         log_entry::LogEntry,
         run_info::RunInfo,
         stop::{Stop, StopReason},
@@ -16,7 +16,7 @@ use crate::{
     log::queue::{EventQueue, Ready},
 };
 
-/// The other end of a context: sees what the handler says, and asks it to stop. Artifacts are answered with an error.
+/// The other end of a context: it reads the log and the progress of a handler, and asks it to stop. Artifacts fail.
 #[derive(Debug)]
 pub struct Probe {
     stop: Arc<Stop>,
@@ -34,7 +34,7 @@ impl Probe {
         let (stop, ready, progress) = (Arc::<Stop>::default(), Arc::<Ready>::default(), Arc::<ProgressCell>::default());
         let events = Arc::new(EventQueue::new(key, Arc::clone(&ready)));
         let (_, links) = watch::channel(None);
-        let parts = Parts {
+        let fields = ContextFields {
             info,
             key,
             stop: Arc::clone(&stop),
@@ -42,7 +42,7 @@ impl Probe {
             progress: Arc::clone(&progress),
             links,
         };
-        (RunContext::new(parts), Self { stop, events, ready, progress })
+        (RunContext::new(fields), Self { stop, events, ready, progress })
     }
 
     /// A context for a run with these params, and its other end.
@@ -65,7 +65,7 @@ impl Probe {
         }
     }
 
-    /// The next line of the log, if there is one.
+    /// The next line of the log; `None` if there is none yet.
     pub fn try_next_entry(&self) -> Option<LogEntry> {
         while self.ready.pop().is_some() {}
         let batch = self.events.take(1, usize::MAX)?;
@@ -73,12 +73,12 @@ impl Probe {
         batch.entries.into_iter().next()
     }
 
-    /// All lines that were not taken yet.
+    /// All lines that are not taken yet.
     pub fn entries(&self) -> Vec<LogEntry> {
         std::iter::from_fn(|| self.try_next_entry()).collect()
     }
 
-    /// The latest progress, if it has changed since it was asked for last: the fraction and the message.
+    /// The fraction and the message of the latest progress; `None` if it has not changed since the last call.
     pub fn progress(&self) -> Option<(f64, String)> {
         self.progress.take_changed().map(|progress| (progress.fraction, progress.message))
     }

@@ -9,20 +9,20 @@ use serde_json::Value;
 pub struct RunInfo {
     /// The run's id, a UUID.
     pub run_id: String,
-    /// The session that it belongs to.
+    /// The id of its session.
     pub session_id: String,
-    /// What kind of work it is.
+    /// Its kind.
     pub kind: String,
-    /// Its input; numbers keep all their digits.
+    /// Its params; numbers keep all their digits.
     pub params: Value,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: i32,
-    /// How many attempts there may be.
+    /// The largest number of attempts.
     pub max_attempts: i32,
-    /// How long this attempt may take.
+    /// How long this attempt may take; `None` = no limit.
     pub timeout: Option<Duration>,
-    /// Who caused the run, in a distributed trace: a W3C `traceparent`.
+    /// The place of the run in a distributed trace, as a W3C `traceparent`.
     pub traceparent: Option<String>,
 }

@@ -1,13 +1,13 @@
-//! How a worker stands, and what it has done.
+//! The status of a worker, and what it has done.
 
-/// How a worker stands.
+/// The status of a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerStatus {
-    /// Its id, once a server has welcomed it.
+    /// Its id, from the first `Welcome` on.
     pub worker_id: Option<String>,
     /// Whether it has a stream now.
     pub is_connected: bool,
-    /// Whether it has been told to take no more work.
+    /// Whether it takes no more runs.
     pub is_draining: bool,
     /// Runs that it executes now.
     pub running: usize,
@@ -16,34 +16,34 @@ pub struct WorkerStatus {
 /// What a worker has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkerSummary {
-    /// Its id at the end; `None` if no server has ever welcomed it.
+    /// Its id at the end; `None` if no server ever sent `Welcome`.
     pub worker_id: Option<String>,
-    /// Who ended it.
+    /// What ended it.
     pub drained_by: DrainedBy,
-    /// Runs that it has begun.
+    /// Runs that it started.
     pub started: u64,
-    /// Reports of success that were accepted.
+    /// Accepted reports of success.
     pub succeeded: u64,
-    /// Reports of failure that were accepted.
+    /// Accepted reports of failure.
     pub failed: u64,
-    /// Reports of cancellation that were accepted.
+    /// Accepted reports of cancellation.
     pub cancelled: u64,
-    /// Reports of runs put off that were accepted.
+    /// Accepted reports of snoozed runs.
     pub snoozed: u64,
-    /// Grants that were lost, and their handlers killed without a report.
+    /// Lost grants; the worker killed their handlers and reported nothing.
     pub lost: u64,
-    /// Reports that were refused.
+    /// Refused reports.
     pub refused: u64,
-    /// Reports that were not acknowledged when the worker had to leave.
+    /// Reports without an acknowledgement when the worker left.
     pub unreported: u64,
-    /// How often it was welcomed.
+    /// How often a server sent `Welcome`.
     pub connects: u64,
 }
 
-/// Who told a worker to stop.
+/// What ended a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DrainedBy {
-    /// Its own process.
+    /// The shutdown of its own process.
     #[default]
     Shutdown,
     /// An operator, through the server.

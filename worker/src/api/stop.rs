@@ -1,24 +1,24 @@
-//! How a running handler is asked to stop.
+//! The request to a handler to stop.
 
 use std::{sync::OnceLock, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-/// Why a handler was asked to stop, and how long it may take.
+/// Why a handler must stop, and how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopReason {
-    /// Who asks.
+    /// The cause.
     pub cause: StopCause,
-    /// For people.
+    /// The reason, for people.
     pub reason: String,
-    /// After this the handler is aborted: its future is dropped, and with it what it holds.
+    /// After this time the worker drops the future of the handler.
     pub grace: Duration,
 }
 
-/// Who asks a handler to stop.
+/// What makes a handler stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
-    /// Someone cancelled the run.
+    /// A cancel of the run.
     Cancel,
     /// The attempt has reached its timeout.
     Timeout,
@@ -35,7 +35,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn request(&self, reason: StopReason) {
-        // The reason is there before anyone can see the token cancelled.
+        // Set the reason first: whoever sees the cancelled token reads it.
         let _already_stopping = self.reason.set(reason);
         self.token.cancel();
     }

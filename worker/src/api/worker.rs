@@ -1,4 +1,4 @@
-//! The worker as its owner sees it: built from a configuration and handlers, run until it is told to stop.
+//! The worker as its owner sees it: built from a configuration and handlers, it runs until its shutdown.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -27,45 +27,46 @@ pub struct Worker {
     metrics: Metrics,
 }
 
-/// Collects what a worker is made of.
+/// Builds a [`Worker`] from a configuration and handlers.
 pub struct WorkerBuilder {
     config: WorkerConfig,
     handlers: BTreeMap<String, Arc<dyn Handler>>,
-    /// What is wrong with a handler's own configuration.
+    /// Violations in the configuration of handlers.
     violations: Vec<String>,
 }
 
 impl Worker {
-    /// Starts to collect.
+    /// A builder without handlers.
     pub fn builder(config: WorkerConfig) -> WorkerBuilder {
         WorkerBuilder { config, handlers: BTreeMap::new(), violations: Vec::new() }
     }
 
-    /// How the worker stands, from now on.
+    /// The status of the worker, from now on.
     pub fn subscribe(&self) -> watch::Receiver<WorkerStatus> {
         self.status.subscribe()
     }
 
-    /// Says how the worker is, from now on, on a port.
+    /// Serves health and metrics of the worker.
     pub fn monitor(&self) -> Monitor {
         let (name, status) = (self.config.name.clone(), self.subscribe());
         Monitor { name, begun: Instant::now(), status, metrics: self.metrics.clone() }
     }
 
-    /// The kinds that it takes.
+    /// The kinds that the worker takes.
     pub fn kinds(&self) -> &[String] {
         &self.kinds
     }
 
-    /// Executes runs until `shutdown` is cancelled or an operator drains the worker. Then it takes no more, lets handlers
-    /// finish, waits until all reports are acknowledged, and says goodbye. After a shutdown, also one that comes during an
-    /// operator's drain, that is bounded: handlers that have not finished within `drain_timeout` are stopped, and the worker
-    /// leaves at most 25 s after that. An operator's drain alone takes as long as the handlers do, whose runs can be
-    /// cancelled. Dropping the future kills what runs, and reports nothing.
+    /// Executes runs until `shutdown` is cancelled or an operator drains the worker. Then the worker takes no more runs, lets
+    /// handlers finish, waits until the server has acknowledged all reports, and says goodbye.
+    ///
+    /// A shutdown is bounded, even during an operator's drain: the worker stops handlers that have not finished within
+    /// `drain_timeout`, and leaves at most 25 s later. An operator's drain alone waits for the handlers without a limit; the
+    /// operator can cancel their runs. Dropping the future kills all handlers, and reports nothing.
     ///
     /// # Errors
-    /// `Refused` if the first server that answers does not take this worker at all. An unreachable server is not an error:
-    /// it is tried again until the shutdown.
+    /// `Refused` if the first server that answers refuses this worker for good. An unreachable server is not an error: the
+    /// worker tries again until the shutdown.
     pub async fn run(self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
         let Self { config, endpoints, kinds, handlers, status, metrics } = self;
         Box::pin(Runtime::new(Setup { config, endpoints, kinds, handlers, status, metrics }).run(shutdown)).await
@@ -73,7 +74,7 @@ impl Worker {
 }
 
 impl WorkerBuilder {
-    /// Registers the handler of a kind; the last one for a kind counts.
+    /// Registers the handler of a kind. The last handler for a kind counts.
     #[must_use]
     pub fn handler(mut self, kind: impl Into<String>, handler: impl Handler) -> Self {
         self.handlers.insert(kind.into(), Arc::new(handler));
@@ -88,7 +89,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// Checks everything.
+    /// Checks the whole configuration.
     ///
     /// # Errors
     /// `Config` with all violations.

@@ -14,8 +14,8 @@ use crate::{
     grant::reports::FLUSH_TIMEOUT,
     runtime::{
         attempt::STOP_GRACE,
-        session::Session,
         state::{Drain, Runtime},
+        stream_state::StreamState,
     },
 };
 
@@ -40,17 +40,17 @@ impl Runtime {
         tracing::info!(?by, running = self.running.len(), "draining");
         self.summary.drained_by = by;
         self.drain = Some(Drain { stop_at: None, give_up_at: None });
-        let Some(session) = &mut self.session else { return };
+        let Some(stream) = &mut self.stream else { return };
         // What was accepted may have been started by now, so its start is still waited for.
-        for key in session.accepts.drain(..) {
+        for key in stream.accepts.drain(..) {
             self.grants.remove(key);
         }
         // Credit can not be taken back, and runs that the server still sends on it would wait until it notices that nobody
         // accepts them. A new stream has no credit, and what was not started goes back at once. That matters only while
         // handlers run, for a goodbye does the same; and an operator's drain is known to the server.
-        if by == DrainedBy::Shutdown && !self.tasks.is_empty() && session.credit.outstanding() > 0 {
-            session.broken.get_or_insert("left to give credit back");
-            session.is_end_expected = true;
+        if by == DrainedBy::Shutdown && !self.tasks.is_empty() && stream.credit.outstanding() > 0 {
+            stream.broken.get_or_insert("left to give credit back");
+            stream.is_end_expected = true;
         }
     }
 
@@ -80,8 +80,8 @@ impl Runtime {
         if drain.give_up_at.is_some_and(|at| now >= at) {
             return true;
         }
-        let said_goodbye = |session: &Session| session.goodbye.is_some_and(|said| now >= said + GOODBYE_TIMEOUT);
-        self.is_quiet() && self.session.as_ref().is_none_or(said_goodbye)
+        let said_goodbye = |stream: &StreamState| stream.goodbye.is_some_and(|said| now >= said + GOODBYE_TIMEOUT);
+        self.is_quiet() && self.stream.as_ref().is_none_or(said_goodbye)
     }
 
     /// True if nothing runs and every outcome is acknowledged.

@@ -65,7 +65,7 @@ impl Runtime {
         if self.events.is_flushed(key) {
             self.reports.add(key, outcome);
         } else {
-            let now = self.session.is_some().then(Instant::now);
+            let now = self.stream.is_some().then(Instant::now);
             self.reports.hold(key, outcome, now);
         }
     }

@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use crate::{
     api::{
-        context::{Parts, RunContext},
+        context::{ContextFields, RunContext},
         failure::Failure,
         status::DrainedBy,
         stop::{Stop, StopCause, StopReason},
@@ -44,8 +44,8 @@ impl Runtime {
     }
 
     fn on_assignment(&mut self, assignment: v1::Assignment) {
-        let Some(session) = &mut self.session else { return };
-        session.credit.given();
+        let Some(stream) = &mut self.stream else { return };
+        stream.credit.given();
         let Some(run) = assignment.run else { return };
         let Some(key) = wire::grant_key(&run.id, assignment.fence) else { return };
         let Some(handler) = self.setup.handlers.get(&run.kind) else {
@@ -60,7 +60,7 @@ impl Runtime {
         let (info, invalid) = wire::run_info(run, wire::duration(assignment.timeout), assignment.traceparent);
         let waiting = Waiting { info, handler, invalid, cancelled: None };
         if self.grants.assign(key, waiting) {
-            session.accepts.push(key);
+            stream.accepts.push(key);
         } else {
             tracing::warn!(grant = %key, "assigned a grant a second time; ignored");
         }
@@ -80,7 +80,7 @@ impl Runtime {
         let span = spans::of_attempt(&waiting.info, key);
         // What the handler calls belongs below its own span.
         waiting.info.traceparent = spans::traceparent(&span).or(waiting.info.traceparent);
-        let ctx = RunContext::new(Parts {
+        let ctx = RunContext::new(ContextFields {
             info: std::mem::take(&mut waiting.info),
             key,
             stop: Arc::clone(&stop),
@@ -108,8 +108,8 @@ impl Runtime {
 
     fn on_revoke(&mut self, revoke: &v1::Revoke) {
         let Some(key) = wire::grant_key(&revoke.run_id, revoke.fence) else { return };
-        if let Some(session) = &mut self.session {
-            session.accepts.retain(|accept| *accept != key);
+        if let Some(stream) = &mut self.stream {
+            stream.accepts.retain(|accept| *accept != key);
         }
         if self.grants.is_started(key) || self.grants.is_ended(key) {
             self.kill(key, &revoke.reason);
@@ -120,9 +120,9 @@ impl Runtime {
     }
 
     fn on_heartbeat_ack(&mut self, ack: &v1::HeartbeatAck, now: Instant) {
-        let Some(session) = &mut self.session else { return };
+        let Some(stream) = &mut self.stream else { return };
         // `frozen` says that no lease can end: it renews like any other answer, for as long as the stream lives to say it.
-        if let Some(sent) = session.heartbeats.answered(now) {
+        if let Some(sent) = stream.heartbeats.answered(now) {
             self.grants.renew(&sent.leases, sent.at);
         }
         // While the server can not write, no log can be flushed; its outcome waits, as it would not be written either.
@@ -188,7 +188,7 @@ impl Runtime {
 
     fn on_cancel(&mut self, cancel: v1::RunCancel) {
         let Some(key) = wire::grant_key(&cancel.run_id, cancel.fence) else { return };
-        let Some(session) = &mut self.session else { return };
+        let Some(stream) = &mut self.stream else { return };
         let grace = wire::duration(cancel.grace).unwrap_or(DEFAULT_CANCEL_GRACE);
         let reason = StopReason { cause: StopCause::Cancel, reason: cancel.reason, grace };
         if let Some(running) = self.running.get(&key) {
@@ -198,15 +198,15 @@ impl Runtime {
         } else if !self.grants.is_ended(key) {
             return;
         }
-        push_once(&mut session.cancel_acks, key);
+        push_once(&mut stream.cancel_acks, key);
     }
 
     fn on_drain(&mut self, drain: &v1::Drain) {
         match v1::DrainReason::try_from(drain.reason) {
             Ok(v1::DrainReason::ServerShutdown) => {
                 tracing::info!("the server shuts down; another is taken when the stream ends");
-                if let Some(session) = &mut self.session {
-                    session.is_end_expected = true;
+                if let Some(stream) = &mut self.stream {
+                    stream.is_end_expected = true;
                 }
             }
             Ok(v1::DrainReason::Operator) => self.begin_drain(DrainedBy::Operator),

@@ -29,19 +29,19 @@ impl Runtime {
     /// The most urgent frame. None if what was to be said is over meanwhile.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<v1::ConnectRequest> {
         let due = self.due(now)?;
-        let session = self.session.as_mut()?;
+        let stream = self.stream.as_mut()?;
         let frame = match due {
             Due::Heartbeat => self.heartbeat(now),
             Due::CancelAcks => {
-                let leases = wire::leases(&first(&mut session.cancel_acks));
+                let leases = wire::leases(&first(&mut stream.cancel_acks));
                 Frame::CancelAcks(v1::CancelAcks { leases })
             }
             Due::Accepts => {
-                let leases = wire::leases(&first(&mut session.accepts));
+                let leases = wire::leases(&first(&mut stream.accepts));
                 Frame::Accepts(v1::Accepts { leases })
             }
             Due::Credit(total) => {
-                session.credit.sent(total);
+                stream.credit.sent(total);
                 Frame::Credit(v1::Credit { total })
             }
             Due::Reports => {
@@ -54,7 +54,7 @@ impl Runtime {
                 Frame::Events(wire::run_events(key, batch))
             }
             Due::Goodbye => {
-                session.goodbye = Some(now);
+                stream.goodbye = Some(now);
                 Frame::Goodbye(v1::Goodbye { reason: "drained".into() })
             }
         };
@@ -63,15 +63,15 @@ impl Runtime {
 
     fn due(&self, now: Instant) -> Option<Due> {
         // After a goodbye nothing is said.
-        let session = self.session.as_ref().filter(|session| session.goodbye.is_none())?;
+        let stream = self.stream.as_ref().filter(|stream| stream.goodbye.is_none())?;
         let is_draining = self.drain.is_some();
-        if session.heartbeats.is_due(now) {
+        if stream.heartbeats.is_due(now) {
             Some(Due::Heartbeat)
-        } else if !session.cancel_acks.is_empty() {
+        } else if !stream.cancel_acks.is_empty() {
             Some(Due::CancelAcks)
-        } else if !session.accepts.is_empty() {
+        } else if !stream.accepts.is_empty() {
             Some(Due::Accepts)
-        } else if let Some(total) = session.credit.due(self.free_slots()).filter(|_| !is_draining) {
+        } else if let Some(total) = stream.credit.due(self.free_slots()).filter(|_| !is_draining) {
             Some(Due::Credit(total))
         } else if self.reports.can_send() {
             Some(Due::Reports)
@@ -91,8 +91,8 @@ impl Runtime {
             Some(wire::run_progress(*key, progress))
         });
         let frame = v1::WorkerHeartbeat { leases: wire::leases(&held), progress: progress.collect() };
-        if let Some(session) = &mut self.session {
-            session.heartbeats.sent(held, now);
+        if let Some(stream) = &mut self.stream {
+            stream.heartbeats.sent(held, now);
         }
         Frame::Heartbeat(frame)
     }

@@ -39,7 +39,7 @@ impl Runtime {
         loop {
             let now = Instant::now();
             self.tick(now);
-            if let Some(reason) = self.session.as_ref().and_then(|session| session.broken) {
+            if let Some(reason) = self.stream.as_ref().and_then(|stream| stream.broken) {
                 dial_at_once = self.stream_lost(reason);
                 (tx, rx) = (None, None);
             }
@@ -84,7 +84,7 @@ impl Runtime {
                 room = room(tx.clone()), if has_frame => match room {
                     Some(room) => if let Some(frame) = self.next_frame(Instant::now()) {
                         room.send(frame);
-                        if self.session.as_ref().is_some_and(|session| session.goodbye.is_some()) {
+                        if self.stream.as_ref().is_some_and(|stream| stream.goodbye.is_some()) {
                             // The half-close that belongs to a goodbye.
                             tx = None;
                         }
@@ -113,28 +113,28 @@ impl Runtime {
             self.events.remove(key);
             self.reports.release(key);
         }
-        if let Some(session) = &mut self.session
-            && session.heartbeats.is_dead(now)
+        if let Some(stream) = &mut self.stream
+            && stream.heartbeats.is_dead(now)
         {
-            session.broken.get_or_insert("no heartbeat is acknowledged");
+            stream.broken.get_or_insert("no heartbeat is acknowledged");
         }
         self.stop_overdue(now);
     }
 
     /// When the clock makes something due.
     fn wake_at(&self, now: Instant) -> Instant {
-        let session = self.session.as_ref().map(|session| match session.goodbye {
+        let stream = self.stream.as_ref().map(|stream| match stream.goodbye {
             Some(said) => said + GOODBYE_TIMEOUT,
-            None => session.heartbeats.wake_at(now),
+            None => stream.heartbeats.wake_at(now),
         });
         let drain = self.drain.as_ref().and_then(Drain::wake_at);
-        let wakes = [session, drain, self.lease_check, self.reports.next_deadline()];
+        let wakes = [stream, drain, self.lease_check, self.reports.next_deadline()];
         wakes.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
     fn publish_status(&self) {
         let worker_id = self.identity.as_ref().map(|identity| identity.worker_id.as_str());
-        let (is_connected, is_draining) = (self.session.is_some(), self.drain.is_some());
+        let (is_connected, is_draining) = (self.stream.is_some(), self.drain.is_some());
         let running = self.running.len();
         self.publish_metrics();
         self.setup.status.send_if_modified(|status| {
@@ -151,7 +151,7 @@ impl Runtime {
         let metrics = &self.setup.metrics;
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.running.set(signed(self.running.len()));
-        metrics.connected.set(self.session.is_some().into());
+        metrics.connected.set(self.stream.is_some().into());
         metrics.draining.set(self.drain.is_some().into());
         metrics.reports_waiting.set(signed(self.reports.len()));
         metrics.events_waiting.set(signed(self.events.waiting()));

@@ -26,7 +26,7 @@ use crate::{
         grants::Grants, key::GrantKey, outage::Outage, outcome::Outcome, progress::ProgressCell, reports::Reports,
     },
     log::outbox::EventOutbox,
-    runtime::session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
+    runtime::stream_state::{DEFAULT_LEASE_TIMEOUT, Identity, StreamState},
     telemetry::metrics::Metrics,
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct Runtime {
     pub(crate) task_keys: HashMap<task::Id, GrantKey>,
     pub(crate) events: EventOutbox,
     pub(crate) reports: Reports,
-    pub(crate) session: Option<Session>,
+    pub(crate) stream: Option<StreamState>,
     pub(crate) drain: Option<Drain>,
     pub(crate) lease_check: Option<Instant>,
     pub(crate) outage: Outage,
@@ -110,7 +110,7 @@ impl Runtime {
             task_keys: HashMap::new(),
             events: EventOutbox::default(),
             reports: Reports::default(),
-            session: None,
+            stream: None,
             drain: None,
             lease_check: None,
             links: watch::Sender::new(None),

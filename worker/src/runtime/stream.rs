@@ -12,8 +12,8 @@ use crate::{
     },
     grant::{credit::Credit, heartbeats::Heartbeats},
     runtime::{
-        session::{DEFAULT_LEASE_TIMEOUT, Identity, Session},
         state::Runtime,
+        stream_state::{DEFAULT_LEASE_TIMEOUT, Identity, StreamState},
     },
 };
 
@@ -61,7 +61,7 @@ impl Runtime {
         self.grants.renew(&standing, hello_sent);
         self.lease_check = self.grants.next_expiry(self.lease_timeout);
         let interval = wire::duration(welcome.heartbeat_interval).filter(|interval| !interval.is_zero());
-        self.session = Some(Session {
+        self.stream = Some(StreamState {
             heartbeats: Heartbeats::new(interval.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL), now),
             credit: Credit::default(),
             accepts: Vec::new(),
@@ -86,20 +86,20 @@ impl Runtime {
     }
 
     pub(crate) fn break_stream(&mut self, reason: &'static str) {
-        if let Some(session) = &mut self.session {
-            session.broken.get_or_insert(reason);
+        if let Some(stream) = &mut self.stream {
+            stream.broken.get_or_insert(reason);
         }
     }
 
     /// Started runs go on; the rest is dropped. True if the next server can be tried at once.
     pub(crate) fn stream_lost(&mut self, reason: &'static str) -> bool {
-        let Some(session) = self.session.take() else { return false };
+        let Some(stream) = self.stream.take() else { return false };
         let dropped = self.grants.drop_unstarted();
         self.events.pause();
         self.reports.pause();
-        if session.goodbye.is_none() {
+        if stream.goodbye.is_none() {
             tracing::info!(reason, running = self.running.len(), dropped, "stream lost");
         }
-        session.is_end_expected
+        stream.is_end_expected
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Identity {
 }
 
 /// What belongs to one stream.
-pub(crate) struct Session {
+pub(crate) struct StreamState {
     pub(crate) heartbeats: Heartbeats,
     pub(crate) credit: Credit,
     pub(crate) accepts: Vec<GrantKey>,
