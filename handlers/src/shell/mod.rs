@@ -1,7 +1,7 @@
 //! `shell`: executes a program in a process group of its own.
 //!
-//! In reading order: the handler (`handler`), the program's output as log lines (`output`, `lines`), and its processes: how they
-//! start (`spawner`), end (`child`), and die with the worker (`guardian`).
+//! In reading order: the handler (`handler`), the program's output as log lines (`output`, `lines`), and its processes: how
+//! they start (`spawner`), end (`child`), and die with the worker (`guardian`).
 
 mod handler;
 

@@ -31,8 +31,8 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// The worker's version, for people. Default: the version of this library.
     pub version: String,
-    /// After a shutdown, running handlers have this time to finish. Then the worker asks them to stop, gives them 5 s for it, and
-    /// reports them as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 30 s.
+    /// After a shutdown, running handlers have this time to finish. Then the worker asks them to stop, gives them 5 s for it,
+    /// and reports them as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 30 s.
     pub drain_timeout: Duration,
     /// Sent as `authorization: Bearer <token>`.
     pub token: Option<String>,

@@ -99,8 +99,8 @@ impl RunContext {
         self.inner.deadline
     }
 
-    /// The place of this attempt in a distributed trace, as a W3C `traceparent`: pass it on to what the handler calls. `None` if
-    /// the run belongs to no trace.
+    /// The place of this attempt in a distributed trace, as a W3C `traceparent`: pass it on to what the handler calls. `None`
+    /// if the run belongs to no trace.
     pub fn traceparent(&self) -> Option<&str> {
         self.inner.info.traceparent.as_deref()
     }
@@ -118,8 +118,8 @@ impl RunContext {
         params::from_value(&self.inner.info.params)
     }
 
-    /// Waits until the worker asks the handler to stop. Then the handler has the reason's grace to return; after that the worker
-    /// drops its future.
+    /// Waits until the worker asks the handler to stop. Then the handler has the reason's grace to return; after that the
+    /// worker drops its future.
     pub async fn cancelled(&self) -> StopReason {
         self.inner.stop.requested().await
     }

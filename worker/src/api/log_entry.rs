@@ -109,7 +109,8 @@ impl From<Vec<u8>> for Content {
     }
 }
 
-/// The contract takes an object, so any other value becomes `{"value": ..}`. The server would refuse a line whose data is over the limit.
+/// The contract takes an object, so any other value becomes `{"value": ..}`. The server would refuse a line whose data is over
+/// the limit.
 fn data_text(data: &Value) -> String {
     let text = if data.is_object() { data.to_string() } else { serde_json::json!({ "value": data }).to_string() };
     if text.len() > MAX_CONTENT_BYTES { r#"{"omitted":"data over 64 KiB"}"#.into() } else { text }

@@ -1,8 +1,8 @@
 //! What a user of the library meets.
 //!
-//! In reading order: the worker (`config`, `worker`, `status`, `error`); what executes runs (`handler`, `failure`); what a handler
-//! gets (`context`, `run_info`, `params`) and may do with it (`log_entry`, `artifact`, `stop`); and a context without a server, for
-//! tests of handlers (`probe`).
+//! In reading order: the worker (`config`, `worker`, `status`, `error`); what executes runs (`handler`, `failure`); what a
+//! handler gets (`context`, `run_info`, `params`) and may do with it (`log_entry`, `artifact`, `stop`); and a context without a
+//! server, for tests of handlers (`probe`).
 
 pub(crate) mod config;
 pub(crate) mod error;

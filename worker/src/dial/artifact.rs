@@ -13,7 +13,7 @@ use crate::{
     grant::key::GrantKey,
 };
 
-/// A call may take this long, and all its repetitions together `TOTAL_TIMEOUT`.
+/// The timeouts of one call, and of all its repetitions together.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -28,7 +28,7 @@ pub(crate) async fn create(
     kind: &str,
     content: ArtifactContent,
 ) -> Result<String, ArtifactError> {
-    // The same id at each repetition: an answer that was lost does not make a second artifact.
+    // Each repetition has the same id, so that a lost answer does not make a second artifact.
     let request_id = Uuid::now_v7().to_string();
     let content = match content {
         ArtifactContent::Text(text) => v1::create_artifact_request::Content::ContentText(text),

@@ -1,13 +1,13 @@
-//! Exponential backoff with full jitter: many workers that lost the same server do not come back at the same moment.
+//! Exponential backoff with full jitter: workers that lost the same server do not all come back at the same moment.
 
 use std::time::Duration;
 
-/// The first delay is up to this.
+/// The bound of the first delay.
 pub(crate) const FIRST: Duration = Duration::from_millis(100);
-/// No delay is longer.
+/// The bound of every delay.
 pub(crate) const LONGEST: Duration = Duration::from_secs(5);
 
-/// How long to wait before the next try.
+/// The delay before the next try.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     tries: u32,
@@ -21,7 +21,7 @@ impl Backoff {
         bound.mul_f64(rand::random::<f64>())
     }
 
-    /// It worked: the next delay is a short one again.
+    /// A try succeeded: the next delay is short again.
     pub(crate) fn reset(&mut self) {
         self.tries = 0;
     }

@@ -1,4 +1,5 @@
-//! Reaching a server: one address after the other, with backoff, until one has answered `Hello` with `Welcome`.
+//! How the worker finds a server: it tries one address after the other, with backoff, until a server answers `Hello` with
+//! `Welcome`.
 
 use std::time::Duration;
 
@@ -26,17 +27,17 @@ use crate::{
 
 /// How long a TCP or TLS handshake may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than a server waits for its database before it says that this is away, for that answer counts.
+/// Longer than a server waits for its database before it answers DATABASE_UNAVAILABLE, because the worker needs that answer.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
-/// A connection that was cut without a word is noticed after these two.
+/// Together, these are the time until the worker notices that a connection is dead.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Frames between the loop and the socket. Few, because a frame that waits here has lost its place in the order of urgency.
+/// Frames between the loop and the socket. Only a few, because a more urgent frame can not overtake one that waits here.
 const OUTBOUND_FRAMES: usize = 2;
-/// The server's limit for what it sends, and some room.
+/// The server's limit for its messages, and some room.
 const MAX_MESSAGE_BYTES: usize = 17 * 1024 * 1024;
 
-/// Knows the addresses, and how long to wait before the next try.
+/// The addresses, and the delay before the next try.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     endpoints: Vec<Endpoint>,
@@ -45,23 +46,23 @@ pub(crate) struct Dialer {
     authorization: Option<AsciiMetadataValue>,
 }
 
-/// A stream on which the server has said `Welcome`.
+/// A stream after `Welcome`.
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) welcome: v1::Welcome,
-    /// When `Hello` was sent: leases that stand count from here.
+    /// When `Hello` was sent. Standing leases count from here.
     pub(crate) hello_sent: Instant,
     pub(crate) link: Link,
     pub(crate) wire: Wire,
 }
 
-/// A try that failed.
+/// A failed try.
 #[derive(Debug)]
 pub(crate) struct Undialed {
     pub(crate) status: Status,
-    /// Which of the addresses was tried.
+    /// The index of the tried address.
     pub(crate) address: usize,
-    /// When the try began, if it showed that no server can end a lease there.
+    /// When the try began, if it proved that no server can end a lease there.
     pub(crate) evidence: Option<Instant>,
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct Wire {
 
 impl Dialer {
     /// # Errors
-    /// `Config`: the token or the certificate can not be used.
+    /// `Config`: the token or the certificate is invalid.
     pub(crate) fn new(config: &WorkerConfig, endpoints: Vec<Endpoint>) -> Result<Self, WorkerError> {
         let wrong = |field: &str, error: &dyn std::fmt::Display| WorkerError::Config(vec![format!("{field}: {error}")]);
         let authorization = config.token.as_ref().map(|token| {
@@ -101,13 +102,12 @@ impl Dialer {
             }
             prepared.push(endpoint);
         }
-        // Workers that start together do not all go to the first replica.
+        // A random start spreads workers that start together over the replicas.
         let next = rand::random_range(0..prepared.len().max(1));
         Ok(Self { endpoints: prepared, next, backoff: Backoff::default(), authorization: authorization.transpose()? })
     }
 
-    /// The next try, as a future of its own: the worker goes on with its work meanwhile. `lease` is how long that may go
-    /// unheard of.
+    /// The next try. The future borrows nothing, so the worker goes on while it runs. `lease` bounds the delay before the try.
     pub(crate) fn dial(
         &mut self,
         hello: v1::Hello,
@@ -139,13 +139,13 @@ impl Dialer {
         }
     }
 
-    /// A stream has proved to work.
+    /// A stream works: the next delay is short again.
     pub(crate) fn succeeded(&mut self) {
         self.backoff.reset();
     }
 }
 
-/// Whether trying again can not help a worker that was never welcomed.
+/// Whether another try is useless for a worker that has had no `Welcome` yet.
 pub(crate) fn is_final(code: Code) -> bool {
     matches!(code, Code::InvalidArgument | Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented)
 }
@@ -157,7 +157,7 @@ async fn connect(endpoint: &Endpoint) -> Result<Channel, Status> {
         .map_err(|error| Status::unavailable(with_causes(&error)))
 }
 
-/// Says `Hello` and waits for `Welcome`.
+/// Sends `Hello` and waits for `Welcome`.
 async fn greet(
     channel: Channel,
     hello: v1::Hello,
@@ -169,7 +169,7 @@ async fn greet(
         .await
         .map_err(|_elapsed| Status::unavailable("no Welcome within 15 s"))??;
     if worker_id.is_some_and(|worker_id| worker_id != welcome.worker_id) {
-        tracing::warn!(worker_id = welcome.worker_id, "the server did not know this worker any more");
+        tracing::warn!(worker_id = welcome.worker_id, "the server no longer knew this worker");
     }
     let link = Link { channel, worker_id: welcome.worker_id.clone(), authorization };
     Ok(Dialed { welcome, hello_sent, link, wire })
@@ -198,7 +198,7 @@ async fn open(
     }
 }
 
-/// tonic's transport errors say what went wrong only in their sources.
+/// The error with its sources: tonic's transport errors name the cause only there.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

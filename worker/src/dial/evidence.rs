@@ -1,4 +1,4 @@
-//! What a failed try of a server shows: that no server can end a lease there, or nothing. `outage.rs` says what follows.
+//! What a failed try proves: that no server can end a lease there, or nothing. `grant/outage.rs` says what follows.
 
 use std::{io, time::Duration};
 
@@ -9,9 +9,9 @@ use tokio::{
 use tonic::{Code, Status, transport::Uri};
 use tonic_types::StatusExt;
 
-/// Whether everything that the address stands for actively refuses connections. A name may stand for several hosts, and a
-/// transport tells of the last one only; so each is asked here, and one that is silent is enough to know nothing.
-pub(crate) async fn refuses(uri: &Uri, patience: Duration) -> bool {
+/// Whether all hosts of an address actively refuse connections. A name may have several hosts, and the error of a transport is
+/// only about the last one, so each host is tried here. One silent host is enough to prove nothing.
+pub(crate) async fn refuses(uri: &Uri, timeout: Duration) -> bool {
     let Some(host) = uri.host() else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
@@ -25,14 +25,14 @@ pub(crate) async fn refuses(uri: &Uri, patience: Duration) -> bool {
         }
         (asked > 0).then_some(())
     };
-    matches!(time::timeout(patience, asking).await, Ok(Some(())))
+    matches!(time::timeout(timeout, asking).await, Ok(Some(())))
 }
 
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
 
-/// Whether a server says that it can end no lease: its database is away, or it leaves.
+/// Whether a server says that it can end no lease: it does not reach its database, or it shuts down.
 pub(crate) fn says_outage(status: &Status) -> bool {
     status.code() == Code::Unavailable
         && status.get_details_error_info().is_some_and(|info| {
@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     fn status(code: Code, reason: &str) -> Status {
         Status::with_error_details(code, "", ErrorDetails::with_error_info(reason, "ops", []))
@@ -57,14 +57,14 @@ mod tests {
     async fn a_port_where_nobody_listens_refuses_and_one_that_is_served_does_not() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        assert!(!refuses(&uri, PATIENCE).await);
+        assert!(!refuses(&uri, TIMEOUT).await);
         drop(listener);
-        assert!(refuses(&uri, PATIENCE).await);
+        assert!(refuses(&uri, TIMEOUT).await);
     }
 
     #[tokio::test]
-    async fn a_name_that_is_not_found_shows_nothing() {
-        assert!(!refuses(&Uri::from_static("http://no-such-host.invalid:1"), PATIENCE).await);
+    async fn a_name_that_is_not_found_proves_nothing() {
+        assert!(!refuses(&Uri::from_static("http://no-such-host.invalid:1"), TIMEOUT).await);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The way to the server that the worker is connected to, for calls beside the stream.
+//! The current connection, for unary calls beside the stream.
 
 use tonic::{metadata::AsciiMetadataValue, transport::Channel};
 
-/// The way to the server: changes at each reconnect.
+/// The current connection. It changes with each stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) channel: Channel,

@@ -1,7 +1,7 @@
 //! The connection to a server.
 //!
-//! In reading order: how the worker finds a server (`connection`, `backoff`), what a failed try proves (`evidence`), calls beside the
-//! stream (`link`, `artifact`), and the messages of the contract (`wire`).
+//! In reading order: how the worker finds a server (`connection`, `backoff`), what a failed try proves (`evidence`), calls
+//! beside the stream (`link`, `artifact`), and the messages of the contract (`wire`).
 
 pub(crate) mod backoff;
 pub(crate) mod connection;

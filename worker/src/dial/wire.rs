@@ -1,4 +1,4 @@
-//! Between the contract's messages and the worker's own types.
+//! Conversions between the messages of the contract and the worker's own types.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     log::queue::Batch,
 };
 
-/// The grant that a message names, if its id is one.
+/// The name of a grant, if the id is a UUID.
 pub(crate) fn grant_key(run_id: &str, fence: i64) -> Option<GrantKey> {
     Uuid::try_parse(run_id).ok().map(|run_id| GrantKey { run_id, fence })
 }
@@ -29,12 +29,12 @@ pub(crate) fn leases(keys: &[GrantKey]) -> Vec<v1::Lease> {
     keys.iter().map(|key| v1::Lease { run_id: key.run_id.to_string(), fence: key.fence }).collect()
 }
 
-/// A duration that is given and not negative.
+/// The duration, if it is set and not negative.
 pub(crate) fn duration(duration: Option<prost_types::Duration>) -> Option<Duration> {
     duration.and_then(|duration| Duration::try_from(duration).ok())
 }
 
-/// The run of an assignment, and what is wrong with its params if they are no JSON.
+/// The run of an assignment, and the error of its params if they are not JSON.
 pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>, traceparent: String) -> (RunInfo, Option<String>) {
     let (params, invalid) = match serde_json::from_str(&run.params_json) {
         Ok(params) => (params, None),
@@ -54,7 +54,7 @@ pub(crate) fn run_info(run: v1::Run, timeout: Option<Duration>, traceparent: Str
     (info, invalid)
 }
 
-/// Whether a text has the form of a W3C `traceparent`. It goes into environments and headers, so nothing else shall.
+/// Whether a text is a W3C `traceparent`. Handlers put it into environments and headers, so nothing else may pass.
 fn is_traceparent(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -102,7 +102,7 @@ pub(crate) fn run_report(key: GrantKey, outcome: Outcome) -> v1::RunReport {
             Wire::Cancelled(v1::Cancelled { error: failure.map(|failure| run_error(*failure)) })
         }
         Outcome::Snoozed(delay) => {
-            // A delay is at most 30 days, which the message can hold.
+            // At most 30 days, so the conversion can not fail.
             Wire::Snoozed(v1::Snoozed { delay: Some(prost_types::Duration::try_from(delay).unwrap_or_default()) })
         }
     };

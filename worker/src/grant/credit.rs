@@ -1,6 +1,6 @@
 //! How many runs a server may send. Pure.
 
-/// The worker's cumulative permission to be given runs, on one stream. Pure.
+/// The worker's permission to the server to send runs: a total for one stream, which only rises.
 #[derive(Debug, Default)]
 pub(crate) struct Credit {
     given: i64,
@@ -8,12 +8,12 @@ pub(crate) struct Credit {
 }
 
 impl Credit {
-    /// The server has given one run on this stream.
+    /// The server has sent one run on this stream.
     pub(crate) fn given(&mut self) {
         self.given += 1;
     }
 
-    /// The total to send, if it has risen. It never falls: a slot is taken only by a run that counts as given.
+    /// The total to send, if it has risen. It never falls, because only a run that counts as given takes a slot.
     pub(crate) fn due(&self, free_slots: usize) -> Option<i64> {
         let total = self.given.saturating_add(i64::try_from(free_slots).unwrap_or(i64::MAX));
         (total > self.sent).then_some(total)
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever comes in which order, the total never falls and never lets the server give more than there are slots.
+        /// In any order of events the total never falls, and the server can never give more runs than there are slots.
         #[test]
         fn credit_never_falls_and_never_exceeds_the_slots(slots in 1usize..8, steps in prop::collection::vec(any::<bool>(), 0..200)) {
             let (mut credit, mut busy, mut last) = (Credit::default(), 0usize, 0);

@@ -1,4 +1,4 @@
-//! The grants that a worker holds: which may start, which are lost, and that none is executed twice. Pure.
+//! The table of the grants that a worker holds: which may start, which are lost; none is executed twice. Pure.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use crate::grant::key::GrantKey;
 
-/// How many started grants are remembered, so that one that is sent again is not executed again.
+/// How many started grants are remembered. A remembered grant that the server sends again is not executed again.
 const REMEMBERED: usize = 10_000;
 
-/// All grants of this worker. `T` is what waits for the start.
+/// All grants of this worker. `T` is kept for a grant that waits for its start.
 #[derive(Debug)]
 pub(crate) struct Grants<T> {
     held: HashMap<GrantKey, Grant<T>>,
@@ -23,11 +23,11 @@ pub(crate) struct Grants<T> {
 
 #[derive(Debug)]
 enum Grant<T> {
-    /// Given and accepted; it must not begin.
+    /// Accepted, but not started: its handler must not run.
     Assigned(T),
-    /// Its handler runs. The lease counts from the sending of the last heartbeat that was acknowledged.
+    /// Its handler runs. The lease counts from when the last acknowledged heartbeat was sent.
     Started { renewed: Instant },
-    /// Its handler has ended, and its report is not acknowledged.
+    /// Its handler has ended; its report has no acknowledgement.
     Ended,
 }
 
@@ -38,7 +38,7 @@ impl<T> Default for Grants<T> {
 }
 
 impl<T> Grants<T> {
-    /// Takes a grant; false if it is held or was started before.
+    /// Adds a grant; false if it is held, or was started before.
     pub(crate) fn assign(&mut self, key: GrantKey, waiting: T) -> bool {
         if self.held.contains_key(&key) || self.started.contains(&key) {
             return false;
@@ -48,7 +48,7 @@ impl<T> Grants<T> {
         true
     }
 
-    /// Starts a grant that waits for it; nothing for any other.
+    /// Starts a grant that waits for its start; `None` for any other.
     pub(crate) fn start(&mut self, key: GrantKey, now: Instant) -> Option<T> {
         match self.held.remove(&key) {
             Some(Grant::Assigned(waiting)) => {
@@ -65,7 +65,7 @@ impl<T> Grants<T> {
         }
     }
 
-    /// What waits for the start of this grant.
+    /// The `T` of a grant that waits for its start.
     pub(crate) fn waiting(&mut self, key: GrantKey) -> Option<&mut T> {
         match self.held.get_mut(&key) {
             Some(Grant::Assigned(waiting)) => Some(waiting),
@@ -73,7 +73,7 @@ impl<T> Grants<T> {
         }
     }
 
-    /// The handler has ended; false if the grant was lost meanwhile, so that there is nothing to report.
+    /// The handler has ended. False if the grant is lost: then there is nothing to report.
     pub(crate) fn end(&mut self, key: GrantKey) -> bool {
         match self.held.get_mut(&key) {
             Some(grant @ Grant::Started { .. }) => {
@@ -84,7 +84,7 @@ impl<T> Grants<T> {
         }
     }
 
-    /// The grant is over: acknowledged, revoked or lost. True if it was held.
+    /// Removes a grant that is acknowledged, revoked or lost. True if it was held.
     pub(crate) fn remove(&mut self, key: GrantKey) -> bool {
         let removed = self.held.remove(&key);
         if matches!(removed, Some(Grant::Assigned(_))) {
@@ -93,13 +93,13 @@ impl<T> Grants<T> {
         removed.is_some()
     }
 
-    /// The stream is lost: what was not started is dropped, for the server gives it back at once.
+    /// The stream is lost: drops what is not started, because the server gives it back at once. Returns how many.
     pub(crate) fn drop_unstarted(&mut self) -> usize {
         self.held.retain(|_, grant| !matches!(grant, Grant::Assigned(_)));
         std::mem::take(&mut self.assigned)
     }
 
-    /// Started grants, and ended ones without an acknowledged report: what a heartbeat and a resume name.
+    /// Started grants, and ended grants without an acknowledged report. A heartbeat and a resume name them.
     pub(crate) fn held(&self) -> Vec<GrantKey> {
         let held = self.held.iter().filter(|(_, grant)| !matches!(grant, Grant::Assigned(_)));
         held.map(|(key, _)| *key).collect()
@@ -113,23 +113,23 @@ impl<T> Grants<T> {
         matches!(self.held.get(&key), Some(Grant::Ended))
     }
 
-    /// Grants that wait for their start.
+    /// How many grants wait for their start.
     pub(crate) fn assigned_count(&self) -> usize {
         self.assigned
     }
 
-    /// True if there is nothing to wait for: no start, no handler, no acknowledgement.
+    /// True if no grant waits for a start, a handler or an acknowledgement.
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// After a resume: those that are held and do not stand any more.
+    /// After a resume: held grants that are not among those that the server says are standing.
     pub(crate) fn fallen(&self, standing: &[GrantKey]) -> Vec<GrantKey> {
         let standing: HashSet<_> = standing.iter().collect();
         self.held().into_iter().filter(|key| !standing.contains(key)).collect()
     }
 
-    /// The server has renewed these leases by a heartbeat sent at `sent`.
+    /// The server has acknowledged a heartbeat for these leases that was sent at `sent`.
     pub(crate) fn renew(&mut self, keys: &[GrantKey], sent: Instant) {
         for key in keys {
             if let Some(Grant::Started { renewed }) = self.held.get_mut(key) {
@@ -138,7 +138,7 @@ impl<T> Grants<T> {
         }
     }
 
-    /// No lease could end until `proven`. That renews all that live, and revives none that has lapsed by now.
+    /// No lease could end until `proven`: renews all leases that have not ended by `now`.
     pub(crate) fn renew_living(&mut self, proven: Instant, now: Instant, lease: Duration) {
         for grant in self.held.values_mut() {
             if let Grant::Started { renewed } = grant
@@ -149,8 +149,8 @@ impl<T> Grants<T> {
         }
     }
 
-    /// Started grants whose lease has ended by now. A lease that has ended does not matter to an ended grant: its work is
-    /// over, and the server judges its report.
+    /// Started grants whose lease has ended. The lease of an ended grant does not matter: its handler has finished, and the
+    /// server decides about its report.
     pub(crate) fn expired(&self, now: Instant, lease: Duration) -> Vec<GrantKey> {
         let mut expired = Vec::new();
         for (key, grant) in &self.held {
@@ -163,7 +163,7 @@ impl<T> Grants<T> {
         expired
     }
 
-    /// When the first lease ends, unless it is renewed.
+    /// When the next lease ends, unless it is renewed.
     pub(crate) fn next_expiry(&self, lease: Duration) -> Option<Instant> {
         let renewals = self.held.values().filter_map(|grant| match grant {
             Grant::Started { renewed } => Some(*renewed + lease),

@@ -1,4 +1,4 @@
-//! When to send heartbeats, which of them are answered, and when a silent stream counts as dead. Pure.
+//! When to send heartbeats, which of them are answered, and when a silent stream is dead. Pure.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::grant::key::GrantKey;
 
-/// A stream on which nothing was answered for so many intervals is given up: well within a lease, and after more than one
-/// heartbeat had its chance.
+/// A stream without answers for so many intervals is dead. That is well within a lease, and more than one heartbeat had time
+/// for its answer.
 const SILENT_INTERVALS: u32 = 3;
 
 /// The heartbeats of one stream.
@@ -16,7 +16,7 @@ pub(crate) struct Heartbeats {
     interval: Duration,
     next: Instant,
     last_answer: Instant,
-    /// Sent and not answered, the oldest first; bounded, for the stream is given up after a few.
+    /// Sent and not answered, the oldest first. Bounded, because a stream without answers is dead after a few.
     unanswered: VecDeque<Sent>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Sent {
 }
 
 impl Heartbeats {
-    /// The first heartbeat is due at once: after a resume, leases may be close to their end.
+    /// The first heartbeat is due at once, because after a resume leases may be close to their end.
     pub(crate) fn new(interval: Duration, now: Instant) -> Self {
         Self { interval, next: now, last_answer: now, unanswered: VecDeque::new() }
     }
@@ -42,8 +42,8 @@ impl Heartbeats {
         self.next = now + self.interval;
     }
 
-    /// An answer came. Answers come in the order of the heartbeats; if one was skipped, the leases count from an earlier
-    /// sending, which is the safe side.
+    /// Returns the heartbeat that an answer belongs to. Answers come in the order of the heartbeats. If the server skipped one,
+    /// the leases count from an earlier heartbeat, which is safe.
     pub(crate) fn answered(&mut self, now: Instant) -> Option<Sent> {
         self.last_answer = now;
         self.unanswered.pop_front()
@@ -53,7 +53,7 @@ impl Heartbeats {
         now >= self.dead_at()
     }
 
-    /// When there is something to do next. A heartbeat that is due already waits for room in the stream, not for time.
+    /// When the next thing is due. A heartbeat that is due now waits for room in the stream, and not for the clock.
     pub(crate) fn wake_at(&self, now: Instant) -> Instant {
         if self.is_due(now) { self.dead_at() } else { self.next.min(self.dead_at()) }
     }

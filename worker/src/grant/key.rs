@@ -4,7 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-/// One giving of a run to this worker.
+/// Names a grant: one giving of a run to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct GrantKey {
     pub(crate) run_id: Uuid,

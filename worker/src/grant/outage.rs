@@ -1,27 +1,26 @@
-//! Whether it is known that no server can end a lease. Pure.
+//! Whether the worker knows that no server can end a lease. Pure.
 //!
-//! Only a server that reaches its database ends leases. While there is none, no lease can end, however long that lasts, and
-//! a worker that stopped its handlers then would lose their work for nothing. But a worker that merely hears nothing does
-//! not know that: behind a cut in the network another replica may be alive, and give the run to someone else. So leases
-//! count as frozen only on positive evidence:
+//! Only a server that reaches its database ends leases. While no server does, no lease can end, and a worker that stopped its
+//! handlers would lose their work for nothing. But silence does not prove that: behind a cut in the network another replica may
+//! be alive, and give the run to another worker. So leases count as frozen only on positive evidence:
 //!
 //! - an address actively refuses connections: its host answers, and nobody listens there; or
 //! - a server answers `Connect` with UNAVAILABLE and the reason DATABASE_UNAVAILABLE or SHUTTING_DOWN.
 //!
-//! (A third sort needs nothing of this: a live stream on which heartbeats are answered `frozen` renews like any other.)
-//! Silence is none: a timeout, an unreachable host, a name that is not found, an error without such a reason.
+//! A timeout, an unreachable host, a name that is not found, or an error without such a reason is no evidence. On a live
+//! stream, an answer `frozen` to a heartbeat renews leases like any other answer and needs nothing of this.
 //!
-//! With several addresses the latest try of each must have given evidence. Then leases count as if a heartbeat that was sent
-//! at the oldest of these tries had been acknowledged; that is the latest time of which something is known of all addresses.
-//! Evidence revives nothing: a lease that has lapsed meanwhile, because the evidence came too seldom or because the whole
-//! process was stopped, stays lapsed. So the rotation through all addresses must be faster than a lease, for which
-//! [`retry_limit`] cares. The first `Welcome` ends it all: from there on only acknowledgements count.
+//! With several addresses, the latest try of each must have given evidence. Then leases count as if the server had acknowledged
+//! a heartbeat that was sent at the oldest of these tries: until then, the worker knows about all addresses. Evidence does not
+//! revive a lease that has ended, because evidence came too seldom or because the process was stopped. So the worker must try
+//! all addresses within a lease; [`retry_limit`] sees to it. The first `Welcome` ends the outage: from then on only
+//! acknowledgements count.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of each address, when it was tried, if its latest try gave evidence.
+/// For each address: when its latest try began, if that try gave evidence.
 #[derive(Debug)]
 pub(crate) struct Outage {
     evidence: Vec<Option<Instant>>,
@@ -32,25 +31,25 @@ impl Outage {
         Self { evidence: vec![None; addresses] }
     }
 
-    /// An address was tried: evidence, from when the try began, or silence.
+    /// Records a try of an address: when it began if it gave evidence, else `None`.
     pub(crate) fn tried(&mut self, address: usize, evidence: Option<Instant>) {
         if let Some(latest) = self.evidence.get_mut(address) {
             *latest = evidence;
         }
     }
 
-    /// A server has answered.
+    /// A server has sent `Welcome`.
     pub(crate) fn over(&mut self) {
         self.evidence.fill(None);
     }
 
-    /// Up to when it is known that no lease could end; `None` if one address or more may have a living server.
+    /// Until when no lease could end, as far as the worker knows; `None` if an address may have a living server.
     pub(crate) fn proven_at(&self) -> Option<Instant> {
         self.evidence.iter().copied().min().flatten()
     }
 }
 
-/// The longest delay before a try, so that the tries of all addresses take less than a third of the lease.
+/// The longest delay before a try. With it, the tries of all addresses take less than a third of a lease.
 pub(crate) fn retry_limit(lease: Duration, addresses: usize) -> Duration {
     lease / 3 / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
 }
@@ -82,7 +81,7 @@ mod tests {
         let (mut outage, start) = (Outage::new(2), Instant::now());
         assert_eq!(outage.proven_at(), None);
         outage.tried(0, Some(at(1, start)));
-        assert_eq!(outage.proven_at(), None, "the other may live");
+        assert_eq!(outage.proven_at(), None, "the other may be alive");
         outage.tried(1, Some(at(2, start)));
         assert_eq!(outage.proven_at(), Some(at(1, start)));
         outage.tried(0, Some(at(3, start)));
@@ -125,7 +124,7 @@ mod tests {
         assert_eq!(retry_limit(LEASE, 5), Duration::from_secs(2));
     }
 
-    /// What may happen to a worker.
+    /// An event in the life of a worker.
     #[derive(Clone, Debug)]
     enum Event {
         Acknowledged,
@@ -145,8 +144,8 @@ mod tests {
     }
 
     proptest! {
-        /// Told in full: a lease lives as long as each moment of it is within a lease of an acknowledgement, or of a time of
-        /// which all addresses gave evidence by their latest tries; and what has once lapsed never lives again.
+        /// The whole rule: a lease lives while its last acknowledgement, or the last time for which the latest tries of all
+        /// addresses gave evidence, is less than a lease ago. A lease that has ended never lives again.
         #[test]
         fn a_lease_lives_exactly_as_long_as_it_is_acknowledged_or_proven_frozen(
             addresses in 1..4usize,

@@ -9,7 +9,7 @@ use crate::api::{
     stop::{StopCause, StopReason},
 };
 
-/// Limits of the contract: a longer text would have the whole report refused.
+/// Limits of the contract: the server would refuse a report with a longer text.
 const MAX_RESULT_BYTES: usize = 1024 * 1024;
 const MAX_TYPE_CHARACTERS: usize = 200;
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
@@ -20,17 +20,17 @@ const MAX_SNOOZE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How a grant ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// With this result, as JSON text.
+    /// The result, as JSON text.
     Succeeded(String),
     Failed(Box<Failure>),
-    /// With what went wrong while it stopped.
+    /// The failure that happened while the handler stopped, if any.
     Cancelled(Option<Box<Failure>>),
     Snoozed(Duration),
 }
 
 impl Outcome {
-    /// What to report for what a handler returned (`None`: it did not return in time and was aborted), given that it was
-    /// asked to stop or not. A success always stands: the work is done.
+    /// The outcome to report, from what the handler returned (`None`: it was aborted) and from the request to stop, if there
+    /// was one. A success always counts, because the work is done.
     pub(crate) fn of(returned: Option<Result<Value, HandlerError>>, stop: Option<&StopReason>) -> Self {
         let Some(stop) = stop else {
             return match returned {
@@ -47,7 +47,7 @@ impl Outcome {
             (Some(Ok(result)), _) => Self::succeeded(&result),
             (Some(Err(HandlerError::Failed(failure))), StopCause::Cancel) => Self::Cancelled(Some(bounded(*failure))),
             (_, StopCause::Cancel) => Self::Cancelled(None),
-            // It asks to be offered again later, which suits a worker that leaves better than a failure.
+            // For a worker that leaves, a later offer of the run is better than a failure.
             (Some(Err(HandlerError::Snooze(delay))), StopCause::Shutdown) => Self::Snoozed(delay.min(MAX_SNOOZE)),
             (Some(Err(HandlerError::Failed(failure))), cause) => {
                 let mut stopped = Failure::new(type_of(cause), stop.reason.clone());
@@ -64,10 +64,10 @@ impl Outcome {
         Self::Failed(bounded(failure))
     }
 
-    /// About how many bytes it takes in a frame.
+    /// Its size in a frame, about.
     pub(crate) fn size(&self) -> usize {
         let of_failure = |failure: &Failure| {
-            // The context is bounded, and not worth being written out to be measured.
+            // The bound of the context is enough here; to measure the context it would have to be encoded.
             let context = if failure.context.is_some() { MAX_CONTEXT_BYTES } else { 0 };
             failure.error_type.len() + failure.message.len() + failure.stack.len() + context
         };
@@ -112,7 +112,7 @@ fn bounded(mut failure: Failure) -> Box<Failure> {
     Box::new(failure)
 }
 
-/// Postgres takes no NUL in text.
+/// PostgreSQL takes no NUL in text.
 fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

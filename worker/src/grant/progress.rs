@@ -1,4 +1,4 @@
-//! How far an attempt is, until a heartbeat says it.
+//! The progress of an attempt, until a heartbeat carries it.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ pub(crate) struct Progress {
     pub(crate) message: String,
 }
 
-/// The latest progress, and whether it was sent.
+/// The latest progress, and whether it has changed since it was taken.
 #[derive(Debug, Default)]
 pub(crate) struct ProgressCell {
     state: Mutex<(Option<Progress>, bool)>,
@@ -24,13 +24,13 @@ impl ProgressCell {
         }
     }
 
-    /// The progress, if it has changed since it was taken last.
+    /// The progress, if it has changed since the last call.
     pub(crate) fn take_changed(&self) -> Option<Progress> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut state.1) { state.0.clone() } else { None }
     }
 
-    /// What was taken may have been lost with its stream.
+    /// The stream is lost, and maybe the taken progress with it: the next heartbeat carries it again.
     pub(crate) fn mark_changed(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.1 = state.0.is_some();

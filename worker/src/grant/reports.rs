@@ -1,4 +1,4 @@
-//! Outcomes on their way to the server, each kept until it is acknowledged. Pure.
+//! Outcomes on their way to the server. Each is kept until the server has acknowledged it. Pure.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,21 +12,21 @@ use crate::{
     grant::{key::GrantKey, outcome::Outcome},
 };
 
-/// A report follows the log of its run. But a log that can not be flushed within this time, with a live stream to a server
-/// that can write, does not hold back the outcome, which matters more. By default a server that can not write says so with
-/// the second heartbeat at the latest, within 10 s.
+/// A report follows the log of its run. If the log is not flushed within this time, on a live stream to a server that can
+/// write, the report goes without it: the outcome matters more. By default, a server that can not write says so within 10 s, in
+/// its answer to the second heartbeat at the latest.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
-/// Of a run that was cancelled less: a server that is not told within 5 s after the grace ends it without its worker's word.
+/// The same for a cancelled run. It is shorter, because a server without a report ends the run 5 s after the grace.
 const CANCELLED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// One frame carries no more than this; the contract takes 1,000 reports, and messages of up to 16 MiB.
+/// Limits of one frame. The contract takes 1,000 reports, and messages of up to 16 MiB.
 const FRAME_REPORTS: usize = 1000;
 const FRAME_BYTES: usize = 4 * 1024 * 1024;
 
-/// Outcomes that are not acknowledged.
+/// Outcomes without an acknowledgement.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     pending: HashMap<GrantKey, Pending>,
-    /// Wait for their logs, until the given time; without a stream there is none.
+    /// Outcomes that wait for their logs, and until when; `None` while there is no stream.
     flushing: HashMap<GrantKey, Option<Instant>>,
     unsent: VecDeque<GrantKey>,
 }
@@ -38,19 +38,19 @@ struct Pending {
 }
 
 impl Reports {
-    /// Keeps an outcome whose run's log is not flushed. `now` is given if there is a stream to flush it.
+    /// Adds an outcome that waits for the log of its run. `now` is `None` if there is no stream.
     pub(crate) fn hold(&mut self, key: GrantKey, outcome: Outcome, now: Option<Instant>) {
         self.flushing.insert(key, now.map(|now| now + flush_timeout(&outcome)));
         self.pending.insert(key, Pending { outcome, is_substitute: false });
     }
 
-    /// Keeps an outcome that can be sent now.
+    /// Adds an outcome that can be sent now.
     pub(crate) fn add(&mut self, key: GrantKey, outcome: Outcome) {
         self.pending.insert(key, Pending { outcome, is_substitute: false });
         self.unsent.push_back(key);
     }
 
-    /// The log is flushed.
+    /// The log is flushed: the outcome can be sent.
     pub(crate) fn release(&mut self, key: GrantKey) {
         if self.flushing.remove(&key).is_some() {
             self.unsent.push_back(key);
@@ -61,13 +61,13 @@ impl Reports {
         self.flushing.contains_key(&key)
     }
 
-    /// Outcomes that have waited long enough for their logs.
+    /// Outcomes whose logs were not flushed in time.
     pub(crate) fn overdue(&self, now: Instant) -> Vec<GrantKey> {
         let overdue = self.flushing.iter().filter(|(_, until)| until.is_some_and(|until| now >= until));
         overdue.map(|(key, _)| *key).collect()
     }
 
-    /// When the first outcome has waited long enough for its log.
+    /// When the next outcome stops waiting for its log.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.flushing.values().flatten().min().copied()
     }
@@ -76,11 +76,11 @@ impl Reports {
         !self.unsent.is_empty()
     }
 
-    /// The next outcomes to send.
+    /// The outcomes of the next frame.
     pub(crate) fn next(&mut self) -> Vec<(GrantKey, Outcome)> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(key) = self.unsent.front().copied() {
-            // A grant that is over may still stand in the line.
+            // The line may still have a grant that is over.
             if let Some(pending) = self.pending.get(&key) {
                 bytes += pending.outcome.size();
                 if !taken.is_empty() && (bytes > FRAME_BYTES || taken.len() == FRAME_REPORTS) {
@@ -93,14 +93,14 @@ impl Reports {
         taken
     }
 
-    /// The server has answered, or the grant is over: nothing is sent any more.
+    /// Removes an outcome that the server has answered, or whose grant is over.
     pub(crate) fn remove(&mut self, key: GrantKey) -> Option<Outcome> {
         self.flushing.remove(&key);
         self.pending.remove(&key).map(|pending| pending.outcome)
     }
 
-    /// The server can not take this outcome as it is, so a failure that says so is sent in its place, once; false if that
-    /// was refused too. Without it the run would look like one of a dead worker.
+    /// The server refuses this outcome as invalid: sends this failure in its place, once. False if the server refused that too.
+    /// Without a report the run would look as if its worker had died.
     pub(crate) fn substitute(&mut self, key: GrantKey, failure: Failure) -> bool {
         match self.pending.get_mut(&key) {
             Some(pending) if !pending.is_substitute => {
@@ -112,19 +112,19 @@ impl Reports {
         }
     }
 
-    /// A stream began: what was sent is sent again, and logs have their time again.
+    /// A stream began: everything is sent again, and the waiting times for logs begin anew.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.pause();
         self.go_on(now);
         self.unsent = self.pending.keys().filter(|key| !self.flushing.contains_key(key)).copied().collect();
     }
 
-    /// The stream is lost, or its server can not write: that time does not count.
+    /// The stream is lost, or its server can not write: this time does not count as waiting for logs.
     pub(crate) fn pause(&mut self) {
         self.flushing.values_mut().for_each(|until| *until = None);
     }
 
-    /// The server can write again: logs that waited for that have their time again.
+    /// The server can write again: waiting times that were paused begin anew.
     pub(crate) fn go_on(&mut self, now: Instant) {
         for (key, until) in &mut self.flushing {
             let timeout = self.pending.get(key).map_or(FLUSH_TIMEOUT, |pending| flush_timeout(&pending.outcome));
@@ -137,7 +137,7 @@ impl Reports {
     }
 }
 
-/// How long an outcome waits for its run's log.
+/// How long an outcome waits for the log of its run.
 fn flush_timeout(outcome: &Outcome) -> Duration {
     match outcome {
         Outcome::Cancelled(_) => CANCELLED_FLUSH_TIMEOUT,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_waits_for_its_log_but_not_for_ever_and_only_time_with_a_stream_counts() {
+    fn a_report_waits_for_its_log_for_a_limited_time_and_only_while_there_is_a_stream() {
         let (mut reports, now) = (Reports::default(), Instant::now());
         reports.hold(key(1), ok("1"), None);
         assert_eq!(reports.next_deadline(), None);

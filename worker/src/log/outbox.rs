@@ -1,4 +1,4 @@
-//! The logs of all grants, sent in turn as far as the stream's credits reach.
+//! The logs of all grants. They take turns, within the credits of the stream.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use crate::{
     log::queue::{Batch, EventQueue, Ready},
 };
 
-/// One frame carries no more than this: a heartbeat that falls due waits for one frame at the most.
+/// Limits of one frame: a heartbeat that becomes due waits for one such frame at most.
 const FRAME_ENTRIES: usize = 256;
 const FRAME_BYTES: usize = 256 * 1024;
 
@@ -19,25 +19,25 @@ const FRAME_BYTES: usize = 256 * 1024;
 pub(crate) struct EventOutbox {
     queues: HashMap<GrantKey, Arc<EventQueue>>,
     ready: Arc<Ready>,
-    /// Entries that may be sent now, and that may be unacknowledged at all; both 0 without a stream.
+    /// How many entries may be sent now, and how many may be unacknowledged altogether; both 0 without a stream.
     credits: usize,
     limit: usize,
 }
 
 impl EventOutbox {
-    /// A queue for a grant that starts.
+    /// Adds a queue for a grant that starts.
     pub(crate) fn open(&mut self, key: GrantKey) -> Arc<EventQueue> {
         let queue = Arc::new(EventQueue::new(key, Arc::clone(&self.ready)));
         self.queues.insert(key, Arc::clone(&queue));
         queue
     }
 
-    /// The signal that there may be something to send.
+    /// The signal that a queue may have something to send.
     pub(crate) fn ready(&self) -> Arc<Ready> {
         Arc::clone(&self.ready)
     }
 
-    /// A stream began: everything that is not acknowledged is sent again.
+    /// A stream began: everything without an acknowledgement is sent again.
     pub(crate) fn resume(&mut self, credits: usize) {
         (self.credits, self.limit) = (credits, credits);
         for queue in self.queues.values() {
@@ -54,11 +54,11 @@ impl EventOutbox {
         self.credits > 0 && !self.ready.is_empty()
     }
 
-    /// The next entries to send, of one grant; the grants take turns.
+    /// The next entries of one grant. The grants take turns.
     pub(crate) fn next(&mut self) -> Option<(GrantKey, Batch)> {
         while self.credits > 0 {
             let key = self.ready.pop()?;
-            // A grant that is over may still stand in the line.
+            // The line may still have a grant that is over.
             let Some(queue) = self.queues.get(&key) else { continue };
             if let Some(batch) = queue.take(FRAME_ENTRIES.min(self.credits), FRAME_BYTES) {
                 self.credits -= batch.entries.len();
@@ -68,7 +68,7 @@ impl EventOutbox {
         None
     }
 
-    /// The server has kept entries, and credits come back, also for a grant that is over here.
+    /// The server has kept entries. Their credits come back, even if the grant is over here.
     pub(crate) fn acknowledge(&mut self, key: GrantKey, through_seq: i64, credits: usize) {
         self.credits = (self.credits + credits).min(self.limit);
         if let Some(queue) = self.queues.get(&key) {
@@ -76,7 +76,7 @@ impl EventOutbox {
         }
     }
 
-    /// The server has refused as many entries up to this number as credits come back.
+    /// The server has refused entries up to this number, as many as credits come back.
     pub(crate) fn refuse(&mut self, key: GrantKey, through_seq: i64, credits: usize) {
         self.credits = (self.credits + credits).min(self.limit);
         if let Some(queue) = self.queues.get(&key) {
@@ -84,31 +84,31 @@ impl EventOutbox {
         }
     }
 
-    /// The handler has ended: what it logged is still sent.
+    /// The handler has ended. What it logged is still sent.
     pub(crate) fn close(&mut self, key: GrantKey) {
         if let Some(queue) = self.queues.get(&key) {
             queue.close();
         }
     }
 
-    /// True if everything that the grant logged was acknowledged or refused.
+    /// True if the server has acknowledged or refused everything that the grant logged.
     pub(crate) fn is_flushed(&self, key: GrantKey) -> bool {
         self.queues.get(&key).is_none_or(|queue| queue.is_empty())
     }
 
-    /// The grant is over: what is left of its log is given up.
+    /// The grant is over: drops the rest of its log.
     pub(crate) fn remove(&mut self, key: GrantKey) {
         if let Some(queue) = self.queues.remove(&key) {
-            queue.give_up();
+            queue.drop_all();
         }
     }
 
-    /// Entries that are not acknowledged.
+    /// How many entries have no acknowledgement.
     pub(crate) fn waiting(&self) -> usize {
         self.ready.waiting.load(Ordering::Relaxed)
     }
 
-    /// Entries that were refused or given up.
+    /// How many entries were refused or dropped so far.
     pub(crate) fn dropped(&self) -> u64 {
         self.ready.dropped.load(Ordering::Relaxed)
     }

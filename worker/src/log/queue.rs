@@ -1,4 +1,4 @@
-//! The log of one grant on its way to the server: numbered, bounded, and kept until it is acknowledged.
+//! The log of one grant on its way to the server: numbered, bounded, and kept until the server has acknowledged it.
 
 use std::{
     collections::VecDeque,
@@ -12,18 +12,18 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{api::log_entry::LogEntry, grant::key::GrantKey};
 
-/// Bytes of one grant's log that wait for their acknowledgement; a handler that logs more waits.
+/// Bytes of one grant's log without an acknowledgement. A handler that logs more waits.
 pub(crate) const ROOM_BYTES: usize = 1024 * 1024;
-/// What an entry costs besides its content.
+/// The bytes that an entry counts beside its content.
 const ENTRY_OVERHEAD_BYTES: usize = 128;
 
-/// Which queues have something to send, and the signal that one has. Shared by all queues of a worker; a queue stands in it
-/// at most once, so it is bounded by their number.
+/// The queues that have something to send, and a signal for the next one. All queues of a worker share it. A queue is in it at
+/// most once, so it is bounded by the number of queues.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     keys: Mutex<VecDeque<GrantKey>>,
     signal: Notify,
-    /// Entries of all queues that are kept now, and those that were given up.
+    /// How many entries all queues keep now, and how many were dropped so far.
     pub(crate) waiting: AtomicUsize,
     pub(crate) dropped: AtomicU64,
 }
@@ -62,13 +62,13 @@ pub(crate) struct EventQueue {
 
 #[derive(Debug)]
 struct State {
-    /// The number of the last entry that was added.
+    /// The number of the last added entry.
     last_seq: i64,
-    /// In the order of their numbers, which has gaps where entries were refused.
+    /// In the order of their numbers. There are gaps where the server refused entries.
     entries: VecDeque<Kept>,
-    /// How many of the entries were sent on this stream.
+    /// How many of the entries are sent on this stream.
     sent: usize,
-    /// Whether the queue stands in `Ready`.
+    /// Whether the queue is in `Ready`.
     is_ready: bool,
     is_closed: bool,
 }
@@ -80,7 +80,7 @@ struct Kept {
     _room: OwnedSemaphorePermit,
 }
 
-/// What to send next.
+/// Entries to send together.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Batch {
     pub(crate) first_seq: i64,
@@ -93,7 +93,7 @@ impl EventQueue {
         Self { key, room: Arc::new(Semaphore::new(ROOM_BYTES)), ready, state: Mutex::new(state) }
     }
 
-    /// Adds an entry, after waiting for room. Once the queue is closed nothing is added.
+    /// Waits for room and adds an entry. A closed queue takes nothing.
     pub(crate) async fn push(&self, entry: LogEntry) {
         let cost = (entry.size() + ENTRY_OVERHEAD_BYTES).min(ROOM_BYTES);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
@@ -108,8 +108,8 @@ impl EventQueue {
         }
     }
 
-    /// The next unsent entries, numbered without a gap, which count as sent from now on; the queue stays ready while there
-    /// are more.
+    /// Takes the next unsent entries, without a gap in their numbers, and counts them as sent. The queue stays ready while it
+    /// has more.
     pub(crate) fn take(&self, max_entries: usize, max_bytes: usize) -> Option<Batch> {
         let mut state = self.state();
         state.is_ready = false;
@@ -129,22 +129,22 @@ impl EventQueue {
         (!entries.is_empty()).then_some(Batch { first_seq, entries })
     }
 
-    /// All entries up to this number are kept by the server.
+    /// The server has kept all entries up to this number.
     pub(crate) fn acknowledge(&self, through_seq: i64) {
         let kept = self.state().drop_entries(|seq| seq <= through_seq);
         self.ready.waiting.fetch_sub(kept, Ordering::Relaxed);
     }
 
-    /// The server has refused the last so many numbers up to this one: their entries are given up. Earlier ones may still
-    /// be on their way.
+    /// The server has refused `count` entries, the last of which has this number: drops them. Earlier entries may still be on
+    /// their way.
     pub(crate) fn refuse(&self, through_seq: i64, count: usize) {
         let after = through_seq.saturating_sub_unsigned(count as u64);
         let refused = self.state().drop_entries(|seq| after < seq && seq <= through_seq);
         self.count_dropped(refused);
     }
 
-    /// Nothing is sent any more: what is left is given up.
-    pub(crate) fn give_up(&self) {
+    /// Drops all entries, and takes no more.
+    pub(crate) fn drop_all(&self) {
         self.close();
         let left = self.state().drop_entries(|_| true);
         self.count_dropped(left);
@@ -155,7 +155,7 @@ impl EventQueue {
         self.ready.dropped.fetch_add(entries as u64, Ordering::Relaxed);
     }
 
-    /// On a new stream everything that is not acknowledged is sent again.
+    /// A new stream began: everything without an acknowledgement is sent again.
     pub(crate) fn rewind(&self) {
         let mut state = self.state();
         state.sent = 0;
@@ -164,7 +164,7 @@ impl EventQueue {
         }
     }
 
-    /// No more entries are taken; those that wait for room are given up.
+    /// Takes no more entries, nor those that wait for room.
     pub(crate) fn close(&self) {
         self.state().is_closed = true;
         self.room.close();
@@ -187,7 +187,7 @@ impl EventQueue {
 }
 
 impl State {
-    /// Drops what is over, and answers how much that was.
+    /// Drops the entries that are over, and returns how many.
     fn drop_entries(&mut self, is_over: impl Fn(i64) -> bool) -> usize {
         let before = self.entries.len();
         let sent_and_over = self.entries.iter().take(self.sent).filter(|kept| is_over(kept.seq)).count();
@@ -241,13 +241,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refused_entries_are_given_up_and_the_next_ones_keep_their_numbers() {
+    async fn refused_entries_are_dropped_and_the_next_ones_keep_their_numbers() {
         let queue = queue();
         for text in ["a", "b", "c", "d"] {
             queue.push(entry(text)).await;
         }
         queue.take(3, 1000);
-        // It overtakes the answer for the first.
+        // This answer overtakes the answer for the first entry.
         queue.refuse(3, 2);
         queue.rewind();
         assert_eq!(texts(queue.take(9, 1000)), (1, vec!["a".into()]));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_frees_those_who_wait_and_takes_nothing_more() {
+    async fn a_closed_queue_releases_handlers_that_wait_and_takes_nothing_more() {
         let queue = queue();
         queue.push(entry(&"x".repeat(ROOM_BYTES))).await;
         let mut waiting = Box::pin(queue.push(entry("y")));

@@ -1,4 +1,4 @@
-//! One attempt: the handler in a task of its own, its timeout, and what becomes of it when it is asked to stop.
+//! One attempt: the handler in a task of its own, its timeout, and how it stops.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::{
     grant::outcome::Outcome,
 };
 
-/// How long a handler may take to stop after its timeout, and after the worker's drain timeout.
+/// The grace of a handler after the run's timeout, and after the worker's drain timeout.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
-/// A handler that kills at the end of the grace, as the shell does, is given this time to clean up and say how it ended.
+/// A handler that kills at the end of the grace, such as the shell, has this time to clean up and return its outcome.
 const ABORT_MARGIN: Duration = Duration::from_secs(1);
-/// An aborted handler ends at its next await. One that blocks its thread does not: its outcome is reported after this time.
-const ABORT_PATIENCE: Duration = Duration::from_secs(2);
+/// An aborted handler ends at its next await. If it blocks its thread, its outcome is reported after this time.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Executes one attempt. Dropping the future kills the handler.
 pub(crate) async fn attempt(handler: Arc<dyn Handler>, ctx: RunContext) -> Outcome {
     let stop = ctx.stop_switch();
-    // A task of its own keeps a panic, or a handler that blocks, away from the timers here; the set aborts it on drop.
+    // In a task of its own, a panic or a blocked thread does not reach the timers here. Dropping the set aborts the task.
     let mut task = JoinSet::new();
     let handlers_ctx = ctx.clone();
     task.spawn(async move { handler.run(handlers_ctx).await }.in_current_span());
@@ -51,7 +51,7 @@ pub(crate) async fn attempt(handler: Arc<dyn Handler>, ctx: RunContext) -> Outco
         return outcome(ended, &stop);
     }
     task.abort_all();
-    if time::timeout(ABORT_PATIENCE, task.join_next()).await.is_err() {
+    if time::timeout(ABORT_TIMEOUT, task.join_next()).await.is_err() {
         tracing::error!(run_id = ctx.run_id(), kind = ctx.kind(), "handler blocks its thread and can not be aborted");
     }
     Outcome::of(None, stop.reason())

@@ -1,6 +1,6 @@
-//! How a worker leaves: it takes no more work, lets its handlers finish, and waits until every outcome is acknowledged. Its
-//! own process gives it a bounded time for that, and handlers that do not finish are stopped. An operator's drain takes as
-//! long as it takes: whoever wants a run stopped cancels it.
+//! How a worker leaves: it takes no more runs, lets its handlers finish, and waits until the server has acknowledged every
+//! outcome. A shutdown of the process is bounded: the worker stops handlers that do not finish. An operator's drain has no
+//! limit: to stop a run, the operator cancels it.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Runtime {
-    /// The process ends, maybe during an operator's drain.
+    /// Begins a shutdown, or bounds an operator's drain that is under way.
     pub(crate) fn shut_down(&mut self) {
         self.begin_drain(DrainedBy::Shutdown);
         if let Some(drain) = &mut self.drain {
@@ -41,20 +41,21 @@ impl Runtime {
         self.summary.drained_by = by;
         self.drain = Some(Drain { stop_at: None, give_up_at: None });
         let Some(stream) = &mut self.stream else { return };
-        // What was accepted may have been started by now, so its start is still waited for.
+        // A sent `Accept` may have been answered with a start, so those grants stay. These were not sent.
         for key in stream.accepts.drain(..) {
             self.grants.remove(key);
         }
-        // Credit can not be taken back, and runs that the server still sends on it would wait until it notices that nobody
-        // accepts them. A new stream has no credit, and what was not started goes back at once. That matters only while
-        // handlers run, for a goodbye does the same; and an operator's drain is known to the server.
+        // The worker can not take credit back. The server may still send runs on it, and they would wait until the server
+        // notices that nobody accepts them. So the worker opens a new stream, which has no credit, and the server gives back at
+        // once what was not started. Without handlers a goodbye does the same, and in an operator's drain the server sends no
+        // more runs anyway.
         if by == DrainedBy::Shutdown && !self.tasks.is_empty() && stream.credit.outstanding() > 0 {
             stream.broken.get_or_insert("left to give credit back");
             stream.is_end_expected = true;
         }
     }
 
-    /// Handlers that did not finish in time are told to stop.
+    /// Asks handlers to stop that did not finish in time.
     pub(crate) fn stop_overdue(&mut self, now: Instant) {
         if let Some(drain) = &mut self.drain
             && drain.stop_at.is_some_and(|at| now >= at)
@@ -84,7 +85,7 @@ impl Runtime {
         self.is_quiet() && self.stream.as_ref().is_none_or(said_goodbye)
     }
 
-    /// True if nothing runs and every outcome is acknowledged.
+    /// True if no handler runs and every outcome is acknowledged.
     pub(crate) fn is_quiet(&self) -> bool {
         self.grants.is_empty() && self.tasks.is_empty()
     }

@@ -1,4 +1,4 @@
-//! How a grant ends in the worker: its handler ends, its lease ends, or the server takes it.
+//! How a grant ends in the worker: its handler ends, its lease ends, or the server takes it away.
 
 use tokio::{
     task::{self, JoinError},
@@ -12,10 +12,10 @@ use crate::{
 };
 
 impl Runtime {
-    /// Kills a handler whose lease has ended by this worker's clock: another worker may have the run by now. If the lease
-    /// still stands when a server answers, that was an attempt, and is reported as one.
+    /// Kills a handler whose lease has ended by this worker's clock: another worker may have the run. If the server still knows
+    /// the grant when the worker connects again, the worker reports the attempt as failed.
     pub(crate) fn lapse(&mut self, key: GrantKey) {
-        tracing::warn!(grant = %key, "no heartbeat was acknowledged for a lease: the handler is killed");
+        tracing::warn!(grant = %key, "no heartbeat was acknowledged for the time of a lease: the handler is killed");
         if let Some(running) = self.running.remove(&key) {
             running.task.abort();
         }
@@ -24,14 +24,14 @@ impl Runtime {
         }
     }
 
-    /// What is reported of a handler that was killed because its lease had ended.
+    /// The outcome of a handler that was killed because its lease ended.
     fn lapsed_outcome(&self) -> Outcome {
         let lease = humantime::format_duration(self.lease_timeout);
         let message = format!("no server acknowledged a heartbeat for {lease}, so the worker stopped the run");
         Outcome::failed(Failure::new("HeartbeatTimeout", message))
     }
 
-    /// Ends a grant that is no longer this worker's: nothing of it is reported.
+    /// Ends a grant that this worker has lost, without a report.
     pub(crate) fn kill(&mut self, key: GrantKey, reason: &str) {
         if let Some(running) = self.running.remove(&key) {
             running.task.abort();
@@ -55,7 +55,7 @@ impl Runtime {
         };
         let Some(key) = self.task_keys.remove(&id) else { return };
         self.events.close(key);
-        // A grant that was lost meanwhile has nothing to report.
+        // A lost grant has nothing to report.
         let outcome = match self.lapsed.remove(&key) {
             true => Some(self.lapsed_outcome()),
             false => outcome.filter(|_| self.grants.end(key)),

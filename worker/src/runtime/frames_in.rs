@@ -1,4 +1,4 @@
-//! What the server says, and what the worker does about it.
+//! Frames from the server, and what the worker does about each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,11 +22,11 @@ use crate::{
     telemetry::spans,
 };
 
-/// The default of the contract, for a cancel that does not name its grace.
+/// The contract's default for a cancel without a grace.
 const DEFAULT_CANCEL_GRACE: Duration = STOP_GRACE;
 
 impl Runtime {
-    /// A frame came.
+    /// Handles a frame.
     pub(crate) fn on_frame(&mut self, response: v1::ConnectResponse, now: Instant) {
         match response.frame {
             Some(Frame::Welcome(_)) => self.break_stream("a second Welcome"),
@@ -38,7 +38,7 @@ impl Runtime {
             Some(Frame::ReportAcks(frame)) => frame.results.into_iter().for_each(|result| self.on_report_ack(&result)),
             Some(Frame::Cancels(frame)) => frame.cancels.into_iter().for_each(|cancel| self.on_cancel(cancel)),
             Some(Frame::Drain(drain)) => self.on_drain(&drain),
-            // A newer server may say what this worker does not know.
+            // A frame of a newer server, which this worker does not know.
             None => {}
         }
     }
@@ -49,10 +49,10 @@ impl Runtime {
         let Some(run) = assignment.run else { return };
         let Some(key) = wire::grant_key(&run.id, assignment.fence) else { return };
         let Some(handler) = self.setup.handlers.get(&run.kind) else {
-            tracing::error!(grant = %key, kind = run.kind, "assigned a kind that has no handler; not accepted");
+            tracing::error!(grant = %key, kind = run.kind, "assigned a kind without a handler; not accepted");
             return;
         };
-        // What is not accepted goes back to the queue.
+        // The server puts a run that the worker does not accept back into the queue.
         if self.drain.is_some() {
             return;
         }
@@ -69,7 +69,7 @@ impl Runtime {
     fn on_start(&mut self, start: &v1::Start, now: Instant) {
         let Some(key) = wire::grant_key(&start.run_id, start.fence) else { return };
         let Some(mut waiting) = self.grants.start(key, now) else {
-            tracing::warn!(grant = %key, "told to start a grant that does not wait for it; ignored");
+            tracing::warn!(grant = %key, "start of a grant that does not wait for it; ignored");
             return;
         };
         self.lease_check.get_or_insert(now + self.lease_timeout);
@@ -78,7 +78,7 @@ impl Runtime {
         tracing::debug!(grant = %key, kind = waiting.info.kind, attempt = start.attempt, "run started");
         let (stop, progress) = (Arc::<Stop>::default(), Arc::<ProgressCell>::default());
         let span = spans::of_attempt(&waiting.info, key);
-        // What the handler calls belongs below its own span.
+        // What the handler calls belongs under the span of the attempt.
         waiting.info.traceparent = spans::traceparent(&span).or(waiting.info.traceparent);
         let ctx = RunContext::new(ContextFields {
             info: std::mem::take(&mut waiting.info),
@@ -114,27 +114,28 @@ impl Runtime {
         if self.grants.is_started(key) || self.grants.is_ended(key) {
             self.kill(key, &revoke.reason);
         } else {
-            // It never began, so nothing was lost.
+            // The run did not start, so nothing is lost.
             self.grants.remove(key);
         }
     }
 
     fn on_heartbeat_ack(&mut self, ack: &v1::HeartbeatAck, now: Instant) {
         let Some(stream) = &mut self.stream else { return };
-        // `frozen` says that no lease can end: it renews like any other answer, for as long as the stream lives to say it.
+        // `frozen` means that no lease can end. It renews leases like any other answer, as long as the stream lives.
         if let Some(sent) = stream.heartbeats.answered(now) {
             self.grants.renew(&sent.leases, sent.at);
         }
-        // While the server can not write, no log can be flushed; its outcome waits, as it would not be written either.
+        // While the server can not write, it can flush no log and take no outcome: the time of the outcomes that wait stands
+        // still.
         if ack.frozen {
             self.reports.pause();
         } else {
             self.reports.go_on(now);
         }
         for key in wire::grant_keys(&ack.lost) {
-            // A heartbeat may cross the report of its grant: the answer to the report decides.
+            // A heartbeat may cross the report of its grant: then the answer to the report decides.
             if self.grants.is_started(key) {
-                self.kill(key, "lost, says the server");
+                self.kill(key, "the server says that the lease is lost");
             }
         }
     }
@@ -204,7 +205,7 @@ impl Runtime {
     fn on_drain(&mut self, drain: &v1::Drain) {
         match v1::DrainReason::try_from(drain.reason) {
             Ok(v1::DrainReason::ServerShutdown) => {
-                tracing::info!("the server shuts down; another is taken when the stream ends");
+                tracing::info!("the server shuts down; the worker takes another one when the stream ends");
                 if let Some(stream) = &mut self.stream {
                     stream.is_end_expected = true;
                 }

@@ -1,15 +1,15 @@
-//! What the worker says, in order of urgency. Each frame is made when there is room for it, so that everything that has
-//! gathered until then travels together, and a single item goes at once.
+//! Frames to the server, in the order of urgency. A frame is made when the stream has room for it: everything that waits then
+//! travels together, and a single item travels at once.
 
 use proto::v1::{self, connect_request::Frame};
 use tokio::time::Instant;
 
 use crate::{dial::wire, grant::key::GrantKey, runtime::state::Runtime};
 
-/// The contract's limit for the grants in one frame.
+/// The contract's limit for the grants of one frame.
 const FRAME_LEASES: usize = 1000;
 
-/// What can be said, the most urgent first: what keeps leases and cancels comes before results, and the log comes last.
+/// Frames that may be due, the most urgent first: heartbeats and cancels before results, the log last.
 enum Due {
     Heartbeat,
     CancelAcks,
@@ -21,12 +21,12 @@ enum Due {
 }
 
 impl Runtime {
-    /// Whether there is something to say now.
+    /// Whether a frame is due.
     pub(crate) fn has_frame(&self, now: Instant) -> bool {
         self.due(now).is_some()
     }
 
-    /// The most urgent frame. None if what was to be said is over meanwhile.
+    /// The most urgent frame; `None` if nothing is due any more.
     pub(crate) fn next_frame(&mut self, now: Instant) -> Option<v1::ConnectRequest> {
         let due = self.due(now)?;
         let stream = self.stream.as_mut()?;
@@ -62,7 +62,7 @@ impl Runtime {
     }
 
     fn due(&self, now: Instant) -> Option<Due> {
-        // After a goodbye nothing is said.
+        // A goodbye is the last frame.
         let stream = self.stream.as_ref().filter(|stream| stream.goodbye.is_none())?;
         let is_draining = self.drain.is_some();
         if stream.heartbeats.is_due(now) {
@@ -98,7 +98,7 @@ impl Runtime {
     }
 }
 
-/// Takes as many as one frame may carry.
+/// Takes up to the limit of one frame.
 fn first(keys: &mut Vec<GrantKey>) -> Vec<GrantKey> {
     let rest = keys.split_off(keys.len().min(FRAME_LEASES));
     std::mem::replace(keys, rest)

@@ -1,8 +1,8 @@
 //! The loop of a worker.
 //!
-//! In reading order: the state that it owns (`state`, and `stream_state` for what belongs to one stream), the loop itself (`run`), how a
-//! stream begins and is lost (`stream`), what the server says (`frames_in`) and what the worker says (`frames_out`), how a handler
-//! executes (`attempt`) and a grant ends (`end`), and how the worker leaves (`drain`).
+//! In reading order: the state that it owns (`state`, and `stream_state` for what belongs to one stream), the loop itself
+//! (`run`), how a stream begins and is lost (`stream`), frames from the server (`frames_in`) and to the server (`frames_out`),
+//! how a handler executes (`attempt`) and a grant ends (`end`), and how the worker leaves (`drain`).
 
 pub(crate) mod state;
 pub(crate) mod stream_state;

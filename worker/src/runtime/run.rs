@@ -1,5 +1,5 @@
-//! The loop of a worker. One task owns all state: what comes from the stream, handlers that end, and time all meet here,
-//! and whenever there is room in the stream, the most urgent frame is made from the state as it is then.
+//! The loop of a worker. One task owns all state. It reacts to frames from the stream, to the end of handlers and to the clock.
+//! When the stream has room, it makes the most urgent frame from the current state.
 
 use std::time::Duration;
 
@@ -24,17 +24,17 @@ use crate::{
     },
 };
 
-/// When nothing else is due, the loop looks at its state this often.
+/// The longest sleep of the loop.
 const IDLE: Duration = Duration::from_secs(3600);
 
 impl Runtime {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<WorkerSummary, WorkerError> {
         let mut dialer = Dialer::new(&self.setup.config, std::mem::take(&mut self.setup.endpoints))?;
         let mut dials: JoinSet<Result<Dialed, Undialed>> = JoinSet::new();
-        // Both directions of the stream. The way out is closed before the way in, by a goodbye.
+        // Both directions of the stream. A goodbye closes the way out first.
         let (mut tx, mut rx) = (None, None);
         let events_ready = self.events.ready();
-        // The first try, and the one after a server that said that it leaves, wait for nothing.
+        // The first try has no delay, nor the try after a server has announced its shutdown.
         let mut dial_at_once = true;
         loop {
             let now = Instant::now();
@@ -85,7 +85,7 @@ impl Runtime {
                     Some(room) => if let Some(frame) = self.next_frame(Instant::now()) {
                         room.send(frame);
                         if self.stream.as_ref().is_some_and(|stream| stream.goodbye.is_some()) {
-                            // The half-close that belongs to a goodbye.
+                            // A goodbye ends with a half-close.
                             tx = None;
                         }
                     },
@@ -99,8 +99,8 @@ impl Runtime {
         Ok(self.summary)
     }
 
-    /// What is due by the clock. It comes first in each turn: after the process was stopped for a while, leases are judged
-    /// before anything else happens.
+    /// Does what is due by the clock. Each turn of the loop begins with it: if the process was stopped for a while, leases are
+    /// checked before anything else happens.
     fn tick(&mut self, now: Instant) {
         if self.lease_check.is_some_and(|at| now >= at) {
             for key in self.grants.expired(now, self.lease_timeout) {
@@ -109,7 +109,7 @@ impl Runtime {
             self.lease_check = self.grants.next_expiry(self.lease_timeout);
         }
         for key in self.reports.overdue(now) {
-            tracing::warn!(grant = %key, "the log could not be flushed and is given up; the outcome is reported");
+            tracing::warn!(grant = %key, "the log is not flushed in time and is dropped; the outcome is reported");
             self.events.remove(key);
             self.reports.release(key);
         }
@@ -121,7 +121,7 @@ impl Runtime {
         self.stop_overdue(now);
     }
 
-    /// When the clock makes something due.
+    /// When the next thing is due by the clock.
     fn wake_at(&self, now: Instant) -> Instant {
         let stream = self.stream.as_ref().map(|stream| match stream.goodbye {
             Some(said) => said + GOODBYE_TIMEOUT,
@@ -173,7 +173,7 @@ async fn receive(rx: Option<&mut Streaming<v1::ConnectResponse>>) -> Result<Opti
     }
 }
 
-/// Room for one frame; `None` if the stream is gone.
+/// Waits for room for one frame; `None` if the stream has ended.
 async fn room(tx: Option<mpsc::Sender<v1::ConnectRequest>>) -> Option<mpsc::OwnedPermit<v1::ConnectRequest>> {
     match tx {
         Some(tx) => tx.reserve_owned().await.ok(),

@@ -30,7 +30,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// What a runtime is made of.
+/// The input of a runtime.
 pub(crate) struct Setup {
     pub(crate) config: WorkerConfig,
     pub(crate) endpoints: Vec<Endpoint>,
@@ -44,12 +44,12 @@ pub(crate) struct Setup {
 pub(crate) struct Runtime {
     pub(crate) setup: Setup,
     pub(crate) identity: Option<Identity>,
-    /// How often it has said `Hello`, so that a server knows a resume that was given up.
+    /// How many `Hello`s the worker has sent. A server recognizes by the number a resume that the worker has given up.
     pub(crate) hellos: i64,
     pub(crate) lease_timeout: Duration,
     pub(crate) grants: Grants<Waiting>,
     pub(crate) running: HashMap<GrantKey, Running>,
-    /// Their handlers were killed because their leases had ended, and have not come to their end.
+    /// Grants whose leases ended: their handlers are killed, but their tasks have not ended.
     pub(crate) lapsed: HashSet<GrantKey>,
     pub(crate) tasks: JoinSet<Outcome>,
     pub(crate) task_keys: HashMap<task::Id, GrantKey>,
@@ -63,33 +63,33 @@ pub(crate) struct Runtime {
     pub(crate) summary: WorkerSummary,
 }
 
-/// A handler that runs.
+/// A running handler.
 pub(crate) struct Running {
     pub(crate) task: AbortHandle,
     pub(crate) stop: Arc<Stop>,
     pub(crate) progress: Arc<ProgressCell>,
 }
 
-/// A run that was accepted and waits for its start.
+/// An accepted run that waits for its start.
 pub(crate) struct Waiting {
     pub(crate) info: RunInfo,
     pub(crate) handler: Arc<dyn Handler>,
-    /// Why the run can not be executed: its params are no JSON.
+    /// Why the run can not be executed: its params are not JSON.
     pub(crate) invalid: Option<String>,
-    /// It was cancelled before it began.
+    /// The cancel that came before the start.
     pub(crate) cancelled: Option<StopReason>,
 }
 
-/// The worker takes no more work.
+/// A drain: the worker takes no more runs.
 pub(crate) struct Drain {
-    /// When handlers that still run are told to stop; `None` once they were, and in an operator's drain.
+    /// When the worker asks running handlers to stop; `None` after that, and in an operator's drain.
     pub(crate) stop_at: Option<Instant>,
-    /// When the worker leaves, whatever is open; `None` in an operator's drain.
+    /// When the worker leaves, even with open grants; `None` in an operator's drain.
     pub(crate) give_up_at: Option<Instant>,
 }
 
 impl Drain {
-    /// When the clock makes something due.
+    /// When the loop must look at the drain.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         self.stop_at.or(self.give_up_at)
     }
@@ -118,8 +118,8 @@ impl Runtime {
         }
     }
 
-    /// Room for more runs. Handlers that were killed and have not ended yet still hold theirs; and so do outcomes, as soon as
-    /// there are more than slots, so that they stay bounded while no server takes them.
+    /// Slots for more runs. A killed handler holds its slot until its task ends. Outcomes beyond the number of slots hold slots
+    /// too, so that outcomes stay bounded while no server takes them.
     pub(crate) fn free_slots(&self) -> usize {
         let slots = self.setup.config.slots;
         let waiting_outcomes = self.reports.len().saturating_sub(slots);

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Assumed when a server does not say.
+/// The interval that the worker assumes if a server names none.
 const DEFAULT_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Runtime {
@@ -40,7 +40,7 @@ impl Runtime {
         }
     }
 
-    /// A server was not reached. If that proves that no lease can end, those that live are kept alive.
+    /// A try to connect failed. If it proves that no lease can end, living leases are renewed.
     pub(crate) fn on_undialed(&mut self, undialed: &Undialed, now: Instant) {
         self.outage.tried(undialed.address, undialed.evidence);
         if let Some(proven) = self.outage.proven_at() {
@@ -55,7 +55,7 @@ impl Runtime {
         let is_same = self.identity.as_ref().is_some_and(|identity| identity.worker_id == welcome.worker_id);
         let standing = if is_same { wire::grant_keys(&welcome.standing) } else { Vec::new() };
         for key in self.grants.fallen(&standing) {
-            self.kill(key, "the grant does not stand any more");
+            self.kill(key, "the grant is not standing after the resume");
         }
         self.lease_timeout = wire::duration(welcome.lease_timeout).unwrap_or(DEFAULT_LEASE_TIMEOUT);
         self.grants.renew(&standing, hello_sent);
@@ -91,7 +91,7 @@ impl Runtime {
         }
     }
 
-    /// Started runs go on; the rest is dropped. True if the next server can be tried at once.
+    /// Drops what is not started; started runs go on. True if the worker can try the next server at once.
     pub(crate) fn stream_lost(&mut self, reason: &'static str) -> bool {
         let Some(stream) = self.stream.take() else { return false };
         let dropped = self.grants.drop_unstarted();

@@ -1,4 +1,4 @@
-//! What a worker counts of itself, for Prometheus. docs/observability.md has the table.
+//! The metrics of a worker, for Prometheus. docs/observability.md lists them.
 
 use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
@@ -7,7 +7,7 @@ use prometheus::{
 
 use crate::api::status::WorkerSummary;
 
-/// The metrics of a worker. Clones stand for the same.
+/// The metrics of a worker. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -24,7 +24,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// All of them at zero.
+    /// All metrics, at zero.
     pub(crate) fn new(slots: usize) -> Self {
         let registry = Registry::new();
         let gauge = |name: &str, help: &str| keep(&registry, IntGauge::new(name, help));
@@ -50,7 +50,7 @@ impl Metrics {
         metrics
     }
 
-    /// Takes in how much there was of everything until now.
+    /// Raises the counters to these totals.
     pub(crate) fn count(&self, done: &WorkerSummary, events_dropped: u64) {
         raise(&self.started, done.started);
         raise(&self.connects, done.connects);
@@ -67,16 +67,16 @@ impl Metrics {
         }
     }
 
-    /// All of them as text that Prometheus reads.
+    /// All metrics in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
         let mut text = Vec::new();
-        // It fails only for families that the registry would not have taken.
+        // Encoding fails only for families that the registry refuses.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
     }
 }
 
-/// Names and labels are constants that the tests look at, so neither step can fail.
+/// Registers a family. Names and labels are constants that tests cover, so neither step can fail.
 fn keep<C: Collector + Clone + 'static>(registry: &Registry, family: prometheus::Result<C>) -> C {
     let family = family.expect("a metric's definition is right");
     registry.register(Box::new(family.clone())).expect("a metric's name is used once");

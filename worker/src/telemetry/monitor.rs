@@ -1,4 +1,4 @@
-//! A port on which a worker says how it is: `/health` for who starts it again, `/metrics` for Prometheus.
+//! A port for operators: `/health` for what restarts the worker, `/metrics` for Prometheus.
 
 use std::{io, time::Instant};
 
@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{api::status::WorkerStatus, telemetry::metrics::Metrics};
 
-/// Answers for a worker. Made by [`Worker::monitor`](crate::Worker::monitor).
+/// Serves health and metrics of a worker. Made by [`Worker::monitor`](crate::Worker::monitor).
 #[derive(Clone, Debug)]
 pub struct Monitor {
     pub(crate) name: String,
@@ -20,7 +20,7 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Answers until it is dropped, to everybody who reaches the listener.
+    /// Serves until the future is dropped. Everybody who reaches the listener gets an answer.
     ///
     /// # Errors
     /// Those of the listener.
@@ -30,7 +30,7 @@ impl Monitor {
     }
 }
 
-/// A worker is well as long as it has a stream: without one it is given no work, and who watches it shall know.
+/// A worker is healthy while it has a stream. Without one it gets no runs.
 async fn health(State(monitor): State<Monitor>) -> (StatusCode, Json<Value>) {
     let status = monitor.status.borrow().clone();
     let (code, word) = match status.is_connected {

@@ -12,7 +12,7 @@ use crate::{
     grant::{key::GrantKey, outcome::Outcome},
 };
 
-/// The span of an attempt: within the trace of its run, or at the beginning of a new one.
+/// The span of an attempt: in the trace of its run, or the root of a new trace.
 pub(crate) fn of_attempt(info: &RunInfo, key: GrantKey) -> Span {
     let span = tracing::trace_span!(
         target: "otel", parent: None, "run", otel.kind = "consumer", messaging.system = "ops",
@@ -21,13 +21,13 @@ pub(crate) fn of_attempt(info: &RunInfo, key: GrantKey) -> Span {
         otel.status_code = Empty, error.type = Empty
     );
     if let Some(parent) = info.traceparent.as_deref().and_then(remote).filter(|_| !span.is_disabled()) {
-        // It fails only where no layer exports spans.
+        // It fails only if no layer exports spans.
         let _ = span.set_parent(parent);
     }
     span
 }
 
-/// Notes how an attempt ended.
+/// Records how an attempt ended.
 pub(crate) fn ended(span: &Span, outcome: &Outcome) {
     let word = match outcome {
         Outcome::Succeeded(_) => "succeeded",
@@ -41,7 +41,7 @@ pub(crate) fn ended(span: &Span, outcome: &Outcome) {
     }
 }
 
-/// The `traceparent` of a span that is kept.
+/// The `traceparent` of a sampled span.
 pub(crate) fn traceparent(span: &Span) -> Option<String> {
     if span.is_disabled() {
         return None;
@@ -52,7 +52,7 @@ pub(crate) fn traceparent(span: &Span) -> Option<String> {
         .then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags()))
 }
 
-/// The place that a `traceparent` of version 00 names.
+/// The parent that a `traceparent` of version 00 names.
 fn remote(traceparent: &str) -> Option<Context> {
     let mut parts = traceparent.split('-').skip(1);
     let trace_id = TraceId::from_hex(parts.next()?).ok()?;
