@@ -1,19 +1,19 @@
-//! A length of time in params: seconds as a number, or text such as "1m 30s".
+//! A duration in params: seconds as a number, or text such as "1m 30s".
 
 use std::{fmt, time::Duration};
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// Longer than any attempt may take; it keeps sums of times in range.
+/// Longer than any attempt may take. The limit keeps sums of durations in range.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// A length of time of up to a year.
+/// A duration of up to a year.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct DurationParam(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for DurationParam {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Asked for a float, the params give one for any number, whatever its digits; text comes as text all the same.
+        // For a float, the deserializer of the params converts any number. Text still comes as text.
         deserializer.deserialize_f64(DurationVisitor).map(Self)
     }
 }

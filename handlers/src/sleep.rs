@@ -1,4 +1,4 @@
-//! `sleep`: does nothing for a while. For trying things out.
+//! `sleep`: waits, to try things out.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::duration::DurationParam;
 
 /// The kind under which it is registered.
 pub const KIND: &str = "sleep";
-/// Progress is said this often.
+/// How often it reports progress.
 const STEP: Duration = Duration::from_millis(500);
 
-/// Does nothing for `duration`, and says how far it is. Cancelled, it stops at once.
+/// Waits for `duration`, and reports its progress. A cancel stops it at once.
 ///
 /// The result is `{"slept_ms": 2000}`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_sleeps_and_says_how_far_it_is() {
+    async fn it_sleeps_and_reports_its_progress() {
         let (ctx, probe) = Probe::with_params(json!({ "duration": "2s" }));
         assert_eq!(Sleep.run(ctx).await.unwrap()["slept_ms"], 2000);
         assert_eq!(probe.progress(), Some((0.75, "slept 1 s".into())));

@@ -1,5 +1,6 @@
-//! Which addresses may be asked. Whoever enqueues a run chooses its URL, and must not reach through it what only the
-//! worker's machine and network can: so only addresses of the public internet, and those that the worker's owner allows.
+//! The addresses that requests may reach. A client chooses the URL of a run, and must not reach with it what only the worker's
+//! machine and network can reach. So a request reaches only addresses of the public internet, and those that the owner of the
+//! worker allows.
 
 use std::{
     fmt,
@@ -15,13 +16,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// Everything that stands for this very machine.
+    /// All addresses of this machine itself.
     pub const LOOPBACK: [Self; 2] = [
         Self { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
         Self { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
     ];
 
-    /// Whether the address is in the range. An IPv4 address that is written as an IPv6 one is the same address.
+    /// Whether the address is in the range. An IPv4-mapped IPv6 address is the same as its IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => is_in_v4(address, network, self.prefix),
@@ -32,7 +33,7 @@ impl Network {
 }
 
 impl From<IpAddr> for Network {
-    /// This address alone.
+    /// The range of this one address.
     fn from(address: IpAddr) -> Self {
         let address = address.to_canonical();
         Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
@@ -54,7 +55,7 @@ impl FromStr for Network {
         }
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
-            // `parse` would take a sign.
+            // `parse` also takes a sign.
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().ok().filter(|prefix| *prefix <= bits).ok_or_else(wrong)?
             }
@@ -65,7 +66,7 @@ impl FromStr for Network {
             IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask_v4(prefix))),
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask_v6(prefix))),
         };
-        // Somebody who writes 10.1.2.3/8 may not know how much that is.
+        // 10.1.2.3/8 is probably a mistake: the range is larger than it looks.
         if first != address {
             return Err(format!("expected the first address of the range, {first}/{prefix}, got `{text}`"));
         }
@@ -79,18 +80,18 @@ impl fmt::Display for Network {
     }
 }
 
-/// What the address is, if it is none of the public internet and none that is allowed.
+/// The sort of an address that is neither public nor allowed; `None` for an address that may be reached.
 pub(super) fn forbidden(address: IpAddr, allowed: &[Network]) -> Option<&'static str> {
     if allowed.iter().any(|network| network.contains(address)) { None } else { special(address) }
 }
 
-/// The ranges of IPv4 that do not belong to the public internet (IANA's special-purpose registry), and what they are.
+/// The IPv4 ranges that are not part of the public internet (IANA's special-purpose registry), and their sorts.
 const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "unspecified"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
-    // Where clouds give out credentials.
+    // Clouds serve credentials here.
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "reserved for protocols"),
@@ -103,11 +104,11 @@ const SPECIAL_V4: [(Ipv4Addr, u8, &str); 17] = [
     (Ipv4Addr::new(224, 0, 0, 0), 4, "multicast"),
     (Ipv4Addr::new(240, 0, 0, 0), 4, "reserved"),
     (Ipv4Addr::new(255, 255, 255, 255), 32, "broadcast"),
-    // Public by its number, but answered by the host of a virtual machine of Azure.
+    // A public number, but the host of a virtual machine in Azure answers it.
     (Ipv4Addr::new(168, 63, 129, 16), 32, "cloud platform"),
 ];
 
-/// The same for IPv6, the first that fits counts; what is not in 2000::/3 is no public address anyway.
+/// The same for IPv6. The first match counts. An address outside 2000::/3 is never public.
 const SPECIAL_V6: [(Ipv6Addr, u8, &str); 13] = [
     (Ipv6Addr::UNSPECIFIED, 128, "unspecified"),
     (Ipv6Addr::LOCALHOST, 128, "loopback"),
@@ -124,7 +125,7 @@ const SPECIAL_V6: [(Ipv6Addr, u8, &str); 13] = [
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8, "multicast"),
 ];
 
-/// A translator makes an IPv4 address of the last 32 bits of these.
+/// A translator turns the last 32 bits of these into an IPv4 address.
 const NAT64: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 const PUBLIC_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
@@ -178,8 +179,8 @@ mod tests {
         forbidden(address.parse().unwrap(), &[])
     }
 
-    /// Of each range: what it is, the last address before it, its first, its last, and the first after it; `-` where that
-    /// is in another range.
+    /// Of each range: its sort, the last address before it, its first, its last, and the first address after it; `-` if that is
+    /// in another range.
     const EDGES: &str = "
         unspecified             -                 0.0.0.0          0.255.255.255    1.0.0.0
         private                 9.255.255.255     10.0.0.0         10.255.255.255   11.0.0.0
@@ -272,7 +273,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the standard library knows of an address agrees with the table, and no form of IPv6 hides one of IPv4.
+        /// The table agrees with the standard library, and no IPv6 form of an IPv4 address gets around it.
         #[test]
         fn no_way_to_write_an_address_gets_around_the_rules(bits: u32) {
             let v4 = Ipv4Addr::from_bits(bits);
@@ -289,7 +290,7 @@ mod tests {
             prop_assert_eq!(special(six_to_four.into()), Some("6to4"));
         }
 
-        /// A range holds exactly the addresses that share its first bits.
+        /// A range has exactly the addresses that share its first bits.
         #[test]
         fn a_range_is_its_prefix(bits: u128, prefix in 0..=128u8, flip in 0..128u32) {
             let first = Ipv6Addr::from_bits(bits & mask_v6(prefix));

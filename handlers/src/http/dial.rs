@@ -1,5 +1,5 @@
-//! A connection to what a URL names. Its addresses are looked up once, judged, and the very ones that passed are connected
-//! to: a name that means something else a moment later changes nothing. No proxy is used.
+//! Connections. The name of a URL is looked up once, its addresses are checked, and the connection goes to a checked address:
+//! it does not matter if the name has another address a moment later. Proxies are not used.
 
 use std::{
     io,
@@ -26,10 +26,10 @@ use super::{
     failure::{HttpError, Phase},
 };
 
-/// Addresses of one name that are tried.
+/// How many addresses of a name are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// What a request is written to and its answer read from.
+/// A connection, with or without TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
@@ -39,7 +39,7 @@ pub(super) trait Resolve: Send + Sync {
     async fn resolve(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
 }
 
-/// The system's way.
+/// The resolver of the system.
 pub(super) struct System;
 
 #[async_trait]
@@ -49,7 +49,7 @@ impl Resolve for System {
     }
 }
 
-/// Makes connections.
+/// Opens connections.
 pub(super) struct Dialer {
     allowed: Vec<Network>,
     tls: TlsConnector,
@@ -61,7 +61,7 @@ impl Dialer {
         Self { allowed, tls: TlsConnector::from(Arc::new(tls)), resolver }
     }
 
-    /// A connection to the host of the URL, with TLS if the URL says so, and the address at its other end.
+    /// Opens a connection to the host of the URL, with TLS for `https`. Returns it and its remote address.
     pub(super) async fn connect(&self, url: &Url, limit: Duration) -> Result<(Box<dyn Stream>, SocketAddr), HttpError> {
         let until = Instant::now() + limit;
         let too_late = |_elapsed| HttpError::Timeout(Phase::Connecting, limit);
@@ -105,7 +105,8 @@ impl Dialer {
     }
 }
 
-/// The first that takes a connection; each has its part of the time, so that a silent one does not take all of it.
+/// Connects to the first address that answers. Each address gets a share of the time, so that a silent one does not use all of
+/// it.
 async fn connect_to_one(addresses: &[SocketAddr], until: Instant) -> io::Result<(TcpStream, SocketAddr)> {
     let mut failure = None;
     for (index, address) in addresses.iter().enumerate() {
@@ -132,10 +133,10 @@ fn server_name(url: &Url) -> io::Result<ServerName<'static>> {
     }
 }
 
-/// Certificates are checked against the authorities that browsers trust, and against these.
+/// TLS that trusts the authorities that browsers trust, and these.
 ///
 /// # Errors
-/// The PEM has no certificate, or one that can not be read.
+/// The PEM has no certificate, or an invalid one.
 pub(super) fn tls_config(ca_certificates_pem: Option<&[u8]>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = ca_certificates_pem {

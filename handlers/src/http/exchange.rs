@@ -1,4 +1,4 @@
-//! Requests and their answers, hop by hop: each hop has a connection of its own, to addresses that were judged anew.
+//! Requests and answers, hop by hop. Each hop opens a connection of its own, and its address is checked anew.
 
 use std::net::SocketAddr;
 
@@ -23,11 +23,11 @@ use super::{
 };
 
 const USER_AGENT: &str = concat!("ops-worker/", env!("CARGO_PKG_VERSION"));
-/// The head of an answer may not be larger.
+/// Limits of the head of an answer.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_ANSWER_HEADERS: usize = 200;
 
-/// An answer that is not followed to another place.
+/// The final answer, after redirects.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -37,7 +37,7 @@ pub(super) struct Answer {
     pub(super) redirects: u8,
 }
 
-/// How far an exchange is, for whoever has to say where it failed.
+/// How far an exchange is. An error names it.
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) url: Shown,
@@ -45,7 +45,7 @@ pub(super) struct Progress {
     pub(super) address: Option<SocketAddr>,
 }
 
-/// Asks, follows redirects, and reads the answer.
+/// Sends the request, follows redirects, and reads the answer.
 pub(super) async fn exchange(
     ctx: &RunContext,
     dialer: &Dialer,
@@ -58,7 +58,7 @@ pub(super) async fn exchange(
         (progress.url, progress.phase, progress.address) = (Shown::from(&request.url), Phase::Connecting, None);
         let (stream, address) = dialer.connect(&request.url, limits.connect_timeout).await?;
         (progress.phase, progress.address) = (Phase::WaitingForTheAnswer, Some(address));
-        // It drives the connection, which is cut when this is left, however it is left.
+        // This task drives the connection. Dropping the set cuts the connection.
         let mut connection = JoinSet::new();
         let response = send(&mut connection, stream, &request).await?;
         let status = response.status();
@@ -75,7 +75,7 @@ pub(super) async fn exchange(
         }
         progress.phase = Phase::ReadingTheBody;
         let (head, body) = response.into_parts();
-        // What is only the reason of a failure is not worth another failure.
+        // An unexpected answer fails anyway: a body that is too large must not hide its status.
         let truncate = limits.truncate || !limits.expect.accepts(status);
         let (body, is_truncated) = read(body, limits.max_response_bytes, truncate).await?;
         return Ok(Answer { status, headers: head.headers, body, is_truncated, redirects });
@@ -98,7 +98,7 @@ fn on_the_wire(request: &Request) -> hyper::Request<Full<Bytes>> {
     let url = &request.url;
     let mut message = hyper::Request::new(Full::new(request.body.clone()));
     *message.method_mut() = request.method.clone();
-    // What the parser of URLs lets pass, that of requests takes too; and if not, the root is asked, which shows.
+    // Every parsed URL has a valid request target. If one had not, the request would go to `/`.
     *message.uri_mut() = url[Position::BeforePath..Position::AfterQuery].parse().unwrap_or_default();
     let headers = message.headers_mut();
     headers.clone_from(&request.headers);
@@ -111,9 +111,9 @@ fn on_the_wire(request: &Request) -> hyper::Request<Full<Bytes>> {
     message
 }
 
-/// The body, of up to so many bytes; true if that is not all of it.
+/// Reads up to `limit` bytes of the body. True if that is not all of it.
 async fn read(mut body: Incoming, limit: usize, truncate: bool) -> Result<(Bytes, bool), HttpError> {
-    // Who says before that it is too much need not be listened to.
+    // Do not read a body that announces that it is too large.
     if !truncate && body.size_hint().lower() > limit as u64 {
         return Err(HttpError::TooLarge(limit));
     }

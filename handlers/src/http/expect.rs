@@ -1,18 +1,18 @@
-//! Which statuses are as they should be: codes such as 404 and classes such as `2xx`.
+//! The expected statuses: codes such as 404, and classes such as `2xx`.
 
 use std::fmt;
 
 use hyper::StatusCode;
 use serde_json::Value;
 
-/// One or more of codes and classes.
+/// One or more codes and classes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Expect(Vec<Pattern>);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Pattern {
     Code(u16),
-    /// The hundreds.
+    /// The first digit.
     Class(u16),
 }
 

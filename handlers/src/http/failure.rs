@@ -1,4 +1,4 @@
-//! How a request fails. No text here has a value of a header, a part of a body, or of a URL more than `Shown` has.
+//! How a request fails. No text here contains a header value, a part of a body, or more of a URL than `Shown`.
 
 use std::{fmt, io, time::Duration};
 
@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use url::Url;
 use worker::HandlerError;
 
-/// A URL without what may be a secret: user, password, query and fragment.
+/// A URL without user, password, query and fragment, which may be secrets.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Shown(String);
 
@@ -22,7 +22,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// What a request was doing.
+/// The phase of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Phase {
     #[default]
@@ -65,7 +65,7 @@ pub(super) enum HttpError {
 }
 
 impl HttpError {
-    /// The class that is reported.
+    /// The reported type.
     fn class(&self) -> &'static str {
         match self {
             Self::ForbiddenAddress(_) => "HttpForbiddenAddress",
@@ -79,24 +79,24 @@ impl HttpError {
         }
     }
 
-    /// Whether the same request would fail again, as far as one can know.
+    /// Whether the same request would probably fail again.
     fn is_permanent(&self) -> bool {
         match self {
             Self::ForbiddenAddress(_) | Self::TooLarge(_) | Self::Redirect(_) => true,
-            Self::Status { status, .. } => !is_passing(*status),
+            Self::Status { status, .. } => !is_temporary(*status),
             _ => false,
         }
     }
 
-    /// As the handler returns it.
+    /// The error that the handler returns.
     pub(super) fn into_failure(self, at: &Shown) -> HandlerError {
         let failed = HandlerError::failed(self.class(), format!("{at}: {self}"));
         if self.is_permanent() { failed.permanent() } else { failed }
     }
 }
 
-/// Whether the status says that it may be another one later.
-pub(super) fn is_passing(status: StatusCode) -> bool {
+/// Whether a later request may get another status.
+pub(super) fn is_temporary(status: StatusCode) -> bool {
     const TOO_EARLY: u16 = 425;
     status.is_server_error()
         || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status)
@@ -114,9 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_tried_again_if_it_may_pass() {
-        let passing = |code| is_passing(StatusCode::from_u16(code).unwrap());
-        assert!([408, 425, 429, 500, 502, 503, 504, 599].into_iter().all(passing));
-        assert!(![200, 301, 400, 401, 403, 404, 409, 410, 422].into_iter().any(passing));
+    fn a_temporary_status_is_tried_again() {
+        let temporary = |code| is_temporary(StatusCode::from_u16(code).unwrap());
+        assert!([408, 425, 429, 500, 502, 503, 504, 599].into_iter().all(temporary));
+        assert!(![200, 301, 400, 401, 403, 404, 409, 410, 422].into_iter().any(temporary));
     }
 }

@@ -1,7 +1,4 @@
-//! `http`: asks a URL, and reports the answer.
-//!
-//! In reading order: what is asked (`request`), where that may be (`address`), how it is done (`dial`, `exchange`,
-//! `redirect`), and what is said of it (`result`, `failure`).
+//! The handler `http`: it sends the request, and turns the answer or the error into the outcome of the attempt.
 
 use std::{
     sync::Arc,
@@ -17,30 +14,30 @@ use super::{
     address::Network,
     dial::{self, Dialer, Resolve, System},
     exchange::{Answer, Progress, exchange},
-    failure::{HttpError, Phase, Shown, is_passing},
+    failure::{HttpError, Phase, Shown, is_temporary},
     request::{HttpParams, Limits, Request},
     result,
 };
 
 /// The kind under which it is registered.
 pub const KIND: &str = "http";
-/// Who asks to wait is not asked again sooner than this.
+/// The shortest delay for an answer with `Retry-After`.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What the worker's owner lets requests do.
+/// What the owner of the worker allows.
 #[derive(Clone, Debug, Default)]
 pub struct HttpConfig {
-    /// Addresses that may be asked besides those of the public internet. Default: none.
+    /// Addresses that requests may reach besides those of the public internet. Default: none.
     pub allow: Vec<Network>,
-    /// Authorities that sign certificates of servers, as PEM, besides those that browsers trust. Default: none.
+    /// Trusted authorities besides those that browsers trust, as PEM. Default: none.
     pub ca_certificates_pem: Option<Vec<u8>>,
 }
 
-/// Asks a URL. Its status, headers and body become the result, if the status is as expected; else the run fails with type
-/// `HttpStatus`, for good unless the status may pass (408, 425, 429 and 5xx). Where such an answer says with `Retry-After`
-/// when to come back, the run is put off until then, and the attempt does not count.
+/// Sends a request. If the status is expected, status, headers and body of the answer become the result. Otherwise the attempt
+/// fails with type `HttpStatus`: permanently, unless the status is temporary (408, 425, 429 and 5xx). If an answer with a
+/// temporary status has `Retry-After`, the run is offered again after that time, and the attempt does not count.
 ///
-/// Only addresses of the public internet are asked, and those that the worker's owner allows. Cancelled, it cuts the
+/// Requests reach only addresses of the public internet, and those that the owner of the worker allows. A cancel cuts the
 /// connection at once.
 pub struct Http {
     dialer: Dialer,
@@ -48,7 +45,7 @@ pub struct Http {
 
 impl Http {
     /// # Errors
-    /// The certificates can not be used.
+    /// The certificates are invalid.
     pub fn new(config: &HttpConfig) -> Result<Self, String> {
         Self::with_resolver(config, Arc::new(System))
     }
@@ -65,7 +62,7 @@ impl Handler for Http {
         let (request, limits) = ctx.params::<HttpParams>()?.check()?;
         tokio::select! {
             biased;
-            // The other future goes, and with it the connection.
+            // This drops the other future, and with it the connection.
             _ = ctx.cancelled() => Err(HandlerError::Cancelled),
             done = perform(&ctx, &self.dialer, request, &limits) => done,
         }
@@ -103,8 +100,8 @@ async fn perform(ctx: &RunContext, dialer: &Dialer, request: Request, limits: &L
     Err(failure.into_failure(&url).with_context(Value::Object(context)))
 }
 
-/// For how long the run is put off, because the answer asks for it.
+/// The delay until the next attempt, if the answer asks for one.
 fn delay(answer: &Answer, limits: &Limits) -> Option<Duration> {
-    let asked = result::retry_after(&answer.headers, SystemTime::now()).filter(|_| is_passing(answer.status))?;
+    let asked = result::retry_after(&answer.headers, SystemTime::now()).filter(|_| is_temporary(answer.status))?;
     (asked <= limits.max_retry_after && !limits.max_retry_after.is_zero()).then(|| asked.max(SHORTEST_WAIT))
 }

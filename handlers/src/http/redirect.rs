@@ -1,4 +1,4 @@
-//! Where an answer sends on to, and what is asked there. Pure.
+//! Redirects: the next request that an answer asks for. Pure.
 
 use hyper::{
     HeaderMap, Method, StatusCode,
@@ -11,13 +11,13 @@ use super::{
     request::{Request, scheme},
 };
 
-/// What another origin is told of the caller's headers: nothing that could be a secret.
+/// The headers that another origin gets. They are no secrets.
 const HARMLESS: [HeaderName; 4] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE, header::USER_AGENT];
 
-/// The request that the answer asks for; `None` if it redirects nowhere.
+/// The next request; `None` if the answer is no redirect.
 ///
 /// # Errors
-/// `Redirect`, to what is not asked.
+/// `Redirect`: it leads to what the handler does not follow.
 pub(super) fn next(request: &Request, status: StatusCode, headers: &HeaderMap) -> Result<Option<Request>, HttpError> {
     let keeps_method = match status.as_u16() {
         307 | 308 => true,
@@ -33,7 +33,7 @@ pub(super) fn next(request: &Request, status: StatusCode, headers: &HeaderMap) -
     if request.url.scheme() == "https" && url.scheme() == "http" {
         return Err(wrong("expected https after https, got http".to_owned()));
     }
-    // Who answers has no say in who the caller is. Both are only refused for URLs without a host, which were refused.
+    // An answer must not choose credentials. Both calls fail only for a URL without a host, and that is refused above.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     let mut next = Request { url, ..request.clone() };
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn another_origin_is_told_nothing_that_could_be_a_secret() {
+    fn another_origin_gets_no_secret() {
         let same = follow(Method::GET, 302, "//host:443/c").unwrap().unwrap();
         assert_eq!((same.headers.len(), same.url.as_str()), (4, "https://host/c"));
         for other in ["https://other/c", "https://host:444/", "https://host.other/", "https://us:er@other/"] {

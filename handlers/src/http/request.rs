@@ -1,4 +1,4 @@
-//! What is asked for: the params, checked. Values that may be secrets are in no error.
+//! The checked params: a request and its limits. Errors contain no value that may be a secret.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_REDIRECTS: u8 = 5;
 const MAX_REDIRECTS: u8 = 20;
 const DEFAULT_BODY_BYTES: u32 = 256 * 1024;
-/// As base64, and with all that is said beside it, it stays below the mebibyte of a result.
+/// As base64, and with the rest of the result, a body of this size stays below the limit of 1 MiB.
 const MAX_BODY_BYTES: u32 = 512 * 1024;
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const MAX_URL_BYTES: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// What the worker says itself, or what would change the meaning of the connection.
+/// Headers that the worker sets itself, or that change the meaning of the connection.
 const OWN_HEADERS: [HeaderName; 9] = [
     header::HOST,
     header::CONTENT_LENGTH,
@@ -39,7 +39,7 @@ const OWN_HEADERS: [HeaderName; 9] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// The params as they come.
+/// The params, unchecked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HttpParams {
@@ -73,7 +73,7 @@ pub(super) struct Request {
     pub(super) body: Bytes,
 }
 
-/// How a request is treated.
+/// The limits of a request, and what it expects.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub(super) expect: Expect,
@@ -103,7 +103,7 @@ impl HttpParams {
         let (body, content_type) = match (self.body, self.json) {
             (Some(Value::String(text)), None) => (Bytes::from(text), Some("text/plain; charset=utf-8")),
             (Some(Value::Null) | None, None) => (Bytes::new(), None),
-            (Some(other), None) => return Err(in_field("body")(format!("expected text, got {}", sort(&other)))),
+            (Some(other), None) => return Err(in_field("body")(format!("expected text, got {}", type_name(&other)))),
             (None, Some(json)) => (Bytes::from(json.to_string()), Some("application/json")),
             (Some(_), Some(_)) => return Err(in_field("json")("expected `body` or `json`, got both".to_owned())),
         };
@@ -129,17 +129,17 @@ impl HttpParams {
 }
 
 fn url(value: &Value) -> Result<Url, String> {
-    let Value::String(text) = value else { return Err(format!("expected a URL, got {}", sort(value))) };
+    let Value::String(text) = value else { return Err(format!("expected a URL, got {}", type_name(value))) };
     if text.len() > MAX_URL_BYTES {
         return Err(format!("expected a URL of up to {MAX_URL_BYTES} bytes, got {}", text.len()));
     }
-    // The reason of a URL that can not be read names no part of it.
+    // The parse error contains no part of the URL.
     let url = Url::parse(text).map_err(|reason| format!("expected a URL such as https://host/path ({reason})"))?;
     scheme(&url)?;
     Ok(url)
 }
 
-/// Only what is HTTP is asked.
+/// Refuses URLs that are not http or https.
 pub(super) fn scheme(url: &Url) -> Result<(), String> {
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(()),
@@ -161,7 +161,9 @@ fn method(name: Option<&str>) -> Result<Method, String> {
 
 fn headers(value: &Value) -> Result<HeaderMap, (String, String)> {
     let at_all = |reason: String| ("headers".to_owned(), reason);
-    let Value::Object(fields) = value else { return Err(at_all(format!("expected an object, got {}", sort(value)))) };
+    let Value::Object(fields) = value else {
+        return Err(at_all(format!("expected an object, got {}", type_name(value))));
+    };
     if fields.len() > MAX_HEADERS {
         return Err(at_all(format!("expected up to {MAX_HEADERS}, got {}", fields.len())));
     }
@@ -177,7 +179,7 @@ fn headers(value: &Value) -> Result<HeaderMap, (String, String)> {
         if OWN_HEADERS.contains(&header) {
             return Err(at("expected a header that the worker does not set itself".to_owned()));
         }
-        let Value::String(text) = value else { return Err(at(format!("expected text, got {}", sort(value)))) };
+        let Value::String(text) = value else { return Err(at(format!("expected text, got {}", type_name(value)))) };
         let mut value = HeaderValue::from_str(text)
             .map_err(|_| at("expected visible ASCII characters, got others in it".to_owned()))?;
         value.set_sensitive(true);
@@ -192,7 +194,7 @@ fn headers(value: &Value) -> Result<HeaderMap, (String, String)> {
     Ok(headers)
 }
 
-/// User and password of a URL are sent as browsers send them.
+/// The header for user and password of a URL, as browsers send it.
 fn basic_authorization(url: &Url) -> Option<HeaderValue> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     if url.username().is_empty() && url.password().is_none() {
@@ -209,8 +211,8 @@ fn up_to<N: PartialOrd + std::fmt::Display>(value: N, limit: N) -> Result<N, Str
     if value <= limit { Ok(value) } else { Err(format!("expected up to {limit}, got {value}")) }
 }
 
-/// What a value is, without the value.
-fn sort(value: &Value) -> &'static str {
+/// The type of a value, without the value.
+fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_says_a_secret() {
+    fn no_error_contains_a_secret() {
         for params in [
             json!({ "url": ["http://user:hunter2@host/"] }),
             json!({ "url": "http://user:hunter2@ho st/?key=hunter2" }),

@@ -1,4 +1,4 @@
-//! What becomes the run's result: an answer, within bounds, and without what belongs to the conversation alone. Pure.
+//! The result of a run, from the answer: bounded, and without secrets. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,16 +13,16 @@ use super::{exchange::Answer, failure::Shown, request::Request};
 
 /// Headers beyond this are left out.
 const MAX_HEADERS_BYTES: usize = 16 * 1024;
-/// With headers and all else a result stays below its mebibyte.
+/// With headers and the rest, the result stays below the limit of 1 MiB.
 const MAX_ENCODED_BODY_BYTES: usize = 900 * 1024;
-/// A server takes JSON that is nested 64 deep; the body stands within the result.
+/// The server takes JSON that is nested 64 deep. The body is nested in the result.
 const MAX_DEPTH: usize = 60;
-/// Longer numbers, or with larger exponents, would be written out by the database.
+/// The database would write out numbers that are longer or have larger exponents.
 const MAX_NUMBER_BYTES: usize = 40;
 const MAX_EXPONENT: i32 = 300;
-/// What is shown of the body of an answer that was not expected.
+/// How much of the body of an unexpected answer is reported.
 const MAX_EXCERPT_BYTES: usize = 4 * 1024;
-/// Headers that give rights to whoever reads them.
+/// Headers with secrets.
 const SECRET_HEADERS: [HeaderName; 5] = [
     header::SET_COOKIE,
     HeaderName::from_static("set-cookie2"),
@@ -44,7 +44,7 @@ pub(super) fn result(answer: &Answer, context: Map<String, Value>) -> Value {
     Value::Object(result)
 }
 
-/// What is said of an answer whether it was expected or not, but for its body.
+/// What is reported of every answer, expected or not. Without the body.
 pub(super) fn head(answer: &Answer, request: &Request) -> [(String, Value); 4] {
     let (headers, is_complete) = headers(&answer.headers, request);
     [
@@ -55,7 +55,7 @@ pub(super) fn head(answer: &Answer, request: &Request) -> [(String, Value); 4] {
     ]
 }
 
-/// The beginning of the body of an answer that was not expected, if it is text.
+/// The beginning of the body of an unexpected answer, if it is text.
 pub(super) fn excerpt(answer: &Answer) -> Option<String> {
     let part = &answer.body[..answer.body.len().min(MAX_EXCERPT_BYTES)];
     let text = whole_text(part, true)?;
@@ -68,18 +68,18 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs);
     }
-    // A time that is over asks for no delay.
+    // A time in the past means no delay.
     httpdate::parse_http_date(text).ok().map(|at| at.duration_since(now).unwrap_or_default())
 }
 
-/// By name, several of one name joined as the protocol says; false if not all have room.
+/// The headers by name. Several values of a name are joined as HTTP says. False if some headers do not fit.
 fn headers(headers: &HeaderMap, request: &Request) -> (Value, bool) {
     let (mut shown, mut bytes) = (Map::new(), 0);
     for name in headers.keys().filter(|name| !SECRET_HEADERS.contains(name)) {
         let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         let mut text = values.collect::<Vec<_>>().join(", ");
         if name == header::LOCATION {
-            // Where it leads may be a secret as much as the URL that led here.
+            // The target of a redirect may contain secrets too.
             text = request.url.join(&text).map_or_else(|_| String::new(), |url| Shown::from(&url).to_string());
         }
         bytes += name.as_str().len() + text.len();
@@ -91,7 +91,7 @@ fn headers(headers: &HeaderMap, request: &Request) -> (Value, bool) {
     (Value::Object(shown), true)
 }
 
-/// The body as JSON if it says that it is and can be kept as that, else as text if it is, else as base64.
+/// The body: JSON if the content type says so and a server can keep it, else text if it is text, else base64.
 fn body(answer: &Answer) -> (Value, &'static str) {
     let Some(text) = whole_text(&answer.body, answer.is_truncated) else {
         return (STANDARD.encode(&answer.body).into(), "base64");
@@ -103,7 +103,7 @@ fn body(answer: &Answer) -> (Value, &'static str) {
     {
         return (value, "json");
     }
-    // Quotes and control characters take more room than they are.
+    // Escapes of quotes and control characters make the text longer.
     if json!(text).to_string().len() <= MAX_ENCODED_BODY_BYTES {
         (text.into(), "text")
     } else {
@@ -111,7 +111,7 @@ fn body(answer: &Answer) -> (Value, &'static str) {
     }
 }
 
-/// Text up to its last whole character, if it was cut; text alone if not. What can not be kept as text is none.
+/// The bytes as text; if they are cut, up to the last whole character. `None` if they are no text that a server keeps.
 fn whole_text(bytes: &[u8], is_cut: bool) -> Option<&str> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -129,7 +129,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type == "application/json" || media_type == "text/json" || media_type.ends_with("+json")
 }
 
-/// Whether a server keeps it as it is.
+/// Whether a server can keep the value unchanged.
 fn can_be_kept(value: &Value, depth: usize) -> bool {
     match value {
         Value::Null | Value::Bool(_) => true,

@@ -21,7 +21,7 @@ pub fn params_schema() -> Value {
         "required": ["url"],
         "not": { "required": ["body", "json"] },
         "properties": {
-            "url": { "description": "What is asked, http or https.", "type": "string", "maxLength": 8192 },
+            "url": { "description": "The URL, http or https.", "type": "string", "maxLength": 8192 },
             "method": {
                 "type": "string", "default": "GET",
                 "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -36,21 +36,21 @@ pub fn params_schema() -> Value {
                 "description": "The statuses that are a success: codes such as 404, classes such as \"2xx\".",
                 "anyOf": [status, { "type": "array", "items": status, "minItems": 1 }], "default": "2xx"
             },
-            "timeout": duration("How long all of it may take", 30),
-            "connect_timeout": duration("How long each connection may take to be there", 10),
+            "timeout": duration("The time limit of the whole request", 30),
+            "connect_timeout": duration("The time limit of each connection: name, TCP and TLS", 10),
             "max_redirects": {
-                "description": "Redirects that are followed.",
+                "description": "How many redirects are followed.",
                 "type": "integer", "minimum": 0, "maximum": 20, "default": 5
             },
             "max_response_bytes": {
-                "description": "The largest body of an answer.",
+                "description": "The largest body of the answer, in bytes.",
                 "type": "integer", "minimum": 0, "maximum": 524_288, "default": 262_144
             },
             "truncate": {
-                "description": "Whether the beginning of a larger body is kept; else it is a failure.",
+                "description": "Whether to keep the beginning of a larger body; otherwise the run fails.",
                 "type": "boolean", "default": false
             },
-            "max_retry_after": duration("The longest Retry-After for which the run is put off", 3600)
+            "max_retry_after": duration("The longest Retry-After for which the run is offered again later", 3600)
         }
     })
 }

@@ -1,4 +1,4 @@
-//! The process group of a child: signalled as a whole, and gone as a whole before anything is said of how it ended.
+//! The process group of a child. Signals go to the whole group, and the whole group is gone before its end is reported.
 
 use std::{io, time::Duration};
 
@@ -14,13 +14,13 @@ use tokio::{
 
 use super::guardian;
 
-/// How often it is looked whether a group is gone: soon at first, then less often.
+/// The interval between two looks whether a group is gone: short at first, then longer.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// A group that was sent SIGKILL is gone at once, unless a process hangs in the kernel, for which nobody can wait.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+/// After SIGKILL a group is gone at once, unless a process hangs in the kernel. Nobody can wait for that.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A process group. Dropped before it is gone, it is killed.
+/// A process group. Dropping it kills what is left of it.
 #[derive(Debug)]
 pub(super) struct Group {
     leader: Pid,
@@ -28,7 +28,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// The group that this child leads.
+    /// The group whose leader is this child.
     pub(super) fn of(child: &Child) -> io::Result<Self> {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let leader = id.ok_or_else(|| io::Error::other("the child has ended before it began"))?;
@@ -37,7 +37,7 @@ impl Group {
         Ok(Self { leader, is_gone: false })
     }
 
-    /// Asks all processes to end, and kills those that have not within the grace.
+    /// Asks all processes to end, and kills those that have not ended within the grace.
     pub(super) async fn terminate(&mut self, grace: Duration) {
         self.signal(Signal::SIGTERM);
         if time::timeout(grace, self.gone()).await.is_err() {
@@ -48,13 +48,13 @@ impl Group {
     /// Kills what is left of the group.
     pub(super) async fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
-        if time::timeout(KILL_PATIENCE, self.gone()).await.is_err() {
+        if time::timeout(KILL_TIMEOUT, self.gone()).await.is_err() {
             tracing::error!(group = self.leader.as_raw(), "processes survive SIGKILL");
         }
         self.forget();
     }
 
-    /// From here on the number may belong to another group.
+    /// From now on another group may have the number.
     fn forget(&mut self) {
         if !std::mem::replace(&mut self.is_gone, true) {
             guardian::release(self.leader);
@@ -90,8 +90,8 @@ impl Drop for Group {
     }
 }
 
-/// Processes that have ended and that their parent has not looked at still count as members, maybe for ever: in a container
-/// whose first process does not care for orphans.
+/// The kernel counts an ended process as a member of the group until its parent has waited for it. In a container whose first
+/// process does not wait for orphans, that is for ever.
 #[cfg(target_os = "linux")]
 fn has_living_member(leader: Pid) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return true };

@@ -1,6 +1,6 @@
-//! A process that outlives this one by a moment, to kill the process groups that it leaves behind. The kernel kills a
-//! child whose parent dies, but not the child's children: without this, what a killed worker had begun would go on beside
-//! the same run on another worker.
+//! A process that outlives the worker by a moment, to kill the process groups that the worker leaves behind. The kernel kills a
+//! child whose parent dies, but not the children of the child. Without the guardian, they would go on beside the same run on
+//! another worker.
 
 use std::{
     io::Write,
@@ -11,7 +11,7 @@ use std::{
 
 use nix::unistd::Pid;
 
-/// Reads `+ <group>` and `- <group>` from the worker. The end of the input is the end of the worker, however it came.
+/// Reads `+ <group>` and `- <group>` from the worker. The input ends when the worker ends, for whatever reason.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 groups=
@@ -30,23 +30,23 @@ done
 
 /// From now on this group dies with the worker.
 pub(super) fn watch(group: Pid) {
-    tell('+', group);
+    send('+', group);
 }
 
-/// The group is gone, and its number may be given to another.
+/// The group is gone. Another group may get its number.
 pub(super) fn release(group: Pid) {
-    tell('-', group);
+    send('-', group);
 }
 
-fn tell(what: char, group: Pid) {
+fn send(what: char, group: Pid) {
     static GUARDIAN: OnceLock<Option<Mutex<Child>>> = OnceLock::new();
     let Some(guardian) = GUARDIAN.get_or_init(start) else { return };
     let mut guardian = guardian.lock().unwrap_or_else(PoisonError::into_inner);
-    // A line is far shorter than the pipe is deep, and is read at once: this does not block.
-    let told = guardian.stdin.as_mut().map(|stdin| stdin.write_all(format!("{what} {group}\n").as_bytes()));
-    if let Some(Err(error)) = told {
+    // This does not block: a line is far shorter than the buffer of the pipe, and the guardian reads it at once.
+    let written = guardian.stdin.as_mut().map(|stdin| stdin.write_all(format!("{what} {group}\n").as_bytes()));
+    if let Some(Err(error)) = written {
         tracing::warn!(%error, "the guardian is gone: processes may outlive a killed worker");
-        // It is said once.
+        // Log it once.
         guardian.stdin = None;
     }
 }

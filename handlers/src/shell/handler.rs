@@ -25,22 +25,22 @@ use crate::duration::DurationParam;
 pub const KIND: &str = "shell";
 /// How long processes that the program left behind may keep its output open.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
-/// How long the program may take to stop after its own `timeout`.
+/// The grace of the program after its `timeout`.
 const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 
-/// Executes a program. Its output becomes the run's log line by line (stdout as info, stderr as warn), its exit status the
-/// outcome: 0 succeeds with `{"exit_code": 0, "duration_ms": 12}`; anything else fails with type `ExitStatus`.
+/// Executes a program. Its output becomes the run's log, line by line: stdout with level info, stderr with level warn. Exit
+/// status 0 succeeds with `{"exit_code": 0, "duration_ms": 12}`; any other fails with type `ExitStatus`.
 ///
-/// From the log, what the program wrote can be put together again, byte by byte. Each event has the data
-/// `{"stream": "stdout"}` or `"stderr"`. A text is one line without its newline (a carriage return before that is kept);
-/// with `"partial": true` in its data no newline follows: the line goes on in the next event of the same stream, as when it
-/// is longer than 16 KiB or was shown before it ended, or the output ended without one. What text can not say, because it is
-/// not UTF-8 or has a NUL, comes as bytes, with the newline if there is one.
+/// The log keeps the output byte by byte. Each event has the data `{"stream": "stdout"}` or `"stderr"`. A text event is one
+/// line without its newline; a carriage return before the newline stays. With `"partial": true` in its data no newline follows:
+/// the line goes on in the next event of the same stream (it is longer than 16 KiB, or was shown before it ended), or the
+/// output ended without a newline. Output that is not UTF-8 or has a NUL comes as bytes, with the newline if there is one.
 ///
-/// It gets the worker's environment without the variables that start with `OPS_`, and with `OPS_RUN_ID` and `OPS_ATTEMPT`;
-/// and `TRACEPARENT`, if the run stands in a trace.
-/// Asked to stop, its whole process group gets SIGTERM and, after the grace, SIGKILL; an exit status of 0 after that counts
-/// as stopped, not as done. When it ends, what it left running in its group is killed.
+/// The program gets the worker's environment without the variables that start with `OPS_`, plus `OPS_RUN_ID`, `OPS_ATTEMPT`
+/// and, if the run belongs to a trace, `TRACEPARENT`.
+///
+/// On a cancel, its whole process group gets SIGTERM and, after the grace, SIGKILL. Exit status 0 after that counts as
+/// cancelled, and not as a success. When the program ends, the handler kills what is left of its group.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shell;
 
@@ -73,12 +73,12 @@ pub fn params_schema() -> Value {
                 "description": "Variables that are added to the environment.",
                 "type": "object", "additionalProperties": { "type": "string" }
             },
-            "cwd": { "description": "The directory in which it is executed.", "type": "string" },
+            "cwd": { "description": "The working directory.", "type": "string" },
             "timeout": {
-                "description": "After this it is stopped and fails: seconds, or text such as \"1m 30s\".",
+                "description": "After this time it is stopped and fails: seconds, or text such as \"1m 30s\".",
                 "type": ["number", "string"], "minimum": 0
             },
-            "stdin": { "description": "What it reads; nothing when not given.", "type": "string" }
+            "stdin": { "description": "Its standard input. Default: empty.", "type": "string" }
         }
     })
 }
@@ -147,11 +147,11 @@ impl ShellParams {
     fn command(&self, program: &[String], ctx: &RunContext) -> Command {
         let mut command = Command::new(&program[0]);
         command.args(&program[1..]);
-        // The worker's own settings, its token among them, are none of the program's business.
+        // The program must not see the worker's own settings, such as its token.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPS_")) {
             command.env_remove(name);
         }
-        // Nor is it in the trace in which the worker may have been started.
+        // Nor does it belong to the trace in which the worker was started.
         command.env_remove("TRACEPARENT").env_remove("TRACESTATE");
         if let Some(parent) = ctx.traceparent() {
             command.env("TRACEPARENT", parent);
@@ -166,7 +166,7 @@ impl ShellParams {
     }
 }
 
-/// Waits for the program's end, or brings it about; afterwards its group is gone.
+/// Waits until the program ends, or stops it. Afterwards its group is gone.
 async fn live(
     ctx: &RunContext,
     spawned: &mut Spawned,
@@ -181,11 +181,11 @@ async fn live(
         }
     };
     let (end, grace) = tokio::select! {
-        // A program that has ended by now has not been stopped.
+        // First look whether the program has ended: then it was not stopped.
         biased;
         status = child.wait() => {
             let status = status?;
-            // What it left behind may still write for a moment; then it goes the way of its leader.
+            // Processes that it left behind may write for a moment; then they are killed.
             let _in_time = time::timeout(LEFTOVER_GRACE, all_read.cancelled()).await;
             group.kill().await;
             return Ok((status, End::ByItself));
@@ -198,7 +198,7 @@ async fn live(
     Ok((status?, end))
 }
 
-/// Writes the program's input and closes it. A program that does not read it is not at fault.
+/// Writes the program's input and closes it. It is no error if the program does not read it.
 async fn feed(stdin: Option<ChildStdin>, text: &str, closing: &CancellationToken) {
     if let Some(mut stdin) = stdin {
         tokio::select! {
@@ -224,7 +224,7 @@ fn outcome(status: ExitStatus, end: End, stderr: &Tail, took: Duration) -> Resul
     if status.success() {
         return match end {
             End::ByItself => Ok(json!({ "exit_code": 0, "duration_ms": duration_ms })),
-            // It was told to stop, and stopped in good order; whether its work was done nobody knows.
+            // It was asked to stop, and stopped in good order. Whether its work is done is unknown.
             _ => Err(HandlerError::Cancelled),
         };
     }

@@ -1,23 +1,23 @@
-//! Cuts a program's output into log lines from which exactly its bytes can be put together again. Pure.
+//! Cuts the output of a program into log lines that together keep exactly its bytes. Pure.
 
 use bytes::Bytes;
 use worker::Content;
 
-/// A line that is longer is given out in pieces.
+/// A longer line is cut into pieces.
 const MAX_LINE_BYTES: usize = 16 * 1024;
 
 /// A line, or a part of one.
 #[derive(Debug, PartialEq)]
 pub(super) struct Piece {
-    /// Without the line's end, which is the newline alone.
+    /// Without the newline.
     bytes: Vec<u8>,
-    /// The line ends after this.
+    /// Whether the line ends after this piece.
     pub(super) is_ended: bool,
 }
 
 impl Piece {
-    /// As an event says it: text, which stands for itself and the newline if the line has ended; or, where text can not say
-    /// it exactly, the bytes with their newline.
+    /// The content of its event: text without the newline; or, if text can not keep the bytes exactly, the bytes with the
+    /// newline.
     pub(super) fn content(self) -> Content {
         let Self { bytes, is_ended } = self;
         match String::from_utf8(bytes) {
@@ -38,7 +38,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The lines that these bytes end, and pieces of one that is too long.
+    /// Adds bytes. Returns the lines that they end, and pieces of a line that is too long.
     pub(super) fn push(&mut self, mut bytes: &[u8]) -> Vec<Piece> {
         let mut pieces = Vec::new();
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
@@ -50,15 +50,15 @@ impl Lines {
         pieces
     }
 
-    /// What there is of an unfinished line, up to its last whole character.
+    /// The beginning of an unfinished line, up to its last whole character.
     pub(super) fn flush(&mut self) -> Option<Piece> {
         let whole = whole_characters(&self.partial);
-        self.give_out(whole)
+        self.take(whole)
     }
 
-    /// What is left at the end of the output.
+    /// The rest, at the end of the output.
     pub(super) fn finish(&mut self) -> Option<Piece> {
-        self.give_out(self.partial.len())
+        self.take(self.partial.len())
     }
 
     pub(super) fn has_partial(&self) -> bool {
@@ -69,11 +69,11 @@ impl Lines {
         self.partial.extend_from_slice(bytes);
         while self.partial.len() > MAX_LINE_BYTES {
             let whole = whole_characters(&self.partial[..MAX_LINE_BYTES]);
-            pieces.extend(self.give_out(whole));
+            pieces.extend(self.take(whole));
         }
     }
 
-    fn give_out(&mut self, count: usize) -> Option<Piece> {
+    fn take(&mut self, count: usize) -> Option<Piece> {
         if count == 0 {
             return None;
         }
@@ -82,10 +82,10 @@ impl Lines {
     }
 }
 
-/// How many bytes there are before a character that is cut off at the end.
+/// The number of bytes without a character that is cut off at the end.
 fn whole_characters(bytes: &[u8]) -> usize {
     let start = bytes.len().saturating_sub(4);
-    // The last characters only: what comes before may be anything.
+    // Look only at the last character. The bytes before it may be no UTF-8.
     let cut = (start..bytes.len()).rev().find(|at| bytes[*at] & 0xC0 != 0x80);
     match cut.map(|at| (at, std::str::from_utf8(&bytes[at..]))) {
         Some((at, Err(error))) if error.error_len().is_none() && at > 0 => at,
@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// What `ops run logs` does: a text is one line, unless it is partial; bytes are what they are.
+    /// Does what `ops run logs` does: a text is a line, unless it is partial; bytes stay as they are.
     fn put_together(pieces: impl IntoIterator<Item = Piece>) -> Vec<u8> {
         let mut output = Vec::new();
         for piece in pieces {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_text_can_not_say_comes_as_bytes_with_the_newline() {
+    fn what_text_can_not_keep_comes_as_bytes_with_the_newline() {
         let mut lines = Lines::default();
         let bytes = |bytes: &'static [u8]| Content::Bytes(Bytes::from_static(bytes));
         let expected = [(bytes(b"\xFF\r\n"), true), (bytes(b"a\0b\n"), true)];
@@ -162,7 +162,7 @@ mod tests {
     }
 
     proptest! {
-        /// However the output arrives, exactly its bytes can be put together again, and no piece is too long.
+        /// However the output arrives, the pieces together are exactly its bytes, and no piece is too long.
         #[test]
         fn nothing_is_lost_and_nothing_is_added(
             chunks in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40_000), any::<bool>()), 0..4),

@@ -1,4 +1,4 @@
-//! A program's output as log lines, as they come.
+//! The output of a program as log lines, as it comes.
 
 use std::time::Duration;
 
@@ -12,24 +12,25 @@ use worker::{Level, RunContext};
 
 use super::lines::{Lines, Piece};
 
-/// A line without an end, such as a prompt, is shown after this time.
+/// A line without a newline, such as a prompt, is logged after this time.
 const PARTIAL_AFTER: Duration = Duration::from_millis(200);
-/// Once the program has ended, what is still in its pipe is read until it is quiet for this time. A process that left the
-/// group may keep the pipe open for ever, or write for ever: so there is an end to both.
+/// After the program has ended, its pipe is read until nothing comes for this time, and up to so many bytes: a process that
+/// left the group may keep the pipe open for ever, or write for ever.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
 const MAX_REST_BYTES: usize = 1024 * 1024;
-/// What is kept of the end of the output, for the error of a program that fails.
+/// How much of the end of the output is kept, for the error of a program that fails.
 const TAIL_BYTES: usize = 4 * 1024;
 const READ_BYTES: usize = 16 * 1024;
 
-/// Which output.
+/// An output of the program.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// Logs what comes out of the pipe, until its end, and returns the last of it. `closing` says that the program has ended.
+/// Logs what comes out of the pipe, until its end, and returns the tail of it. `closing` is cancelled when the program has
+/// ended.
 pub(super) async fn pump<R: AsyncRead + Unpin>(
     ctx: &RunContext,
     stream: Stream,
@@ -83,7 +84,7 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
     tail
 }
 
-/// What is said beside each piece of one output.
+/// The data of the log lines of one output.
 struct LineData {
     ended: Value,
     partial: Value,

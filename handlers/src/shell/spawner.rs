@@ -1,5 +1,5 @@
-//! Starts child processes from one thread that lives as long as the process. The kernel can kill a child when its parent
-//! dies, but by "parent" it means the thread that started it, and threads of an async runtime may end earlier.
+//! Starts child processes from one thread that lives as long as the process. The kernel can kill a child when its parent dies,
+//! but the parent is the thread that started the child, and a thread of an async runtime may end early.
 
 use std::{io, sync::OnceLock, thread};
 
@@ -12,10 +12,10 @@ use tokio::{
 
 use super::child::Group;
 
-/// Starts that wait for the thread; each takes about a millisecond, and handlers wait for room.
+/// Starts that wait for the thread. Each takes about a millisecond; more handlers wait for room.
 const QUEUE: usize = 64;
 
-/// A child that leads a session and a process group of its own, and dies with it if dropped.
+/// A child that leads a session and a process group of its own. Dropping it kills the group.
 #[derive(Debug)]
 pub(super) struct Spawned {
     pub(super) child: Child,
@@ -47,7 +47,7 @@ fn start_thread() -> mpsc::Sender<Job> {
     let started = thread.spawn(move || {
         while let Some(job) = jobs.blocking_recv() {
             let _inside = job.runtime.enter();
-            // If nobody waits for it any more, the child dies with the answer.
+            // If nobody waits for the answer, dropping it kills the child.
             let _unheard = job.answer.send(start(job.command));
         }
     });

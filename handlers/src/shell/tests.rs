@@ -27,14 +27,14 @@ async fn next_text(probe: &Probe) -> String {
     }
 }
 
-/// Whether a process lives; one that has ended and was not looked at by its parent does not.
+/// Whether a process lives. An ended process whose parent has not waited for it does not.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     let is_there = kill(Pid::from_raw(pid.trim().parse().unwrap()), None) != Err(Errno::ESRCH);
     is_there && !stat.is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, fields)| fields.starts_with(" Z")))
 }
 
-/// Processes that were sent SIGKILL end soon, but not at once.
+/// After SIGKILL processes end soon, but not at once.
 async fn wait_until_dead(pid: &str) {
     let waiting = async {
         while lives(pid) {
@@ -83,13 +83,13 @@ async fn arguments_and_input_reach_the_program_and_the_workers_settings_do_not()
 }
 
 #[tokio::test]
-async fn the_program_is_told_where_its_run_stands_in_a_trace() {
+async fn the_program_gets_the_traceparent_of_its_run() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    for (traceparent, told) in [(Some(parent.to_owned()), parent), (None, "none")] {
+    for (traceparent, expected) in [(Some(parent.to_owned()), parent), (None, "none")] {
         let params = json!({ "command": "echo ${TRACEPARENT-none}" });
         let (ctx, probe) = Probe::new(RunInfo { params, traceparent, ..RunInfo::default() });
         Shell.run(ctx).await.unwrap();
-        assert_eq!(next_text(&probe).await, told);
+        assert_eq!(next_text(&probe).await, expected);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The span of an attempt. It exists if a subscriber takes spans of the target `otel`, as one that exports them does.
+//! The span of an attempt. It exists if a subscriber takes spans of the target `otel`, such as one that exports them.
 
 use opentelemetry::{
     Context,

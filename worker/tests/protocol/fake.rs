@@ -1,4 +1,4 @@
-//! A server that does what the test says, frame by frame.
+//! A server that a test scripts, frame by frame.
 
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
@@ -15,8 +15,8 @@ use tokio_stream::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-/// Nothing in these tests takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything in these tests takes.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const FRAMES: usize = 100;
 
 /// The server; it ends when dropped.
@@ -31,7 +31,7 @@ pub struct FakeStream {
     pub hello: v1::Hello,
     inbound: Streaming<ConnectRequest>,
     outbound: mpsc::Sender<Result<ConnectResponse, Status>>,
-    /// Whether heartbeats are answered on the way.
+    /// Whether `expect` answers heartbeats.
     pub answers_heartbeats: bool,
     /// The latest credit.
     pub credit: i64,
@@ -52,7 +52,7 @@ impl FakeServer {
         Self { address, streams, serving }
     }
 
-    /// Ends it, with all its connections: from here on nobody listens at its address.
+    /// Ends it, with all its connections: from now on nobody listens at its address.
     pub async fn stop(mut self) -> SocketAddr {
         self.serving.shutdown().await;
         self.address
@@ -60,7 +60,7 @@ impl FakeServer {
 
     /// The next stream of the worker, after its `Hello`.
     pub async fn accept(&mut self) -> FakeStream {
-        let mut stream = time::timeout(PATIENCE, self.streams.recv()).await.expect("no stream came").unwrap();
+        let mut stream = time::timeout(TIMEOUT, self.streams.recv()).await.expect("no stream came").unwrap();
         match stream.next().await {
             Some(FromWorker::Hello(hello)) => stream.hello = hello,
             other => panic!("expected Hello, got {other:?}"),
@@ -82,7 +82,7 @@ impl FakeStream {
         self.send(ToWorker::Welcome(welcome)).await;
     }
 
-    /// Gives and starts a run, as far as the worker does its part.
+    /// Assigns a run, waits until the worker accepts it, and starts it.
     pub async fn give(&mut self, lease: &v1::Lease, kind: &str) {
         self.assign(lease, kind).await;
         let accepted =
@@ -132,11 +132,11 @@ impl FakeStream {
 
     /// The next frame, whatever it is; `None` at the half-close.
     pub async fn next(&mut self) -> Option<FromWorker> {
-        let message = time::timeout(PATIENCE, self.inbound.message()).await.expect("no frame came");
+        let message = time::timeout(TIMEOUT, self.inbound.message()).await.expect("no frame came");
         message.ok().flatten().and_then(|request| request.frame)
     }
 
-    /// The next frame that is wanted; others are noted or passed over.
+    /// The first frame that is wanted. Others are handled or skipped.
     pub async fn expect<T>(&mut self, mut wanted: impl FnMut(FromWorker) -> Option<T>) -> T {
         loop {
             let frame = self.next().await.expect("the worker ended the stream");

@@ -1,4 +1,4 @@
-//! The worker against a server that does what the test says.
+//! The worker against a server that a test scripts.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 mod fake;

@@ -36,7 +36,7 @@ async fn one_running(server: &mut FakeServer, other_servers: &[String]) -> (Runn
     (running, stream)
 }
 
-/// The worker resumes with its run, which then ends well, executed once.
+/// The worker resumes with its run. The run succeeds and is executed once.
 async fn finishes(running: Running, mut stream: FakeStream) {
     assert_eq!(stream.hello.resume.clone().unwrap().held, [lease(1)]);
     stream.welcome(short_welcome(&[lease(1)])).await;
@@ -50,7 +50,7 @@ async fn finishes(running: Running, mut stream: FakeStream) {
 }
 
 #[tokio::test]
-async fn while_nobody_listens_at_any_address_handlers_live_on() {
+async fn handlers_live_while_nobody_listens_at_any_address() {
     let mut server = FakeServer::start().await;
     let (running, stream) = one_running(&mut server, &[nobody().await.to_string()]).await;
     let address = server.stop().await;
@@ -63,7 +63,7 @@ async fn while_nobody_listens_at_any_address_handlers_live_on() {
 }
 
 #[tokio::test]
-async fn while_the_server_says_that_its_database_is_away_handlers_live_on() {
+async fn handlers_live_while_the_server_says_that_its_database_is_away() {
     let mut server = FakeServer::start().await;
     let (running, stream) = one_running(&mut server, &[]).await;
     drop(stream);
@@ -84,11 +84,11 @@ async fn while_the_server_says_that_its_database_is_away_handlers_live_on() {
 }
 
 #[tokio::test]
-async fn when_one_address_is_silent_handlers_are_killed_at_their_lease() {
+async fn handlers_are_killed_at_the_end_of_their_lease_when_one_address_is_silent() {
     let mut server = FakeServer::start().await;
     let other = nobody().await;
     let (running, stream) = one_running(&mut server, &[other.to_string()]).await;
-    // Connections are taken, and nothing is ever said on them.
+    // It accepts connections and never sends anything.
     let _silent = TcpListener::bind(other).await.unwrap();
     let since = time::Instant::now();
     server.stop().await;

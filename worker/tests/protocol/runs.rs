@@ -1,4 +1,4 @@
-//! The life of runs on a stream: taken, executed, reported; lost, cancelled, drained.
+//! The life of runs on a stream: accepted, executed and reported; lost, cancelled and drained.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -67,7 +67,7 @@ async fn after_a_lost_stream_started_runs_go_on_reports_are_sent_again_and_nothi
 }
 
 #[tokio::test]
-async fn what_does_not_stand_after_a_resume_is_killed_and_not_reported() {
+async fn a_grant_that_is_not_standing_after_a_resume_is_killed_and_not_reported() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 2, MINUTE);
     let mut stream = server.accept().await;
@@ -79,7 +79,7 @@ async fn what_does_not_stand_after_a_resume_is_killed_and_not_reported() {
     stream.welcome(welcome(&[lease(2)])).await;
     running.scene.dropped.acquire().await.unwrap().forget();
     drop(stream);
-    // A server that does not know the worker any more: everything is lost.
+    // The server no longer knows the worker: everything is lost.
     let mut stream = server.accept().await;
     stream.welcome(v1::Welcome { worker_id: "w2".into(), ..welcome(&[lease(2)]) }).await;
     running.scene.dropped.acquire().await.unwrap().forget();
@@ -102,7 +102,7 @@ async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_
     // The stream itself lives.
     let report = stream.report().await;
     assert!(matches!(outcome(&report), Outcome::Failed(it) if it.error.as_ref().unwrap().r#type == "HeartbeatTimeout"));
-    // It is said again until it is acknowledged.
+    // The worker sends it again until it is acknowledged.
     drop(stream);
     let mut stream = server.accept().await;
     assert_eq!(stream.hello.resume.clone().unwrap().held, [lease(1)]);
@@ -115,7 +115,7 @@ async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_
 }
 
 #[tokio::test]
-async fn a_stream_on_which_nothing_is_answered_is_given_up() {
+async fn a_stream_without_answers_is_left() {
     let mut server = FakeServer::start().await;
     let _running = Running::start(&server, 1, MINUTE);
     let mut stream = server.accept().await;
@@ -127,7 +127,7 @@ async fn a_stream_on_which_nothing_is_answered_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat_no_report_and_no_cancel() {
+async fn a_flood_of_log_lines_stays_within_its_credits_and_delays_no_heartbeat_report_or_cancel() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 2, MINUTE);
     let mut stream = server.accept().await;
@@ -136,7 +136,7 @@ async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat
     stream.give(&lease(1), "flood").await;
     let mut entries = 0;
     let mut heartbeats = 0;
-    // None of the lines is acknowledged, and heartbeats that name the run still come.
+    // No line is acknowledged, and heartbeats that name the run still come.
     stream
         .expect(|frame| {
             match frame {
@@ -150,7 +150,7 @@ async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat
     assert_eq!(entries, 10);
     stream.give(&lease(2), "wait").await;
     running.scene.gate.add_permits(1);
-    assert_eq!(stream.report().await.run_id, lease(2).run_id, "its log is not that which is held up");
+    assert_eq!(stream.report().await.run_id, lease(2).run_id, "only the log of the other run waits");
     stream.acknowledge_report(&lease(2)).await;
     let (lease, grace) = (lease(1), Some(prost_types::Duration { seconds: 0, nanos: 0 }));
     let cancel = v1::RunCancel { run_id: lease.run_id.clone(), fence: 1, reason: "enough".into(), grace };
@@ -158,9 +158,9 @@ async fn a_flood_of_log_lines_keeps_within_its_credits_and_holds_up_no_heartbeat
     let acked =
         stream.expect(|frame| if let FromWorker::CancelAcks(it) = frame { Some(it.leases) } else { None }).await;
     assert_eq!(acked, std::slice::from_ref(&lease));
-    // The freed slot tells that the handler is gone.
+    // A free slot means that the handler is gone.
     stream.wait_for_credit(4).await;
-    // Its log is acknowledged, so the report need not wait for it.
+    // Its log is acknowledged, so the report does not wait for it.
     let all = v1::EventsAck {
         run_id: lease.run_id.clone(),
         fence: 1,
@@ -184,7 +184,7 @@ async fn a_report_follows_the_acknowledgement_of_its_log() {
     let events = stream.expect(|frame| if let FromWorker::Events(it) = frame { Some(it) } else { None }).await;
     assert_eq!((events.first_seq, events.entries.len()), (1, 1));
     running.scene.dropped.acquire().await.unwrap().forget();
-    // The freed slot tells that the worker has seen the end of the handler.
+    // A free slot means that the worker has seen the end of the handler.
     stream
         .expect(|frame| match frame {
             FromWorker::Reports(_) => panic!("the report came before its log was acknowledged"),
@@ -199,7 +199,7 @@ async fn a_report_follows_the_acknowledgement_of_its_log() {
 }
 
 #[tokio::test]
-async fn at_shutdown_credit_is_given_back_and_what_runs_is_finished() {
+async fn at_shutdown_credit_is_given_back_and_running_handlers_finish() {
     let mut server = FakeServer::start().await;
     let mut running = Running::start(&server, 2, MINUTE);
     let mut stream = server.accept().await;
@@ -210,7 +210,7 @@ async fn at_shutdown_credit_is_given_back_and_what_runs_is_finished() {
     running.shutdown.cancel();
     let mut stream = server.accept().await;
     stream.welcome(welcome(&[lease(1)])).await;
-    // What is given nevertheless is not accepted.
+    // The worker does not accept a run that comes all the same.
     stream.assign(&lease(2), "wait").await;
     running.scene.gate.add_permits(1);
     let report = stream
@@ -227,7 +227,7 @@ async fn at_shutdown_credit_is_given_back_and_what_runs_is_finished() {
 }
 
 #[tokio::test]
-async fn what_does_not_finish_within_the_drain_timeout_is_stopped_and_reported() {
+async fn a_handler_that_does_not_finish_within_the_drain_timeout_is_stopped_and_reported() {
     let mut server = FakeServer::start().await;
     let mut running = Running::start(&server, 1, Duration::ZERO);
     let mut stream = server.accept().await;
@@ -295,7 +295,7 @@ async fn a_shutdown_during_an_operators_drain_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_worker_that_the_server_does_not_take_ends_with_the_reason() {
+async fn a_worker_that_the_server_refuses_ends_with_the_reason() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 1, MINUTE);
     let stream = server.accept().await;

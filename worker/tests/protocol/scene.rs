@@ -1,4 +1,4 @@
-//! A worker whose handlers do what the test says, and what such tests share.
+//! A worker with scripted handlers, and what the tests share.
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use crate::fake::{FakeServer, FakeStream};
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the handlers of a test share with it.
+/// The state that a test shares with its handlers.
 #[derive(Clone)]
 pub struct Scene {
     pub started: Arc<AtomicUsize>,
@@ -39,7 +39,7 @@ impl Default for Scene {
     }
 }
 
-/// Tells when a handler's future is gone.
+/// Adds a permit when the future of a handler is dropped.
 struct Dropped(Arc<Semaphore>);
 
 impl Drop for Dropped {

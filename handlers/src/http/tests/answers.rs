@@ -1,4 +1,4 @@
-//! What is made of an answer.
+//! Answers, and the results that they become.
 
 use super::*;
 
@@ -25,7 +25,7 @@ async fn bodies_are_kept_as_what_they_are() {
         ("application/problem+json", "[1, null]", json!([1, null]), "json"),
         ("application/json", "", json!(""), "text"),
         ("application/json", "{oops", json!("{oops"), "text"),
-        // What a server would not take as JSON is text.
+        // JSON that a server does not take becomes text.
         ("application/json", r#""\u0000""#, json!(r#""\u0000""#), "text"),
         ("application/json", "1e100000", json!("1e100000"), "text"),
         ("application/json", &deep, json!(deep), "text"),
@@ -43,7 +43,7 @@ async fn bodies_are_kept_as_what_they_are() {
 }
 
 #[tokio::test]
-async fn method_headers_and_body_are_sent_as_told() {
+async fn method_headers_and_body_are_sent_as_given() {
     let site = Site::answering(answer("204 No Content", "", "")).await;
     let params = json!({
         "url": site.url("/x"), "method": "put", "headers": { "X-Key": "k", "user-agent": "me" }, "json": { "a": [1.50] },
@@ -68,7 +68,7 @@ async fn method_headers_and_body_are_sent_as_told() {
 }
 
 #[tokio::test]
-async fn a_status_that_was_not_expected_is_a_failure_for_good_unless_it_may_pass() {
+async fn an_unexpected_status_is_a_permanent_failure_unless_it_is_temporary() {
     for (status, permanent) in
         [("404 Not Found", true), ("429 Too Many", false), ("503 Busy", false), ("410 Gone", true)]
     {
@@ -84,7 +84,7 @@ async fn a_status_that_was_not_expected_is_a_failure_for_good_unless_it_may_pass
 }
 
 #[tokio::test]
-async fn who_says_when_to_come_back_is_asked_again_then() {
+async fn an_answer_with_retry_after_delays_the_next_attempt() {
     let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3590));
     for (status, header, limit, expected) in [
         ("503 Busy", "7", json!(3600), Some(7)),
@@ -104,15 +104,17 @@ async fn who_says_when_to_come_back_is_asked_again_then() {
         }
     }
     let site = Site::answering(answer("503 Busy", &format!("retry-after: {in_an_hour}\r\n"), "")).await;
-    let Err(HandlerError::Snooze(delay)) = ask(json!({ "url": site.url("/") })).await else { panic!("not put off") };
+    let Err(HandlerError::Snooze(delay)) = ask(json!({ "url": site.url("/") })).await else {
+        panic!("expected a delay")
+    };
     assert!(delay > Duration::from_secs(3000) && delay <= Duration::from_secs(3590), "{delay:?}");
 }
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_fails_or_is_cut() {
-    let told = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
+    let announced = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\naaaaa\r\n6\r\nbbbb\u{e9}\r\n0\r\n\r\n";
-    for (sent, limit) in [(told, 10), (chunked, 10)] {
+    for (sent, limit) in [(announced, 10), (chunked, 10)] {
         let site = Site::answering(sent).await;
         let params = json!({ "url": site.url("/"), "max_response_bytes": limit });
         assert_eq!(class(ask(params).await), ("HttpTooLarge".to_owned(), true));
@@ -126,7 +128,7 @@ async fn an_answer_that_is_too_large_fails_or_is_cut() {
 }
 
 #[tokio::test]
-async fn a_body_that_grows_when_it_is_written_down_is_still_a_result() {
+async fn a_body_that_grows_when_it_is_encoded_is_still_a_result() {
     let site = Site::answering(answer("200 OK", "", &"\u{1}".repeat(512 * 1024))).await;
     let result = ask(json!({ "url": site.url("/"), "max_response_bytes": 512 * 1024 })).await.unwrap();
     assert_eq!(result["body_type"], "base64");
@@ -155,6 +157,6 @@ async fn no_secret_is_in_results_failures_or_logs() {
     }
     assert!(
         site.requests()[0].contains("authorization: Basic dXNlcjpodW50ZXIy\r\n"),
-        "it was sent to where it belongs"
+        "the secret is sent to where it belongs"
     );
 }

@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 
-/// Names that are never found, nor not found.
+/// A resolver that never answers.
 struct Silence;
 
 #[async_trait]
@@ -15,7 +15,7 @@ impl Resolve for Silence {
 }
 
 #[tokio::test]
-async fn whatever_takes_too_long_is_a_timeout_that_says_of_what() {
+async fn a_timeout_names_the_phase_that_took_too_long() {
     let params = json!({ "url": "http://name.example/", "connect_timeout": "20ms" });
     let late = failure(handler_with(&[], Arc::new(Silence)).run(Probe::with_params(params).0).await);
     assert_eq!((late.error_type.as_str(), late.permanent), ("HttpTimeout", false));
@@ -52,7 +52,7 @@ async fn a_cancel_cuts_the_connection_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_server_or_no_http_is_a_failure_that_may_pass() {
+async fn no_server_and_no_http_are_failures_that_are_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap();
     drop(listener);

@@ -1,4 +1,4 @@
-//! Real connections to servers on this machine, under a context without a control plane.
+//! Real connections to servers on this machine, in a context without a server of ours.
 
 use std::{
     io,
@@ -27,14 +27,14 @@ mod answers;
 mod endings;
 mod places;
 
-/// A server that reads a request and answers what it is told, byte by byte. It ends when dropped.
+/// A server that reads a request and writes the given bytes. It ends when dropped.
 struct Site {
     address: SocketAddr,
-    /// What was asked, one after the other.
+    /// The requests, in order.
     requests: Arc<Mutex<Vec<String>>>,
-    /// Connections that the other side has closed.
+    /// Connections that the client has closed.
     closed: Arc<Semaphore>,
-    /// Requests that have come.
+    /// Requests that have arrived.
     arrived: Arc<Semaphore>,
     _serving: JoinSet<()>,
 }
@@ -44,7 +44,7 @@ impl Site {
         Self::at("127.0.0.1:0", vec![answer.into()]).await
     }
 
-    /// Gives these answers one after the other, and the last again and again. After it the connection stays open.
+    /// Writes these answers in order, and then the last one again and again. It leaves connections open.
     async fn at(address: &str, answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -99,7 +99,7 @@ async fn serve(
             break;
         }
     }
-    // Whoever has its answer closes the connection.
+    // The client closes the connection after the answer.
     while stream.read(&mut buffer).await? > 0 {}
     Ok(())
 }
@@ -128,7 +128,7 @@ fn failure(result: Result<Value, HandlerError>) -> Failure {
     }
 }
 
-/// The class, and whether it is for good.
+/// The type of the failure, and whether it is permanent.
 fn class(result: Result<Value, HandlerError>) -> (String, bool) {
     let failure = failure(result);
     (failure.error_type, failure.permanent)

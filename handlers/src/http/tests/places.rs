@@ -1,4 +1,4 @@
-//! Where a request may go, and what it takes along.
+//! Where a request may go, and what it sends there.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use base64::Engine;
 use super::*;
 
 #[tokio::test]
-async fn addresses_that_are_not_allowed_are_not_asked_however_they_are_written() {
+async fn forbidden_addresses_are_not_reached_however_they_are_written() {
     let site = Site::answering(answer("200 OK", "", "secret")).await;
     let port = site.address.port();
     for host in [
@@ -79,7 +79,7 @@ async fn redirects_are_followed_and_counted_and_each_may_be_the_last() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_judged_like_the_first_request_and_takes_no_secret_elsewhere() {
+async fn a_redirect_is_checked_like_the_first_request_and_takes_no_secret_elsewhere() {
     let inner = Site::at("127.0.0.2:0", vec![answer("200 OK", "", "inner").into()]).await;
     let outer =
         Site::answering(answer("307 Temporary Redirect", &format!("location: {}\r\n", inner.url("/x")), "")).await;
@@ -96,7 +96,7 @@ async fn a_redirect_is_judged_like_the_first_request_and_takes_no_secret_elsewhe
     assert!(!request.contains("secret") && request.contains("accept: a/b"), "{request}");
 }
 
-/// A name that means something else each time.
+/// A name with another address each time.
 struct Names(Mutex<VecDeque<Vec<SocketAddr>>>, AtomicUsize);
 
 #[async_trait]
@@ -109,11 +109,11 @@ impl Resolve for Names {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_once_a_hop_and_what_was_judged_is_what_is_connected_to() {
+async fn a_name_is_looked_up_once_a_hop_and_the_connection_goes_to_a_checked_address() {
     let moved = answer("302 Found", "location: http://rebound.example/again\r\n", "");
     let good = Site::at("127.0.0.2:0", vec![moved.into()]).await;
     let secret = Site::answering(answer("200 OK", "", "secret")).await;
-    // First both, of which one is forbidden; then, in the redirect, the forbidden one alone.
+    // First both addresses, one of which is forbidden; then, in the redirect, only the forbidden one.
     let answers = [vec![secret.address, good.address], vec![secret.address], vec![good.address]];
     let names = Arc::new(Names(Mutex::new(answers.into()), AtomicUsize::new(0)));
     let resolver: Arc<dyn Resolve> = names.clone();
@@ -126,7 +126,7 @@ async fn a_name_is_looked_up_once_a_hop_and_what_was_judged_is_what_is_connected
 }
 
 #[tokio::test]
-async fn certificates_are_checked_against_the_authorities_that_are_known_and_the_name() {
+async fn certificates_are_checked_against_the_trusted_authorities_and_the_name() {
     let signed = rcgen::generate_simple_self_signed(["good.example".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
@@ -143,7 +143,7 @@ async fn certificates_are_checked_against_the_authorities_that_are_known_and_the
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         loop {
-            // Who does not trust it breaks the handshake off.
+            // A client that does not trust the certificate breaks the handshake off.
             let Ok(stream) = acceptor.accept(listener.accept().await.unwrap().0).await else { continue };
             let _ended_badly = serve(stream, &[answer("200 OK", "", "safe").into()], &seen, &came).await;
         }
@@ -169,10 +169,10 @@ async fn certificates_are_checked_against_the_authorities_that_are_known_and_the
             }
         }
     }
-    assert_eq!(requests.lock().unwrap().len(), 3, "nothing is sent to whom it is not meant for");
+    assert_eq!(requests.lock().unwrap().len(), 3, "no request is sent over a connection that is not trusted");
 }
 
-/// Every name means this address.
+/// A resolver that finds this address for every name.
 struct Always(SocketAddr);
 
 #[async_trait]
