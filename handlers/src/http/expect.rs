@@ -24,7 +24,7 @@ impl Default for Expect {
 
 impl Expect {
     /// # Errors
-    /// What was expected and what came.
+    /// A message with the expected form and the value that came.
     pub(super) fn read(value: &Value) -> Result<Self, String> {
         let items = match value {
             Value::Array(items) => items.as_slice(),

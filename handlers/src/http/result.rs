@@ -44,7 +44,7 @@ pub(super) fn result(answer: &Answer, context: Map<String, Value>) -> Value {
     Value::Object(result)
 }
 
-/// What is reported of every answer, expected or not. Without the body.
+/// The fields that are reported of every answer, expected or not. The body is not among them.
 pub(super) fn head(answer: &Answer, request: &Request) -> [(String, Value); 4] {
     let (headers, is_complete) = headers(&answer.headers, request);
     [

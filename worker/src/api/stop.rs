@@ -35,7 +35,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn request(&self, reason: StopReason) {
-        // Set the reason first: whoever sees the cancelled token reads it.
+        // Set the reason first, because a task that sees the cancelled token reads it.
         let _already_stopping = self.reason.set(reason);
         self.token.cancel();
     }
