@@ -61,8 +61,7 @@ pub struct AppliedFunction {
 impl AppliedFunction {
     pub const SELECT: &str = "SELECT name, source, release FROM ops._functions ORDER BY name";
 
-    /// Whether a later release than this program made it.
-    pub fn is_later(&self) -> bool {
+    fn is_later(&self) -> bool {
         self.release > release()
     }
 }
@@ -75,6 +74,13 @@ pub fn stale_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &'st
     })
 }
 
+/// The functions that a later release made, and that are not as in this program.
+pub fn later_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &AppliedFunction> {
+    let is_ours = |it: &AppliedFunction| FUNCTIONS.iter().any(|own| own.name == it.name && own.source == it.source);
+    applied.iter().filter(move |it| it.is_later() && !is_ours(it))
+}
+
+/// Major, minor and patch of this program.
 fn release() -> [i32; 3] {
     [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")]
         .map(|number| number.parse().expect("cargo takes only numbers"))
