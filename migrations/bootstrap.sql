@@ -1,5 +1,5 @@
--- What must be there before the first migration, run at each start by the role that migrates. Roles belong to the whole
--- cluster, so two databases may race for them: losing that race is fine.
+-- The roles and the schema, which the first migration needs. The role that migrates runs this at each start. Roles belong to the whole
+-- cluster, so the migrations of two databases may race for them; the loser finds them made and goes on.
 DO $$
 DECLARE
     role_name text;
@@ -13,7 +13,7 @@ BEGIN
             END;
         END IF;
     END LOOP;
-    -- Who migrates must be able to become the owner, and who serves the engine.
+    -- This role must be able to become ops_owner to migrate, and ops_engine to serve.
     FOREACH role_name IN ARRAY ARRAY['ops_owner', 'ops_engine'] LOOP
         IF NOT pg_has_role(current_user, role_name, 'MEMBER') THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', role_name);

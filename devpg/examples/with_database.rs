@@ -32,7 +32,7 @@ async fn main() -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-/// Applies `bootstrap.sql` and then the migrations, as the owner of the schema, as the server does.
+/// Applies `bootstrap.sql`, then the migrations and the functions as the owner of the schema, as the server does.
 async fn migrate(url: &str, folder: &Path) -> Result<(), Error> {
     let mut connection = PgConnection::connect(url).await?;
     let bootstrap = fs::read_to_string(folder.join("bootstrap.sql"))?;
@@ -41,6 +41,10 @@ async fn migrate(url: &str, folder: &Path) -> Result<(), Error> {
     let mut migrator = Migrator::new(folder).await?;
     migrator.dangerous_set_table_name("ops._sqlx_migrations");
     migrator.run_direct(None, &mut connection, false).await?;
+    for function in fs::read_dir(folder.join("functions"))? {
+        let function = fs::read_to_string(function?.path())?;
+        sqlx::raw_sql(AssertSqlSafe(function)).execute(&mut connection).await?;
+    }
     Ok(connection.close().await?)
 }
 

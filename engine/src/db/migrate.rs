@@ -33,9 +33,62 @@ pub fn migrations() -> impl Iterator<Item = Migration> {
     })
 }
 
-/// Makes the roles and the schema, and applies what is not applied yet. One at a time for a database: the others wait at
-/// the migrator's advisory lock. Migrations of a later release, already applied, are left alone, so that the old release
-/// can run beside the new during a rolling restart.
+/// A function of the schema, and the file that creates or replaces it.
+#[derive(Debug)]
+pub struct Function {
+    pub name: &'static str,
+    source: &'static str,
+}
+
+macro_rules! functions {
+    ($($name:literal),*) => {
+        [$(Function { name: $name, source: include_str!(concat!("../../../migrations/functions/", $name, ".sql")) }),*]
+    };
+}
+
+/// The files of `migrations/functions/`, in the order in which they are applied.
+static FUNCTIONS: [Function; 4] = functions!["current_tenant", "enqueue_run", "runs_deleted", "sessions_deleted"];
+
+/// A function as the database remembers it.
+#[derive(Debug, sqlx::FromRow)]
+pub struct AppliedFunction {
+    pub name: String,
+    source: String,
+    /// Major, minor and patch of the newest program that found or made it so.
+    release: [i32; 3],
+}
+
+impl AppliedFunction {
+    pub const SELECT: &str = "SELECT name, source, release FROM ops._functions ORDER BY name";
+
+    fn is_later(&self) -> bool {
+        self.release > release()
+    }
+}
+
+/// The functions whose text is not that of this program, and that no later release made.
+pub fn stale_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &'static Function> {
+    FUNCTIONS.iter().filter(|function| {
+        let same_name = applied.iter().find(|it| it.name == function.name);
+        same_name.is_none_or(|it| !it.is_later() && it.source != function.source)
+    })
+}
+
+/// The functions that a later release made, and that are not as in this program.
+pub fn later_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &AppliedFunction> {
+    let is_ours = |it: &AppliedFunction| FUNCTIONS.iter().any(|own| own.name == it.name && own.source == it.source);
+    applied.iter().filter(move |it| it.is_later() && !is_ours(it))
+}
+
+/// Major, minor and patch of this program.
+fn release() -> [i32; 3] {
+    [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")]
+        .map(|number| number.parse().expect("cargo takes only numbers"))
+}
+
+/// Makes the roles and the schema, applies the migrations that are not applied yet, and replaces the functions that changed. One
+/// program at a time for a database: the others wait at an advisory lock. Migrations and functions of a later release stay, so that
+/// the old release can run beside the new one during a rolling restart.
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
     let mut connection = url.0.connect().await?;
     let result = apply(&mut connection).await;
@@ -58,8 +111,35 @@ async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
         sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
         error => StoreError::defect(error.to_string()),
     })?;
+    replace_functions(connection).await?;
     let elapsed: Duration = begun.elapsed();
     tracing::info!(migrations = MIGRATIONS.migrations.len(), ?elapsed, "database is migrated");
     sqlx::raw_sql("SELECT pg_advisory_unlock(hashtext('ops.bootstrap'))").execute(&mut *connection).await?;
     Ok(())
+}
+
+/// All of them in one transaction, so that none is seen beside an old one. A function that is right already is not touched.
+async fn replace_functions(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await?;
+    let applied: Vec<AppliedFunction> = sqlx::query_as(AppliedFunction::SELECT).fetch_all(&mut *transaction).await?;
+    for function in stale_functions(&applied) {
+        sqlx::raw_sql(function.source).execute(&mut *transaction).await?;
+        sqlx::query(
+            "INSERT INTO ops._functions (name, source, release) VALUES ($1, $2, $3)
+             ON CONFLICT (name) DO UPDATE SET source = excluded.source, release = excluded.release, replaced_at = now()",
+        )
+        .bind(function.name)
+        .bind(function.source)
+        .bind(release())
+        .execute(&mut *transaction)
+        .await?;
+        tracing::info!(function = function.name, "function is replaced");
+    }
+    // An earlier release that starts after this one leaves alone also those that did not change in between.
+    sqlx::query("UPDATE ops._functions SET release = $1 WHERE name = ANY ($2) AND release < $1")
+        .bind(release())
+        .bind(FUNCTIONS.iter().map(|function| function.name).collect::<Vec<_>>())
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction.commit().await?)
 }

@@ -100,7 +100,7 @@ async fn grants(session: &mut Session, found: &mut Examination) -> Result<(), Re
              AND p.polroles && ARRAY[0::oid, 'ops_engine'::regrole::oid]), \
              c.relowner::regrole::text \
              FROM pg_class c WHERE c.relnamespace = to_regnamespace('ops') AND c.relkind IN ('r', 'p') \
-             AND c.relname <> '_sqlx_migrations' ORDER BY 1",
+             AND c.relname NOT IN ('_sqlx_migrations', '_functions') ORDER BY 1",
         )
         .await?;
     for (table, may, sees, owner) in tables {

@@ -2,7 +2,7 @@
 
 use crate::doctor::finding::{Examination, Finding};
 use crate::doctor::session::{ReadError, Session};
-use engine::db::migrate::{Migration, migrations};
+use engine::db::migrate::{AppliedFunction, Migration, later_functions, migrations, stale_functions};
 
 /// A migration that the database remembers.
 type Applied = (i64, String, bool, Vec<u8>);
@@ -24,8 +24,12 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         ));
         return Ok(());
     }
-    match applied(session).await {
-        Ok(applied) => compare(&applied, found),
+    match read_as_owner(session, APPLIED).await {
+        Ok(applied) => {
+            if compare(&applied, found) {
+                compare_functions(&read_as_owner(session, AppliedFunction::SELECT).await?, found);
+            }
+        }
         Err(error) if error.code().as_deref() == Some("42501") => found.add(Finding::note(
             "schema-unread",
             "which migrations were applied is for ops_owner alone to see, whom this role may not become",
@@ -37,16 +41,21 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
     tables(session, found).await
 }
 
-/// The owner may read them; whoever is no superuser must become the owner first.
-async fn applied(session: &mut Session) -> Result<Vec<Applied>, ReadError> {
-    const SQL: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";
-    match session.rows(SQL).await {
-        Err(error) if error.code().as_deref() == Some("42501") => session.rows_as(Some("ops_owner"), SQL).await,
+const APPLIED: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";
+
+/// Only the owner may read the migrator's tables; a role that is no superuser must become the owner first.
+async fn read_as_owner<T>(session: &mut Session, sql: &'static str) -> Result<Vec<T>, ReadError>
+where
+    T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+{
+    match session.rows(sql).await {
+        Err(error) if error.code().as_deref() == Some("42501") => session.rows_as(Some("ops_owner"), sql).await,
         answer => answer,
     }
 }
 
-fn compare(applied: &[Applied], found: &mut Examination) {
+/// Whether the migrations of this program, and no others, are applied as they are here.
+fn compare(applied: &[Applied], found: &mut Examination) -> bool {
     let known: Vec<Migration> = migrations().collect();
     let newest = applied.iter().map(|(version, ..)| *version).max().unwrap_or_default();
     found.fact("schema", format!("version {newest}; this program's is {}", known.last().map_or(0, |it| it.version)));
@@ -82,6 +91,29 @@ fn compare(applied: &[Applied], found: &mut Examination) {
             format!("was migrated by another text than this program's: {}", changed.join(", ")),
             "nobody knows what the schema is, and `ops migrate` refuses to go on",
             "run a released program; or restore the database from before",
+        ));
+    }
+    missing.is_empty() && newer.is_empty() && changed.is_empty()
+}
+
+/// Functions are replaced after the migrations are applied, so they say nothing more as long as these differ.
+fn compare_functions(applied: &[AppliedFunction], found: &mut Examination) {
+    let stale: Vec<_> = stale_functions(applied).map(|function| function.name).collect();
+    if !stale.is_empty() {
+        found.add(Finding::error(
+            "functions-old",
+            format!("functions are older than this program: {}", stale.join(", ")),
+            "runs that are enqueued in SQL, and rows that are deleted by hand, are handled as another release did it",
+            "`ops migrate`, or `ops serve` without --no-migrate",
+        ));
+    }
+    let later: Vec<_> = later_functions(applied).map(|function| function.name.as_str()).collect();
+    if !later.is_empty() {
+        found.add(Finding::warning(
+            "functions-newer",
+            format!("functions are newer than this program: {}", later.join(", ")),
+            "this is normal during a rolling restart; the release after the next may expect what this program does not do",
+            "run the release that migrated the database",
         ));
     }
 }

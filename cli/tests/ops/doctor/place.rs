@@ -92,6 +92,21 @@ async fn a_schema_that_is_missing_old_new_or_other_than_ours_is_told() {
         sql(&url, "TRUNCATE ops._sqlx_migrations; INSERT INTO ops._sqlx_migrations TABLE before; DROP TABLE before")
             .await;
     }
+    for (id, severity, fault) in [
+        ("functions-old", "error", "UPDATE ops._functions SET source = '' WHERE name = 'enqueue_run'"),
+        (
+            "functions-newer",
+            "warning",
+            "UPDATE ops._functions SET release = '{99,0,0}', source = CASE name WHEN 'enqueue_run' THEN '' ELSE source END",
+        ),
+    ] {
+        sql(&url, &format!("CREATE TABLE before AS TABLE ops._functions; {fault}")).await;
+        let found = findings(&url, &[]);
+        assert_eq!(ids(&found), [id], "{found:#?}");
+        assert_eq!(one(&found, id).severity, severity);
+        assert!(one(&found, id).what.ends_with(": enqueue_run"), "{found:#?}");
+        sql(&url, "TRUNCATE ops._functions; INSERT INTO ops._functions TABLE before; DROP TABLE before").await;
+    }
     assert_eq!(findings(&url, &[]), []);
 }
 

@@ -1,6 +1,6 @@
--- Enqueues a run inside the caller's own transaction: commit = enqueued, rollback = gone. The tenant is that of the
--- session's settings (ops.current_tenant). The same request_id again within 24 hours returns the first run.
-CREATE FUNCTION ops.enqueue_run(
+-- Enqueues a run inside the caller's own transaction: commit = enqueued, rollback = gone. ops.current_tenant() is its tenant. The same
+-- request_id again within 24 hours returns the first run.
+CREATE OR REPLACE FUNCTION ops.enqueue_run(
     session_id    uuid,
     lane          ops.lane_type,
     kind          text,
@@ -27,7 +27,7 @@ CREATE FUNCTION ops.enqueue_run(
             RAISE EXCEPTION 'no tenant is set' USING ERRCODE = 'insufficient_privilege',
                 HINT = 'SET ops.tenant_id = ''default''';
         END IF;
-        -- The bounds that the server sets to its own callers; what the table bounds is left to the table.
+        -- The bounds that the server sets to its own callers. The table checks the others.
         IF octet_length(params::text) > 1048576 THEN
             RAISE EXCEPTION 'params: expected 1 MiB at most' USING ERRCODE = 'check_violation';
         END IF;
@@ -58,7 +58,7 @@ CREATE FUNCTION ops.enqueue_run(
             END IF;
         END IF;
 
-        -- The key lock conflicts with the lock under which a session is closed, so no run slips into a closed one.
+        -- This lock conflicts with the lock under which a session is closed, so no run slips into a closed session.
         PERFORM FROM ops.sessions s
             WHERE s.id = session_id AND s.tenant_id = tenant AND s.closed_at IS NULL
             FOR KEY SHARE;
@@ -68,10 +68,14 @@ CREATE FUNCTION ops.enqueue_run(
         END IF;
 
         INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, params, priority, labels, max_attempts, timeout_ms,
-                              run_after, claimable, wait_reason)
+                              run_after, wait_reason)
             VALUES (new_id, tenant, session_id, lane, kind, params, priority, labels, max_attempts,
-                    (extract(epoch FROM timeout) * 1000)::bigint, coalesce(run_after, now()), NOT later,
+                    (extract(epoch FROM timeout) * 1000)::bigint, coalesce(run_after, now()),
                     CASE WHEN later THEN 'scheduled' END);
+        IF NOT later THEN
+            INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+                VALUES (tenant, lane, kind, priority, coalesce(run_after, now()), new_id, 0);
+        END IF;
         INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES (tenant, session_id, 1);
         INSERT INTO ops.run_changes (tenant_id, run_ids) VALUES (tenant, ARRAY[new_id]);
         PERFORM pg_notify('ops_work', '');
@@ -79,3 +83,7 @@ CREATE FUNCTION ops.enqueue_run(
         RETURN new_id;
     END
     $$;
+REVOKE EXECUTE ON FUNCTION ops.enqueue_run(uuid, ops.lane_type, text, jsonb, int, jsonb, int, interval, timestamptz, text)
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ops.enqueue_run(uuid, ops.lane_type, text, jsonb, int, jsonb, int, interval, timestamptz, text)
+    TO ops_engine, ops_authenticated;

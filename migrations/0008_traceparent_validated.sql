@@ -1,1 +1,0 @@
-ALTER TABLE ops.runs VALIDATE CONSTRAINT runs_traceparent_check;
