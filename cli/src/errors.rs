@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
+use client::Refusal;
 use tonic::{Code, Status, transport};
-use tonic_types::StatusExt;
 
 use crate::{
     args::target::ServerAddress,
@@ -92,8 +92,9 @@ pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
     } else if error.is::<TimedOut>() {
         Exit::Timeout
     } else if let Some(status) = error.chain().find_map(|cause| cause.downcast_ref::<Status>()) {
-        // What was made on the way means that the connection was lost.
-        if is_transient(status) && reason(status).is_none() { Exit::Unavailable } else { Exit::of_code(status.code()) }
+        let refusal = Refusal::from(status);
+        // Without a reason, the connection was lost.
+        if refusal.is_transient() && refusal.reason.is_none() { Exit::Unavailable } else { Exit::of_code(refusal.code) }
     } else if error.chain().any(|cause| cause.is::<Unreachable>()) {
         Exit::Unavailable
     } else {
@@ -101,26 +102,10 @@ pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
     }
 }
 
-/// Whether the same call may well be answered later, here or by another replica.
-pub(crate) fn is_transient(status: &Status) -> bool {
-    match reason(status).as_deref() {
-        Some(reason) => {
-            matches!(reason, "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "OVERLOADED" | "REQUEST_IN_PROGRESS")
-        }
-        // The server gives a reason with each error, so this one was made on the way: the connection was lost.
-        None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
-    }
-}
-
-/// The API's name of what went wrong, such as `RUN_NOT_FOUND`; nothing if the error is not the server's own.
-pub(crate) fn reason(status: &Status) -> Option<String> {
-    status.get_error_details().error_info().map(|info| info.reason.clone())
-}
-
 /// The error in one line, for a message within other output.
 pub(crate) fn brief(status: &Status) -> String {
     let message = if status.message().is_empty() { status.code().description() } else { status.message() };
-    match reason(status) {
+    match client::reason(status) {
         Some(reason) => format!("{} ({})", text::line(message), text::line(&reason)),
         None => text::line(message),
     }
@@ -150,31 +135,19 @@ fn describe(error: &anyhow::Error, origins: &Origins) -> String {
     causes.dedup_by(|cause, message| message.contains(cause.as_str()));
     lines.push_str(&causes.join(": "));
     lines.push('\n');
-    if let Some(status) = status {
-        describe_fields(&mut lines, status);
+    let refusal = status.map(Refusal::from);
+    for violation in refusal.iter().flat_map(|refusal| &refusal.violations) {
+        // Writing to a String can not fail.
+        let _ = writeln!(lines, "  {}: {}", text::line(&violation.subject), text::line(&violation.description));
     }
-    if let Some(hint) = hint(error, status) {
+    if let Some(hint) = hint(error, refusal.as_ref()) {
         // Writing to a String can not fail.
         let _ = writeln!(lines, "hint: {hint}");
     }
     lines
 }
 
-fn describe_fields(lines: &mut String, status: &Status) {
-    let details = status.get_error_details();
-    if let Some(bad) = details.bad_request() {
-        for violation in &bad.field_violations {
-            let _ = writeln!(lines, "  {}: {}", text::line(&violation.field), text::line(&violation.description));
-        }
-    }
-    if let Some(failure) = details.precondition_failure() {
-        for violation in &failure.violations {
-            let _ = writeln!(lines, "  {}: {}", text::line(&violation.subject), text::line(&violation.description));
-        }
-    }
-}
-
-fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
+fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
     if let Some(unreachable) = error.chain().find_map(|cause| cause.downcast_ref::<Unreachable>()) {
         return Some(format!(
             "is it running at {}? start one with `ops dev`, or name another with --server or OPS_SERVER",
@@ -187,9 +160,8 @@ fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
                 .to_owned(),
         );
     }
-    let status = status?;
-    let details = status.get_error_details();
-    match details.error_info().map(|info| info.reason.as_str()) {
+    let refusal = refusal?;
+    match refusal.reason.as_deref() {
         Some("SESSION_NOT_FOUND") => Some("`ops session list` shows those that there are".to_owned()),
         Some("SESSION_CLOSED") => Some("enqueue into another session, or with --new-session".to_owned()),
         Some("RUN_NOT_FOUND") => Some("`ops run list` shows those that there are".to_owned()),
@@ -198,17 +170,14 @@ fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
         Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
         Some("INTERNAL") => {
-            let request = details.error_info().and_then(|info| info.metadata.get("request").cloned());
-            request.map(|request| format!("the server's log has more under request {}", text::line(&request)))
+            let request = refusal.metadata.get("request");
+            request.map(|request| format!("the server's log has more under request {}", text::line(request)))
         }
-        Some(_) => {
-            let delay = details.retry_info().and_then(|info| info.retry_delay);
-            delay.map(|delay| format!("try again in {}", times::span(delay)))
-        }
-        None if status.code() == Code::Unavailable => {
+        Some(_) => refusal.retry_delay.map(|delay| format!("try again in {}", times::span(delay))),
+        None if refusal.code == Code::Unavailable => {
             Some("the connection was lost; is the server still running?".to_owned())
         }
-        None if is_transient(status) => {
+        None if refusal.is_transient() => {
             Some("the connection was lost, or what answers there is no server of this kind".to_owned())
         }
         None => None,
@@ -224,7 +193,7 @@ mod tests {
     use std::collections::HashMap;
 
     use anyhow::Context;
-    use tonic_types::ErrorDetails;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
 
@@ -267,16 +236,6 @@ mod tests {
             ErrorDetails::with_retry_info(Some(Duration::from_secs(2))),
         ));
         assert!(text.ends_with("hint: try again in 2.00 s\n"), "{text}");
-    }
-
-    #[test]
-    fn an_error_without_a_reason_was_made_on_the_way() {
-        assert!(is_transient(&Status::unknown("h2 protocol error")));
-        assert!(!is_transient(&Status::unimplemented("")));
-        let internal = status(Code::Internal, "INTERNAL", ErrorDetails::new());
-        assert!(!is_transient(internal.downcast_ref().unwrap()));
-        let closing = status(Code::Unavailable, "SHUTTING_DOWN", ErrorDetails::new());
-        assert!(is_transient(closing.downcast_ref().unwrap()));
     }
 
     #[test]

@@ -14,11 +14,7 @@ mod commands;
 mod demo;
 mod telemetry;
 
-mod client;
-#[cfg(test)]
-mod fake;
-mod feed;
-mod patience;
+mod connection;
 mod signals;
 
 mod errors;

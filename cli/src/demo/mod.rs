@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::CommandFactory;
+use client::Client;
 use proto::v1::{
     Artifact, CloseSessionRequest, CreateArtifactRequest, CreateSessionRequest, GetArtifactRequest, GetSessionRequest,
     Session, SessionStatus, artifact, create_artifact_request,
@@ -20,8 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     args::{Cli, target::ServerAddress},
-    client::Client,
-    output,
+    connection, output,
 };
 
 mod handout;
@@ -45,26 +45,26 @@ const PROBES: usize = 10;
 /// machine with so many slots.
 pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()> {
     let folders = Folders::make()?;
-    let mut client = Client::connect(address).await?;
-    let session = create_session(&mut client, "demonstration").await?;
+    let client = connection::connect(address).await?;
+    let session = create_session(&client, "demonstration").await?;
     output::print(format!("\nSession {} ({}), watched from here on:\n\n", session.id, session.name))?;
 
     let deadline = Instant::now() + LIMIT;
     let mut stage = Stage::open(&client, &session.id, deadline).await?;
-    let queued = stage.enqueue_all(&mut client, &folders).await?;
-    let cancelled_in = stage.cancel_endless(&mut client, slots).await?;
+    let queued = stage.enqueue_all(&client, &folders).await?;
+    let cancelled_in = stage.cancel_endless(&client, slots).await?;
     stage.until_ended(&queued).await?;
     stage.check(&PIECES)?;
-    stage.ask_health(&mut client, address).await?;
+    stage.ask_health(&client, address).await?;
 
-    let report = stage.enqueue(&mut client, &REPORT, &folders).await?;
+    let report = stage.enqueue(&client, &REPORT, &folders).await?;
     stage.check(&[REPORT])?;
-    let text = log::read(&mut client, &report).await?;
-    let artifact = keep(&mut client, &report, &text).await?;
+    let text = log::read(&client, &report).await?;
+    let artifact = keep(&client, &report, &text).await?;
 
     output::print(format!("\n{PROBES} more, one by one, while the worker has nothing else to do:\n\n"))?;
-    let probes = stage.probe(&mut client, &folders, PROBES).await?;
-    let session = close(&mut client, session, deadline).await?;
+    let probes = stage.probe(&client, &folders, PROBES).await?;
+    let session = close(&client, session, deadline).await?;
     stage.check_counters(&session)?;
 
     output::print(format!("\n{text}"))?;
@@ -78,7 +78,7 @@ pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()>
     };
     output::print(summary.text())?;
 
-    let open = create_session(&mut client, "by hand").await?;
+    let open = create_session(&client, "by hand").await?;
     let failed = stage.run("price-check").context("the failing run was not seen")?;
     output::print(handout::text(address, &session, &open, failed, &artifact))
 }
@@ -119,20 +119,20 @@ impl Drop for Folders {
     }
 }
 
-async fn create_session(client: &mut Client, name: &str) -> Result<Session> {
+async fn create_session(client: &Client, name: &str) -> Result<Session> {
     let request =
         CreateSessionRequest { name: name.to_owned(), triggered_by: "ops dev --demo".to_owned(), ..Default::default() };
-    let answer = client.sessions.create_session(request).await.context("can not create a session")?;
+    let answer = client.sessions().create_session(request).await.context("can not create a session")?;
     answer.into_inner().session.context("the server created no session")
 }
 
 /// Closes the session and waits until it is completed, which the server finds out by itself.
-async fn close(client: &mut Client, session: Session, deadline: Instant) -> Result<Session> {
+async fn close(client: &Client, session: Session, deadline: Instant) -> Result<Session> {
     let request = CloseSessionRequest { session_id: session.id.clone() };
-    client.sessions.close_session(request).await.context("can not close the session")?;
+    client.sessions().close_session(request).await.context("can not close the session")?;
     loop {
         let request = GetSessionRequest { session_id: session.id.clone() };
-        let answer = client.sessions.get_session(request).await.context("can not read the session")?;
+        let answer = client.sessions().get_session(request).await.context("can not read the session")?;
         let session = answer.into_inner().session.context("the server has no session")?;
         match session.status() {
             SessionStatus::Completed => return Ok(session),
@@ -148,7 +148,7 @@ async fn close(client: &mut Client, session: Session, deadline: Instant) -> Resu
 }
 
 /// Keeps the report as an artifact, and reads it back.
-async fn keep(client: &mut Client, run_id: &str, text: &str) -> Result<Artifact> {
+async fn keep(client: &Client, run_id: &str, text: &str) -> Result<Artifact> {
     let request = CreateArtifactRequest {
         run_id: run_id.to_owned(),
         kind: "report".to_owned(),
@@ -157,10 +157,10 @@ async fn keep(client: &mut Client, run_id: &str, text: &str) -> Result<Artifact>
         content: Some(create_artifact_request::Content::ContentText(text.to_owned())),
         ..Default::default()
     };
-    let answer = client.artifacts.create_artifact(request).await.context("can not keep the report")?;
+    let answer = client.artifacts().create_artifact(request).await.context("can not keep the report")?;
     let artifact = answer.into_inner().artifact.context("the server kept no artifact")?;
     let request = GetArtifactRequest { artifact_id: artifact.id.clone() };
-    let answer = client.artifacts.get_artifact(request).await.context("can not read the report back")?;
+    let answer = client.artifacts().get_artifact(request).await.context("can not read the report back")?;
     let read = answer.into_inner().artifact.and_then(|artifact| artifact.content);
     ensure!(
         read == Some(artifact::Content::ContentText(text.to_owned())),

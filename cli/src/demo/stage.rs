@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use client::{Begin, Client, RunFeed, runs_of};
 use proto::v1::{
     CancelRunRequest, EnqueueRunRequest, EnqueueRunsRequest, Run, RunFilter, RunSpec, RunStatus, Session,
     watch_runs_response::Event,
@@ -17,9 +18,8 @@ use super::{
 };
 use crate::{
     args::target::ServerAddress,
-    client::Client,
+    connection,
     exit::Exit,
-    feed::{self, Begin, Feed},
     output::{self, text, times},
 };
 
@@ -30,7 +30,7 @@ const ENDED_BEFORE_CANCEL: usize = 4;
 /// What the watch has shown so far of one session.
 #[derive(Debug)]
 pub(super) struct Stage {
-    feed: Feed,
+    feed: RunFeed,
     session_id: String,
     began: Instant,
     deadline: Instant,
@@ -41,8 +41,8 @@ impl Stage {
     /// Begins to watch. After `deadline` it gives up.
     pub(super) async fn open(client: &Client, session_id: &str, deadline: Instant) -> Result<Self> {
         let filter = RunFilter { session_id: session_id.to_owned(), ..RunFilter::default() };
-        let feed =
-            Feed::begin(client.runs.clone(), filter, Begin::Snapshot).await.context("can not watch the session")?;
+        let feed = client.follow_runs(filter, Begin::Snapshot, connection::retry_budget()).await;
+        let feed = feed.context("can not watch the session")?;
         let session_id = session_id.to_owned();
         let mut stage = Self { feed, session_id, began: Instant::now(), deadline, runs: BTreeMap::new() };
         while !matches!(stage.next("the snapshot").await?, Event::SnapshotComplete(_)) {}
@@ -51,10 +51,11 @@ impl Stage {
     }
 
     /// Enqueues all pieces in one transaction, and gives their ids in the same order.
-    pub(super) async fn enqueue_all(&self, client: &mut Client, folders: &Folders) -> Result<Vec<String>> {
+    pub(super) async fn enqueue_all(&self, client: &Client, folders: &Folders) -> Result<Vec<String>> {
         let runs: Vec<_> =
             PIECES.iter().map(|piece| piece.spec(&self.session_id, &folders.src, &folders.out)).collect();
-        let answer = client.runs.enqueue_runs(EnqueueRunsRequest { runs }).await.context("can not enqueue the runs")?;
+        let answer =
+            client.runs().enqueue_runs(EnqueueRunsRequest { runs }).await.context("can not enqueue the runs")?;
         let run_ids = answer.into_inner().run_ids;
         ensure!(
             run_ids.len() == PIECES.len(),
@@ -66,27 +67,27 @@ impl Stage {
     }
 
     /// Enqueues one piece, watches it until it has ended, and gives its id.
-    pub(super) async fn enqueue(&mut self, client: &mut Client, piece: &Piece, folders: &Folders) -> Result<String> {
+    pub(super) async fn enqueue(&mut self, client: &Client, piece: &Piece, folders: &Folders) -> Result<String> {
         let run = piece.spec(&self.session_id, &folders.src, &folders.out);
         self.enqueue_run(client, run).await.with_context(|| format!("can not enqueue {}", piece.name))
     }
 
     /// Has the server asked how it is, by a run of the kind `http`.
-    pub(super) async fn ask_health(&mut self, client: &mut Client, address: &ServerAddress) -> Result<()> {
+    pub(super) async fn ask_health(&mut self, client: &Client, address: &ServerAddress) -> Result<()> {
         let run = health(&self.session_id, address);
         self.enqueue_run(client, run).await.with_context(|| format!("can not enqueue {HEALTH}"))?;
         self.check_run(HEALTH, RunStatus::Succeeded)
     }
 
-    async fn enqueue_run(&mut self, client: &mut Client, run: RunSpec) -> Result<String> {
-        let answer = client.runs.enqueue_run(EnqueueRunRequest { run: Some(run) }).await?;
+    async fn enqueue_run(&mut self, client: &Client, run: RunSpec) -> Result<String> {
+        let answer = client.runs().enqueue_run(EnqueueRunRequest { run: Some(run) }).await?;
         let run_id = answer.into_inner().run.context("the server enqueued no run")?.id;
         self.until_ended(std::slice::from_ref(&run_id)).await?;
         Ok(run_id)
     }
 
     /// Enqueues the probe so many times, each when the one before has ended, and gives the ids.
-    pub(super) async fn probe(&mut self, client: &mut Client, folders: &Folders, times: usize) -> Result<Vec<String>> {
+    pub(super) async fn probe(&mut self, client: &Client, folders: &Folders, times: usize) -> Result<Vec<String>> {
         let mut run_ids = Vec::with_capacity(times);
         for _ in 0..times {
             run_ids.push(self.enqueue(client, &PROBE, folders).await?);
@@ -96,14 +97,14 @@ impl Stage {
     }
 
     /// Cancels the endless run while it runs beside others. Gives the time from asking to seeing it stopped.
-    pub(super) async fn cancel_endless(&mut self, client: &mut Client, slots: usize) -> Result<Duration> {
+    pub(super) async fn cancel_endless(&mut self, client: &Client, slots: usize) -> Result<Duration> {
         self.until("the endless run to begin", |stage| stage.is(ENDLESS.name, RunStatus::Running)).await?;
         self.until("some runs to end", |stage| stage.ended() >= ENDED_BEFORE_CANCEL.min(slots)).await?;
         let run = self.run(ENDLESS.name).context("the endless run was not seen")?;
         let reason = "the demonstration has seen enough of it".to_owned();
         let request = CancelRunRequest { run_id: run.id.clone(), reason, ..CancelRunRequest::default() };
         let asked = Instant::now();
-        client.runs.cancel_run(request).await.context("can not cancel the endless run")?;
+        client.runs().cancel_run(request).await.context("can not cancel the endless run")?;
         self.until("the endless run to stop", |stage| stage.run(ENDLESS.name).and_then(Exit::of_run).is_some()).await?;
         let took = asked.elapsed();
         let cancellation = self.run(ENDLESS.name).and_then(|run| run.cancellation.as_ref());
@@ -186,7 +187,7 @@ impl Stage {
             Err(_) => bail!("waited too long for {what}; {}", self.open_runs()),
         };
         let event = message.event.ok_or_else(|| anyhow!("the watch sent an empty message"))?;
-        for run in feed::runs_of(&event) {
+        for run in runs_of(&event) {
             if self.runs.get(&run.id).is_none_or(|seen| seen.revision < run.revision) {
                 output::print(line(self.began.elapsed(), run))?;
                 self.runs.insert(run.id.clone(), run.clone());

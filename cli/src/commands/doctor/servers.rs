@@ -7,7 +7,7 @@ use proto::v1::ListWorkersRequest;
 use server::doctor::{Examination, Finding};
 
 use super::http::{self, Answer, NoAnswer};
-use crate::{args::target::ServerAddress, client::Client, errors, output::text};
+use crate::{args::target::ServerAddress, connection, errors, output::text};
 
 const WHY: &str = "workers and operators can do nothing there";
 /// The header tells whole seconds, and the answer takes its time.
@@ -71,9 +71,9 @@ async fn alive(address: &ServerAddress, authority: &str, answer: &Answer, found:
 
 /// A call as the operator's verbs make them.
 async fn call(address: &ServerAddress) -> Result<(), String> {
-    let mut client = Client::connect(address).await.map_err(|error| format!("{error:#}"))?;
+    let client = connection::connect(address).await.map_err(|error| format!("{error:#}"))?;
     let request = ListWorkersRequest { page_size: 1, ..ListWorkersRequest::default() };
-    client.workers.list_workers(request).await.map(drop).map_err(|status| errors::brief(&status))
+    client.workers().list_workers(request).await.map(drop).map_err(|status| errors::brief(&status))
 }
 
 fn clock(answer: &Answer, found: &mut Examination) {

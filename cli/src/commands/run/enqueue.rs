@@ -5,10 +5,9 @@ use proto::v1::{CreateSessionRequest, EnqueueRunRequest, Lane, RunSpec, run_spec
 use serde_json::json;
 use tonic::Request;
 
-use super::wait;
 use crate::{
     args::{run::RunEnqueue, target::ServerAddress},
-    client::Client,
+    connection,
     exit::Exit,
     output::{self, Format},
 };
@@ -17,11 +16,11 @@ pub(super) async fn execute(format: Format, server: &ServerAddress, args: RunEnq
     let (wait, wait_timeout, new_session) = (args.wait, args.wait_timeout, args.new_session.clone());
     // Files and standard input are read before the server is spoken to.
     let mut spec = spec(args)?;
-    let mut client = Client::connect(server).await?;
+    let client = connection::connect(server).await?;
     if let Some(name) = new_session {
         // The same request id makes the same session again, or the repeated run would be another one.
         let request = CreateSessionRequest { name, request_id: spec.request_id.clone(), ..Default::default() };
-        let session = client.sessions.create_session(request).await?.into_inner().session.unwrap_or_default();
+        let session = client.sessions().create_session(request).await?.into_inner().session.unwrap_or_default();
         output::tell(format_args!("session {}", session.id));
         spec.session_id = session.id;
     }
@@ -30,13 +29,13 @@ pub(super) async fn execute(format: Format, server: &ServerAddress, args: RunEnq
     if let Some(parent) = std::env::var("TRACEPARENT").ok().and_then(|parent| parent.parse().ok()) {
         request.metadata_mut().insert("traceparent", parent);
     }
-    let run = client.runs.enqueue_run(request).await?.into_inner().run.unwrap_or_default();
+    let run = client.runs().enqueue_run(request).await?.into_inner().run.unwrap_or_default();
     if !wait {
         output::record(format, &run)?;
         return Ok(Exit::Success);
     }
     output::tell(format_args!("run {}", run.id));
-    let run = wait::until_ended(client.runs, &run.id, wait_timeout).await?;
+    let run = super::until_ended(&client, &run.id, wait_timeout).await?;
     output::record(format, &run)?;
     Exit::of_run(&run).context("the server answered a wait with a run that has not ended")
 }

@@ -1,8 +1,9 @@
 //! `ops run ...`
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
+use client::Client;
 use proto::v1::{CancelRunRequest, GetRunRequest, Lane, ListRunsRequest, ListRunsResponse, Run, RunFilter, RunStatus};
 
 use super::pages;
@@ -11,14 +12,14 @@ use crate::{
         run::{Filter, RunArgs, RunCancel, RunList, RunVerb, RunWait},
         values::Label,
     },
-    client::Client,
+    connection,
+    errors::TimedOut,
     exit::Exit,
     output::{self, Format},
 };
 
 mod enqueue;
 mod logs;
-mod wait;
 mod watch;
 
 pub(crate) async fn execute(args: RunArgs) -> Result<Exit> {
@@ -27,17 +28,17 @@ pub(crate) async fn execute(args: RunArgs) -> Result<Exit> {
     match args.verb {
         RunVerb::Enqueue(enqueue) => enqueue::execute(format, server, *enqueue).await,
         RunVerb::Get { run_id } => {
-            let answer = Client::connect(server).await?.runs.get_run(GetRunRequest { run_id }).await?;
+            let answer = connection::connect(server).await?.runs().get_run(GetRunRequest { run_id }).await?;
             print(format, answer.into_inner().run)
         }
-        RunVerb::List(list) => print_list(format, Client::connect(server).await?, list).await,
-        RunVerb::Watch(args) => watch::execute(format, Client::connect(server).await?, args).await,
-        RunVerb::Wait(args) => print_end(format, Client::connect(server).await?, args).await,
+        RunVerb::List(list) => print_list(format, connection::connect(server).await?, list).await,
+        RunVerb::Watch(args) => watch::execute(format, connection::connect(server).await?, args).await,
+        RunVerb::Wait(args) => print_end(format, connection::connect(server).await?, args).await,
         RunVerb::Cancel(cancel) => {
             let request = cancel_request(cancel)?;
-            print(format, Client::connect(server).await?.runs.cancel_run(request).await?.into_inner().run)
+            print(format, connection::connect(server).await?.runs().cancel_run(request).await?.into_inner().run)
         }
-        RunVerb::Logs(args) => logs::execute(format, Client::connect(server).await?, args).await,
+        RunVerb::Logs(args) => logs::execute(format, connection::connect(server).await?, args).await,
     }
 }
 
@@ -49,11 +50,11 @@ fn cancel_request(cancel: RunCancel) -> Result<CancelRunRequest> {
     })
 }
 
-async fn print_list(format: Format, mut client: Client, list: RunList) -> Result<Exit> {
+async fn print_list(format: Format, client: Client, list: RunList) -> Result<Exit> {
     let filter = filter(list.filter);
     let (runs, next_page_token) = pages::collect(list.limit, async |page_size, page_token| {
         let request = ListRunsRequest { filter: Some(filter.clone()), page_size, page_token };
-        let page = client.runs.list_runs(request).await?.into_inner();
+        let page = client.runs().list_runs(request).await?.into_inner();
         Ok((page.runs, page.next_page_token))
     })
     .await?;
@@ -64,9 +65,15 @@ async fn print_list(format: Format, mut client: Client, list: RunList) -> Result
 }
 
 async fn print_end(format: Format, client: Client, args: RunWait) -> Result<Exit> {
-    let run = wait::until_ended(client.runs, &args.run_id, args.timeout).await?;
+    let run = until_ended(&client, &args.run_id, args.timeout).await?;
     output::record(format, &run)?;
     Exit::of_run(&run).context("the server answered a wait with a run that has not ended")
+}
+
+/// The run once it has ended.
+async fn until_ended(client: &Client, run_id: &str, limit: Option<Duration>) -> Result<Run> {
+    let ended = client.wait_run(run_id, limit, connection::retry_budget()).await?;
+    Ok(ended.ok_or_else(|| TimedOut { run_id: run_id.to_owned(), limit: limit.unwrap_or_default() })?)
 }
 
 fn print(format: Format, run: Option<Run>) -> Result<Exit> {
