@@ -20,7 +20,7 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// Retries for `limit`, counted from the first of the failures in a row.
+    /// Retries for `limit`, counted from the first of the failures in a row. A limit of zero retries nothing.
     #[must_use]
     pub const fn new(limit: Duration) -> Self {
         Self { limit, notice: |_, _| (), failing_since: None, delay: Duration::ZERO }
@@ -46,7 +46,7 @@ impl RetryBudget {
     pub async fn wait(&mut self, status: Status) -> Result<(), Status> {
         let refusal = Refusal::from(&status);
         let since = *self.failing_since.get_or_insert_with(Instant::now);
-        if !refusal.is_transient() || since.elapsed() > self.limit {
+        if !refusal.is_transient() || since.elapsed() >= self.limit {
             return Err(status);
         }
         if self.delay.is_zero() {
@@ -87,6 +87,11 @@ mod tests {
             assert!((LIMIT..LIMIT + LONGEST_DELAY * 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
             budget.renew();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_to_spend_nothing_is_retried() {
+        assert!(RetryBudget::new(Duration::ZERO).wait(Status::unavailable("gone")).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

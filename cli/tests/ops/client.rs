@@ -9,12 +9,9 @@ use proto::v1::{
     CreateSessionRequest, EnqueueRunRequest, GetRunRequest, GetSessionRequest, Lane, ListRunEventsRequest, Run,
     RunFilter, RunSpec, RunStatus, Session, WatchRunsRequest, WatchRunsResponse,
     artifact_service_client::ArtifactServiceClient, run_service_client::RunServiceClient, run_spec::Params,
-    session_service_client::SessionServiceClient, watch_runs_response::Event,
+    session_service_client::SessionServiceClient,
 };
-use tonic::{
-    Status, Streaming,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, Streaming, transport::Channel};
 
 /// Far more than anything that is waited for here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,12 +31,9 @@ pub type Runs = BTreeMap<String, Run>;
 impl Client {
     /// Connects with the first call, and again when the connection was lost.
     pub fn of(address: &str) -> Self {
-        let channel = Endpoint::from_shared(address.to_owned()).unwrap().connect_lazy();
-        Self {
-            sessions: SessionServiceClient::new(channel.clone()),
-            runs: RunServiceClient::new(channel.clone()),
-            artifacts: ArtifactServiceClient::new(channel),
-        }
+        let settings = client::Settings { pings: None, ..client::Settings::default() };
+        let client = client::Client::lazy(address, &settings).unwrap();
+        Self { sessions: client.sessions(), runs: client.runs(), artifacts: client.artifacts() }
     }
 
     /// The id of a new session.
@@ -114,12 +108,8 @@ impl Client {
 /// True when the runs are as wanted, false when the stream has ended before.
 async fn follow(stream: &mut Streaming<WatchRunsResponse>, runs: &mut Runs, wanted: &impl Fn(&Runs) -> bool) -> bool {
     while let Ok(Some(message)) = stream.message().await {
-        let news = match message.event {
-            Some(Event::Snapshot(snapshot)) => snapshot.runs,
-            Some(Event::Change(change)) => change.run.into_iter().collect(),
-            _ => Vec::new(),
-        };
-        runs.extend(news.into_iter().map(|run| (run.id.clone(), run)));
+        let news = message.event.iter().flat_map(client::runs_of);
+        runs.extend(news.map(|run| (run.id.clone(), run.clone())));
         if wanted(runs) {
             return true;
         }

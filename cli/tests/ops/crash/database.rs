@@ -1,7 +1,5 @@
 use std::time::{Duration, Instant};
 
-use tonic_types::StatusExt;
-
 use crate::ops::{client::shell, crash::shift::Shift, gate::eventually, house::House};
 
 // The times that are slept through here are the faults themselves: how long it lasts is what a lease has to outlive, and no
@@ -36,7 +34,7 @@ async fn a_postgresql_that_is_killed_and_started_again_costs_no_run() {
     assert!(unready < NOTICED, "{unready:?}");
     let asked = Instant::now();
     let refused = house.client().enqueue(shell(&shift.session, "true")).await.unwrap_err();
-    assert_eq!(refused.get_error_details().error_info().unwrap().reason, "DATABASE_UNAVAILABLE", "{refused:?}");
+    assert_eq!(client::reason(&refused).as_deref(), Some("DATABASE_UNAVAILABLE"), "{refused:?}");
     let answered = asked.elapsed();
     assert!(answered < NOTICED, "{answered:?}");
     tokio::time::sleep(OUTAGE.saturating_sub(died.elapsed())).await;

@@ -2,7 +2,6 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use proto::v1::{ArtifactLease, CreateArtifactRequest, Run, RunStatus, create_artifact_request::Content};
-use tonic_types::StatusExt;
 
 use crate::ops::{
     client::{between, shell, time},
@@ -97,7 +96,7 @@ async fn a_worker_that_comes_back_after_its_lease_changes_nothing_and_stops_what
         ..Default::default()
     };
     let refused = client.artifacts.clone().create_artifact(late).await.unwrap_err();
-    assert_eq!(refused.get_error_details().error_info().unwrap().reason, "LEASE_LOST", "{refused:?}");
+    assert_eq!(client::reason(&refused).as_deref(), Some("LEASE_LOST"), "{refused:?}");
 
     // The old worker is welcome again, and the new one is not disturbed.
     journal.wait_for_nth("\"connected\"", 2);

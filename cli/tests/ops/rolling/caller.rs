@@ -13,7 +13,6 @@ use std::{
 
 use proto::v1::{Run, RunSpec, WaitRunRequest};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use crate::ops::client::Client;
 
@@ -84,7 +83,7 @@ impl Caller {
 
     /// Waits as long as it is told, and goes elsewhere.
     pub async fn before_another_try(&mut self, what: &str, status: &Status) {
-        let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let retry = client::Refusal::from(status).retry_delay;
         let delay = match retry {
             Some(delay) if status.code() == Code::Unavailable => {
                 self.retries.told.fetch_add(1, Ordering::Relaxed);
