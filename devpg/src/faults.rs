@@ -15,7 +15,7 @@ impl Cluster {
     pub async fn kill_hard(&self) -> Result<(), DevpgError> {
         let _turn = self.lifecycle.lock().await;
         self.needed()?.kill().await?;
-        self.set_postmaster(None);
+        self.server.set_postmaster(None);
         Ok(())
     }
 
@@ -26,9 +26,9 @@ impl Cluster {
     /// [`DevpgError::PortTaken`] when another program took the port meanwhile, or whatever else kept it from starting.
     pub async fn restart(&self) -> Result<(), DevpgError> {
         let _turn = self.lifecycle.lock().await;
-        self.stop_in_turn().await?;
-        self.port_is_free().await?;
-        self.launch().await
+        self.server.stop().await?;
+        self.server.port_is_free().await?;
+        self.server.launch().await
     }
 
     /// Stops every process of the server in its tracks (SIGSTOP): connections stay open and nobody answers.
@@ -54,6 +54,6 @@ impl Cluster {
     }
 
     fn needed(&self) -> Result<Arc<Postmaster>, DevpgError> {
-        self.running().ok_or_else(|| DevpgError::NotRunning { folder: self.home().to_owned() })
+        self.server.running().ok_or_else(|| DevpgError::NotRunning { folder: self.home().to_owned() })
     }
 }

@@ -28,9 +28,11 @@ mod random;
 mod url;
 
 mod init;
+mod leftovers;
 mod postmaster;
 mod processes;
 mod segment;
+mod server;
 mod session;
 pub mod spawn;
 mod temporary;
@@ -38,13 +40,12 @@ mod temporary;
 mod cluster;
 mod databases;
 mod faults;
-mod launch;
 pub mod testing;
 
 pub use cluster::Cluster;
 pub use error::DevpgError;
 pub use home::home_of;
 pub use install::install_command;
-pub use launch::remove;
+pub use leftovers::remove;
 pub use options::ClusterOptions;
 pub use programs::Programs;

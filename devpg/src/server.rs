@@ -1,27 +1,27 @@
-//! Brings a server up: adopts one that runs, or starts one on what the last one left.
+//! The server of a cluster: how it starts on its files, and how it stops.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::cluster::Cluster;
+use crate::account::Account;
 use crate::endpoint::{Endpoint, is_free};
 use crate::error::DevpgError;
-use crate::home::{Home, home_of};
-use crate::init::{program, remove_unfinished, tail};
-use crate::lock::OwnerLock;
-use crate::pidfile::PidFile;
+use crate::home::Home;
+use crate::init::{program, tail};
 use crate::postmaster::Postmaster;
+use crate::programs::Programs;
 use crate::session::{Readiness, probe};
-use crate::{processes, spawn, url};
+use crate::{leftovers, spawn, url};
 
-/// Between two questions whether the server is ready.
-const ASK: Duration = Duration::from_millis(20);
-/// How often another port is tried when a program takes the chosen one in the moment before the server does.
+/// The time between two probes of a server that is not ready yet.
+const PROBE_INTERVAL: Duration = Duration::from_millis(20);
+/// The number of ports to try, if other programs take the chosen port just before the server does.
 const PORTS: u32 = 5;
 /// What the server logs when its port is taken.
 const PORT_TAKEN: &str = "could not create any TCP/IP sockets";
@@ -32,68 +32,21 @@ const LAST_SESSIONS: Duration = Duration::from_secs(10);
 /// Past this size the log is begun anew at a start, and the old one kept beside it.
 const LONG_LOG: u64 = 16 << 20;
 
-/// Removes the cluster of `data_dir` with all its data, and what is left of its server. Other files in the folder stay,
-/// and the folder with them.
-///
-/// # Errors
-///
-/// [`DevpgError::Owned`] while a process owns it.
-pub async fn remove(data_dir: &Path) -> Result<(), DevpgError> {
-    let home = Home::at(home_of(data_dir)?);
-    if !home.lock().exists() {
-        return Ok(());
-    }
-    let _lock = OwnerLock::take(home.path())?;
-    if let Some(pid) = server_pid(&home) {
-        Postmaster::adopted(pid, home.pgdata()).stop().await?;
-    }
-    if let Some(endpoint) = Endpoint::recorded(&home) {
-        endpoint.remove_socket_dir(&home);
-    }
-    remove_unfinished(&home)?;
-    home.remove(data_dir)
+/// What a server is started with, and its postmaster while it runs.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) programs: Programs,
+    pub(crate) account: Account,
+    pub(crate) home: Home,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) start_deadline: Duration,
+    pub(crate) endpoint: Endpoint,
+    /// A temporary server ends with its owner.
+    pub(crate) is_temporary: bool,
+    pub(crate) postmaster: Mutex<Option<Arc<Postmaster>>>,
 }
 
-/// Finds a server of this home that outlived its owner, waits until it is ready, and returns it. One that does not get
-/// ready within the deadline is stopped, so that a new one can take its place.
-pub(crate) async fn adopt(home: &Home, deadline: Duration) -> Result<Option<(Postmaster, Endpoint)>, DevpgError> {
-    let Some(pid) = server_pid(home) else { return Ok(None) };
-    let postmaster = Postmaster::adopted(pid, home.pgdata());
-    // Its owner may have been killed while it was paused.
-    postmaster.resume();
-    let end = Instant::now() + deadline;
-    while !postmaster.is_gone() && Instant::now() < end {
-        // Read again each time: a server that is still starting adds its lines one by one.
-        let file = PidFile::read(&home.pgdata());
-        if let Some(PidFile { port: Some(port), socket_dir: Some(socket_dir), .. }) = file {
-            let answer = probe(&url::socket_url("postgres", &socket_dir, port)).await;
-            let ready = match answer {
-                Readiness::Ready(folder) => folder == home.pgdata(),
-                // Up all the same, such as one with too many sessions.
-                Readiness::Refused(_) => true,
-                Readiness::NotYet => false,
-            };
-            if ready {
-                tracing::info!(%pid, port, home = %home.path().display(), "adopted a running PostgreSQL");
-                return Ok(Some((postmaster, Endpoint { port, socket_dir })));
-            }
-        }
-        tokio::time::sleep(ASK).await;
-    }
-    if !postmaster.is_gone() {
-        tracing::warn!(%pid, home = %home.path().display(), "replacing a server of this cluster that does not answer");
-        postmaster.stop().await?;
-    }
-    Ok(None)
-}
-
-/// The living server of this home by its pid file, if there is one.
-fn server_pid(home: &Home) -> Option<nix::unistd::Pid> {
-    let pid = PidFile::read(&home.pgdata())?.pid;
-    processes::is_server_of(pid, &home.pgdata()).then_some(pid)
-}
-
-impl Cluster {
+impl Server {
     /// Starts the server on the chosen port, or on another one if a program was faster.
     pub(crate) async fn launch_on_a_free_port(&mut self) -> Result<(), DevpgError> {
         for _ in 1..PORTS {
@@ -122,7 +75,7 @@ impl Cluster {
     }
 
     async fn launch_once(&self) -> Result<(), DevpgError> {
-        clear_leftovers(&self.home).await?;
+        leftovers::clear(&self.home).await?;
         self.endpoint.open_socket_dir(&self.account)?;
         let (log, log_start) = open_log(&self.home)?;
         let mut command = program(&self.programs, "postgres", &self.account, self.home.path());
@@ -139,7 +92,7 @@ impl Cluster {
         command.stderr(log.try_clone().map_err(DevpgError::io("open", self.home.log()))?).stdout(log);
 
         // SIGQUIT is PostgreSQL's immediate shutdown: it leaves no process and no shared memory behind.
-        let on_owner_death = self.is_temporary().then_some(Signal::SIGQUIT);
+        let on_owner_death = self.is_temporary.then_some(Signal::SIGQUIT);
         let child = spawn::spawn(command, on_owner_death).await.map_err(|source| DevpgError::Spawn {
             program: self.programs.path("postgres"),
             account: self.account.name(),
@@ -150,7 +103,7 @@ impl Cluster {
         match self.ready().await {
             Ok(()) => Ok(()),
             Err(reason) => {
-                self.stop_in_turn().await?;
+                self.stop().await?;
                 let log = self.home.log();
                 let said = read_from(&log, log_start);
                 if said.contains(PORT_TAKEN) {
@@ -162,7 +115,7 @@ impl Cluster {
     }
 
     async fn ready(&self) -> Result<(), String> {
-        let url = self.url("postgres");
+        let url = url::socket_url("postgres", &self.endpoint.socket_dir, self.endpoint.port);
         let asking = async {
             while let Some(postmaster) = self.running() {
                 match probe(&url).await {
@@ -171,7 +124,7 @@ impl Cluster {
                     Readiness::NotYet => {}
                 }
                 // Whichever comes first: the next question, or the end of the server.
-                let _ = tokio::time::timeout(ASK, postmaster.gone()).await;
+                let _ = tokio::time::timeout(PROBE_INTERVAL, postmaster.gone()).await;
             }
             Err("it ended while starting".to_owned())
         };
@@ -186,25 +139,31 @@ impl Cluster {
             if Instant::now() >= end {
                 return Err(DevpgError::PortTaken { port: self.endpoint.port });
             }
-            tokio::time::sleep(ASK).await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
         Ok(())
     }
-}
 
-/// Ends what is left of a server whose postmaster was killed, and removes its pid file: PostgreSQL does not start while
-/// the pid in it is that of any living program of the same user.
-async fn clear_leftovers(home: &Home) -> Result<(), DevpgError> {
-    let pgdata = home.pgdata();
-    for pid in processes::servers_of(&pgdata) {
-        tracing::warn!(%pid, home = %home.path().display(), "ending a process of a server that is gone");
-        Postmaster::adopted(pid, pgdata.clone()).kill().await?;
+    /// Shuts the server down, if it runs.
+    pub(crate) async fn stop(&self) -> Result<(), DevpgError> {
+        // Forgotten only afterwards: if this future is dropped midway, `Drop` of the cluster still ends the server.
+        if let Some(postmaster) = self.running() {
+            postmaster.stop().await?;
+            tracing::info!(pid = postmaster.pid().as_raw(), home = %self.home.path().display(), "PostgreSQL stopped");
+        }
+        self.set_postmaster(None);
+        Ok(())
     }
-    let path = PidFile::path(&pgdata);
-    if PidFile::read(&pgdata).is_some_and(|file| processes::is_running(file.pid)) {
-        fs::remove_file(&path).map_err(DevpgError::io("remove", &path))?;
+
+    /// The postmaster, if it has not ended.
+    pub(crate) fn running(&self) -> Option<Arc<Postmaster>> {
+        let known = self.postmaster.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|postmaster| !postmaster.is_gone())
     }
-    Ok(())
+
+    pub(crate) fn set_postmaster(&self, postmaster: Option<Postmaster>) {
+        *self.postmaster.lock().unwrap_or_else(PoisonError::into_inner) = postmaster.map(Arc::new);
+    }
 }
 
 fn open_log(home: &Home) -> Result<(File, u64), DevpgError> {
