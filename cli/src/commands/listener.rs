@@ -19,7 +19,7 @@ pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener>
 }
 
 /// The address by which this machine reaches a listener: one that listens everywhere is reached on loopback.
-pub(in crate::commands) fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -15,9 +15,14 @@ use super::{
     suggest,
 };
 
+/// Reads a file, and checks it against the settings.
+pub(crate) fn read(path: &Path, settings: &[Setting]) -> Result<Layer, ConfigError> {
+    check(Document::read(path)?, settings)
+}
+
 /// What the file says, if all of it can be used. A file of which one section is wrong is refused as a whole: half a
 /// configuration is worse than none.
-pub(crate) fn check(document: Document, settings: &[Setting]) -> Result<Layer, ConfigError> {
+fn check(document: Document, settings: &[Setting]) -> Result<Layer, ConfigError> {
     let mut wrong: Vec<Wrong> = document.sections.iter().filter_map(|it| strange_section(it, settings)).collect();
     let mut given = Vec::new();
     let folder = document.path.parent().unwrap_or(Path::new(""));
@@ -25,7 +30,7 @@ pub(crate) fn check(document: Document, settings: &[Setting]) -> Result<Layer, C
         if !entry.section.is_empty() && !settings.iter().any(|it| it.section == entry.section) {
             continue;
         }
-        match meant(entry, settings).and_then(|meant| read(entry, &meant, folder)) {
+        match meant(entry, settings).and_then(|meant| values(entry, &meant, folder)) {
             Ok(raw) => {
                 let Entry { section, key, line, .. } = entry;
                 given.push(Given { section: section.clone(), key: key.clone(), line: *line, raw });
@@ -84,7 +89,7 @@ fn place_of(setting: &Setting) -> String {
 }
 
 /// The values as they would be written on the command line.
-fn read(entry: &Entry, meant: &[&Setting], folder: &Path) -> Result<Vec<String>, String> {
+fn values(entry: &Entry, meant: &[&Setting], folder: &Path) -> Result<Vec<String>, String> {
     let mut values = Vec::new();
     for setting in meant {
         values = read_as(&entry.value, setting, folder).map_err(|what| {

@@ -1,16 +1,10 @@
 //! What a file says, beneath the flags and the environment and above the defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
 
-use super::{
-    check::check,
-    document::Document,
-    error::ConfigError,
-    secret,
-    settings::{Setting, setting},
-};
+use super::settings::{Setting, counterpart, setting};
 
 /// What these do concerns the server's database, so what they are not told themselves, the server's section says.
 const LIKE_SERVE: [&str; 2] = ["doctor", "migrate"];
@@ -36,14 +30,10 @@ pub(crate) struct Given {
 }
 
 impl Layer {
-    pub(crate) fn read(path: &Path, settings: &[Setting]) -> Result<Self, ConfigError> {
-        check(Document::read(path)?, settings)
-    }
-
     /// What the file says of a setting: in its section, or in that of the server for what is done to the server's database,
     /// or else before the first section.
     pub(crate) fn of(&self, setting: &Setting) -> Option<&Given> {
-        let counterpart = secret::counterpart(&setting.key);
+        let counterpart = counterpart(&setting.key);
         let like = LIKE_SERVE.contains(&setting.section.as_str()).then_some("serve");
         for section in [Some(setting.section.as_str()), like, Some("")].into_iter().flatten() {
             let said = |key: &str| self.given.iter().find(|it| it.section == section && it.key == key);

@@ -2,17 +2,19 @@
 
 use std::{
     ffi::OsString,
-    fmt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Result;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::{
+    check,
     layer::Layer,
+    origins::{Effective, Origins},
     secret::{self, Revealed},
-    settings::{CLIENT, Setting, setting, settings},
+    settings::{CLIENT, setting, settings},
+    source::Source,
 };
 use crate::{args::Cli, output::colour::When};
 
@@ -23,94 +25,9 @@ pub(crate) struct Loaded {
     pub(crate) origins: Origins,
 }
 
-/// Each setting of a command: its values, and where they come from.
-#[derive(Debug, Default)]
-pub(crate) struct Origins(pub(crate) Vec<Effective>);
-
-/// A setting as it is.
-#[derive(Debug)]
-pub(crate) struct Effective {
-    pub(crate) setting: Setting,
-    /// As they would be written on the command line. A secret is there to the letter.
-    pub(crate) values: Vec<String>,
-    pub(crate) source: Source,
-    /// Whether its command can not do without it.
-    pub(crate) is_required: bool,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    Unset,
-    Default,
-    File {
-        path: PathBuf,
-        line: usize,
-    },
-    Environment(String),
-    Flag(String),
-    /// From a file that holds nothing but the secret, which is named there.
-    Secret(Box<Source>),
-}
-
-impl Source {
-    pub(crate) fn of(setting: &Setting, matches: &ArgMatches, layer: &Layer) -> Self {
-        match matches.value_source(setting.arg.get_id().as_str()) {
-            Some(ValueSource::CommandLine) => Self::Flag(format!("--{}", setting.key)),
-            Some(ValueSource::EnvVariable) => Self::Environment(setting.env().unwrap_or_default().to_owned()),
-            source => match layer.of(setting) {
-                Some(given) => Self::File { path: layer.path.clone(), line: given.line },
-                None if source.is_some() => Self::Default,
-                None => Self::Unset,
-            },
-        }
-    }
-
-    /// The higher wins. Nobody chose what has none.
-    pub(crate) fn rank(&self) -> u8 {
-        match self {
-            Self::Unset | Self::Default => 0,
-            Self::File { .. } => 1,
-            Self::Environment(_) => 2,
-            Self::Flag(_) => 3,
-            Self::Secret(named) => named.rank(),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unset => f.write_str("not set"),
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Environment(name) => f.write_str(name),
-            Self::Flag(flag) => f.write_str(flag),
-            Self::Secret(named) => write!(f, "the file named by {named}"),
-        }
-    }
-}
-
-impl Origins {
-    /// What the command can not do without, and nobody says.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
-        let is_missing = |it: &&Effective| it.is_required && it.source == Source::Unset;
-        self.0.iter().filter(is_missing).map(|it| it.setting.key.as_str())
-    }
-
-    /// Where a setting of the command was chosen, if it was, and not on the command line that everybody sees.
-    pub(crate) fn told(&self, key: &str) -> Option<String> {
-        let found = self.0.iter().rev().find(|it| it.setting.key == key)?;
-        match &found.source {
-            Source::Unset | Source::Default | Source::Flag(_) => None,
-            source => Some(source.to_string()),
-        }
-    }
-}
-
 /// The sections that a file has.
 pub(crate) fn sections_of(file: &Path) -> Result<Vec<String>> {
-    let layer = Layer::read(file, &settings(&command()))?;
+    let layer = check::read(file, &settings(&command()))?;
     Ok(layer.sections)
 }
 
@@ -132,7 +49,7 @@ pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
     let layer = match (asked.subcommand_name(), asked.get_one::<PathBuf>("config")) {
         // These look into the file themselves, or need none.
         (Some("config" | "completions" | "man"), _) | (_, None) => Layer::default(),
-        (_, Some(path)) => Layer::read(path, &settings(&plain))?,
+        (_, Some(path)) => check::read(path, &settings(&plain))?,
     };
     let (matches, origins) = parse(plain, &layer, args)?;
     Ok(Loaded { cli: Cli::from_arg_matches(&matches)?, origins })
@@ -150,7 +67,7 @@ fn colour(args: &[OsString]) -> When {
 pub(crate) fn of_section(section: &str, file: Option<&Path>, args: &[OsString]) -> Result<(Option<Cli>, Origins)> {
     let plain = command();
     let layer = match file {
-        Some(path) => Layer::read(path, &settings(&plain))?,
+        Some(path) => check::read(path, &settings(&plain))?,
         None => Layer::default(),
     };
     let verb = if section == CLIENT { "session" } else { section };

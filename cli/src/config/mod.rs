@@ -9,15 +9,19 @@ mod document;
 mod error;
 mod layer;
 mod load;
+mod origins;
 mod secret;
 mod settings;
+mod source;
 mod suggest;
 
 #[cfg(test)]
 mod reference;
 
 pub(crate) use error::ConfigError;
-pub(crate) use load::{Effective, Loaded, Origins, Source, command, load, of_section, sections_of};
+pub(crate) use load::{Loaded, command, load, of_section, sections_of};
+pub(crate) use origins::{Effective, Origins};
 pub(crate) use secret::redacted;
 pub(crate) use settings::{CLIENT, Kind, settings};
+pub(crate) use source::Source;
 pub(crate) use suggest::hint;

@@ -6,16 +6,12 @@ use std::{fs, path::PathBuf};
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 
-use super::{layer::Layer, load::Source, settings::setting};
+use super::{
+    layer::Layer,
+    settings::{counterpart, setting},
+    source::Source,
+};
 use crate::errors::UsageError;
-
-/// What is added to the name of a secret, for the file that holds it.
-const FILE: &str = "-file";
-
-/// The file of a secret, or the secret of a file.
-pub(crate) fn counterpart(key: &str) -> String {
-    key.strip_suffix(FILE).map_or_else(|| format!("{key}{FILE}"), str::to_owned)
-}
 
 /// Adds to each option that is a secret one for the file that holds it.
 pub(crate) fn with_files(command: Command) -> Command {

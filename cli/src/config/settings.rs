@@ -13,6 +13,9 @@ const APART: [&str; 4] = ["completions", "config", "help", "man"];
 /// These options ask for something once, and say nothing of how it shall run.
 const ONCE: [&str; 5] = ["config", "demo", "help", "once", "version"];
 
+/// What is added to the name of a secret, for the file that holds it.
+const FILE: &str = "-file";
+
 /// A long option that says how something runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
@@ -111,6 +114,11 @@ impl Setting {
 /// The setting that an argument of the command at this path is.
 pub(crate) fn setting(path: &[&str], arg: &Arg) -> Option<Setting> {
     Setting::of(path, arg)
+}
+
+/// The file of a secret, or the secret of a file.
+pub(crate) fn counterpart(key: &str) -> String {
+    key.strip_suffix(FILE).map_or_else(|| format!("{key}{FILE}"), str::to_owned)
 }
 
 /// All settings, in the order of the command line; what several verbs share is there once.

@@ -4,32 +4,25 @@
 //!
 //! [`work`] is what is enqueued, [`stage`] watches it, [`summary`] tells what was measured, [`handout`] is for the reader.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::CommandFactory;
 use client::Client;
 use proto::v1::{
     Artifact, CloseSessionRequest, CreateArtifactRequest, CreateSessionRequest, GetArtifactRequest, GetSessionRequest,
     Session, SessionStatus, artifact, create_artifact_request,
 };
-use uuid::Uuid;
 
-use crate::{
-    args::{Cli, target::ServerAddress},
-    connection, output,
-};
+use crate::{args::target::ServerAddress, connection, output};
 
+mod folders;
 mod handout;
 mod log;
 mod stage;
 mod summary;
 mod work;
 
+use folders::Folders;
 use stage::Stage;
 use summary::Summary;
 use work::{PIECES, REPORT};
@@ -81,42 +74,6 @@ pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()>
     let open = create_session(&client, "by hand").await?;
     let failed = stage.run("price-check").context("the failing run was not seen")?;
     output::print(handout::text(address, &session, &open, failed, &artifact))
-}
-
-/// What is read and what is written.
-#[derive(Debug)]
-struct Folders {
-    src: PathBuf,
-    out: PathBuf,
-}
-
-impl Folders {
-    /// Reads the checkout if this is one, else the text of this program's own help.
-    fn make() -> Result<Self> {
-        let out = env::temp_dir().join(format!("ops-demo-{}", Uuid::now_v7()));
-        fs::create_dir(&out).with_context(|| format!("can not make the folder {}", out.display()))?;
-        let here = env::current_dir().context("can not tell the current folder")?;
-        if here.join("proto/ops/v1").is_dir() {
-            return Ok(Self { src: here, out });
-        }
-        let src = out.join("texts");
-        fs::create_dir(&src).with_context(|| format!("can not make the folder {}", src.display()))?;
-        let mut program = Cli::command();
-        program.build();
-        for command in program.get_subcommands_mut() {
-            let path = src.join(format!("{}.txt", command.get_name()));
-            fs::write(&path, command.render_long_help().to_string())
-                .with_context(|| format!("can not write {}", path.display()))?;
-        }
-        Ok(Self { src, out })
-    }
-}
-
-impl Drop for Folders {
-    fn drop(&mut self) {
-        // What could not be removed is the system's to clean up: it lies in its folder for temporary files.
-        let _ = fs::remove_dir_all(&self.out);
-    }
 }
 
 async fn create_session(client: &Client, name: &str) -> Result<Session> {

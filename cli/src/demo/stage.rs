@@ -13,7 +13,7 @@ use proto::v1::{
 };
 
 use super::{
-    Folders,
+    folders::Folders,
     work::{ENDLESS, HEALTH, NAME_LABEL, PIECES, PROBE, Piece, health},
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::Path};
 
 use anyhow::Result;
 
-use super::sections;
+use super::sections::sections;
 use crate::{
     args::{Cli, Command},
     config,

@@ -5,7 +5,7 @@ use std::{ffi::OsString, fmt::Write as _, path::Path};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::sections;
+use super::sections::sections;
 use crate::{
     args::config::SettingsFormat,
     config::{self, Effective, Kind, Source},

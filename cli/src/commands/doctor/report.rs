@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
-use server::doctor::{Finding, Severity};
+use server::doctor::{Examination, Finding, Severity};
 
-use super::Examined;
 use crate::output::{
     table::{Tone, painted},
     text,
@@ -14,6 +13,13 @@ use crate::output::{
 
 /// Texts are broken here; what is to be copied never is.
 const WIDTH: usize = 100;
+
+/// What was examined, and what came of it.
+pub(super) struct Examined {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) examination: Examination,
+}
 
 pub(super) fn text(examined: &[Examined]) -> String {
     let mut lines = String::new();

@@ -5,6 +5,7 @@ use proto::v1::{CreateSessionRequest, EnqueueRunRequest, Lane, RunSpec, run_spec
 use serde_json::json;
 use tonic::Request;
 
+use super::{filter::labels, wait};
 use crate::{
     args::{run::RunEnqueue, target::ServerAddress},
     connection,
@@ -35,7 +36,7 @@ pub(super) async fn execute(format: Format, server: &ServerAddress, args: RunEnq
         return Ok(Exit::Success);
     }
     output::tell(format_args!("run {}", run.id));
-    let run = super::until_ended(&client, &run.id, wait_timeout).await?;
+    let run = wait::until_ended(&client, &run.id, wait_timeout).await?;
     output::record(format, &run)?;
     Exit::of_run(&run).context("the server answered a wait with a run that has not ended")
 }
@@ -51,7 +52,7 @@ fn spec(args: RunEnqueue) -> Result<RunSpec> {
         priority: args.priority,
         kind,
         params: params.map(Params::ParamsJson),
-        labels: super::labels(args.labels),
+        labels: labels(args.labels),
         max_attempts: args.max_attempts,
         timeout: args.timeout.map(TryInto::try_into).transpose()?,
         run_after_time: args.run_after.map(|time| prost_types::Timestamp {

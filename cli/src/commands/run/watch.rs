@@ -5,6 +5,7 @@ use chrono::Utc;
 use client::{Begin, Client, runs_of};
 use proto::v1::{GetRunRequest, Run, RunChange, RunFilter, WatchRunsResponse, watch_runs_response::Event};
 
+use super::{filter, wait};
 use crate::{
     args::run::RunWatch,
     connection,
@@ -21,7 +22,7 @@ pub(super) async fn execute(format: Format, client: Client, args: RunWatch) -> R
         None if args.snapshot => Begin::Snapshot,
         None => Begin::Now,
     };
-    let mut feed = client.follow_runs(super::filter(args.filter), begin, connection::retry_budget()).await?;
+    let mut feed = client.follow_runs(filter::of_contract(args.filter), begin, connection::retry_budget()).await?;
     loop {
         print(format, &feed.next().await?)?;
     }
@@ -41,7 +42,7 @@ async fn one(format: Format, client: Client, run_id: String) -> Result<Exit> {
     // Read again now that changes are seen, so that none falls between.
     run = get(&client, &run_id).await?;
     print_run(format, &run)?;
-    let ended = super::until_ended(&client, &run_id, None);
+    let ended = wait::until_ended(&client, &run_id, None);
     tokio::pin!(ended);
     while Exit::of_run(&run).is_none() {
         let message = tokio::select! {
