@@ -1,5 +1,4 @@
-//! What went wrong, told on standard error: the message, the fields that were wrong, the reason by which the API knows it,
-//! and what to do about it.
+//! Errors on standard error: the message, the wrong fields, the API's reason, and what to do about it.
 
 use std::{
     error::Error,
@@ -18,12 +17,12 @@ use crate::{
     output::{text, times},
 };
 
-/// The command line is understood by clap, and still wrong.
+/// A command line that clap accepts and that is still wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(Wrong::to_string).collect::<Vec<_>>().join("; "))]
 pub(crate) struct UsageError(Vec<Wrong>);
 
-/// What is wrong, and with which setting if it is one alone.
+/// One mistake, and its setting if it concerns a single one.
 #[derive(Debug)]
 struct Wrong {
     key: Option<String>,
@@ -35,14 +34,14 @@ impl UsageError {
         Self(vec![Wrong { key: None, what: message.into() }])
     }
 
-    /// What is wrong with each of these settings, which are named by their flags without dashes.
+    /// One mistake for each of these settings. A setting is named by its flag without dashes.
     pub(crate) fn settings(wrong: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(wrong.into_iter().map(|(key, what)| Wrong { key: Some(key), what }).collect())
     }
 
-    /// The same in as many lines as things are wrong, each with where its setting was chosen.
-    pub(crate) fn told<'a>(&'a self, origins: &'a Origins) -> impl Iterator<Item = String> + 'a {
-        self.0.iter().map(|wrong| match wrong.key.as_deref().and_then(|key| origins.told(key)) {
+    /// One line for each mistake, with the place where its setting was chosen.
+    pub(crate) fn lines<'a>(&'a self, origins: &'a Origins) -> impl Iterator<Item = String> + 'a {
+        self.0.iter().map(|wrong| match wrong.key.as_deref().and_then(|key| origins.place_of(key)) {
             Some(origin) => format!("{wrong} (from {origin})"),
             None => wrong.to_string(),
         })
@@ -58,7 +57,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// The time to wait is over.
+/// The run did not end within the time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("run {run_id} has not ended after {}", humantime::format_duration(*.limit))]
 pub(crate) struct TimedOut {
@@ -74,18 +73,18 @@ pub(crate) struct Unreachable {
     pub(crate) source: transport::Error,
 }
 
-/// The server has failed, on a database that was named on the command line.
+/// The server failed. Its database was named on the command line.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct AtDatabase(pub(crate) server::Error);
 
-/// Says on standard error what went wrong, and with what to exit.
+/// Prints the error on standard error, and returns the exit status.
 pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
     if error.chain().any(is_closed_pipe) {
-        // Who read our output has seen enough.
+        // The reader closed the pipe: it has read enough.
         return Exit::Success;
     }
-    // Standard error may be closed as well; then there is nobody to tell.
+    // Standard error may be closed as well. Then nobody can read the message.
     let _ = io::stderr().lock().write_all(describe(error, origins).as_bytes());
     if error.is::<UsageError>() || error.is::<ConfigError>() || error.is::<clap::Error>() {
         Exit::Usage
@@ -126,12 +125,12 @@ fn describe(error: &anyhow::Error, origins: &Origins) -> String {
             }
             None => {
                 let usage =
-                    cause.downcast_ref::<UsageError>().map(|it| it.told(origins).collect::<Vec<_>>().join("; "));
+                    cause.downcast_ref::<UsageError>().map(|it| it.lines(origins).collect::<Vec<_>>().join("; "));
                 causes.push(text::block(&usage.unwrap_or_else(|| cause.to_string())));
             }
         }
     }
-    // Libraries like to repeat the message of the cause in their own.
+    // Many libraries repeat the message of the cause in their own.
     causes.dedup_by(|cause, message| message.contains(cause.as_str()));
     lines.push_str(&causes.join(": "));
     lines.push('\n');
@@ -162,11 +161,13 @@ fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
     }
     let refusal = refusal?;
     match refusal.reason.as_deref() {
-        Some("SESSION_NOT_FOUND") => Some("`ops session list` shows those that there are".to_owned()),
+        Some("SESSION_NOT_FOUND") => Some("`ops session list` shows all sessions".to_owned()),
         Some("SESSION_CLOSED") => Some("enqueue into another session, or with --new-session".to_owned()),
-        Some("RUN_NOT_FOUND") => Some("`ops run list` shows those that there are".to_owned()),
-        Some("WORKER_NOT_FOUND") => Some("`ops worker list` shows those that there are".to_owned()),
-        Some("REQUEST_ID_REUSED") => Some("this --request-id was used with other values; take another one".to_owned()),
+        Some("RUN_NOT_FOUND") => Some("`ops run list` shows all runs".to_owned()),
+        Some("WORKER_NOT_FOUND") => Some("`ops worker list` shows all workers".to_owned()),
+        Some("REQUEST_ID_REUSED") => {
+            Some("this --request-id was used with other values; choose another one".to_owned())
+        }
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
         Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
         Some("INTERNAL") => {
@@ -177,9 +178,9 @@ fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
         None if refusal.code == Code::Unavailable => {
             Some("the connection was lost; is the server still running?".to_owned())
         }
-        None if refusal.is_transient() => {
-            Some("the connection was lost, or what answers there is no server of this kind".to_owned())
-        }
+        None if refusal.is_transient() => Some(
+            "the connection was lost, or the program that answers there is not a server of Ops Control Room".to_owned(),
+        ),
         None => None,
     }
 }
@@ -227,7 +228,7 @@ mod tests {
     #[test]
     fn an_error_says_what_to_do() {
         let text = described(&status(Code::NotFound, "RUN_NOT_FOUND", ErrorDetails::new()));
-        assert!(text.ends_with("hint: `ops run list` shows those that there are\n"), "{text}");
+        assert!(text.ends_with("hint: `ops run list` shows all runs\n"), "{text}");
         let text = described(&status(Code::Internal, "INTERNAL", ErrorDetails::new()));
         assert!(text.ends_with("hint: the server's log has more under request r1\n"), "{text}");
         let text = described(&status(

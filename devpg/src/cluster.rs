@@ -19,27 +19,27 @@ use crate::{init, leftovers, url};
 
 /// A private PostgreSQL server that this process owns.
 ///
-/// Dropped without [`stop`](Self::stop), a durable one is told to shut down and not waited for; a temporary one is
-/// ended at once and its folder removed. If the process is killed, a durable one runs on for the next owner.
+/// A drop without [`stop`](Self::stop) only signals a durable server to shut down; it ends a temporary server at once
+/// and removes its folder. If this process is killed, a durable server keeps running for the next owner.
 #[derive(Debug)]
 pub struct Cluster {
     pub(crate) server: Server,
     password: String,
     /// Starting and stopping take turns.
     pub(crate) lifecycle: tokio::sync::Mutex<()>,
-    // In this order: the folder goes while its lock is held, so that nobody takes it for abandoned.
+    // In this order: the folder is removed while its lock is held, so that nobody takes it for abandoned.
     _temporary: Option<TemporaryHome>,
     _lock: OwnerLock,
 }
 
 impl Cluster {
-    /// Starts the cluster, or adopts the running server of an owner that was killed; then its port stays as it is, and
-    /// new settings wait for the next start.
+    /// Starts the cluster, or adopts the running server of a killed owner. An adopted server keeps its port, and gets
+    /// new settings at its next start.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::Owned`] when another process, or another `Cluster` of this one, owns the folder;
-    /// otherwise whatever kept the server from accepting connections within the start deadline.
+    /// [`DevpgError::Owned`] when another process, or another `Cluster` of this one, owns the folder; otherwise the
+    /// reason why the server did not accept connections within the start deadline.
     pub async fn start(programs: &Programs, options: ClusterOptions) -> Result<Self, DevpgError> {
         let account = Account::choose()?;
         let (home, lock, temporary) = match &options.place {
@@ -85,17 +85,18 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A URL for the superuser over the Unix socket, where no password is needed; sqlx and libpq read it.
+    /// A URL for the superuser over the Unix socket, without a password; for sqlx and libpq.
     pub fn url(&self, database: &str) -> String {
         url::socket_url(database, &self.server.endpoint.socket_dir, self.server.endpoint.port)
     }
 
-    /// A URL for the superuser over loopback. It has the password in it: not for logs.
+    /// A URL for the superuser over loopback. It contains the password, so keep it out of logs.
     pub fn tcp_url(&self, database: &str) -> String {
         url::tcp_url(database, &self.password, self.server.endpoint.port)
     }
 
-    /// The loopback port, which also names the socket; the same after every restart unless another program took it.
+    /// The loopback port, which also names the socket. It stays the same after a restart, unless another program takes
+    /// it.
     pub fn port(&self) -> u16 {
         self.server.endpoint.port
     }
@@ -105,7 +106,7 @@ impl Cluster {
         &self.server.endpoint.socket_dir
     }
 
-    /// The cluster's home: everything of it lies here (a socket folder perhaps excepted).
+    /// The cluster's home, which has all its files, except sometimes the socket folder.
     pub fn home(&self) -> &Path {
         self.server.home.path()
     }
@@ -115,29 +116,29 @@ impl Cluster {
         self.server.home.pgdata()
     }
 
-    /// What the server says.
+    /// The server's log.
     pub fn log_path(&self) -> PathBuf {
         self.server.home.log()
     }
 
-    /// The server's first process, unless it has ended.
+    /// The pid of the server's first process, unless it has ended.
     pub fn postmaster_pid(&self) -> Option<i32> {
         self.server.running().map(|postmaster| postmaster.pid().as_raw())
     }
 
-    /// Completes when the server has ended, for whatever reason; at once when it does not run.
+    /// Completes when the server has ended; at once if it does not run.
     pub async fn exited(&self) {
         if let Some(postmaster) = self.server.running() {
             postmaster.gone().await;
         }
     }
 
-    /// Shuts down fast (sessions are ended, a checkpoint is written), at once after 30 s, by SIGKILL 10 s later, and
-    /// returns when the server is gone. Stopping twice is no error.
+    /// Stops the server, and returns when it has ended: by a fast shutdown (it ends sessions and writes a checkpoint),
+    /// after 30 s by an immediate one, 10 s later by SIGKILL. Stopping twice is no error.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::Stop`] when the server outlives even that.
+    /// [`DevpgError::Stop`] when the server outlives SIGKILL.
     pub async fn stop(&self) -> Result<(), DevpgError> {
         let _turn = self.lifecycle.lock().await;
         self.server.stop().await?;

@@ -1,4 +1,4 @@
-//! What an earlier owner left: a server to adopt, a cluster to remove, or processes to end before a start.
+//! Leftovers of an earlier owner: a server to adopt, a cluster to remove, or processes to end before a start.
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +19,7 @@ use crate::{processes, url};
 /// The time between two probes of a server that is not ready yet.
 const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Removes the cluster of `data_dir` with all its data, and what is left of its server. Other files in the folder stay,
-/// and the folder with them.
+/// Removes the cluster of `data_dir` with all its data and its server. Other files stay in the folder.
 ///
 /// # Errors
 ///
@@ -41,22 +40,22 @@ pub async fn remove(data_dir: &Path) -> Result<(), DevpgError> {
     home.remove(data_dir)
 }
 
-/// Finds a server of this home that outlived its owner, waits until it is ready, and returns it. One that does not get
-/// ready within the deadline is stopped, so that a new one can take its place.
+/// Finds a server of this home that outlived its owner, waits until it is ready, and returns it. A server that is not
+/// ready within the deadline is stopped.
 pub(crate) async fn adopt(home: &Home, deadline: Duration) -> Result<Option<(Postmaster, Endpoint)>, DevpgError> {
     let Some(pid) = server_pid(home) else { return Ok(None) };
     let postmaster = Postmaster::adopted(pid, home.pgdata());
-    // Its owner may have been killed while it was paused.
+    // The owner may have paused the server before it was killed.
     postmaster.resume();
     let end = Instant::now() + deadline;
     while !postmaster.is_gone() && Instant::now() < end {
-        // Read again each time: a server that is still starting adds its lines one by one.
+        // Read again each time, because a starting server adds the lines one by one.
         let file = PidFile::read(&home.pgdata());
         if let Some(PidFile { port: Some(port), socket_dir: Some(socket_dir), .. }) = file {
             let answer = probe(&url::socket_url("postgres", &socket_dir, port)).await;
             let ready = match answer {
                 Readiness::Ready(folder) => folder == home.pgdata(),
-                // Up all the same, such as one with too many sessions.
+                // It runs, but has too many sessions, for example.
                 Readiness::Refused(_) => true,
                 Readiness::NotYet => false,
             };
@@ -74,14 +73,14 @@ pub(crate) async fn adopt(home: &Home, deadline: Duration) -> Result<Option<(Pos
     Ok(None)
 }
 
-/// The living server of this home by its pid file, if there is one.
+/// The pid of this home's running server, from its pid file.
 fn server_pid(home: &Home) -> Option<Pid> {
     let pid = PidFile::read(&home.pgdata())?.pid;
     processes::is_server_of(pid, &home.pgdata()).then_some(pid)
 }
 
-/// Ends what is left of a server whose postmaster was killed, and removes its pid file: PostgreSQL does not start while
-/// the pid in it is that of any living program of the same user.
+/// Ends the remaining processes of a server whose postmaster was killed, and removes its pid file. PostgreSQL does not
+/// start while any program of the same user runs with the pid in that file.
 pub(crate) async fn clear(home: &Home) -> Result<(), DevpgError> {
     let pgdata = home.pgdata();
     for pid in processes::servers_of(&pgdata) {

@@ -1,4 +1,4 @@
-//! The server of a cluster: how it starts on its files, and how it stops.
+//! The server of a cluster: it starts on the cluster's files, and stops.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -25,14 +25,14 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(20);
 const PORTS: u32 = 5;
 /// What the server logs when its port is taken.
 const PORT_TAKEN: &str = "could not create any TCP/IP sockets";
-/// What the server logs while sessions of a killed one run on, which we may not be able to see and end.
+/// What the server logs while sessions of a killed server still run. We may not be able to see and end them.
 const STILL_USED: &str = "pre-existing shared memory block";
-/// A session notices the end of its postmaster when its statement ends.
+/// The time limit for such sessions. A session notices the end of its postmaster when its statement ends.
 const LAST_SESSIONS: Duration = Duration::from_secs(10);
-/// Past this size the log is begun anew at a start, and the old one kept beside it.
+/// A start moves a log of more than this size aside and begins a new one.
 const LONG_LOG: u64 = 16 << 20;
 
-/// What a server is started with, and its postmaster while it runs.
+/// A server's parameters, and its postmaster while it runs.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) programs: Programs,
@@ -47,7 +47,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server on the chosen port, or on another one if a program was faster.
+    /// Starts the server on the chosen port, or on another one if a program takes that first.
     pub(crate) async fn launch_on_a_free_port(&mut self) -> Result<(), DevpgError> {
         for _ in 1..PORTS {
             match self.launch().await {
@@ -61,7 +61,7 @@ impl Server {
         self.launch().await
     }
 
-    /// Starts the server on exactly its port, and returns when it accepts connections.
+    /// Starts the server on its port, and returns when it accepts connections.
     pub(crate) async fn launch(&self) -> Result<(), DevpgError> {
         let end = Instant::now() + LAST_SESSIONS;
         loop {
@@ -87,7 +87,7 @@ impl Server {
         let socket_dir = self.endpoint.socket_dir.to_string_lossy().replace('"', "\"\"");
         command.args(["-c", "listen_addresses=127.0.0.1"]);
         command.arg("-c").arg(format!("port={}", self.endpoint.port));
-        // A list by its syntax: the quotes keep a blank or a comma in the path.
+        // The value is a list, so the path is quoted: it may contain a blank or a comma.
         command.arg("-c").arg(format!("unix_socket_directories=\"{socket_dir}\""));
         command.stderr(log.try_clone().map_err(DevpgError::io("open", self.home.log()))?).stdout(log);
 
@@ -123,7 +123,7 @@ impl Server {
                     Readiness::Refused(error) => return Err(format!("it refuses the superuser: {error}")),
                     Readiness::NotYet => {}
                 }
-                // Whichever comes first: the next question, or the end of the server.
+                // Waits for the next probe, or for the end of the server.
                 let _ = tokio::time::timeout(PROBE_INTERVAL, postmaster.gone()).await;
             }
             Err("it ended while starting".to_owned())
@@ -132,7 +132,7 @@ impl Server {
         tokio::time::timeout(self.start_deadline, asking).await.unwrap_or_else(late)
     }
 
-    /// Waits until the port of a server that just ended can be bound again.
+    /// Waits until the port of a server that has just ended is free.
     pub(crate) async fn port_is_free(&self) -> Result<(), DevpgError> {
         let end = Instant::now() + Duration::from_secs(5);
         while !is_free(self.endpoint.port) {
@@ -146,7 +146,8 @@ impl Server {
 
     /// Shuts the server down, if it runs.
     pub(crate) async fn stop(&self) -> Result<(), DevpgError> {
-        // Forgotten only afterwards: if this future is dropped midway, `Drop` of the cluster still ends the server.
+        // The postmaster is forgotten last: if this future is dropped midway, the cluster's `Drop` still ends the
+        // server.
         if let Some(postmaster) = self.running() {
             postmaster.stop().await?;
             tracing::info!(pid = postmaster.pid().as_raw(), home = %self.home.path().display(), "PostgreSQL stopped");
@@ -171,7 +172,7 @@ fn open_log(home: &Home) -> Result<(File, u64), DevpgError> {
     if fs::metadata(&path).is_ok_and(|log| log.len() > LONG_LOG) {
         fs::rename(&path, home.old_log()).map_err(DevpgError::io("move", &path))?;
     }
-    // Statements that fail are in it, with their values.
+    // Only its owner may read it, because it has failed statements with their values.
     let log =
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(DevpgError::io("open", &path))?;
     let length = log.metadata().map_err(DevpgError::io("read", &path))?.len();

@@ -33,7 +33,7 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
 async fn run(args: &WorkerRun) -> Result<Exit> {
     let worker = args.worker()?;
     let signals = Signals::listen()?;
-    // It answers until the worker has ended.
+    // The port answers until the worker has ended.
     let mut port = JoinSet::new();
     if let Some(address) = args.http_listen {
         let listener = listener::bind(address, "--http-listen").await?;
@@ -45,7 +45,7 @@ async fn run(args: &WorkerRun) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// What a worker has done, in one line.
+/// The results of a worker in one line.
 pub(super) fn summary(done: &WorkerSummary) -> String {
     let counts = [
         (done.succeeded, "succeeded"),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_leaves_out_what_did_not_happen() {
+    fn a_summary_leaves_out_counts_of_zero() {
         let done = WorkerSummary { started: 3, succeeded: 2, lost: 1, ..WorkerSummary::default() };
         assert_eq!(summary(&done), "worker stopped: 3 runs begun, 2 succeeded, 1 lost to another worker");
     }

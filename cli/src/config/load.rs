@@ -1,4 +1,4 @@
-//! From the arguments to what the program is told: flag, else environment, else file, else default.
+//! Resolves the settings of a command: flag, else environment, else file, else default.
 
 use std::{
     ffi::OsString,
@@ -18,14 +18,14 @@ use super::{
 };
 use crate::{args::Cli, output::colour::When};
 
-/// The command line that was given, with what it leaves open filled in.
+/// The complete command line.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) cli: Cli,
     pub(crate) origins: Origins,
 }
 
-/// The sections that a file has.
+/// The names of a file's sections.
 pub(crate) fn sections_of(file: &Path) -> Result<Vec<String>> {
     let layer = check::read(file, &settings(&command()))?;
     Ok(layer.sections)
@@ -36,18 +36,18 @@ pub(crate) fn command() -> Command {
     secret::with_files(Cli::command())
 }
 
-/// What the program is told by these arguments, by the environment, and by the file that one of them names.
+/// The configuration from these arguments, the environment, and the file that an argument or the environment names.
 pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
     let plain = command().color(colour(args).into());
     if let Err(error) = plain.clone().try_get_matches_from(args)
         && !error.use_stderr()
     {
-        // Help and version show what is, and not what a file makes of it.
+        // Help and version show the built-in defaults, not those of a file.
         return Err(error.into());
     }
     let asked = plain.clone().ignore_errors(true).try_get_matches_from(args)?;
     let layer = match (asked.subcommand_name(), asked.get_one::<PathBuf>("config")) {
-        // These look into the file themselves, or need none.
+        // These commands read the file themselves, or need none.
         (Some("config" | "completions" | "man"), _) | (_, None) => Layer::default(),
         (_, Some(path)) => check::read(path, &settings(&plain))?,
     };
@@ -55,15 +55,15 @@ pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
     Ok(Loaded { cli: Cli::from_arg_matches(&matches)?, origins })
 }
 
-/// What the arguments say of colour, also where they ask for help.
+/// The colour setting in the arguments, also if they ask for help.
 fn colour(args: &[OsString]) -> When {
     let is_question = |arg: &&OsString| !["-h", "--help", "-V", "--version"].iter().any(|it| *it == **arg);
     let matches = command().ignore_errors(true).try_get_matches_from(args.iter().filter(is_question));
     matches.ok().and_then(|matches| matches.get_one("color").copied()).unwrap_or_default()
 }
 
-/// What the command of a section would be told by these arguments, the environment and this file. Without all that it
-/// needs there is no command line, only the settings.
+/// The configuration of a section's command from these arguments, the environment and this file. If a required setting
+/// is missing, there is no command line, only the settings.
 pub(crate) fn of_section(section: &str, file: Option<&Path>, args: &[OsString]) -> Result<(Option<Cli>, Origins)> {
     let plain = command();
     let layer = match file {

@@ -6,7 +6,7 @@ use clap::{ArgMatches, parser::ValueSource};
 
 use super::{layer::Layer, settings::Setting};
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Unset,
@@ -17,7 +17,7 @@ pub(crate) enum Source {
     },
     Environment(String),
     Flag(String),
-    /// From a file that holds nothing but the secret, which is named there.
+    /// A file that holds only the secret. The source inside says where that file is named.
     Secret(Box<Source>),
 }
 
@@ -34,7 +34,7 @@ impl Source {
         }
     }
 
-    /// The higher wins. Nobody chose what has none.
+    /// The source with the higher rank wins. Rank 0 means that nobody chose the value.
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::Unset | Self::Default => 0,

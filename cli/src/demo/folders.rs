@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::args::Cli;
 
-/// What is read and what is written.
+/// A folder to read, and one to write into.
 #[derive(Debug)]
 pub(super) struct Folders {
     pub(super) src: PathBuf,
@@ -16,16 +16,16 @@ pub(super) struct Folders {
 }
 
 impl Folders {
-    /// Reads the checkout if this is one, else the text of this program's own help.
+    /// Reads the current folder if it is a checkout, else this program's help texts.
     pub(super) fn make() -> Result<Self> {
         let out = env::temp_dir().join(format!("ops-demo-{}", Uuid::now_v7()));
-        fs::create_dir(&out).with_context(|| format!("can not make the folder {}", out.display()))?;
+        fs::create_dir(&out).with_context(|| format!("can not create the folder {}", out.display()))?;
         let here = env::current_dir().context("can not tell the current folder")?;
         if here.join("proto/ops/v1").is_dir() {
             return Ok(Self { src: here, out });
         }
         let src = out.join("texts");
-        fs::create_dir(&src).with_context(|| format!("can not make the folder {}", src.display()))?;
+        fs::create_dir(&src).with_context(|| format!("can not create the folder {}", src.display()))?;
         let mut program = Cli::command();
         program.build();
         for command in program.get_subcommands_mut() {
@@ -39,7 +39,7 @@ impl Folders {
 
 impl Drop for Folders {
     fn drop(&mut self) {
-        // What could not be removed is the system's to clean up: it lies in its folder for temporary files.
+        // The system cleans up what remains: it lies in the folder for temporary files.
         let _ = fs::remove_dir_all(&self.out);
     }
 }

@@ -1,4 +1,4 @@
-//! What a run of the demonstration has written.
+//! The log of a run of the demonstration.
 
 use anyhow::{Context, Result, ensure};
 use client::Client;

@@ -1,8 +1,9 @@
-//! The demonstration: real runs through the public API, watched, one failing, one cancelled while it runs; then what was
-//! measured, and lines to try it by hand. It checks what it sees, and fails with a message when something is not as it
-//! should be.
+//! The demonstration: it enqueues real runs through the public API and watches them. One run fails, one is cancelled
+//! while it runs. Then it prints measurements, and commands to try by hand. It checks the runs, and fails with a
+//! message if one does not end as expected.
 //!
-//! [`work`] is what is enqueued, [`stage`] watches it, [`summary`] tells what was measured, [`handout`] is for the reader.
+//! [`work`] has the runs, [`stage`] enqueues and watches them, [`summary`] prints the measurements, [`handout`] the
+//! commands.
 
 use std::time::{Duration, Instant};
 
@@ -27,15 +28,15 @@ use stage::Stage;
 use summary::Summary;
 use work::{PIECES, REPORT};
 
-/// All of it takes a few seconds. After this it is stuck, and says on what.
+/// The demonstration takes a few seconds. After this limit it fails and says what it waits for.
 const LIMIT: Duration = Duration::from_secs(60);
-/// A closed session is looked at this often until it is completed.
+/// The time between two reads of a closed session that is not completed yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How often the way from enqueue to start is measured while the worker has nothing else to do.
+/// The number of runs that measure the time from enqueue to start on an idle worker.
 const PROBES: usize = 10;
 
-/// Performs the demonstration on the server at `address`, which has a worker for the kinds `shell` and `http` on this
-/// machine with so many slots.
+/// Runs the demonstration on the server at `address`. Its worker is on this machine, has the kinds `shell` and `http`,
+/// and this many slots.
 pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()> {
     let folders = Folders::make()?;
     let client = connection::connect(address).await?;
@@ -53,7 +54,7 @@ pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()>
     let report = stage.enqueue(&client, &REPORT, &folders).await?;
     stage.check(&[REPORT])?;
     let text = log::read(&client, &report).await?;
-    let artifact = keep(&client, &report, &text).await?;
+    let artifact = store(&client, &report, &text).await?;
 
     output::print(format!("\n{PROBES} more, one by one, while the worker has nothing else to do:\n\n"))?;
     let probes = stage.probe(&client, &folders, PROBES).await?;
@@ -83,7 +84,7 @@ async fn create_session(client: &Client, name: &str) -> Result<Session> {
     answer.into_inner().session.context("the server created no session")
 }
 
-/// Closes the session and waits until it is completed, which the server finds out by itself.
+/// Closes the session, and waits until the server has completed it.
 async fn close(client: &Client, session: Session, deadline: Instant) -> Result<Session> {
     let request = CloseSessionRequest { session_id: session.id.clone() };
     client.sessions().close_session(request).await.context("can not close the session")?;
@@ -104,8 +105,8 @@ async fn close(client: &Client, session: Session, deadline: Instant) -> Result<S
     }
 }
 
-/// Keeps the report as an artifact, and reads it back.
-async fn keep(client: &Client, run_id: &str, text: &str) -> Result<Artifact> {
+/// Stores the report as an artifact, and reads it back.
+async fn store(client: &Client, run_id: &str, text: &str) -> Result<Artifact> {
     let request = CreateArtifactRequest {
         run_id: run_id.to_owned(),
         kind: "report".to_owned(),
@@ -114,14 +115,14 @@ async fn keep(client: &Client, run_id: &str, text: &str) -> Result<Artifact> {
         content: Some(create_artifact_request::Content::ContentText(text.to_owned())),
         ..Default::default()
     };
-    let answer = client.artifacts().create_artifact(request).await.context("can not keep the report")?;
-    let artifact = answer.into_inner().artifact.context("the server kept no artifact")?;
+    let answer = client.artifacts().create_artifact(request).await.context("can not store the report")?;
+    let artifact = answer.into_inner().artifact.context("the server stored no artifact")?;
     let request = GetArtifactRequest { artifact_id: artifact.id.clone() };
     let answer = client.artifacts().get_artifact(request).await.context("can not read the report back")?;
     let read = answer.into_inner().artifact.and_then(|artifact| artifact.content);
     ensure!(
         read == Some(artifact::Content::ContentText(text.to_owned())),
-        "the artifact {} came back with another text than it was given",
+        "the artifact {} came back with another text",
         artifact.id
     );
     Ok(artifact)

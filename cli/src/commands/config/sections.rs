@@ -25,6 +25,6 @@ pub(super) fn known(section: &str) -> Result<String> {
         return Ok(section.to_owned());
     }
     let hint = config::hint(section, sections.iter().map(String::as_str));
-    let told = format!("`{section}` has no settings{hint} (those that have are {})", sections.join(", "));
-    Err(UsageError::new(told).into())
+    let message = format!("`{section}` has no settings{hint} (those that have are {})", sections.join(", "));
+    Err(UsageError::new(message).into())
 }

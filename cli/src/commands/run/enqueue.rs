@@ -15,18 +15,18 @@ use crate::{
 
 pub(super) async fn execute(format: Format, server: &ServerAddress, args: RunEnqueue) -> Result<Exit> {
     let (wait, wait_timeout, new_session) = (args.wait, args.wait_timeout, args.new_session.clone());
-    // Files and standard input are read before the server is spoken to.
+    // Files and standard input are read before the program connects.
     let mut spec = spec(args)?;
     let client = connection::connect(server).await?;
     if let Some(name) = new_session {
-        // The same request id makes the same session again, or the repeated run would be another one.
+        // The session has the same request id. With a new session, the repeated call would enqueue another run.
         let request = CreateSessionRequest { name, request_id: spec.request_id.clone(), ..Default::default() };
         let session = client.sessions().create_session(request).await?.into_inner().session.unwrap_or_default();
         output::tell(format_args!("session {}", session.id));
         spec.session_id = session.id;
     }
     let mut request = Request::new(EnqueueRunRequest { run: Some(spec) });
-    // Inside a traced program, a run's handler among them, the new run is part of its trace.
+    // In a traced program, such as the handler of a run, the new run joins its trace.
     if let Some(parent) = std::env::var("TRACEPARENT").ok().and_then(|parent| parent.parse().ok()) {
         request.metadata_mut().insert("traceparent", parent);
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn params_are_sent_to_the_letter() {
+    fn params_are_sent_unchanged() {
         let spec = spec_of(&["--lane", "A", "--kind", "k", "--params", "{\"n\": 12345678901234567890123}"]);
         assert_eq!(spec.params, Some(Params::ParamsJson("{\"n\": 12345678901234567890123}".to_owned())));
         assert_eq!(spec_of(&["--lane", "A", "--kind", "k"]).params, None);

@@ -1,4 +1,4 @@
-//! Filters and labels as the contract has them.
+//! Filters and labels of the command line, converted to the contract.
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use crate::{
     output::{self, Format},
 };
 
-/// The largest page that the server gives.
+/// The server's largest page.
 const PAGE_SIZE: i32 = 1_000;
 
 pub(super) async fn execute(format: Format, client: Client, args: RunLogs) -> Result<Exit> {

@@ -28,8 +28,8 @@ pub(super) async fn execute(format: Format, client: Client, args: RunWatch) -> R
     }
 }
 
-/// Watches one run. There is no filter for a single run, so it watches the runs that are most like it, and leaves out the
-/// others; a wait beside it finds the end even if the stream is cut.
+/// Watches one run. No filter selects a single run, so the watch is of similar runs, and the others are left out. A
+/// wait beside the watch finds the end even if the stream is lost.
 async fn one(format: Format, client: Client, run_id: String) -> Result<Exit> {
     let mut run = get(&client, &run_id).await?;
     let filter = RunFilter {
@@ -39,7 +39,7 @@ async fn one(format: Format, client: Client, run_id: String) -> Result<Exit> {
         ..RunFilter::default()
     };
     let mut feed = client.follow_runs(filter, Begin::Now, connection::retry_budget()).await?;
-    // Read again now that changes are seen, so that none falls between.
+    // Read again, because the run may have changed before the watch began.
     run = get(&client, &run_id).await?;
     print_run(format, &run)?;
     let ended = wait::until_ended(&client, &run_id, None);
