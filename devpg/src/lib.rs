@@ -2,11 +2,14 @@
 //!
 //! A *cluster* is one PostgreSQL server with its files. Everything that belongs to it lies in one folder, its *home*:
 //!
-//! ```text home/owner.lock     held by the process that owns the cluster, with its pid home/pgdata/        PostgreSQL's
-//! data folder, made by initdb and moved here only when complete home/init-*/        an initdb that has not finished;
-//! removed by the next owner home/endpoint       port and socket folder, kept across restarts home/socket/        the
-//! Unix socket (in a short folder elsewhere when this path is too long for a socket) home/postgres.log   the server's
-//! log ```
+//! ```text
+//! home/owner.lock     held by the process that owns the cluster, with its pid
+//! home/pgdata/        PostgreSQL's data folder, made by initdb and moved here only when complete
+//! home/init-*/        an initdb that has not finished; removed by the next owner
+//! home/endpoint       port and socket folder, kept across restarts
+//! home/socket/        the Unix socket (in a short folder elsewhere when this path is too long for a socket)
+//! home/postgres.log   the server's log
+//! ```
 //!
 //! In reading order: [`Programs`] finds PostgreSQL, [`ClusterOptions`] configures a cluster, [`Cluster`] runs it, and
 //! [`testing`] shares one among the tests of a process.
