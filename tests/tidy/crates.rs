@@ -7,17 +7,18 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 10] = [
-    ("proto", &[], &["server", "worker", "handlers", "devpg"]),
+const ARROWS: [(&str, &[&str], &[&str]); 11] = [
+    ("proto", &[], &["server", "worker", "handlers", "client", "devpg"]),
+    ("client", &["proto"], &[]),
     ("engine", &[], &["devpg"]),
     ("server", &["engine", "proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
     ("handlers", &["worker"], &[]),
     ("devpg", &[], &[]),
-    ("cli", &["proto", "server", "worker", "handlers", "devpg"], &[]),
-    ("faults", &["proto", "worker", "devpg"], &[]),
+    ("cli", &["proto", "server", "worker", "handlers", "client", "devpg"], &[]),
+    ("faults", &["proto", "worker", "client", "devpg"], &[]),
     ("fuzz", &["engine", "proto", "server"], &[]),
-    ("bench", &["proto", "devpg"], &[]),
+    ("bench", &["proto", "client", "devpg"], &[]),
 ];
 
 /// Licences that allow what is done here: shipping a program with the licence texts. For a choice, one of it is enough.
