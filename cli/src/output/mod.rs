@@ -21,11 +21,13 @@ pub(crate) mod times;
 mod wire;
 
 mod event;
+mod record;
 mod run;
 mod session;
 mod worker;
 
 pub(crate) use event::bytes as event_bytes;
+pub(crate) use record::Record;
 pub(crate) use run::{lane, note, status, transition};
 
 /// The output format.
@@ -36,19 +38,6 @@ pub(crate) enum Format {
     Json,
     Jsonl,
     Id,
-}
-
-/// A message that can be printed in each format.
-pub(crate) trait Record: Message {
-    /// The message's name in package `ops.v1`.
-    const NAME: &'static str;
-    /// The columns of its list.
-    const COLUMNS: &'static [&'static str];
-    fn id(&self) -> &str;
-    /// One cell for each column.
-    fn row(&self) -> Vec<table::Cell>;
-    /// All details for a person, as pairs of a name and a text. Empty texts are not printed.
-    fn details(&self) -> Vec<(&'static str, String)>;
 }
 
 /// Prints one record with its details.
