@@ -56,6 +56,14 @@ run: need-cargo need-postgres ## Build it, start it with a database of its own, 
 clean-dev: need-cargo ## Remove the database of `make run`
 	@$(CARGO) run --quiet $(LOCKED) --example remove_cluster -- $(DATA)
 
+.PHONY: release
+release: need-cargo need-objcopy ## Build the program for a server: `ops` without symbols, and `ops.debug` beside it for backtraces
+	@$(CARGO) build $(LOCKED) --release --package cli
+	@built="$$($(TARGET))/release"; mkdir -p "$$built/dist"; cd "$$built/dist"; \
+		objcopy --only-keep-debug --compress-debug-sections=zlib ../ops ops.debug; \
+		objcopy --strip-all --add-gnu-debuglink=ops.debug ../ops ops; \
+		chmod 644 ops.debug; ls -l "$$PWD"/ops*
+
 ##@ To change it
 
 .PHONY: test
@@ -138,9 +146,12 @@ check-tidy: need-cargo
 
 ##@ What has to be on the machine, and what is installed below .tools
 
-.PHONY: need-cargo need-cxx need-postgres
+.PHONY: need-cargo need-cxx need-objcopy need-postgres
 need-cargo:
 	@$(NEED) cargo
+
+need-objcopy:
+	@$(NEED) objcopy
 
 need-cxx:
 	@$(NEED) cxx

@@ -1,5 +1,4 @@
-//! What went wrong, told on standard error: the message, the fields that were wrong, the reason by which the API knows it,
-//! and what to do about it.
+//! Errors on standard error: the message, the wrong fields, the API's reason, and what to do about it.
 
 use std::{
     error::Error,
@@ -8,8 +7,8 @@ use std::{
     time::Duration,
 };
 
+use client::Refusal;
 use tonic::{Code, Status, transport};
-use tonic_types::StatusExt;
 
 use crate::{
     args::target::ServerAddress,
@@ -18,12 +17,12 @@ use crate::{
     output::{text, times},
 };
 
-/// The command line is understood by clap, and still wrong.
+/// A command line that clap accepts and that is still wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(Wrong::to_string).collect::<Vec<_>>().join("; "))]
 pub(crate) struct UsageError(Vec<Wrong>);
 
-/// What is wrong, and with which setting if it is one alone.
+/// One mistake, and its setting if it concerns a single one.
 #[derive(Debug)]
 struct Wrong {
     key: Option<String>,
@@ -35,14 +34,14 @@ impl UsageError {
         Self(vec![Wrong { key: None, what: message.into() }])
     }
 
-    /// What is wrong with each of these settings, which are named by their flags without dashes.
+    /// One mistake for each of these settings. A setting is named by its flag without dashes.
     pub(crate) fn settings(wrong: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(wrong.into_iter().map(|(key, what)| Wrong { key: Some(key), what }).collect())
     }
 
-    /// The same in as many lines as things are wrong, each with where its setting was chosen.
-    pub(crate) fn told<'a>(&'a self, origins: &'a Origins) -> impl Iterator<Item = String> + 'a {
-        self.0.iter().map(|wrong| match wrong.key.as_deref().and_then(|key| origins.told(key)) {
+    /// One line for each mistake, with the place where its setting was chosen.
+    pub(crate) fn lines<'a>(&'a self, origins: &'a Origins) -> impl Iterator<Item = String> + 'a {
+        self.0.iter().map(|wrong| match wrong.key.as_deref().and_then(|key| origins.place_of(key)) {
             Some(origin) => format!("{wrong} (from {origin})"),
             None => wrong.to_string(),
         })
@@ -58,7 +57,7 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// The time to wait is over.
+/// The run did not end within the time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("run {run_id} has not ended after {}", humantime::format_duration(*.limit))]
 pub(crate) struct TimedOut {
@@ -74,26 +73,27 @@ pub(crate) struct Unreachable {
     pub(crate) source: transport::Error,
 }
 
-/// The server has failed, on a database that was named on the command line.
+/// The server failed. Its database was named on the command line.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct AtDatabase(pub(crate) server::Error);
 
-/// Says on standard error what went wrong, and with what to exit.
+/// Prints the error on standard error, and returns the exit status.
 pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
     if error.chain().any(is_closed_pipe) {
-        // Who read our output has seen enough.
+        // The reader closed the pipe: it has read enough.
         return Exit::Success;
     }
-    // Standard error may be closed as well; then there is nobody to tell.
+    // Standard error may be closed as well. Then nobody can read the message.
     let _ = io::stderr().lock().write_all(describe(error, origins).as_bytes());
     if error.is::<UsageError>() || error.is::<ConfigError>() || error.is::<clap::Error>() {
         Exit::Usage
     } else if error.is::<TimedOut>() {
         Exit::Timeout
     } else if let Some(status) = error.chain().find_map(|cause| cause.downcast_ref::<Status>()) {
-        // What was made on the way means that the connection was lost.
-        if is_transient(status) && reason(status).is_none() { Exit::Unavailable } else { Exit::of_code(status.code()) }
+        let refusal = Refusal::from(status);
+        // Without a reason, the connection was lost.
+        if refusal.is_transient() && refusal.reason.is_none() { Exit::Unavailable } else { Exit::of_code(refusal.code) }
     } else if error.chain().any(|cause| cause.is::<Unreachable>()) {
         Exit::Unavailable
     } else {
@@ -101,26 +101,10 @@ pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
     }
 }
 
-/// Whether the same call may well be answered later, here or by another replica.
-pub(crate) fn is_transient(status: &Status) -> bool {
-    match reason(status).as_deref() {
-        Some(reason) => {
-            matches!(reason, "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "OVERLOADED" | "REQUEST_IN_PROGRESS")
-        }
-        // The server gives a reason with each error, so this one was made on the way: the connection was lost.
-        None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
-    }
-}
-
-/// The API's name of what went wrong, such as `RUN_NOT_FOUND`; nothing if the error is not the server's own.
-pub(crate) fn reason(status: &Status) -> Option<String> {
-    status.get_error_details().error_info().map(|info| info.reason.clone())
-}
-
 /// The error in one line, for a message within other output.
 pub(crate) fn brief(status: &Status) -> String {
     let message = if status.message().is_empty() { status.code().description() } else { status.message() };
-    match reason(status) {
+    match client::reason(status) {
         Some(reason) => format!("{} ({})", text::line(message), text::line(&reason)),
         None => text::line(message),
     }
@@ -141,40 +125,28 @@ fn describe(error: &anyhow::Error, origins: &Origins) -> String {
             }
             None => {
                 let usage =
-                    cause.downcast_ref::<UsageError>().map(|it| it.told(origins).collect::<Vec<_>>().join("; "));
+                    cause.downcast_ref::<UsageError>().map(|it| it.lines(origins).collect::<Vec<_>>().join("; "));
                 causes.push(text::block(&usage.unwrap_or_else(|| cause.to_string())));
             }
         }
     }
-    // Libraries like to repeat the message of the cause in their own.
+    // Many libraries repeat the message of the cause in their own.
     causes.dedup_by(|cause, message| message.contains(cause.as_str()));
     lines.push_str(&causes.join(": "));
     lines.push('\n');
-    if let Some(status) = status {
-        describe_fields(&mut lines, status);
+    let refusal = status.map(Refusal::from);
+    for violation in refusal.iter().flat_map(|refusal| &refusal.violations) {
+        // Writing to a String can not fail.
+        let _ = writeln!(lines, "  {}: {}", text::line(&violation.subject), text::line(&violation.description));
     }
-    if let Some(hint) = hint(error, status) {
+    if let Some(hint) = hint(error, refusal.as_ref()) {
         // Writing to a String can not fail.
         let _ = writeln!(lines, "hint: {hint}");
     }
     lines
 }
 
-fn describe_fields(lines: &mut String, status: &Status) {
-    let details = status.get_error_details();
-    if let Some(bad) = details.bad_request() {
-        for violation in &bad.field_violations {
-            let _ = writeln!(lines, "  {}: {}", text::line(&violation.field), text::line(&violation.description));
-        }
-    }
-    if let Some(failure) = details.precondition_failure() {
-        for violation in &failure.violations {
-            let _ = writeln!(lines, "  {}: {}", text::line(&violation.subject), text::line(&violation.description));
-        }
-    }
-}
-
-fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
+fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
     if let Some(unreachable) = error.chain().find_map(|cause| cause.downcast_ref::<Unreachable>()) {
         return Some(format!(
             "is it running at {}? start one with `ops dev`, or name another with --server or OPS_SERVER",
@@ -187,30 +159,28 @@ fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
                 .to_owned(),
         );
     }
-    let status = status?;
-    let details = status.get_error_details();
-    match details.error_info().map(|info| info.reason.as_str()) {
-        Some("SESSION_NOT_FOUND") => Some("`ops session list` shows those that there are".to_owned()),
+    let refusal = refusal?;
+    match refusal.reason.as_deref() {
+        Some("SESSION_NOT_FOUND") => Some("`ops session list` shows all sessions".to_owned()),
         Some("SESSION_CLOSED") => Some("enqueue into another session, or with --new-session".to_owned()),
-        Some("RUN_NOT_FOUND") => Some("`ops run list` shows those that there are".to_owned()),
-        Some("WORKER_NOT_FOUND") => Some("`ops worker list` shows those that there are".to_owned()),
-        Some("REQUEST_ID_REUSED") => Some("this --request-id was used with other values; take another one".to_owned()),
+        Some("RUN_NOT_FOUND") => Some("`ops run list` shows all runs".to_owned()),
+        Some("WORKER_NOT_FOUND") => Some("`ops worker list` shows all workers".to_owned()),
+        Some("REQUEST_ID_REUSED") => {
+            Some("this --request-id was used with other values; choose another one".to_owned())
+        }
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
         Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
         Some("INTERNAL") => {
-            let request = details.error_info().and_then(|info| info.metadata.get("request").cloned());
-            request.map(|request| format!("the server's log has more under request {}", text::line(&request)))
+            let request = refusal.metadata.get("request");
+            request.map(|request| format!("the server's log has more under request {}", text::line(request)))
         }
-        Some(_) => {
-            let delay = details.retry_info().and_then(|info| info.retry_delay);
-            delay.map(|delay| format!("try again in {}", times::span(delay)))
-        }
-        None if status.code() == Code::Unavailable => {
+        Some(_) => refusal.retry_delay.map(|delay| format!("try again in {}", times::span(delay))),
+        None if refusal.code == Code::Unavailable => {
             Some("the connection was lost; is the server still running?".to_owned())
         }
-        None if is_transient(status) => {
-            Some("the connection was lost, or what answers there is no server of this kind".to_owned())
-        }
+        None if refusal.is_transient() => Some(
+            "the connection was lost, or the program that answers there is not a server of Ops Control Room".to_owned(),
+        ),
         None => None,
     }
 }
@@ -224,7 +194,7 @@ mod tests {
     use std::collections::HashMap;
 
     use anyhow::Context;
-    use tonic_types::ErrorDetails;
+    use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
 
@@ -258,7 +228,7 @@ mod tests {
     #[test]
     fn an_error_says_what_to_do() {
         let text = described(&status(Code::NotFound, "RUN_NOT_FOUND", ErrorDetails::new()));
-        assert!(text.ends_with("hint: `ops run list` shows those that there are\n"), "{text}");
+        assert!(text.ends_with("hint: `ops run list` shows all runs\n"), "{text}");
         let text = described(&status(Code::Internal, "INTERNAL", ErrorDetails::new()));
         assert!(text.ends_with("hint: the server's log has more under request r1\n"), "{text}");
         let text = described(&status(
@@ -267,16 +237,6 @@ mod tests {
             ErrorDetails::with_retry_info(Some(Duration::from_secs(2))),
         ));
         assert!(text.ends_with("hint: try again in 2.00 s\n"), "{text}");
-    }
-
-    #[test]
-    fn an_error_without_a_reason_was_made_on_the_way() {
-        assert!(is_transient(&Status::unknown("h2 protocol error")));
-        assert!(!is_transient(&Status::unimplemented("")));
-        let internal = status(Code::Internal, "INTERNAL", ErrorDetails::new());
-        assert!(!is_transient(internal.downcast_ref().unwrap()));
-        let closing = status(Code::Unavailable, "SHUTTING_DOWN", ErrorDetails::new());
-        assert!(is_transient(closing.downcast_ref().unwrap()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! With which status the program exits. Scripts rely on these numbers.
+//! The exit statuses of the program. Scripts rely on these numbers.
 
 use std::process::ExitCode;
 
@@ -9,25 +9,25 @@ use tonic::Code;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// What was asked was done; for a run that was waited for: it succeeded.
+    /// The command succeeded. So did the run, if the command waited for one.
     Success = 0,
-    /// Something went wrong, and standard error says what.
+    /// An error without a status of its own. Standard error says which.
     Error = 1,
-    /// The command line can not be understood. Also what clap exits with.
+    /// The command line or the configuration is wrong. clap uses the same number.
     Usage = 2,
-    /// The time to wait is over.
+    /// A wait reached its time limit.
     Timeout = 3,
-    /// The server knows who calls, or does not, and refuses.
+    /// The caller is not authenticated, or may not do this.
     NotAllowed = 4,
-    /// The run that was waited for failed.
+    /// The command waited for a run, which failed.
     RunFailed = 5,
-    /// The run that was waited for was cancelled.
+    /// The command waited for a run, which was cancelled.
     RunCancelled = 6,
-    /// There is no such thing, or what is there stands against it.
+    /// Not found, or in conflict with what exists.
     NotFoundOrConflict = 7,
-    /// The server can not be reached, or can not answer now; the same later may succeed.
+    /// The server can not be reached, or can not answer now. The same command may succeed later.
     Unavailable = 8,
-    /// A second signal: 128 and the number of SIGINT, as shells count.
+    /// A second signal: 128 plus the number of SIGINT, as in shells.
     Interrupted = 130,
 }
 
@@ -45,13 +45,13 @@ Exit status:
   8  unavailable: the server can not be reached, or can not serve for now; try again later";
 
 impl Exit {
-    /// What a call ended with that the server, or the way to it, refused.
+    /// The exit status for a call that failed with this code.
     pub(crate) fn of_code(code: Code) -> Self {
         match code {
             Code::Ok => Self::Success,
             Code::Unauthenticated | Code::PermissionDenied => Self::NotAllowed,
             Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => Self::NotFoundOrConflict,
-            // The server refuses for want of room only for now, and says when to try again.
+            // A server without room refuses only for now, and says when to try again.
             Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => Self::Unavailable,
             Code::InvalidArgument
             | Code::OutOfRange
@@ -63,7 +63,7 @@ impl Exit {
         }
     }
 
-    /// How a run ended, or nothing if it has not.
+    /// The exit status for the end of a run; none if it has not ended.
     pub(crate) fn of_run(run: &Run) -> Option<Self> {
         match run.status() {
             RunStatus::Succeeded => Some(Self::Success),

@@ -1,6 +1,5 @@
-//! The program `ops`. The command line is described in [`args`], read with all
-//! that it leaves open in [`config`], done in [`commands`], and what goes wrong is told
-//! by [`errors`]; [`exit`] holds the numbers that scripts rely on.
+//! The program `ops`. [`args`] describes the command line, [`config`] adds environment, file and defaults, [`commands`]
+//! executes it, [`errors`] prints what goes wrong, and [`exit`] has the exit statuses that scripts rely on.
 
 use std::process::ExitCode;
 
@@ -14,18 +13,14 @@ mod commands;
 mod demo;
 mod telemetry;
 
-mod client;
-#[cfg(test)]
-mod fake;
-mod feed;
-mod patience;
+mod connection;
 mod signals;
 
 mod errors;
 mod output;
 
 fn main() -> ExitCode {
-    // Before anything else: whatever speaks TLS takes the process's provider.
+    // First of all, because every user of TLS takes the process's provider.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         output::tell("error: another TLS provider was installed first");
         return exit::Exit::Error.into();
@@ -51,7 +46,7 @@ fn execute(cli: args::Cli) -> Result<exit::Exit> {
     };
     let result = runtime.block_on(commands::execute(cli));
     spans.finish();
-    // A read of standard input may never end; nothing else is left by now.
+    // A read of standard input may never end. Nothing else runs by now.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first asks to end in order, the second ends at once.
+//! SIGTERM and SIGINT. The first one starts an orderly stop, the second one exits at once.
 
 use std::{io, process};
 
@@ -27,7 +27,7 @@ impl Signals {
         Ok(Self { first, _listener: listener })
     }
 
-    /// Cancelled by the first signal.
+    /// The token that the first signal cancels.
     pub(crate) fn first(&self) -> &CancellationToken {
         &self.first
     }

@@ -1,4 +1,4 @@
-//! The program `ops` as a process: what it prints, and with what it exits.
+//! Tests of the program `ops` as a process: its output and its exit statuses.
 //!
 //! [`ops::program`] runs it.
 

@@ -1,7 +1,7 @@
-//! `with_database MIGRATIONS COMMAND...`: runs a command with `DATABASE_URL` set to a temporary database that has the
-//! schema of the folder MIGRATIONS, and exits as the command does. Server and database are gone afterwards.
+//! `with_database MIGRATIONS COMMAND...`: runs a command with `DATABASE_URL` set to a temporary database with the
+//! schema in the folder MIGRATIONS, and exits with the command's status. Server and database are removed afterwards.
 //!
-//! It knows nothing of the server crate, so that it can be built when the statements prepared for that are out of date.
+//! It does not use the server crate, so that it builds when that crate's prepared statements are out of date.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ fn run(program: OsString, arguments: impl Iterator<Item = OsString>, url: &str) 
         .env("DATABASE_URL", url)
         .status()
         .map_err(|error| format!("can not run {}: {error}", program.display()))?;
-    // Ended by a signal, it has no code.
+    // A program that a signal ended has no exit code.
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
 }

@@ -9,14 +9,14 @@ use nix::unistd::{Uid, User, geteuid};
 
 use crate::error::DevpgError;
 
-/// Whom the server runs as: ourselves, or, since PostgreSQL refuses to run as root, the user that root drops to.
+/// The server's user: our own, or the user that root drops to, because PostgreSQL refuses to run as root.
 #[derive(Debug, Clone)]
 pub(crate) struct Account {
     drop_to: Option<User>,
 }
 
 impl Account {
-    /// This process's user, or `postgres`, else `nobody`, when that is root.
+    /// This process's user; for root, `postgres` or else `nobody`.
     pub(crate) fn choose() -> Result<Self, DevpgError> {
         if !geteuid().is_root() {
             return Ok(Self { drop_to: None });
@@ -25,7 +25,8 @@ impl Account {
         Ok(Self { drop_to: Some(known.ok_or(DevpgError::NoAccount)?) })
     }
 
-    /// Whether this process is root and so must put the cluster where the other user can enter.
+    /// Whether the server has another user than this process, which is root. Then that user must be able to enter the
+    /// cluster's folder.
     pub(crate) fn is_other(&self) -> bool {
         self.drop_to.is_some()
     }

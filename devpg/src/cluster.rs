@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
 
@@ -13,40 +12,34 @@ use crate::error::DevpgError;
 use crate::home::Home;
 use crate::lock::OwnerLock;
 use crate::options::{ClusterOptions, Place};
-use crate::postmaster::Postmaster;
 use crate::programs::Programs;
+use crate::server::Server;
 use crate::temporary::TemporaryHome;
-use crate::{init, launch, url};
+use crate::{init, leftovers, url};
 
 /// A private PostgreSQL server that this process owns.
 ///
-/// Dropped without [`stop`](Self::stop), a durable one is told to shut down and not waited for; a temporary one is
-/// ended at once and its folder removed. If the process is killed, a durable one runs on for the next owner.
+/// A drop without [`stop`](Self::stop) only signals a durable server to shut down; it ends a temporary server at once
+/// and removes its folder. If this process is killed, a durable server keeps running for the next owner.
 #[derive(Debug)]
 pub struct Cluster {
-    pub(crate) programs: Programs,
-    pub(crate) account: Account,
-    pub(crate) home: Home,
-    pub(crate) settings: Vec<(String, String)>,
-    pub(crate) start_deadline: Duration,
-    pub(crate) endpoint: Endpoint,
+    pub(crate) server: Server,
     password: String,
-    postmaster: Mutex<Option<Arc<Postmaster>>>,
     /// Starting and stopping take turns.
     pub(crate) lifecycle: tokio::sync::Mutex<()>,
-    // In this order: the folder goes while its lock is held, so that nobody takes it for abandoned.
-    temporary: Option<TemporaryHome>,
+    // In this order: the folder is removed while its lock is held, so that nobody takes it for abandoned.
+    _temporary: Option<TemporaryHome>,
     _lock: OwnerLock,
 }
 
 impl Cluster {
-    /// Starts the cluster, or adopts the running server of an owner that was killed; then its port stays as it is, and
-    /// new settings wait for the next start.
+    /// Starts the cluster, or adopts the running server of a killed owner. An adopted server keeps its port, and gets
+    /// new settings at its next start.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::Owned`] when another process, or another `Cluster` of this one, owns the folder;
-    /// otherwise whatever kept the server from accepting connections within the start deadline.
+    /// [`DevpgError::Owned`] when another process, or another `Cluster` of this one, owns the folder; otherwise the
+    /// reason why the server did not accept connections within the start deadline.
     pub async fn start(programs: &Programs, options: ClusterOptions) -> Result<Self, DevpgError> {
         let account = Account::choose()?;
         let (home, lock, temporary) = match &options.place {
@@ -62,130 +55,110 @@ impl Cluster {
         };
         init::ensure(programs, &account, &home, temporary.is_none()).await?;
         let password = fs::read_to_string(home.password()).map_err(DevpgError::io("read", home.password()))?;
-        let adopted = launch::adopt(&home, options.start_deadline).await?;
+        let adopted = leftovers::adopt(&home, options.start_deadline).await?;
         let endpoint = match &adopted {
             Some((_, endpoint)) => endpoint.clone(),
             None => Endpoint::choose(&home, &account, options.port)?,
         };
-        let mut cluster = Self {
+        let server = Server {
             programs: programs.clone(),
             account,
             home,
             settings: options.settings,
             start_deadline: options.start_deadline,
             endpoint,
-            password: password.trim().to_owned(),
+            is_temporary: temporary.is_some(),
             postmaster: Mutex::new(adopted.map(|(postmaster, _)| Arc::new(postmaster))),
+        };
+        let mut cluster = Self {
+            server,
+            password: password.trim().to_owned(),
             lifecycle: tokio::sync::Mutex::new(()),
-            temporary,
+            _temporary: temporary,
             _lock: lock,
         };
-        if cluster.running().is_none() {
-            cluster.launch_on_a_free_port().await?;
+        if cluster.server.running().is_none() {
+            cluster.server.launch_on_a_free_port().await?;
         }
-        let (pid, port, home) = (cluster.postmaster_pid(), cluster.port(), cluster.home.path().display());
+        let (pid, port, home) = (cluster.postmaster_pid(), cluster.port(), cluster.home().display());
         tracing::info!(pid, port, %home, "PostgreSQL is ready");
         Ok(cluster)
     }
 
-    /// A URL for the superuser over the Unix socket, where no password is needed; sqlx and libpq read it.
+    /// A URL for the superuser over the Unix socket, without a password; for sqlx and libpq.
     pub fn url(&self, database: &str) -> String {
-        url::socket_url(database, &self.endpoint.socket_dir, self.endpoint.port)
+        url::socket_url(database, &self.server.endpoint.socket_dir, self.server.endpoint.port)
     }
 
-    /// A URL for the superuser over loopback. It has the password in it: not for logs.
+    /// A URL for the superuser over loopback. It contains the password, so keep it out of logs.
     pub fn tcp_url(&self, database: &str) -> String {
-        url::tcp_url(database, &self.password, self.endpoint.port)
+        url::tcp_url(database, &self.password, self.server.endpoint.port)
     }
 
-    /// The loopback port, which also names the socket; the same after every restart unless another program took it.
+    /// The loopback port, which also names the socket. It stays the same after a restart, unless another program takes
+    /// it.
     pub fn port(&self) -> u16 {
-        self.endpoint.port
+        self.server.endpoint.port
     }
 
     /// The folder of the Unix socket.
     pub fn socket_dir(&self) -> &Path {
-        &self.endpoint.socket_dir
+        &self.server.endpoint.socket_dir
     }
 
-    /// The cluster's home: everything of it lies here (a socket folder perhaps excepted).
+    /// The cluster's home, which has all its files, except sometimes the socket folder.
     pub fn home(&self) -> &Path {
-        self.home.path()
+        self.server.home.path()
     }
 
     /// PostgreSQL's data folder.
     pub fn data_dir(&self) -> PathBuf {
-        self.home.pgdata()
+        self.server.home.pgdata()
     }
 
-    /// What the server says.
+    /// The server's log.
     pub fn log_path(&self) -> PathBuf {
-        self.home.log()
+        self.server.home.log()
     }
 
-    /// The server's first process, unless it has ended.
+    /// The pid of the server's first process, unless it has ended.
     pub fn postmaster_pid(&self) -> Option<i32> {
-        self.running().map(|postmaster| postmaster.pid().as_raw())
+        self.server.running().map(|postmaster| postmaster.pid().as_raw())
     }
 
-    /// Completes when the server has ended, for whatever reason; at once when it does not run.
+    /// Completes when the server has ended; at once if it does not run.
     pub async fn exited(&self) {
-        if let Some(postmaster) = self.running() {
+        if let Some(postmaster) = self.server.running() {
             postmaster.gone().await;
         }
     }
 
-    /// Shuts down fast (sessions are ended, a checkpoint is written), at once after 30 s, by SIGKILL 10 s later, and
-    /// returns when the server is gone. Stopping twice is no error.
+    /// Stops the server, and returns when it has ended: by a fast shutdown (it ends sessions and writes a checkpoint),
+    /// after 30 s by an immediate one, 10 s later by SIGKILL. Stopping twice is no error.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::Stop`] when the server outlives even that.
+    /// [`DevpgError::Stop`] when the server outlives SIGKILL.
     pub async fn stop(&self) -> Result<(), DevpgError> {
         let _turn = self.lifecycle.lock().await;
-        self.stop_in_turn().await?;
-        self.endpoint.remove_socket_dir(&self.home);
+        self.server.stop().await?;
+        self.server.endpoint.remove_socket_dir(&self.server.home);
         Ok(())
-    }
-
-    /// [`stop`](Self::stop) for those who have the turn already.
-    pub(crate) async fn stop_in_turn(&self) -> Result<(), DevpgError> {
-        // Forgotten only afterwards: if this future is dropped midway, Drop still ends the server.
-        if let Some(postmaster) = self.running() {
-            postmaster.stop().await?;
-            tracing::info!(pid = postmaster.pid().as_raw(), home = %self.home.path().display(), "PostgreSQL stopped");
-        }
-        self.set_postmaster(None);
-        Ok(())
-    }
-
-    pub(crate) fn is_temporary(&self) -> bool {
-        self.temporary.is_some()
-    }
-
-    /// The server, if it has not ended.
-    pub(crate) fn running(&self) -> Option<Arc<Postmaster>> {
-        let known = self.postmaster.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.filter(|postmaster| !postmaster.is_gone())
-    }
-
-    pub(crate) fn set_postmaster(&self, postmaster: Option<Postmaster>) {
-        *self.postmaster.lock().unwrap_or_else(PoisonError::into_inner) = postmaster.map(Arc::new);
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Some(postmaster) = self.running() {
-            if self.is_temporary() {
+        if let Some(postmaster) = self.server.running() {
+            if self.server.is_temporary {
                 postmaster.end_now();
             } else {
                 postmaster.resume();
                 postmaster.signal(Signal::SIGINT);
             }
         }
-        if self.is_temporary() {
-            self.endpoint.remove_socket_dir(&self.home);
+        if self.server.is_temporary {
+            self.server.endpoint.remove_socket_dir(&self.server.home);
         }
     }
 }

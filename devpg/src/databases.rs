@@ -11,22 +11,22 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`DevpgError::Database`], also when there is one of this name.
+    /// [`DevpgError::Database`], also when the name is taken.
     pub async fn create_database(&self, name: &str) -> Result<(), DevpgError> {
         self.as_superuser("postgres", &format!("CREATE DATABASE {}", quoted(name))).await
     }
 
-    /// Creates a database as a copy of `template`, to which nobody may be connected.
+    /// Creates a database as a copy of `template`, which must have no connections.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::Database`], also when there is one of this name or somebody is connected to the template.
+    /// [`DevpgError::Database`], also when the name is taken or the template has connections.
     pub async fn create_database_from(&self, name: &str, template: &str) -> Result<(), DevpgError> {
         let statement = format!("CREATE DATABASE {} TEMPLATE {}", quoted(name), quoted(template));
         self.as_superuser("postgres", &statement).await
     }
 
-    /// Drops a database and ends its sessions; one that does not exist is no error.
+    /// Drops a database and ends its sessions. A database that does not exist is no error.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Cluster {
         self.as_superuser("postgres", &statement).await
     }
 
-    /// Turns a database into a template: nobody can connect any more, and those who are connected are ended.
+    /// Turns a database into a template: ends its connections, and allows no new ones.
     pub(crate) async fn close_database(&self, name: &str) -> Result<(), DevpgError> {
         self.as_superuser("postgres", &format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(name))).await?;
         let literal = name.replace('\'', "''");

@@ -10,11 +10,10 @@ use crate::error::DevpgError;
 use crate::home::{Home, write};
 use crate::random;
 
-/// The longest socket path on every system: 107 bytes on Linux, 103 on macOS.
+/// The longest socket path that every system allows: 107 bytes on Linux, 103 on macOS.
 const LONGEST_SOCKET_PATH: usize = 103;
 
-/// Below the range from which systems give out ports for outgoing connections, so that none of those takes the port
-/// while the server is down for a restart.
+/// The ports lie below the range for outgoing connections, so that no connection takes the port during a restart.
 const FIRST_PORT: u16 = 15_000;
 const LAST_PORT: u16 = 32_000;
 
@@ -26,8 +25,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of the last start where it can still be used, else a new one. The socket folder then exists, empty,
-    /// and only the server's user (and root) may enter it: it is what protects a socket that trusts everyone.
+    /// The endpoint of the last start if it is still usable, else a new one. Afterwards the socket folder exists. Only
+    /// the server's user and root may enter it, which protects the socket, as it asks for no password.
     pub(crate) fn choose(home: &Home, account: &Account, wanted: Option<u16>) -> Result<Self, DevpgError> {
         let recorded = Self::recorded(home);
         let kept = [wanted, recorded.as_ref().map(|it| it.port)].into_iter().flatten().find(|port| is_free(*port));
@@ -47,15 +46,15 @@ impl Endpoint {
         Some(Self { port: lines.next()?.parse().ok()?, socket_dir: lines.next()?.into() })
     }
 
-    /// Removes the socket folder if it lies outside of the home.
+    /// Removes the socket folder if it is outside of the home.
     pub(crate) fn remove_socket_dir(&self, home: &Home) {
         if self.socket_dir != home.socket() {
             let _ = fs::remove_dir_all(&self.socket_dir);
         }
     }
 
-    /// Makes the socket folder anew if it is gone, and removes what a killed server left in it: its lock file names a
-    /// pid, and another program with this pid would bar the next server.
+    /// Creates the socket folder if it is missing, and removes the files of a killed server. Its lock file names a pid;
+    /// another program with this pid would keep the next server from starting.
     pub(crate) fn open_socket_dir(&self, account: &Account) -> Result<(), DevpgError> {
         create_or_check(&self.socket_dir, account)?;
         let entries = fs::read_dir(&self.socket_dir).map_err(DevpgError::io("read", &self.socket_dir))?;
@@ -92,7 +91,7 @@ fn socket_dir(home: &Home, account: &Account, recorded: Option<PathBuf>) -> Resu
     if let Some(recorded) = recorded.filter(|it| *it != own && create_or_check(it, account).is_ok()) {
         return Ok(recorded);
     }
-    // The user's own runtime folder when there is one; root's can not be entered by the user that root drops to.
+    // The user's runtime folder, if there is one. Not root's, which the user that root drops to can not enter.
     let runtime =
         std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|it| !account.is_other() && it.is_dir());
     let parent = runtime.filter(|it| it.as_os_str().len() < 60).unwrap_or_else(|| PathBuf::from("/tmp"));
@@ -101,7 +100,7 @@ fn socket_dir(home: &Home, account: &Account, recorded: Option<PathBuf>) -> Resu
     Ok(short)
 }
 
-/// In `/tmp` anybody may have made a folder of this name before us: it must be new, or ours and closed to others.
+/// In `/tmp` another user may have created a folder of this name: it must be new, or ours and closed to others.
 fn create_or_check(path: &Path, account: &Account) -> Result<(), DevpgError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => account.own(path),

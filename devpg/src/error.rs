@@ -1,52 +1,52 @@
-//! Everything that can go wrong, each with what to do about it.
+//! The errors of this crate, each with what to do about it.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why PostgreSQL could not be found, started, stopped or spoken to.
+/// The reason why PostgreSQL was not found, or did not start, stop or answer.
 #[derive(Debug, thiserror::Error)]
 pub enum DevpgError {
-    /// A folder that was named by the user lacks one of the programs.
+    /// The user named a folder that lacks one of the programs.
     #[error(
         "{source_of_choice} names {folder}, which has no program `{program}`: name the folder that holds initdb, postgres and pg_ctl, for example /usr/lib/postgresql/17/bin"
     )]
     ProgramMissing {
-        /// Where the choice came from, such as `--pg-bin`.
+        /// The source of the choice, such as `--pg-bin`.
         source_of_choice: &'static str,
-        /// The folder that was named.
+        /// The named folder.
         folder: PathBuf,
-        /// The first program that it lacks.
+        /// The first missing program.
         program: &'static str,
     },
 
     /// No folder with PostgreSQL's server programs was found.
     #[error("no PostgreSQL server programs (initdb, postgres, pg_ctl) found: {}, or name their folder with --pg-bin or OPS_PG_BIN", install_hint(.install))]
     ProgramsNotFound {
-        /// The command that installs them here, if this system is known.
+        /// The command that installs them on this system, if it is known.
         install: Option<String>,
     },
 
-    /// One of PostgreSQL's programs could not be run.
+    /// One of PostgreSQL's programs did not run.
     #[error(
         "cannot run {program} as {account}: {source}; see that this user may enter and read its folder, or choose another with --pg-bin"
     )]
     Spawn {
         /// The program's path.
         program: PathBuf,
-        /// The user that it was to run as.
+        /// The user for the program.
         account: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 
     /// A file or folder could not be used.
     #[error("cannot {action} {path}: {source}; check that it is writable and that the disk is not full")]
     Io {
-        /// What was attempted, as a verb.
+        /// The attempted action, as a verb.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 
@@ -59,27 +59,27 @@ pub enum DevpgError {
         pid: Option<i32>,
     },
 
-    /// The folder is a PostgreSQL data folder that something else made.
+    /// The folder is a PostgreSQL data folder that devpg did not create.
     #[error("{folder} is itself a PostgreSQL data folder that was not made here: choose another data folder")]
     ForeignFolder {
-        /// The folder that was named.
+        /// The named folder.
         folder: PathBuf,
     },
 
-    /// Running as root without a user to drop to.
+    /// This process is root, and there is no user to drop to.
     #[error(
         "PostgreSQL refuses to run as root, and this system has neither a user `postgres` nor `nobody`: create one (useradd --system postgres) or run as an ordinary user"
     )]
     NoAccount,
 
-    /// The data folder is of another major version than the programs.
+    /// The data folder has another major version than the programs.
     #[error(
         "the cluster in {folder} was made by PostgreSQL {found}, but the programs in {bin} are PostgreSQL {expected}: name those of version {found} with --pg-bin, or move the folder away to begin anew"
     )]
     Version {
         /// The cluster's home.
         folder: PathBuf,
-        /// The major version that made the data folder.
+        /// The major version of the data folder.
         found: String,
         /// The folder of the programs in use.
         bin: PathBuf,
@@ -92,14 +92,14 @@ pub enum DevpgError {
     Init {
         /// The cluster's home.
         folder: PathBuf,
-        /// What initdb said last.
+        /// The last lines of initdb's output.
         output: String,
     },
 
     /// The server ended while starting, or did not accept connections in time.
     #[error("PostgreSQL did not start ({reason}); its log {log} ends with: {tail}")]
     Start {
-        /// How it failed.
+        /// The kind of failure.
         reason: String,
         /// The log file.
         log: PathBuf,
@@ -107,14 +107,14 @@ pub enum DevpgError {
         tail: String,
     },
 
-    /// The port that this cluster must keep is taken by another program.
+    /// Another program has taken the port that this cluster must keep.
     #[error("port {port} of this cluster is taken by another program: stop that program, then start again")]
     PortTaken {
         /// The loopback port.
         port: u16,
     },
 
-    /// The server survived even SIGKILL for the time allowed.
+    /// The server outlived SIGKILL for the allowed time.
     #[error(
         "PostgreSQL (pid {pid}) did not end in time: it may hang in the kernel; look at it with ps, then end it by hand"
     )]
@@ -133,17 +133,17 @@ pub enum DevpgError {
     /// The server refused a connection or a statement.
     #[error("cannot {action}: {source}; the server's log is {log}")]
     Database {
-        /// What was attempted, as a verb.
+        /// The attempted action, as a verb.
         action: String,
         /// The log file.
         log: PathBuf,
-        /// What the driver said.
+        /// The driver's error.
         source: sqlx::Error,
     },
 }
 
 impl DevpgError {
-    /// For `map_err`: wraps an I/O error with what was attempted on which path.
+    /// For `map_err`: adds the action and the path to an I/O error.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }

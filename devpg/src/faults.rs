@@ -1,4 +1,4 @@
-//! What a test does to a server to see whether others survive it.
+//! Faults that a test injects into a server.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::error::DevpgError;
 use crate::postmaster::Postmaster;
 
 impl Cluster {
-    /// Ends every process of the server by SIGKILL, and returns when all are gone.
+    /// Kills every process of the server by SIGKILL, and returns when all have ended.
     ///
     /// # Errors
     ///
@@ -15,23 +15,24 @@ impl Cluster {
     pub async fn kill_hard(&self) -> Result<(), DevpgError> {
         let _turn = self.lifecycle.lock().await;
         self.needed()?.kill().await?;
-        self.set_postmaster(None);
+        self.server.set_postmaster(None);
         Ok(())
     }
 
-    /// Starts the server again, on the same port and socket; one that still runs is stopped first.
+    /// Starts the server again, on the same port and socket. A running server is stopped first.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::PortTaken`] when another program took the port meanwhile, or whatever else kept it from starting.
+    /// [`DevpgError::PortTaken`] when another program has taken the port, or another reason why the server did not
+    /// start.
     pub async fn restart(&self) -> Result<(), DevpgError> {
         let _turn = self.lifecycle.lock().await;
-        self.stop_in_turn().await?;
-        self.port_is_free().await?;
-        self.launch().await
+        self.server.stop().await?;
+        self.server.port_is_free().await?;
+        self.server.launch().await
     }
 
-    /// Stops every process of the server in its tracks (SIGSTOP): connections stay open and nobody answers.
+    /// Pauses every process of the server (SIGSTOP): connections stay open, and nobody answers.
     ///
     /// # Errors
     ///
@@ -42,7 +43,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Lets a paused server go on (SIGCONT).
+    /// Resumes a paused server (SIGCONT).
     ///
     /// # Errors
     ///
@@ -54,6 +55,6 @@ impl Cluster {
     }
 
     fn needed(&self) -> Result<Arc<Postmaster>, DevpgError> {
-        self.running().ok_or_else(|| DevpgError::NotRunning { folder: self.home().to_owned() })
+        self.server.running().ok_or_else(|| DevpgError::NotRunning { folder: self.home().to_owned() })
     }
 }

@@ -1,4 +1,4 @@
-//! Where everything of one cluster lies.
+//! The folder with all files of one cluster.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::account::Account;
 use crate::error::DevpgError;
 
-/// The parent of all homes when this process is root: the server's own user can enter it, unlike `/root`.
+/// The parent of all homes if this process is root. The server's user can enter it, unlike `/root`.
 const ROOTS_HOMES: &str = "/var/lib/ops";
 
 /// The home of the cluster of `data_dir`: `data_dir` itself, or, when this process is root,
@@ -36,7 +36,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Creates the home of `data_dir` if need be.
+    /// Creates the home of `data_dir` if it does not exist.
     pub(crate) fn prepare(data_dir: &Path, account: &Account) -> Result<Self, DevpgError> {
         if data_dir.join("PG_VERSION").exists() {
             return Err(DevpgError::ForeignFolder { folder: data_dir.to_owned() });
@@ -46,7 +46,7 @@ impl Home {
         if account.is_other() {
             create_enterable(Path::new(ROOTS_HOMES))?;
             create_enterable(&home.path)?;
-            // Who finds the named folder nearly empty shall find the cluster from here.
+            // A user who looks into the named folder finds the path of the cluster here.
             write(&data_dir.join("cluster"), &format!("{}\n", home.path.display()))?;
         }
         Ok(home)
@@ -85,7 +85,7 @@ impl Home {
         self.path.join("postgres.log")
     }
 
-    /// What the server said before the log was begun anew.
+    /// The previous log.
     pub(crate) fn old_log(&self) -> PathBuf {
         self.path.join("postgres.log.1")
     }
@@ -102,13 +102,13 @@ impl Home {
         self.path.join("socket")
     }
 
-    /// The superuser's password. It lies in the data folder, so that it comes and goes with the cluster that it opens.
+    /// The superuser's password. It is in the data folder, so that it is moved and removed together with the cluster.
     pub(crate) fn password(&self) -> PathBuf {
         self.pgdata().join("superuser.password")
     }
 }
 
-/// The file that the owner of the cluster in `home` holds locked.
+/// The file that the owner of the cluster in `home` locks.
 pub(crate) fn lock_file(home: &Path) -> PathBuf {
     home.join("owner.lock")
 }
@@ -139,7 +139,8 @@ pub(crate) fn sync_folder(path: &Path) -> Result<(), DevpgError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(DevpgError::io("sync", path))
 }
 
-/// Resolves links also when the last components do not exist yet, so that the name is the same before and after.
+/// Resolves links even if the last components do not exist yet, so that the name is the same before and after their
+/// creation.
 fn canonical(path: &Path) -> Result<PathBuf, DevpgError> {
     let absolute = std::path::absolute(path).map_err(DevpgError::io("resolve", path))?;
     for ancestor in absolute.ancestors() {
@@ -150,7 +151,7 @@ fn canonical(path: &Path) -> Result<PathBuf, DevpgError> {
     Ok(absolute)
 }
 
-/// A hash that stays the same across versions of Rust, which the standard library's does not promise.
+/// A hash that is the same in all versions of Rust. The standard library does not promise that.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

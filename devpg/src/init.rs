@@ -1,4 +1,4 @@
-//! Makes the data folder: all of it or nothing, since an initdb that is killed midway leaves one that looks usable.
+//! Creates the data folder, completely or not at all: a killed initdb leaves a folder that looks usable.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::{random, spawn};
 
 const UNFINISHED: &str = "init-";
 
-/// Makes sure that the home has a data folder which these programs can serve. The caller holds the owner's lock.
+/// Makes sure that the home has a data folder of these programs' version. The caller holds the owner's lock.
 pub(crate) async fn ensure(
     programs: &Programs,
     account: &Account,
@@ -48,7 +48,7 @@ async fn make(
 
     let mut command = program(programs, "initdb", account, folder);
     command.args(["--username=postgres", "--encoding=UTF8", "--locale=C"]);
-    // Whoever may enter the socket's folder is trusted; by TCP anybody on this machine could come.
+    // Only trusted users may enter the socket's folder, but everybody on this machine can connect by TCP.
     command.args(["--auth-local=trust", "--auth-host=scram-sha-256"]);
     command.arg("--pwfile").arg(&password).arg("--pgdata").arg(&pgdata);
     if !durable {
@@ -69,8 +69,8 @@ async fn make(
     if durable { sync_folder(home.path()) } else { Ok(()) }
 }
 
-/// A command for one of PostgreSQL's programs, free of what the environment would tell it: folders, ports, passwords
-/// and languages. initdb would else spend time to find the time zone.
+/// A command for one of PostgreSQL's programs, without the environment's folders, ports, passwords and languages. The
+/// time zone is set, because initdb takes time to find it.
 pub(crate) fn program(programs: &Programs, name: &str, account: &Account, current_dir: &Path) -> Command {
     let mut command = Command::new(programs.path(name));
     for (key, _) in std::env::vars_os() {
@@ -84,7 +84,7 @@ pub(crate) fn program(programs: &Programs, name: &str, account: &Account, curren
     command
 }
 
-/// The last lines of what a program said.
+/// The last lines of a program's output.
 pub(crate) fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(8)..].join(" | ")
@@ -92,7 +92,7 @@ pub(crate) fn tail(text: &str) -> String {
 
 async fn run(programs: &Programs, account: &Account, command: Command) -> Result<bool, DevpgError> {
     let failed = |source| DevpgError::Spawn { program: programs.path("initdb"), account: account.name(), source };
-    // Killed with us, so that it does not write on into a folder that the next owner removes.
+    // initdb ends with this process, so that it does not write into a folder that the next owner removes.
     let mut child = spawn::spawn(command, Some(Signal::SIGKILL)).await.map_err(failed)?;
     let status = child.exit.wait_for(Option::is_some).await.ok().and_then(|status| *status);
     Ok(status.is_some_and(|status| status.success()))
@@ -103,7 +103,7 @@ fn write_password(path: &Path, account: &Account) -> Result<(), DevpgError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut file = options.open(path).map_err(DevpgError::io("create", path))?;
-    // The mode above is cut by the umask, which may be odd.
+    // The umask may have reduced the mode above.
     file.set_permissions(Permissions::from_mode(0o600))
         .and_then(|()| writeln!(file, "{password}"))
         .and_then(|()| file.sync_all())

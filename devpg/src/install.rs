@@ -1,4 +1,4 @@
-//! The command that installs PostgreSQL on this system, for the error that says it is missing.
+//! The command that installs PostgreSQL on this system, for the error about missing programs.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ pub fn install_command() -> Option<String> {
     command_for(&release, nix::unistd::geteuid().is_root())
 }
 
-/// Chooses by `ID`, then by the families of `ID_LIKE` in their order, which goes from near to far.
+/// Chooses by `ID`, then by the families of `ID_LIKE`, the closest first.
 fn command_for(os_release: &str, root: bool) -> Option<String> {
     let value = |key: &str| {
         os_release

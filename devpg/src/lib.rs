@@ -8,10 +8,10 @@
 //! home/init-*/        an initdb that has not finished; removed by the next owner
 //! home/endpoint       port and socket folder, kept across restarts
 //! home/socket/        the Unix socket (in a short folder elsewhere when this path is too long for a socket)
-//! home/postgres.log   what the server says
+//! home/postgres.log   the server's log
 //! ```
 //!
-//! In reading order: [`Programs`] says which PostgreSQL, [`ClusterOptions`] what is wanted, [`Cluster`] runs it, and
+//! In reading order: [`Programs`] finds PostgreSQL, [`ClusterOptions`] configures a cluster, [`Cluster`] runs it, and
 //! [`testing`] shares one among the tests of a process.
 
 mod error;
@@ -28,9 +28,11 @@ mod random;
 mod url;
 
 mod init;
+mod leftovers;
 mod postmaster;
 mod processes;
 mod segment;
+mod server;
 mod session;
 pub mod spawn;
 mod temporary;
@@ -38,13 +40,12 @@ mod temporary;
 mod cluster;
 mod databases;
 mod faults;
-mod launch;
 pub mod testing;
 
 pub use cluster::Cluster;
 pub use error::DevpgError;
 pub use home::home_of;
 pub use install::install_command;
-pub use launch::remove;
+pub use leftovers::remove;
 pub use options::ClusterOptions;
 pub use programs::Programs;

@@ -1,4 +1,4 @@
-//! One owner for one cluster, also when the last owner was killed.
+//! The lock that gives a cluster one owner, also after an owner was killed.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use crate::error::DevpgError;
 use crate::home::lock_file;
 
-/// An exclusive lock on the cluster in a home, held until dropped or until the process ends in any way.
+/// An exclusive lock on the cluster in a home. It is held until this value drops or the process ends.
 ///
-/// A lock of the kernel (flock) and not a pid file, so that nothing stale can be left behind. Programs that are started
-/// meanwhile do not inherit it: the standard library opens files close-on-exec.
+/// It is a lock of the kernel (flock), so it can not be left behind as a pid file can. Started programs do not inherit
+/// it, because the standard library opens files close-on-exec.
 #[derive(Debug)]
 pub(crate) struct OwnerLock {
     _file: File,
 }
 
 impl OwnerLock {
-    /// Takes the lock at once, or says who has it.
+    /// Takes the lock at once, or fails with the pid of its owner.
     pub(crate) fn take(home: &Path) -> Result<Self, DevpgError> {
         let path = lock_file(home);
         loop {
@@ -30,8 +30,8 @@ impl OwnerLock {
                 Err(TryLockError::WouldBlock) => return Err(Self::owned(home, file)),
                 Err(TryLockError::Error(source)) => return Err(DevpgError::io("lock", &path)(source)),
             }
-            // The last owner may have removed the folder between our open and our lock: then we hold a file that
-            // nobody else will ever find, and begin again.
+            // The last owner may have removed the folder between our open and our lock. Then nobody else can find the
+            // file that we have locked, so we try again.
             if is_same_file(&file, &path) {
                 write_pid(&mut file).map_err(DevpgError::io("write", &path))?;
                 return Ok(Self { _file: file });
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_owner_is_refused_and_told_folder_and_pid() {
+    fn a_second_owner_is_refused_with_folder_and_pid() {
         let home = tempfile::tempdir().unwrap();
         let first = OwnerLock::take(home.path()).unwrap();
         let error = OwnerLock::take(home.path()).unwrap_err().to_string();

@@ -1,9 +1,9 @@
-//! What kind of cluster is wanted.
+//! The options of a cluster.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What [`Cluster::start`](crate::Cluster::start) shall run.
+/// The options of [`Cluster::start`](crate::Cluster::start).
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     pub(crate) place: Place,
@@ -14,31 +14,32 @@ pub struct ClusterOptions {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    /// Kept. The server outlives an owner that is killed, and the next owner adopts it.
+    /// A durable folder. The server outlives a killed owner, and the next owner adopts it.
     Folder(PathBuf),
-    /// A fresh private folder, here or where it fits best. Server and folder go when the owner ends, in whatever way.
+    /// A new private folder, below this one or in the best place. Server and folder are removed when the owner ends in
+    /// any way.
     Temporary(Option<PathBuf>),
 }
 
 impl ClusterOptions {
     /// A durable cluster in `data_dir`, for `ops dev`: fsync on, 100 connections, 256 MB of shared buffers.
     ///
-    /// When this process is root the files lie below `/var/lib/ops` instead, see [`home_of`](crate::home_of).
+    /// If this process is root, the files are below `/var/lib/ops` instead, see [`home_of`](crate::home_of).
     pub fn in_folder(data_dir: impl AsRef<Path>) -> Self {
         let settings = [
             ("fsync", "on"),
             ("synchronous_commit", "on"),
             ("shared_buffers", "256MB"),
             ("max_connections", "100"),
-            // Somebody who looks at it with psql and goes away shall not keep dead rows alive.
+            // A forgotten psql session must not keep dead rows alive.
             ("idle_in_transaction_session_timeout", "10min"),
             ("password_encryption", "scram-sha-256"),
         ];
         Self::new(Place::Folder(data_dir.as_ref().to_owned()), &settings)
     }
 
-    /// A throw-away cluster for tests: no fsync, 400 connections, no autovacuum (a test must not depend on when it
-    /// comes), and both server and folder gone when this process ends, even by SIGKILL.
+    /// A temporary cluster for tests: no fsync, 400 connections, no autovacuum (a test must not depend on its timing).
+    /// Server and folder are removed when this process ends, even by SIGKILL.
     ///
     /// A killed server still loses no commit, since `synchronous_commit` is on; only a crash of the machine would.
     pub fn temporary() -> Self {
@@ -55,7 +56,7 @@ impl ClusterOptions {
             ("min_wal_size", "32MB"),
             ("log_checkpoints", "off"),
             ("password_encryption", "scram-sha-256"),
-            // In the data folder and not in /dev/shm, so that nothing stays there when the server is killed.
+            // In the data folder, because a killed server would leave files in /dev/shm.
             ("dynamic_shared_memory_type", "mmap"),
         ];
         Self::new(Place::Temporary(None), &settings)
@@ -71,8 +72,8 @@ impl ClusterOptions {
         Self { place, settings, port: None, start_deadline: Duration::from_secs(60) }
     }
 
-    /// Adds one setting of postgresql.conf; a later one wins over an earlier one. The port, the addresses and the
-    /// socket are decided by this crate.
+    /// Adds one setting of postgresql.conf; a later one wins over an earlier one. This crate chooses the port, the
+    /// addresses and the socket.
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
@@ -86,14 +87,14 @@ impl ClusterOptions {
         self
     }
 
-    /// The loopback port to take when it is free. Without it: the port of the last start, or any free one.
+    /// The preferred loopback port. Without it, or if it is taken: the port of the last start, or any free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// How long the server may take until it accepts connections, recovery after a crash included. Default: 60 s.
+    /// The time limit until the server accepts connections, including recovery after a crash. Default: 60 s.
     #[must_use]
     pub fn start_deadline(mut self, deadline: Duration) -> Self {
         self.start_deadline = deadline;

@@ -1,11 +1,12 @@
-//! What a server writes about itself into its data folder: postmaster.pid.
+//! The file postmaster.pid, in which a server describes itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
-/// The lines of postmaster.pid that matter here. The format is the one that pg_ctl reads, the same since PostgreSQL 10.
+/// The lines of postmaster.pid that devpg needs. pg_ctl reads the same format, which has not changed since PostgreSQL
+/// 10.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PidFile {
     pub(crate) pid: Pid,
@@ -28,7 +29,7 @@ impl PidFile {
     /// Lines: pid, data folder, start time, port, socket folder, listen address, shared memory, status.
     fn parse(text: &str) -> Option<Self> {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        // A single-user server writes its pid negated.
+        // A single-user server writes its pid with a minus sign.
         let pid = lines.first()?.parse::<i32>().ok()?.checked_abs().filter(|pid| *pid > 1)?;
         let socket_dir = lines.get(4).filter(|line| !line.is_empty()).map(PathBuf::from);
         let port = lines.get(3).and_then(|line| line.parse().ok());

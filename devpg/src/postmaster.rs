@@ -1,4 +1,4 @@
-//! The server's first process, which starts all others: started by us, or found running and adopted.
+//! The server's first process, which starts all others. This process started it, or adopted it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use crate::error::DevpgError;
 use crate::processes;
 use crate::spawn::Child;
 
-/// Between two looks at a process that is not our child, and so can not be waited for.
+/// The time between two checks of a process that is not our child, for which we can not wait.
 const LOOK: Duration = Duration::from_millis(10);
-/// A fast shutdown writes a checkpoint, which may take long on a slow disk.
+/// The time limit of a fast shutdown. It writes a checkpoint, which takes long on a slow disk.
 const FAST: Duration = Duration::from_secs(30);
-/// An immediate shutdown writes nothing; PostgreSQL itself kills its children after 5 s.
+/// The time limit of an immediate shutdown. It writes nothing; PostgreSQL itself kills its children after 5 s.
 const IMMEDIATE: Duration = Duration::from_secs(10);
 const KILLED: Duration = Duration::from_secs(10);
 
-/// A postmaster that runs, or ran.
+/// A postmaster, running or ended.
 #[derive(Debug)]
 pub(crate) struct Postmaster {
     pid: Pid,
@@ -50,7 +50,7 @@ impl Postmaster {
     /// Completes when the process has ended.
     pub(crate) async fn gone(&self) {
         if let Some(child) = &self.child {
-            // An error means that the waiting thread ended without a status, and then there is nothing to wait for.
+            // An error means that the waiting thread ended without a status. Then there is nothing to wait for.
             let _ = child.exit.clone().wait_for(Option::is_some).await;
             return;
         }
@@ -59,7 +59,7 @@ impl Postmaster {
         }
     }
 
-    /// Stops the server: fast first, at once when that takes too long, by SIGKILL at last.
+    /// Stops the server by a fast shutdown, after its time limit by an immediate one, and at last by SIGKILL.
     pub(crate) async fn stop(&self) -> Result<(), DevpgError> {
         self.resume();
         for (signal, deadline) in [(Signal::SIGINT, FAST), (Signal::SIGQUIT, IMMEDIATE)] {
@@ -72,7 +72,7 @@ impl Postmaster {
         self.kill().await
     }
 
-    /// Ends the server and every process of it by SIGKILL, and returns when all are gone.
+    /// Kills every process of the server by SIGKILL, and returns when all have ended.
     pub(crate) async fn kill(&self) -> Result<(), DevpgError> {
         let started = Instant::now();
         let members = self.freeze(started + KILLED).await;
@@ -90,7 +90,7 @@ impl Postmaster {
         tokio::time::timeout(left, all_gone).await.map_err(|_| DevpgError::Stop { pid: self.pid.as_raw() })
     }
 
-    /// Stops every process of the server in its tracks, as on a machine that hangs.
+    /// Pauses every process of the server, as on a machine that hangs.
     pub(crate) async fn pause(&self) {
         let deadline = Instant::now() + KILLED;
         for pid in self.freeze(deadline).await {
@@ -106,7 +106,7 @@ impl Postmaster {
         self.signal(Signal::SIGCONT);
     }
 
-    /// For `Drop`, which can not await: an immediate shutdown, waited for on this thread for a moment.
+    /// An immediate shutdown for `Drop`, which can not await. It blocks this thread for a moment.
     pub(crate) fn end_now(&self) {
         self.resume();
         self.signal(Signal::SIGQUIT);
@@ -118,13 +118,13 @@ impl Postmaster {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        // Without this look the signal could hit another program that was given the number since.
+        // Without this check the signal could hit another program that has the same pid now.
         if !self.is_gone() {
             processes::signal(self.pid, signal);
         }
     }
 
-    /// Stops the postmaster, so that it starts no more processes, and returns those that it has.
+    /// Pauses the postmaster, so that it starts no more processes, and returns its children.
     async fn freeze(&self, deadline: Instant) -> Vec<Pid> {
         self.signal(Signal::SIGSTOP);
         stopped(self.pid, deadline).await;

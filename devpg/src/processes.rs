@@ -1,11 +1,11 @@
-//! Looks at the processes of this machine: which run, which are stopped, and which are servers of a data folder.
+//! The processes of this machine: which run, which are stopped, and which are servers of a data folder.
 
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// One process that has not ended. A zombie has: only its parent's `wait` is outstanding.
+/// A process that has not ended. A zombie has ended: only its parent's `wait` is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
     pid: Pid,
@@ -28,17 +28,17 @@ pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
     seen::all().into_iter().filter(|it| it.parent == pid).map(|it| it.pid).collect()
 }
 
-/// Whether `pid` is a server process of this data folder, and not another program that got its number later.
+/// Whether `pid` is a server process of this data folder, and not another program that got the same pid later.
 pub(crate) fn is_server_of(pid: Pid, pgdata: &Path) -> bool {
     is_running(pid) && seen::serves(pid, pgdata)
 }
 
-/// Every server process of this data folder, also those whose postmaster is gone.
+/// Every server process of this data folder, also without a postmaster.
 pub(crate) fn servers_of(pgdata: &Path) -> Vec<Pid> {
     seen::all().into_iter().map(|it| it.pid).filter(|pid| seen::serves(*pid, pgdata)).collect()
 }
 
-/// Sends a signal; a process that is gone already needs none.
+/// Sends a signal. A process that has ended needs none.
 pub(crate) fn signal(pid: Pid, signal: Signal) {
     if let Err(error) = kill(pid, signal) {
         tracing::debug!(%pid, %signal, %error, "signal not delivered");
@@ -63,19 +63,19 @@ mod seen {
         names.filter_map(|name| one(Pid::from_raw(name.to_str()?.parse().ok()?))).collect()
     }
 
-    /// A server works in its data folder, and its program is called postgres: a shell there is not a server.
+    /// Whether a process works in this data folder and its program is postgres. A shell in the folder is not a server.
     pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
         let of = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
         let (Ok(program), Ok(folder)) = (fs::read_link(of("exe")), fs::read_link(of("cwd"))) else {
             return names(&fs::read(of("cmdline")).unwrap_or_default(), pgdata);
         };
-        // The link of a program that was upgraded since reads `postgres (deleted)`.
+        // After an upgrade, the link of the old program reads `postgres (deleted)`.
         let named = program.file_name().is_some_and(|it| it.to_string_lossy().starts_with("postgres"));
         named && folder == pgdata
     }
 
-    /// Root in a container has no right to follow the links of another user's processes (CAP_SYS_PTRACE). Then the
-    /// postmaster is known by its command line; its children are not known, but end soon after it.
+    /// Root in a container may not follow the links of another user's processes (CAP_SYS_PTRACE). Then only the command
+    /// line identifies the postmaster. Its children stay unknown, but end soon after it.
     pub(super) fn names(command_line: &[u8], pgdata: &Path) -> bool {
         let mut arguments = command_line.split(|byte| *byte == 0);
         let program = arguments.next().unwrap_or_default().ends_with(b"/postgres");
@@ -83,7 +83,7 @@ mod seen {
         program && folder == Some(pgdata.as_os_str().as_encoded_bytes())
     }
 
-    /// `pid (name) state parent ...`, where the name may hold blanks and parentheses.
+    /// `pid (name) state parent ...`. The name may contain blanks and parentheses.
     pub(super) fn parse(pid: Pid, stat: &str) -> Option<Process> {
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?;
@@ -110,7 +110,7 @@ mod seen {
         lines(&["-axo", "pid=,ppid=,stat="]).iter().filter_map(|line| parse(line)).collect()
     }
 
-    /// Only the postmaster's command line names the data folder; its children show what they do.
+    /// Only the postmaster's command line names the data folder. Its children show their activity instead.
     pub(super) fn serves(pid: Pid, pgdata: &Path) -> bool {
         let command = lines(&["-o", "command=", "-p", &pid.to_string()]).concat();
         command.contains("postgres") && command.contains(&pgdata.display().to_string())

@@ -17,13 +17,13 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Looks at `explicit` (the user's `--pg-bin`), `OPS_PG_BIN`, `pg_config --bindir`, the newest
-    /// `/usr/lib/postgresql/*/bin`, `PATH`, and where other packages lie, in this order.
+    /// Searches `explicit` (the user's `--pg-bin`), `OPS_PG_BIN`, `pg_config --bindir`, the newest
+    /// `/usr/lib/postgresql/*/bin`, `PATH`, and the folders of other packages, in this order.
     ///
     /// # Errors
     ///
-    /// [`DevpgError::ProgramMissing`] when one of the first two, which the user named, lacks a program: to pass it
-    /// over would run another PostgreSQL than the one asked for. [`DevpgError::ProgramsNotFound`] when nothing is left.
+    /// [`DevpgError::ProgramMissing`] when one of the first two, which the user named, lacks a program: another folder
+    /// would be another PostgreSQL. [`DevpgError::ProgramsNotFound`] when no folder is left.
     pub fn find(explicit: Option<&Path>) -> Result<Self, DevpgError> {
         let from_env = env::var_os("OPS_PG_BIN").filter(|value| !value.is_empty()).map(PathBuf::from);
         let named = [("--pg-bin or OPS_PG_BIN", explicit.map(Path::to_owned)), ("OPS_PG_BIN", from_env)];
@@ -35,7 +35,8 @@ impl Programs {
             .into_iter()
             .chain(newest_first(Path::new("/usr/lib/postgresql"), ""))
             .chain(path.iter().flat_map(env::split_paths))
-            // Where PostgreSQL's own packages for Red Hat and Homebrew's versioned ones lie, which are not in PATH.
+            // The folders of PostgreSQL's packages for Red Hat and of Homebrew's versioned packages, which are not in
+            // PATH.
             .chain(newest_first(Path::new("/usr"), "pgsql-"))
             .chain(newest_first(Path::new("/opt/homebrew/opt"), "postgresql@"))
             .chain(newest_first(Path::new("/usr/local/opt"), "postgresql@"));
@@ -56,7 +57,7 @@ impl Programs {
         }
     }
 
-    /// The folder that holds them, as an absolute path.
+    /// Their folder, as an absolute path.
     pub fn bin(&self) -> &Path {
         &self.bin
     }
@@ -101,7 +102,7 @@ fn pg_config_bindir() -> Option<PathBuf> {
     Some(PathBuf::from(text.trim_end()))
 }
 
-/// The `bin` folders below versioned folders such as Debian's, 17 before 9.6: by number, since by text 9 would win.
+/// The `bin` folders below versioned folders such as Debian's, ordered by number: 17 before 9.6.
 fn newest_first(root: &Path, prefix: &str) -> Vec<PathBuf> {
     let versions = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut versions: Vec<(Vec<u32>, OsString)> =

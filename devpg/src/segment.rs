@@ -1,4 +1,4 @@
-//! The small piece of System V shared memory that a killed server leaves, and that only its next start would remove.
+//! The small System V shared memory segment that a killed server leaves. Only its next start would remove it.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use nix::unistd::Pid;
 
 use crate::pidfile::PidFile;
 
-/// Removes the segment of a server that was killed and will not be started again; the system has room for some
-/// thousands only. Does nothing unless the segment is certainly that server's, unused, and this is Linux.
+/// Removes the segment of a killed server that will not start again, because the system has room for a few thousand
+/// only. Does nothing if the segment is used, or perhaps another server's, or if this is not Linux.
 pub(crate) fn remove(pgdata: &Path) {
     let Some(PidFile { pid, segment: Some(segment), .. }) = PidFile::read(pgdata) else { return };
     let table = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();

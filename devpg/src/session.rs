@@ -1,4 +1,4 @@
-//! Short sessions as superuser, to see whether a server is ready and to create databases.
+//! Short sessions as superuser, which probe a server and create databases.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-/// A server that is paused takes connections in its backlog and never answers.
+/// The time limit of a probe. A paused server accepts connections in its backlog and never answers.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// SQLSTATE `cannot_connect_now`: starting up, recovering, or shutting down.
 const NOT_NOW: &str = "57P03";
 
-/// What a server says to a new connection.
+/// A server's answer to a new connection.
 #[derive(Debug)]
 pub(crate) enum Readiness {
     /// It works, and this is its data folder.
     Ready(PathBuf),
-    /// Nobody listens yet, or it asks to come back.
+    /// Nobody listens yet, or the server asks to try again.
     NotYet,
-    /// It is up, and does not let us in.
+    /// It runs, but refuses the session.
     Refused(sqlx::Error),
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
     options.ssl_mode(PgSslMode::Disable).application_name("devpg").disable_statement_logging().connect().await
 }
 
-/// Asks once.
+/// Probes once.
 pub(crate) async fn probe(url: &str) -> Readiness {
     let ask = async {
         let mut session = connect(url).await?;

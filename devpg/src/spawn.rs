@@ -1,4 +1,4 @@
-//! Starts a program on a thread that waits for it: no zombies, and an end with the owner when wanted.
+//! Starts a program on a thread that waits for it, so that it leaves no zombie. The program can end with its owner.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -13,15 +13,15 @@ use tokio::sync::{oneshot, watch};
 #[derive(Debug, Clone)]
 pub struct Child {
     pub pid: Pid,
-    /// How it ended, once it has.
+    /// Its exit status, once it has ended.
     pub exit: watch::Receiver<Option<ExitStatus>>,
 }
 
 /// Runs `command` in a process group of its own, so that a Ctrl-C in the terminal reaches only the owner, which then
 /// stops its programs in order.
 ///
-/// `on_owner_death` is the signal that the kernel sends to the program when this process ends (Linux only). The kernel
-/// means by that the end of the *thread* that forked; hence the dedicated thread, which waits for the program's end.
+/// `on_owner_death` is the signal that the kernel sends to the program when this process ends (Linux only). For the
+/// kernel, that is the end of the *thread* that forked, so a dedicated thread waits for the program's end.
 pub async fn spawn(mut command: Command, on_owner_death: Option<Signal>) -> io::Result<Child> {
     command.stdin(Stdio::null()).process_group(0);
     if let Some(signal) = on_owner_death {
@@ -32,7 +32,7 @@ pub async fn spawn(mut command: Command, on_owner_death: Option<Signal>) -> io::
         Ok(mut child) => {
             let (exited, exit) = watch::channel(None);
             let pid = Pid::from_raw(child.id().cast_signed());
-            // When the caller's future was dropped meanwhile, nobody would ever stop this program.
+            // If the caller dropped its future, nobody else would stop this program.
             if started.send(Ok(Child { pid, exit })).is_err() {
                 let _ = child.kill();
             }
@@ -51,7 +51,7 @@ fn die_with_owner(command: &mut Command, signal: Signal) {
     let owner = std::process::id();
     let ask = move || {
         nix::sys::prctl::set_pdeathsig(signal)?;
-        // The owner may have died between fork and the line above, and then no signal will come.
+        // The owner may have died between fork and the line above. Then the kernel sends no signal.
         if std::os::unix::process::parent_id() == owner { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
     // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed: it makes two

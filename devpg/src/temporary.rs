@@ -1,4 +1,4 @@
-//! Homes that go with their owner, even when that is killed.
+//! Temporary homes. They are removed when their owner ends, even by SIGKILL.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -19,15 +19,15 @@ const PREFIX: &str = "ops-pg-test-";
 const DEFAULT: &str = "/tmp";
 /// A file system in memory, on Linux.
 const MEMORY: &str = "/dev/shm";
-/// In containers it is often tiny; tests with much data must fit.
+/// The least free space there. In containers it is often tiny, and tests with much data must fit.
 const ROOM: u64 = 4 << 30;
-/// A folder that has no lock yet has another name, so that nobody takes it for abandoned.
+/// The prefix of a folder without a lock. The other name keeps it from looking abandoned.
 const NEW_PREFIX: &str = ".ops-pg-test-";
-/// A folder without a lock that is this old is not being made any more.
+/// A folder without a lock of at least this age is abandoned.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// Waits until the owner's end closes its standard input, then until the server has ended, then removes its folders.
-/// Where the kernel does not end the server with its owner ($1), this does.
+/// The watchdog. It waits until the owner's end closes its standard input and the server has ended, then removes the
+/// folders. If the kernel does not end the server with its owner ($1), the watchdog does.
 const WATCHDOG: &str = r#"
 cat >/dev/null
 pid=$(head -n 1 "$2/pgdata/postmaster.pid" 2>/dev/null)
@@ -39,7 +39,7 @@ sockets=$(sed -n 2p "$2/endpoint" 2>/dev/null)
 while [ -e "$2" ] && [ $tries -lt 100 ]; do rm -rf -- "$2" 2>/dev/null || sleep 0.1; tries=$((tries + 1)); done
 "#;
 
-/// A fresh private home; dropped, it is removed.
+/// A new private home. Its drop removes it.
 #[derive(Debug)]
 pub(crate) struct TemporaryHome {
     path: PathBuf,
@@ -47,7 +47,7 @@ pub(crate) struct TemporaryHome {
 }
 
 impl TemporaryHome {
-    /// Removes what dead owners left, and makes a new home, locked: here, or where it fits best.
+    /// Removes homes of dead owners, and creates and locks a new home: in `parent`, or in the best place.
     pub(crate) fn create(account: &Account, wanted: Option<&Path>) -> Result<(Self, OwnerLock), DevpgError> {
         for parent in parents() {
             sweep(&parent);
@@ -56,7 +56,7 @@ impl TemporaryHome {
         let parent = wanted.map_or_else(fits, Path::to_owned);
         let name = random::hex::<5>()?;
         let new = parent.join(format!("{NEW_PREFIX}{name}"));
-        // Not recursive: it must not exist, since in /tmp others could have made it.
+        // Not recursive: the folder must not exist, because in /tmp another user could have created it.
         DirBuilder::new().mode(0o700).create(&new).map_err(DevpgError::io("create", &new))?;
         if account.is_other() {
             fs::set_permissions(&new, Permissions::from_mode(0o755)).map_err(DevpgError::io("open up", &new))?;
@@ -83,8 +83,8 @@ impl Drop for TemporaryHome {
     }
 }
 
-/// Where to look for a place, in this order: where the user wants temporary files, then in memory, since a database is
-/// some 300 files and many file systems take a millisecond for each.
+/// The candidate places, in this order: the user's folder for temporary files, then memory, because a database has
+/// about 300 files and many file systems take a millisecond for each.
 fn parents() -> Vec<PathBuf> {
     let wanted = std::env::var_os("TMPDIR").map(PathBuf::from);
     let all = wanted.into_iter().chain([PathBuf::from(MEMORY), PathBuf::from(DEFAULT)]);
@@ -92,7 +92,7 @@ fn parents() -> Vec<PathBuf> {
 }
 
 fn is_usable(parent: &Path, account: &Account) -> bool {
-    // TMPDIR may lie where the user that root drops to can not enter.
+    // The user that root drops to may not be able to enter TMPDIR.
     let open = |it: &Path| fs::metadata(it).is_ok_and(|it| it.mode() & 0o001 != 0);
     let enterable = !account.is_other() || parent.ancestors().all(open);
     let roomy = parent != Path::new(MEMORY) || room(parent) >= ROOM;
@@ -113,12 +113,12 @@ fn start_watchdog(home: &Path) -> Option<Child> {
     let server = if cfg!(target_os = "linux") { "wait" } else { "end" };
     let mut command = Command::new("/bin/sh");
     command.args(["-c", WATCHDOG, "ops-pg-watchdog", server]).arg(home);
-    // A group of its own: the Ctrl-C that ends the tests must not end it.
+    // A process group of its own, because the Ctrl-C that ends the tests must not end the watchdog.
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).current_dir("/");
     command.spawn().inspect_err(|error| tracing::warn!(%error, "no watchdog: the next start will clean up")).ok()
 }
 
-/// Removes homes whose owner is dead and whose watchdog did not come to it, as when the machine was switched off.
+/// Removes homes of dead owners whose watchdog did not run, as when the machine was switched off.
 fn sweep(parent: &Path) {
     let me = nix::unistd::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -144,7 +144,7 @@ fn sweep_one(home: &Home) {
     remove(home);
 }
 
-/// Tries again while something else, such as a watchdog, removes from the same folder.
+/// Retries while another process, such as a watchdog, removes files from the same folder.
 fn remove(home: &Home) {
     segment::remove(&home.pgdata());
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! One cluster for all tests of a process, and a database of its own for each.
+//! One cluster for all tests of a process, and a separate database for each test.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -12,18 +12,18 @@ use tokio::sync::OnceCell;
 
 use crate::{Cluster, ClusterOptions, Programs};
 
-/// The cluster that all tests of this process share, started by the first who asks. It ends with the process.
+/// The cluster that all tests of this process share. The first call starts it, and it ends with the process.
 ///
-/// A test that kills or pauses its server needs one of its own: [`Cluster::start`] with
+/// A test that kills or pauses its server needs a cluster of its own: [`Cluster::start`] with
 /// [`ClusterOptions::temporary`].
 ///
 /// # Panics
 ///
-/// When the cluster can not be started, with the reason and what to do about it.
+/// When the cluster does not start, with the reason and what to do about it.
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
-    // On a thread of its own, since the caller is within the runtime of its test, which must not be blocked on and
-    // ends with that test.
+    // On a thread of its own, because the caller is in the runtime of its test, which must not block and ends with that
+    // test.
     let start = || thread::spawn(|| runtime().block_on(start())).join().unwrap_or_else(|_| Err("panicked".to_owned()));
     match SHARED.get_or_init(start) {
         Ok(cluster) => cluster,
@@ -31,14 +31,14 @@ pub fn shared() -> &'static Cluster {
     }
 }
 
-/// A new database on the [`shared`] cluster, as a copy of a template that is made once a process: `prepare` gets the
-/// template's URL and fills it, for example with the migrations. Connections that it leaves open are ended.
+/// A new database on the [`shared`] cluster, as a copy of a template that is made once a process. `prepare` gets the
+/// template's URL and fills it, for example with the migrations. Its open connections are closed.
 ///
-/// Templates are told apart by `template`; the first caller's `prepare` counts, the others wait for it.
+/// `template` names the template. The first caller's `prepare` fills it, the others wait.
 ///
 /// # Panics
 ///
-/// When the cluster can not be started, `prepare` fails, or the database can not be created.
+/// When the cluster does not start, `prepare` fails, or the database can not be created.
 pub async fn database<P, F, E>(template: &str, prepare: P) -> TestDatabase
 where
     P: FnOnce(String) -> F,
@@ -46,9 +46,9 @@ where
     E: Display,
 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    // Each a cell of its own, so that different templates are made at the same time.
+    // One cell each, so that different templates are made at the same time.
     static TEMPLATES: LazyLock<Mutex<HashMap<String, Arc<OnceCell<()>>>>> = LazyLock::new(Mutex::default);
-    // One copy at a time: PostgreSQL refuses to copy a database that anybody uses.
+    // One copy at a time, because PostgreSQL refuses to copy a database that is in use.
     static COPYING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
     let cluster = shared();
@@ -66,7 +66,7 @@ where
     TestDatabase { url: cluster.url(&name), name }
 }
 
-/// A database for one test. Dropped, it is removed and its sessions are ended, so keep it until the test's end.
+/// A database for one test. Its drop ends its sessions and removes it, so keep it until the test's end.
 #[derive(Debug)]
 #[must_use = "the database is removed when this is dropped"]
 pub struct TestDatabase {
@@ -78,7 +78,7 @@ pub struct TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        // A test can not wait for it here, nor need it: the whole cluster goes at the end.
+        // A test can not wait here, and need not: the whole cluster is removed at the end.
         let _ = remover().send(std::mem::take(&mut self.name));
     }
 }
@@ -94,14 +94,14 @@ where
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    // A test that was ended midway may have left one half made.
+    // An interrupted test may have left an incomplete one.
     cluster.drop_database(name).await.map_err(|error| error.to_string())?;
     cluster.create_database(name).await.map_err(|error| error.to_string())?;
     prepare(cluster.url(name)).await.map_err(|error| error.to_string())?;
     cluster.close_database(name).await.map_err(|error| error.to_string())
 }
 
-/// A thread that drops the databases of finished tests, one after the other; hundreds of them would fill the disk.
+/// A thread that drops the databases of finished tests one by one. Hundreds of them would fill the disk.
 fn remover() -> &'static Sender<String> {
     static REMOVER: LazyLock<Sender<String>> = LazyLock::new(|| {
         let (sender, names) = mpsc::channel::<String>();

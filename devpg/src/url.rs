@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-/// Over the Unix socket, where the server trusts whoever may enter the socket's folder.
+/// A URL over the Unix socket. The server trusts everybody who may enter the socket's folder.
 pub(crate) fn socket_url(database: &str, socket_dir: &Path, port: u16) -> String {
     let (database, host) = (encode(database), encode(&socket_dir.to_string_lossy()));
     format!("postgres://postgres@localhost/{database}?host={host}&port={port}")
 }
 
-/// Over loopback, where the server asks for the password.
+/// A URL over loopback, where the server asks for the password.
 pub(crate) fn tcp_url(database: &str, password: &str, port: u16) -> String {
     format!("postgres://postgres:{}@127.0.0.1:{port}/{}", encode(password), encode(database))
 }
 
-/// Keeps `/`, which both parts of the URL in which this is used allow, so that paths stay readable.
+/// Percent-encodes, except for `/`, which is allowed here and keeps paths readable.
 fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -21,19 +21,18 @@ async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_wri
     for round in 0..4_u64 {
         let mut calls = JoinSet::new();
         // Connections of their own, few calls on each: a server cuts off who resets too many.
-        let mut channels = Vec::new();
+        let mut clients = Vec::new();
         for _ in 0..15 {
-            channels.push(house.servers[0].dial().await);
+            clients.push(house.servers[0].dial().await);
         }
         for call in 0..150_u64 {
             // From at once to longer than a call takes, each moment between.
             let after = Duration::from_micros((call * 211 + round * 53) % 20_000);
-            let channel = channels[call as usize % channels.len()].clone();
+            let client = clients[call as usize % clients.len()].clone();
             let (session, run) = (session.clone(), run.clone());
             let name = format!("dropped {round} {call}");
             calls.spawn(async move {
-                let mut sessions = session_service_client::SessionServiceClient::new(channel.clone());
-                let mut runs = run_service_client::RunServiceClient::new(channel.clone());
+                let (mut sessions, mut runs) = (client.sessions(), client.runs());
                 let request_id = if call % 2 == 0 { name.clone() } else { String::new() };
                 match call % 4 {
                     0 => {

@@ -7,16 +7,17 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
-const ARROWS: [(&str, &[&str], &[&str]); 9] = [
-    ("proto", &[], &["server", "worker", "devpg"]),
+const ARROWS: [(&str, &[&str], &[&str]); 10] = [
+    ("proto", &[], &["server", "worker", "client", "devpg"]),
+    ("client", &["proto"], &[]),
     ("engine", &[], &["devpg"]),
     ("server", &["engine", "proto"], &["devpg"]),
     ("worker", &["proto"], &[]),
     ("devpg", &[], &[]),
-    ("cli", &["proto", "server", "worker", "devpg"], &[]),
-    ("faults", &["proto", "worker", "devpg"], &[]),
+    ("cli", &["proto", "server", "worker", "client", "devpg"], &[]),
+    ("faults", &["proto", "worker", "client", "devpg"], &[]),
     ("fuzz", &["engine", "proto", "server"], &[]),
-    ("bench", &["proto", "devpg"], &[]),
+    ("bench", &["proto", "client", "devpg"], &[]),
 ];
 
 /// Licences that allow what is done here: shipping a program with the licence texts. For a choice, one of it is enough.

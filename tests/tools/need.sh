@@ -28,6 +28,9 @@ has_cargo() {
 # aws-lc-rs, the TLS library, is compiled from C.
 has_cc() { command -v cc >/dev/null; }
 
+# Splits debug information from a release.
+has_objcopy() { command -v objcopy >/dev/null; }
+
 # libFuzzer, which looks for input that breaks something, is compiled from C++.
 has_cxx() { command -v c++ >/dev/null; }
 
@@ -63,6 +66,7 @@ case "${1:?a name}" in
     echo "Rust $RUST or newer is missing. Install it with rustup (https://rustup.rs): rustup toolchain install stable" >&2
     exit 1
     ;;
+  objcopy) has_objcopy || install "objcopy" has_objcopy binutils ;;
   cxx) has_cxx || install "A C++ compiler" has_cxx g++ ;;
   postgres) has_postgres || install "PostgreSQL" has_postgres postgresql ;;
   go) has_go || install "Go, which builds grpcurl," has_go golang-go ;;

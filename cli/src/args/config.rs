@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// The configuration file: what is wrong with it, and what is in force.
+/// Checks the configuration file, and shows the settings in force.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The file is the one that --config or OPS_CONFIG names; none is looked for. Its sections are the commands, and [client] for \
+--config or OPS_CONFIG names the file; there is no default place. Its sections are the commands, and [client] for \
 the operator's verbs; its keys are the flags without dashes. A key before the first section holds for every command that \
 has this flag. A flag wins over its environment variable, that over the file, and the file over the default.
 
@@ -28,24 +28,24 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
-    /// Say all that is wrong with the file, and with what a command would be told
+    /// Print all mistakes in the file, and in the settings of a command
     Check {
-        /// Check as if this was started: what it needs must be there [default: what the file has sections for]
+        /// Check the settings of this command, with all it requires [default: the commands with a section in the file]
         #[arg(value_name = "COMMAND")]
         section: Option<String>,
-        /// Flags of that command, as if it was started with them
+        /// Flags of that command, as on its command line
         #[arg(last = true, requires = "section", value_name = "FLAGS")]
         args: Vec<OsString>,
     },
-    /// Print every setting, its value and where it comes from; secrets are hidden
+    /// Print every setting, its value and its source; secrets are hidden
     Show {
         /// serve, worker, dev, ..., or client for the operator's verbs [default: all of them]
         #[arg(value_name = "COMMAND")]
         section: Option<String>,
-        /// What to print: for people, for programs, or a file with what is in force
+        /// What to print: a table, JSON, or a configuration file with the settings in force
         #[arg(short, long, value_enum, default_value_t = SettingsFormat::Table)]
         output: SettingsFormat,
-        /// Flags of that command, as if it was started with them
+        /// Flags of that command, as on its command line
         #[arg(last = true, requires = "section", value_name = "FLAGS")]
         args: Vec<OsString>,
     },

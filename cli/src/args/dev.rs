@@ -28,7 +28,7 @@ pub(crate) struct DevArgs {
     /// Show what it does: enqueue real runs through the API, watch them, and measure
     #[arg(long)]
     pub(crate) demo: bool,
-    /// Stop when the demonstration has ended, and exit as it went
+    /// Stop when the demonstration has ended, with its exit status
     #[arg(long, requires = "demo")]
     pub(crate) once: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl DevArgs {
         let mut config = WorkerConfig::new(server.to_string());
         config.name = "dev".to_owned();
         config.slots = self.slots.get();
-        // What is developed here is asked here.
+        // The services that runs call are on this machine during development.
         config.http.allow = Network::LOOPBACK.to_vec();
         config.http.allow.extend(server.ip().map(Network::from));
         Worker::builder(config).built_in_handlers().build().map_err(|error| UsageError::new(error.to_string()))

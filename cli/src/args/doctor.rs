@@ -9,9 +9,9 @@ use super::{target::ServerAddress, values::duration};
 /// Examines a database, servers and an address to listen on: what is wrong, why it matters, and how to mend it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-It reads and changes nothing, and goes on where half of it is broken. What is not named is not examined.
+It only reads, and continues after a fault. It examines only what these options name.
 
-Exit status: 0 nothing is wrong (notes are no fault), 1 something is, 2 usage.
+Exit status: 0 nothing is wrong (a note is not a fault), 1 something is, 2 usage.
 
 Examples:
   ops doctor --database-url-file /run/secrets/ops-database
@@ -23,13 +23,13 @@ pub(crate) struct DoctorArgs {
     /// Addresses of servers
     #[arg(long, env = "OPS_SERVER", value_delimiter = ',', value_name = "URL,..")]
     pub(crate) server: Vec<ServerAddress>,
-    /// Where a server on this machine shall listen
+    /// An address on which a server on this machine will listen
     #[arg(long, env = "OPS_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// Connections to the database that one server may take
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
     pub(crate) database_connections: u32,
-    /// From when on an open transaction is too long
+    /// The duration from which an open transaction is too long
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub(crate) long_transaction: Duration,
     /// What to print: for people, or for programs
@@ -37,7 +37,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) output: DoctorFormat,
 }
 
-/// How findings are printed.
+/// The output format of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DoctorFormat {
     Table,

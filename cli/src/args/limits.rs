@@ -1,18 +1,18 @@
-//! What clients may send at the most.
+//! Limits of what clients may send.
 
 use clap::Args;
 
-/// Bounds of what clients may send; beyond them a request is refused with the name of the field.
+/// Limits of what clients may send. A larger request is refused with the name of the field.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// A whole message, in or out, in bytes
     #[arg(long, env = "OPS_MAX_MESSAGE_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().message_in)]
     max_message_bytes: usize,
-    /// All requests that are being answered, in bytes of their messages; calls of workers have as much room again
+    /// All open requests together, in bytes of their messages; calls of workers have the same room for themselves
     #[arg(long, env = "OPS_MAX_REQUEST_BYTES", value_name = "BYTES", default_value_t = server::Limits::default().request_bytes)]
     max_request_bytes: u32,
-    /// Calls that are being answered, but for those of workers, cancels, and those that wait for something to happen
+    /// Open calls, except those of workers, cancels, and calls that wait for an event
     #[arg(long, env = "OPS_MAX_CALLS", value_name = "COUNT", default_value_t = server::Limits::default().calls)]
     max_calls: usize,
     /// A run's params, or a session's context, in bytes

@@ -12,19 +12,19 @@ pub(crate) struct Listen {
     /// Address to listen on; port 0 takes any free one
     #[arg(long, env = "OPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     pub(crate) listen: SocketAddr,
-    /// Listen beyond this machine although nobody has to prove who they are
+    /// Listen on addresses that other machines reach, although the server has no authentication
     #[arg(long, env = "OPS_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) insecure: bool,
 }
 
 impl Listen {
-    /// The address, if it may be listened on: there is no authentication, so whoever reaches it may run anything.
+    /// The address, if it is safe. There is no authentication, so everybody who reaches the address may run anything.
     pub(crate) fn address(&self) -> Result<SocketAddr, UsageError> {
         if self.listen.ip().to_canonical().is_loopback() || self.insecure {
             return Ok(self.listen);
         }
         let wrong = format!(
-            "{} can be reached from other machines, and the server does not ask who calls; listen on 127.0.0.1, or say \
+            "{} can be reached from other machines, and the server has no authentication; listen on 127.0.0.1, or set \
              --insecure if the network is yours alone",
             self.listen
         );

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::serve::told;
+use super::serve::usage_error;
 use crate::errors::UsageError;
 
-/// Brings the database to this version's schema. Doing it again does nothing.
+/// Brings the database to this version's schema. A second call changes nothing.
 #[derive(Args, Debug)]
 pub(crate) struct MigrateArgs {
     /// The database, as postgres://USER:PASSWORD@HOST:PORT/NAME
@@ -14,10 +14,10 @@ pub(crate) struct MigrateArgs {
 }
 
 impl MigrateArgs {
-    /// What the server is told, checked.
+    /// The checked configuration.
     pub(crate) fn config(&self) -> Result<server::Config, UsageError> {
         let config = server::Config::new(&self.database_url);
-        server::check(&config).map_err(told)?;
+        server::check(&config).map_err(usage_error)?;
         Ok(config)
     }
 }

@@ -1,4 +1,4 @@
-//! The command line. Everything on it is parsed and checked here, before anything is opened or bound.
+//! The command line. Everything on it is parsed and checked here, before the program opens or binds anything.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ use crate::output::colour::When;
 #[derive(Debug, Parser)]
 #[command(name = "ops", version, max_term_width = 110)]
 #[command(after_help = format!("\
-Begin with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration. When something is wrong with a \
+Start with `ops dev --demo`: a server with a database and a worker of its own, and a demonstration. When something is wrong with a \
 server or its database, `ops doctor` says what.
 Logging: OPS_LOG holds the filter, such as `info` or `server=debug`; it goes to standard error, as JSON if that is no terminal.
 
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Bring the database to this version's schema
     Migrate(migrate::MigrateArgs),
-    /// Run a worker, or see to those that run
+    /// Run a worker, or list and drain workers
     Worker(worker::WorkerArgs),
     /// Create, list, close and cancel sessions
     Session(session::SessionArgs),
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Check the configuration file, and show which settings are in force
     Config(config::ConfigArgs),
-    /// Print what makes a shell complete the words of `ops`
+    /// Print the completion script for a shell
     Completions(shell::CompletionsArgs),
     /// Print the manual, or write a page for each command
     Man(shell::ManArgs),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demonstration_is_a_part_of_dev() {
+    fn only_dev_with_a_demonstration_can_stop_by_itself() {
         assert!(parse("ops dev --demo --once").is_ok());
         assert_eq!(refused("ops dev --once"), ErrorKind::MissingRequiredArgument);
     }

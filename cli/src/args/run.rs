@@ -11,7 +11,7 @@ use super::{
     values::{JsonInput, Label, Lane, duration, moment},
 };
 
-/// Runs: what is enqueued, watched and cancelled.
+/// Enqueues, watches and cancels runs.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunVerb {
-    /// Enqueue a run; with --wait, wait for its end and exit as it ended
+    /// Enqueue a run; with --wait, wait for its end and exit with its status
     Enqueue(Box<RunEnqueue>),
     /// Show one run
     Get {
@@ -33,13 +33,13 @@ pub(crate) enum RunVerb {
     },
     /// List runs, the newest first
     List(RunList),
-    /// Watch one run until it has ended, and exit as it ended; or watch all runs that match
+    /// Watch one run until it has ended, and exit with its status; or watch all runs that match
     Watch(RunWatch),
-    /// Wait until a run has ended, show it, and exit as it ended
+    /// Wait until a run has ended, show it, and exit with its status
     Wait(RunWait),
     /// Ask a run to stop
     Cancel(RunCancel),
-    /// Print a run's log; of a program's output, exactly the bytes that it wrote
+    /// Print a run's log, with a program's output byte for byte
     Logs(RunLogs),
 }
 
@@ -65,13 +65,13 @@ pub(crate) struct RunEnqueue {
     /// Higher goes first
     #[arg(long, default_value_t = 0, allow_hyphen_values = true, value_name = "N")]
     pub(crate) priority: i32,
-    /// What kind of work it is; workers choose by it
+    /// The kind of work, by which workers choose
     #[arg(long)]
     pub(crate) kind: Option<String>,
     /// Its input, a JSON object: the text itself, @FILE, or - for standard input [default: {}]
     #[arg(long, value_name = "JSON", allow_hyphen_values = true, conflicts_with = "command")]
     pub(crate) params: Option<JsonInput>,
-    /// A label; may be given again
+    /// A label; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<Label>,
     /// How many times it may be started [default: the server's, 1]
@@ -80,10 +80,10 @@ pub(crate) struct RunEnqueue {
     /// How long an attempt may take [default: no limit]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) timeout: Option<Duration>,
-    /// Not before this time: RFC 3339, or + and a duration from now [default: at once]
+    /// Start no earlier than this: RFC 3339, or + and a duration from now [default: at once]
     #[arg(long, value_parser = moment, value_name = "TIME")]
     pub(crate) run_after: Option<DateTime<Utc>>,
-    /// Makes the call repeatable for 24 hours: the same again answers the first run
+    /// Makes the call repeatable for 24 hours: a repeated call answers with the first run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) request_id: String,
     /// Wait for its end
@@ -97,7 +97,7 @@ pub(crate) struct RunEnqueue {
     pub(crate) command: Vec<String>,
 }
 
-/// Which runs.
+/// A filter of runs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Filter {
     /// Only this session
@@ -112,7 +112,7 @@ pub(crate) struct Filter {
     /// Only these kinds
     #[arg(long, value_delimiter = ',', value_name = "KIND,..")]
     pub(crate) kind: Vec<String>,
-    /// Only runs with this label; may be given again
+    /// Only runs with this label; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<Label>,
 }
@@ -128,7 +128,7 @@ pub(crate) struct RunList {
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A watch that is cut goes on where it was. With a run's id the exit status is the run's: 0 succeeded, 5 failed, 6 cancelled.")]
+A watch resumes after a lost connection. With a run's id the exit status is the run's: 0 succeeded, 5 failed, 6 cancelled.")]
 pub(crate) struct RunWatch {
     /// The run's id; without it, all runs that match are watched until Ctrl-C
     #[arg(conflicts_with_all = ["session", "lane", "status", "kind", "labels", "snapshot", "resume_token"])]
@@ -138,7 +138,7 @@ pub(crate) struct RunWatch {
     /// Show the runs that match now before their changes
     #[arg(long)]
     pub(crate) snapshot: bool,
-    /// Go on where an earlier watch with the same filter left off
+    /// Resume an earlier watch with the same filter
     #[arg(long, value_name = "TOKEN", conflicts_with = "snapshot")]
     pub(crate) resume_token: Option<String>,
 }
@@ -162,7 +162,7 @@ pub(crate) struct RunCancel {
     /// Why
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
-    /// How long its worker may take to stop before it kills [default: the server's, 5s]
+    /// How long the run may take to stop before its worker kills it [default: the server's, 5s]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) grace: Option<Duration>,
 }
@@ -171,7 +171,7 @@ pub(crate) struct RunCancel {
 pub(crate) struct RunLogs {
     /// The run's id
     pub(crate) run_id: String,
-    /// Print what comes, too, until the run has ended
+    /// Print new events too, until the run has ended
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only this level and above
@@ -179,7 +179,7 @@ pub(crate) struct RunLogs {
     pub(crate) level: Option<Level>,
 }
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum RunStatus {
     Queued,
@@ -203,7 +203,7 @@ impl From<RunStatus> for v1::RunStatus {
     }
 }
 
-/// How important an event is.
+/// The level of an event.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Level {
     Debug,

@@ -7,10 +7,10 @@ use clap::Args;
 use super::{limits::LimitArgs, listen::Listen, traces::TraceArgs, transport::TransportArgs, values::duration};
 use crate::errors::UsageError;
 
-/// Runs a server on a PostgreSQL database. Any number of them may share one database; each may die at any time.
+/// Runs a server on a PostgreSQL database. Any number of servers may share one database; each may die at any time.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-On SIGTERM or Ctrl-C it stops in order: workers are told to go elsewhere, streams end, what is begun is written; a second \
+On SIGTERM or Ctrl-C it stops in order: workers are sent to other servers, streams end, open writes finish; a second \
 signal exits at once.")]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
@@ -21,7 +21,7 @@ pub(crate) struct ServeArgs {
     /// Do not apply migrations at start; the schema must be there (`ops migrate`)
     #[arg(long, env = "OPS_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) no_migrate: bool,
-    /// How long a grant lives without a heartbeat of its worker
+    /// How long a grant lives without a heartbeat from its worker
     #[arg(long, env = "OPS_LEASE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lease_timeout: Duration,
     /// How long a worker may take to accept a run before it is given to another
@@ -30,14 +30,14 @@ pub(crate) struct ServeArgs {
     /// How many log events a worker may send ahead of their acknowledgement
     #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineSettings::default().event_credits)]
     pub(crate) event_credits: u32,
-    /// How many bytes of results and log events of all workers may wait to be written; beyond them streams are ended as overload,
-    /// and their workers send again what was not answered
+    /// How many bytes of results and log events of all workers may wait to be written; beyond it, streams end as
+    /// overload, and their workers send again what has no answer
     #[arg(long, env = "OPS_STREAM_BYTES", value_name = "BYTES", default_value_t = server::EngineSettings::default().stream_bytes)]
     pub(crate) stream_bytes: u32,
-    /// Connections to the database at the most
+    /// Most connections to the database
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
     pub(crate) database_connections: u32,
-    /// How long a unit of database work may take before its connection is given up
+    /// How long a unit of database work may take before its connection is dropped
     #[arg(long, env = "OPS_DATABASE_DEADLINE", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) database_deadline: Duration,
     /// How long a shutdown may take
@@ -52,7 +52,7 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// What the server is told, checked.
+    /// The checked configuration.
     pub(crate) fn config(&self) -> Result<server::Config, UsageError> {
         let config = server::Config {
             database: server::DatabaseConfig {
@@ -71,13 +71,13 @@ impl ServeArgs {
             shutdown_timeout: self.shutdown_timeout,
             ..server::Config::new(&self.database_url)
         };
-        server::check(&config).map_err(told)?;
+        server::check(&config).map_err(usage_error)?;
         Ok(config)
     }
 }
 
-/// The server's violations, each with the flag in place of the setting's name.
-pub(super) fn told(violations: Vec<String>) -> UsageError {
+/// The server's violations as a usage error. Each names a flag in place of the server's setting.
+pub(super) fn usage_error(violations: Vec<String>) -> UsageError {
     UsageError::settings(violations.iter().map(|violation| {
         let (name, wrong) = violation.split_once(": ").unwrap_or((violation, ""));
         (flag(name), wrong.to_owned())
@@ -101,7 +101,7 @@ fn flag(setting: &str) -> String {
         "limits.artifact_text" => "max-artifact-bytes",
         "limits.event" => "max-event-bytes",
         "limits.enqueue_runs" => "max-enqueue-runs",
-        // These are named alike.
+        // The others have the same name.
         other => return other.trim_start_matches("transport.").replace('_', "-"),
     };
     flag.to_owned()

@@ -10,7 +10,7 @@ use super::{
     values::{JsonInput, duration},
 };
 
-/// Sessions: what runs are grouped in.
+/// Creates, lists and closes sessions, which are groups of runs.
 #[derive(Args, Debug)]
 pub(crate) struct SessionArgs {
     #[command(flatten)]
@@ -37,24 +37,24 @@ pub(crate) enum SessionVerb {
         /// The session's id
         session_id: String,
     },
-    /// Cancel a session: what has not begun is cancelled at once, what runs is asked to stop
+    /// Cancel a session: its waiting runs are cancelled at once, its running ones are asked to stop
     Cancel(SessionCancel),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct SessionCreate {
-    /// What people shall call it; 1 to 200 characters
+    /// The name, for people; 1 to 200 characters
     pub(crate) name: String,
-    /// What it is about
+    /// A description
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) description: String,
-    /// Who or what asks for it
+    /// The person or program that asks for it
     #[arg(long, value_name = "WHO", default_value = "", hide_default_value = true)]
     pub(crate) triggered_by: String,
     /// A JSON object to keep with it: the text itself, @FILE, or - for standard input
     #[arg(long, value_name = "JSON", allow_hyphen_values = true)]
     pub(crate) context: Option<JsonInput>,
-    /// Makes the call repeatable for 24 hours: the same again answers the first session
+    /// Makes the call repeatable for 24 hours: a repeated call answers with the first session
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) request_id: String,
 }
@@ -73,15 +73,15 @@ pub(crate) struct SessionList {
 pub(crate) struct SessionCancel {
     /// The session's id
     pub(crate) session_id: String,
-    /// Why; shown on each of its runs
+    /// The reason; shown on each of its runs
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) reason: String,
-    /// How long the workers may take to stop before they kill [default: the server's, 5s]
+    /// How long runs may take to stop before their workers kill them [default: the server's, 5s]
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     pub(crate) grace: Option<Duration>,
 }
 
-/// Where a session stands.
+/// The status of a session.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SessionStatus {
     Active,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap_complete::Shell;
 
-/// Prints what makes a shell complete the words of `ops`.
+/// Prints the completion script for a shell.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 bash:  ops completions bash > ~/.local/share/bash-completion/completions/ops
@@ -27,7 +27,7 @@ pub(crate) struct ManArgs {
     /// The command, such as `run enqueue` [default: `ops` itself]
     #[arg(value_name = "COMMAND", conflicts_with = "out")]
     pub(crate) command: Vec<String>,
-    /// Write the pages of all commands into this folder instead, which is made if it is not there
+    /// Write the pages of all commands into this folder instead; it is created if it does not exist
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Which server an operator's verb talks to, and in which form it prints.
+//! The server of an operator's verb, and its output format.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -34,7 +34,7 @@ impl ServerAddress {
         &self.0
     }
 
-    /// Its IP address, if it is given as one.
+    /// Its IP address, if it is not a host name.
     pub(crate) fn ip(&self) -> Option<IpAddr> {
         self.0.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
     }

@@ -1,4 +1,4 @@
-//! What a single value on the command line may look like. Each parser says what it expected.
+//! Parsers for single values of the command line. Each error says what was expected.
 
 use std::{
     fs,
@@ -66,12 +66,12 @@ impl FromStr for Label {
     }
 }
 
-/// A span of time with its unit, as `250ms`, `30s`, `5m` or `1h 30m`.
+/// A duration with its unit, as `250ms`, `30s`, `5m` or `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("expected a duration such as `30s` or `5m`: {error}"))
 }
 
-/// Where to listen: an address and a port, or a port of this machine alone.
+/// An address to listen on: an address and a port, or a port on loopback.
 pub(crate) fn port_or_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -79,7 +79,7 @@ pub(crate) fn port_or_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected a port such as `9090`, or an address such as `10.0.0.5:9090`".to_owned())
 }
 
-/// A share, from 0 to 1.
+/// A ratio from 0 to 1.
 pub(crate) fn ratio(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
@@ -87,7 +87,7 @@ pub(crate) fn ratio(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A moment: RFC 3339, or `+` and a duration, counted from now by this machine's clock.
+/// A time: RFC 3339, or `+` and a duration from now by this machine's clock.
 pub(crate) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     if let Some(from_now) = text.strip_prefix('+') {
         let span = chrono::Duration::from_std(duration(from_now)?).map_err(|_| "too far in the future".to_owned())?;
@@ -98,7 +98,7 @@ pub(crate) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
         .map_err(|error| format!("expected a time such as `2030-01-31T12:00:00Z`, or `+5m` from now: {error}"))
 }
 
-/// Where a JSON text comes from: the command line itself, `@FILE`, or `-` for standard input.
+/// A JSON text: on the command line itself, in `@FILE`, or `-` for standard input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum JsonInput {
     Text(String),
@@ -122,7 +122,7 @@ impl FromStr for JsonInput {
 }
 
 impl JsonInput {
-    /// The text as it was written, so that big integers stay what they are.
+    /// The text unchanged, so that large integers keep their value.
     pub(crate) fn read(&self) -> Result<String, UsageError> {
         let (text, origin) = match self {
             Self::Text(text) => return Ok(text.clone()),

@@ -1,4 +1,4 @@
-//! `ops worker`: runs one; `ops worker list` and `ops worker drain` see to those that run.
+//! `ops worker`, which runs a worker, and the verbs `list` and `drain`.
 
 use std::{fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::errors::UsageError;
 
-/// Runs a worker: it executes runs of the kinds `http`, `shell` and `sleep` until it is told to stop.
+/// Runs a worker: it executes runs of the kinds `http`, `shell` and `sleep` until a signal or a drain stops it.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-On SIGTERM or Ctrl-C it takes no more runs, ends those that it holds, says goodbye and exits; a second signal exits at once.")]
+On SIGTERM or Ctrl-C it takes no more runs, ends the runs it holds, disconnects and exits; a second signal exits at once.")]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     pub(crate) run: WorkerRun,
@@ -27,7 +27,7 @@ pub(crate) struct WorkerArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct WorkerRun {
-    /// Addresses of servers; when one is lost, the worker goes on with the next
+    /// Addresses of servers; the worker goes to the next one when it loses its server
     #[arg(
         long,
         env = "OPS_SERVER",
@@ -47,28 +47,29 @@ pub(crate) struct WorkerRun {
         default_value = "A,B,C,D"
     )]
     pub(crate) lanes: Vec<Lane>,
-    /// Kinds to execute, of those that it knows [default: all of them]
+    /// Kinds to execute, of those that have a handler here [default: all of them]
     #[arg(long, env = "OPS_WORKER_KINDS", value_delimiter = ',', value_name = "KIND,..")]
     pub(crate) kinds: Vec<String>,
     /// How many runs to execute at the same time
     #[arg(long, env = "OPS_WORKER_SLOTS", value_name = "N", default_value = "8")]
     pub(crate) slots: NonZeroUsize,
-    /// What it calls itself [default: the host's name and the process id]
+    /// Name of the worker [default: the host's name and the process id]
     #[arg(long, env = "OPS_WORKER_NAME")]
     pub(crate) name: Option<String>,
-    /// A label of its own, for people; may be given again
+    /// A label of the worker, for people; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<Label>,
-    /// How long runs may go on after SIGTERM or Ctrl-C; then they are stopped and reported as failed
+    /// How long runs may continue after SIGTERM or Ctrl-C; then they are stopped and reported as failed
     #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "30s")]
     pub(crate) drain_timeout: Duration,
-    /// Addresses that runs of the kind `http` may ask besides those of the public internet, such as 10.1.0.0/16 or 127.0.0.1
+    /// Addresses that runs of the kind `http` may call besides those of the public internet, such as 10.1.0.0/16 or
+    /// 127.0.0.1
     #[arg(long, env = "OPS_WORKER_HTTP_ALLOW", value_delimiter = ',', value_name = "CIDR,..")]
     pub(crate) http_allow: Vec<Network>,
-    /// Certificates of authorities, as PEM, that runs of the kind `http` trust besides those that browsers trust
+    /// Certificates of authorities, as PEM, that runs of the kind `http` trust, besides those that browsers trust
     #[arg(long, env = "OPS_WORKER_HTTP_CA", value_name = "FILE")]
     pub(crate) http_ca: Option<PathBuf>,
-    /// Port, or address and port, on which the worker answers /health and /metrics; a port alone is of this machine [default: none]
+    /// Port, or address and port, of /health and /metrics; a port alone is on loopback [default: none]
     #[arg(long, env = "OPS_WORKER_HTTP_LISTEN", value_name = "ADDRESS", value_parser = port_or_address)]
     pub(crate) http_listen: Option<SocketAddr>,
     #[command(flatten)]
@@ -76,7 +77,7 @@ pub(crate) struct WorkerRun {
 }
 
 impl WorkerRun {
-    /// The worker that is described, with the handlers that are built in.
+    /// The configured worker with the built-in handlers.
     pub(crate) fn worker(&self) -> Result<Worker, UsageError> {
         let mut config = WorkerConfig::new("");
         config.servers = self.server.iter().map(ToString::to_string).collect();
@@ -113,7 +114,7 @@ pub(crate) enum WorkerVerb {
         #[command(flatten)]
         output: Output,
     },
-    /// Ask a worker to take no more runs, end those that it holds, however long they take, and exit
+    /// Ask a worker to take no more runs, end the runs it holds, however long they take, and exit
     Drain {
         /// The worker's id
         worker_id: String,
@@ -124,7 +125,7 @@ pub(crate) enum WorkerVerb {
     },
 }
 
-/// Where a worker stands.
+/// The state of a worker.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum WorkerState {
     Active,

@@ -1,5 +1,5 @@
-//! `ops dev`: a database, a server and a worker in one process. They stop the other way round: the worker ends what it
-//! holds while there is still a server to report to, and the database goes last.
+//! `ops dev`: a database, a server and a worker in one process. They stop in reverse order: first the worker, which
+//! reports its runs to the server; the database last.
 
 use std::{future::pending, path::Path, time::Duration};
 
@@ -23,11 +23,11 @@ use crate::{
     signals::Signals,
 };
 
-/// The database within the cluster.
+/// The name of the database in the cluster.
 const DATABASE: &str = "ops";
-/// PostgreSQL's code for a database that is there already.
+/// PostgreSQL's code for a database that already exists.
 const DUPLICATE_DATABASE: &str = "42P04";
-/// The server is on this machine and ready; a worker that has not connected by then can not.
+/// The time limit for the worker's connection. The server is ready and on this machine.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn execute(args: DevArgs) -> Result<Exit> {
@@ -42,14 +42,14 @@ pub(crate) async fn execute(args: DevArgs) -> Result<Exit> {
         () = signals.first().cancelled() => return Ok(Exit::Success),
     };
     let done = Box::pin(serve(&args, &programs, &cluster, listener, &signals)).await;
-    // In order, whatever has happened above.
+    // The cluster stops in order, also after an error.
     let stopped = cluster.stop().await;
     done?;
     stopped?;
     Ok(Exit::Success)
 }
 
-/// Runs server and worker on the database until the first signal, or until the demonstration has ended if that is all.
+/// Runs server and worker on the database until the first signal, or with `--once` until the demonstration has ended.
 async fn serve(
     args: &DevArgs,
     programs: &Programs,
@@ -80,8 +80,8 @@ async fn serve(
 
     worker_stop.cancel();
     let worker_done = match worker_task.join_next().await {
-        Some(ended) => told(ended),
-        // It was drained by an operator, and has been told of.
+        Some(ended) => summarize(ended),
+        // An operator drained it, and its summary is already printed.
         None => Ok(()),
     };
     server_stop.cancel();
@@ -92,7 +92,7 @@ async fn serve(
     done.and(worker_done).and(server_done)
 }
 
-/// What is done while server and worker run: all is told when it is ready, then comes the demonstration.
+/// The work while server and worker run: prints the banner when all is ready, then runs the demonstration.
 async fn act(
     args: &DevArgs,
     programs: &Programs,
@@ -106,7 +106,7 @@ async fn act(
         .context("the worker ended before it was connected")?;
     output::print(banner(programs, cluster, address, args)?)?;
     if args.demo {
-        demo::perform(address, args.slots.get()).await.context("the demonstration did not go as it should")?;
+        demo::perform(address, args.slots.get()).await.context("the demonstration failed")?;
     }
     if args.once { Ok(()) } else { pending().await }
 }
@@ -127,7 +127,7 @@ fn shown(path: &Path) -> String {
     path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// The URL of the database, which is made if this is the first start.
+/// The URL of the database. The first start creates it.
 async fn database(cluster: &Cluster) -> Result<String> {
     match cluster.create_database(DATABASE).await {
         Err(DevpgError::Database { source, .. })
@@ -144,7 +144,7 @@ async fn run_worker(worker: Worker, stop: CancellationToken) -> Result<WorkerSum
     Box::pin(worker.run(stop)).await
 }
 
-/// Why the server has ended although nobody stopped it.
+/// The error of a server that ended although nobody stopped it.
 async fn server_failure<E>(task: &mut JoinSet<Result<(), E>>) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -156,10 +156,10 @@ where
     }
 }
 
-/// Why the worker has failed. One that an operator has drained is missed by nobody but the runs that wait.
+/// The error of a worker that failed. A worker that an operator drained is no error.
 async fn worker_failure(task: &mut JoinSet<Result<WorkerSummary, WorkerError>>) -> Error {
     match task.join_next().await {
-        Some(ended) => match told(ended) {
+        Some(ended) => match summarize(ended) {
             Ok(()) => pending().await,
             Err(error) => error,
         },
@@ -167,7 +167,8 @@ async fn worker_failure(task: &mut JoinSet<Result<WorkerSummary, WorkerError>>) 
     }
 }
 
-fn told(ended: Result<Result<WorkerSummary, WorkerError>, JoinError>) -> Result<()> {
+/// Prints the summary of a worker that has ended.
+fn summarize(ended: Result<Result<WorkerSummary, WorkerError>, JoinError>) -> Result<()> {
     let done = ended.context("the worker failed")?.context("the worker failed")?;
     output::tell(super::worker::summary(&done));
     Ok(())

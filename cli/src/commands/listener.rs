@@ -8,18 +8,18 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpListener;
 
-/// Binds the address that this flag names, or says why not.
+/// Binds an address. `flag` names it in the error.
 pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(anyhow!(
-            "can not listen on {address}: another program does; stop it, or choose another address with {flag}"
+            "can not listen on {address}: another program uses it; stop that program, or choose another address with {flag}"
         )),
         bound => bound.with_context(|| format!("can not listen on {address}")),
     }
 }
 
-/// The address by which this machine reaches a listener: one that listens everywhere is reached on loopback.
-pub(in crate::commands) fn reachable(mut address: SocketAddr) -> SocketAddr {
+/// The address by which this machine reaches a listener. A listener on all addresses is reached on loopback.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -33,10 +33,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_port_that_is_taken_is_told_with_what_to_do() {
+    async fn the_error_of_a_taken_port_says_what_to_do() {
         let first = bind("127.0.0.1:0".parse().unwrap(), "--listen").await.unwrap();
         let error = bind(first.local_addr().unwrap(), "--listen").await.unwrap_err().to_string();
-        assert!(error.ends_with("another program does; stop it, or choose another address with --listen"), "{error}");
+        assert!(
+            error.ends_with("another program uses it; stop that program, or choose another address with --listen"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the program does, a file for each command: first those that run something, then the operator's verbs.
+//! The commands, each in a file of its own: first those that run something, then the operator's verbs.
 
 use anyhow::Result;
 
@@ -20,7 +20,7 @@ mod session;
 mod shell;
 mod worker;
 
-/// Does what the command line asks for, and says with what to exit.
+/// Executes the command, and returns the exit status.
 pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Dev(args) => dev::execute(args).await,

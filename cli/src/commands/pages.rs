@@ -1,11 +1,12 @@
-//! Lists come in pages; a person asks for so many records.
+//! Reads as many pages of a list as a person wants records.
 
 use tonic::Status;
 
-/// The largest page that the server gives.
+/// The server's largest page.
 const PAGE_SIZE: u32 = 1_000;
 
-/// Up to `limit` records, and the token of what follows, empty if nothing does. `page` reads one page of a size from a token.
+/// Up to `limit` records, and the token of the next page, which is empty if there is none. `page` reads one page of a
+/// size from a token.
 pub(crate) async fn collect<T>(
     limit: u32,
     mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String), Status>,
@@ -30,7 +31,7 @@ pub(crate) async fn collect<T>(
 mod tests {
     use super::*;
 
-    /// A list of the numbers below `total`, whose token is the number that comes next.
+    /// A list of the numbers below `total`. Its token is the next number.
     async fn numbers(total: u32, limit: u32) -> (usize, String) {
         let (records, token) = collect(limit, async |size, token: String| {
             let from: u32 = token.parse().unwrap_or_default();

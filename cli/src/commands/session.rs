@@ -1,6 +1,7 @@
 //! `ops session ...`
 
 use anyhow::Result;
+use client::Client;
 use proto::v1::{
     CancelSessionRequest, CloseSessionRequest, CreateSessionRequest, GetSessionRequest, ListSessionsRequest,
     ListSessionsResponse, Session, SessionStatus, create_session_request::Context,
@@ -9,7 +10,7 @@ use proto::v1::{
 use super::pages;
 use crate::{
     args::session::{SessionArgs, SessionCancel, SessionCreate, SessionList, SessionVerb},
-    client::Client,
+    connection,
     exit::Exit,
     output::{self, Format},
 };
@@ -20,20 +21,32 @@ pub(crate) async fn execute(args: SessionArgs) -> Result<Exit> {
     match args.verb {
         SessionVerb::Create(create) => {
             let request = create_request(create)?;
-            print(format, Client::connect(server).await?.sessions.create_session(request).await?.into_inner().session)
+            print(
+                format,
+                connection::connect(server).await?.sessions().create_session(request).await?.into_inner().session,
+            )
         }
-        SessionVerb::List(list) => print_list(format, Client::connect(server).await?, list).await,
+        SessionVerb::List(list) => print_list(format, connection::connect(server).await?, list).await,
         SessionVerb::Get { session_id } => {
             let request = GetSessionRequest { session_id };
-            print(format, Client::connect(server).await?.sessions.get_session(request).await?.into_inner().session)
+            print(
+                format,
+                connection::connect(server).await?.sessions().get_session(request).await?.into_inner().session,
+            )
         }
         SessionVerb::Close { session_id } => {
             let request = CloseSessionRequest { session_id };
-            print(format, Client::connect(server).await?.sessions.close_session(request).await?.into_inner().session)
+            print(
+                format,
+                connection::connect(server).await?.sessions().close_session(request).await?.into_inner().session,
+            )
         }
         SessionVerb::Cancel(cancel) => {
             let request = cancel_request(cancel)?;
-            print(format, Client::connect(server).await?.sessions.cancel_session(request).await?.into_inner().session)
+            print(
+                format,
+                connection::connect(server).await?.sessions().cancel_session(request).await?.into_inner().session,
+            )
         }
     }
 }
@@ -56,11 +69,11 @@ fn cancel_request(cancel: SessionCancel) -> Result<CancelSessionRequest> {
     })
 }
 
-async fn print_list(format: Format, mut client: Client, list: SessionList) -> Result<Exit> {
+async fn print_list(format: Format, client: Client, list: SessionList) -> Result<Exit> {
     let statuses: Vec<i32> = list.status.into_iter().map(|status| SessionStatus::from(status).into()).collect();
     let (sessions, next_page_token) = pages::collect(list.limit, async |page_size, page_token| {
         let request = ListSessionsRequest { statuses: statuses.clone(), page_size, page_token };
-        let page = client.sessions.list_sessions(request).await?.into_inner();
+        let page = client.sessions().list_sessions(request).await?.into_inner();
         Ok((page.sessions, page.next_page_token))
     })
     .await?;

@@ -1,4 +1,4 @@
-//! `ops completions` and `ops man`: both are made from the description of the command line.
+//! `ops completions` and `ops man`, both from the description of the command line.
 
 use std::fs;
 
@@ -26,12 +26,12 @@ pub(crate) fn man(args: &ManArgs) -> Result<Exit> {
     // `ops help run` is `ops run --help`, and needs no page.
     let mut root = config::command().disable_help_subcommand(true);
     if let Some(folder) = &args.out {
-        fs::create_dir_all(folder).with_context(|| format!("can not make the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("can not create the folder {}", folder.display()))?;
         clap_mangen::generate_to(root, folder).with_context(|| format!("can not write into {}", folder.display()))?;
         output::tell(format_args!("the manual is in {}", folder.display()));
         return Ok(Exit::Success);
     }
-    // Only now: this gives the commands their full names, and writing all pages does it itself.
+    // Gives the commands their full names. `generate_to` above does it itself.
     root.build();
     output::print(page(command(&root, &args.command)?)?)?;
     Ok(Exit::Success)

@@ -1,6 +1,7 @@
 //! `ops worker`, `ops worker list` and `ops worker drain`
 
 use anyhow::Result;
+use client::Client;
 use proto::v1::{DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse, WorkerState};
 use tokio::task::JoinSet;
 use worker::WorkerSummary;
@@ -8,7 +9,7 @@ use worker::WorkerSummary;
 use super::{listener, pages};
 use crate::{
     args::worker::{self as words, WorkerArgs, WorkerRun, WorkerVerb},
-    client::Client,
+    connection,
     exit::Exit,
     output::{self, Format},
     signals::Signals,
@@ -18,11 +19,11 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
     match args.verb {
         None => run(&args.run).await,
         Some(WorkerVerb::List { state, limit, target, output }) => {
-            print_list(output.output, Client::connect(&target.server).await?, state, limit).await
+            print_list(output.output, connection::connect(&target.server).await?, state, limit).await
         }
         Some(WorkerVerb::Drain { worker_id, target, output }) => {
             let request = DrainWorkerRequest { worker_id };
-            let answer = Client::connect(&target.server).await?.workers.drain_worker(request).await?;
+            let answer = connection::connect(&target.server).await?.workers().drain_worker(request).await?;
             output::record(output.output, &answer.into_inner().worker.unwrap_or_default())?;
             Ok(Exit::Success)
         }
@@ -32,7 +33,7 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
 async fn run(args: &WorkerRun) -> Result<Exit> {
     let worker = args.worker()?;
     let signals = Signals::listen()?;
-    // It answers until the worker has ended.
+    // The port answers until the worker has ended.
     let mut port = JoinSet::new();
     if let Some(address) = args.http_listen {
         let listener = listener::bind(address, "--http-listen").await?;
@@ -44,7 +45,7 @@ async fn run(args: &WorkerRun) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-/// What a worker has done, in one line.
+/// The results of a worker in one line.
 pub(super) fn summary(done: &WorkerSummary) -> String {
     let counts = [
         (done.succeeded, "succeeded"),
@@ -62,11 +63,11 @@ pub(super) fn summary(done: &WorkerSummary) -> String {
     text
 }
 
-async fn print_list(format: Format, mut client: Client, states: Vec<words::WorkerState>, limit: u32) -> Result<Exit> {
+async fn print_list(format: Format, client: Client, states: Vec<words::WorkerState>, limit: u32) -> Result<Exit> {
     let states: Vec<i32> = states.into_iter().map(|state| WorkerState::from(state).into()).collect();
     let (workers, next_page_token) = pages::collect(limit, async |page_size, page_token| {
         let request = ListWorkersRequest { states: states.clone(), page_size, page_token };
-        let page = client.workers.list_workers(request).await?.into_inner();
+        let page = client.workers().list_workers(request).await?.into_inner();
         Ok((page.workers, page.next_page_token))
     })
     .await?;
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_leaves_out_what_did_not_happen() {
+    fn a_summary_leaves_out_counts_of_zero() {
         let done = WorkerSummary { started: 3, succeeded: 2, lost: 1, ..WorkerSummary::default() };
         assert_eq!(summary(&done), "worker stopped: 3 runs begun, 2 succeeded, 1 lost to another worker");
     }

@@ -1,4 +1,4 @@
-//! Holds a file against the settings: everything that is wrong with it, or what it says.
+//! Compares a file with the settings: returns all its mistakes, or its values.
 
 use std::{error::Error as _, path::Path};
 
@@ -15,9 +15,14 @@ use super::{
     suggest,
 };
 
-/// What the file says, if all of it can be used. A file of which one section is wrong is refused as a whole: half a
+/// Reads a file, and checks it against the settings.
+pub(crate) fn read(path: &Path, settings: &[Setting]) -> Result<Layer, ConfigError> {
+    check(Document::read(path)?, settings)
+}
+
+/// The values of the file, if all of them are valid. One wrong section makes the whole file invalid, because half a
 /// configuration is worse than none.
-pub(crate) fn check(document: Document, settings: &[Setting]) -> Result<Layer, ConfigError> {
+fn check(document: Document, settings: &[Setting]) -> Result<Layer, ConfigError> {
     let mut wrong: Vec<Wrong> = document.sections.iter().filter_map(|it| strange_section(it, settings)).collect();
     let mut given = Vec::new();
     let folder = document.path.parent().unwrap_or(Path::new(""));
@@ -25,7 +30,7 @@ pub(crate) fn check(document: Document, settings: &[Setting]) -> Result<Layer, C
         if !entry.section.is_empty() && !settings.iter().any(|it| it.section == entry.section) {
             continue;
         }
-        match meant(entry, settings).and_then(|meant| read(entry, &meant, folder)) {
+        match meant(entry, settings).and_then(|meant| values(entry, &meant, folder)) {
             Ok(raw) => {
                 let Entry { section, key, line, .. } = entry;
                 given.push(Given { section: section.clone(), key: key.clone(), line: *line, raw });
@@ -62,7 +67,7 @@ fn sections(settings: &[Setting]) -> Vec<&str> {
     sections
 }
 
-/// The settings for which an entry speaks: one within a section, and all of that name before the first section.
+/// The settings that an entry sets: one within a section, all of that name before the first section.
 fn meant<'a>(entry: &Entry, settings: &'a [Setting]) -> Result<Vec<&'a Setting>, String> {
     let may = |setting: &&Setting| entry.section.is_empty() || setting.section == entry.section;
     let meant: Vec<_> = settings.iter().filter(may).filter(|it| it.key == entry.key).collect();
@@ -74,7 +79,7 @@ fn meant<'a>(entry: &Entry, settings: &'a [Setting]) -> Result<Vec<&'a Setting>,
     let hint = if elsewhere.is_empty() {
         suggest::hint(&entry.key, settings.iter().filter(may).map(|it| it.key.as_str()))
     } else {
-        format!("; it belongs into {}", elsewhere.join(" or "))
+        format!("; it belongs in {}", elsewhere.join(" or "))
     };
     Err(format!("{place}{}: unknown key{hint}", entry.key))
 }
@@ -83,8 +88,8 @@ fn place_of(setting: &Setting) -> String {
     if setting.section.is_empty() { "the top of the file".to_owned() } else { format!("[{}]", setting.section) }
 }
 
-/// The values as they would be written on the command line.
-fn read(entry: &Entry, meant: &[&Setting], folder: &Path) -> Result<Vec<String>, String> {
+/// The values as the command line would have them.
+fn values(entry: &Entry, meant: &[&Setting], folder: &Path) -> Result<Vec<String>, String> {
     let mut values = Vec::new();
     for setting in meant {
         values = read_as(&entry.value, setting, folder).map_err(|what| {

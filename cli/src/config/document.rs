@@ -1,4 +1,4 @@
-//! A configuration file as it is written, each key with its line.
+//! A configuration file as text: each key with its line.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Wrong};
 
-/// No configuration is longer; what is was named by mistake.
+/// The largest configuration file, in bytes. A longer file was named by mistake.
 const SIZE_LIMIT: u64 = 1024 * 1024;
 
 /// A file that is TOML.
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
     pub(crate) value: Value,
 }
 
-/// A value, with numbers in decimal.
+/// A value. Numbers are in decimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Text(String),
@@ -39,7 +39,7 @@ pub(crate) enum Value {
     Float(String),
     Switch(bool),
     List(Vec<Value>),
-    /// What no setting takes, by its name in TOML.
+    /// A type that no setting takes, by its name in TOML.
     Strange(&'static str),
 }
 
@@ -52,7 +52,7 @@ impl Document {
             .read_to_string(&mut text)
             .map_err(|error| whole(format!("can not be read: {error}")))?;
         if text.len() as u64 > SIZE_LIMIT {
-            return Err(whole(format!("is longer than {SIZE_LIMIT} bytes, and so no configuration")));
+            return Err(whole(format!("is longer than {SIZE_LIMIT} bytes, too long for a configuration")));
         }
         Self::parse(path, &text)
     }
@@ -61,10 +61,10 @@ impl Document {
         let line = |offset: usize| text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
         let (root, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            // The message alone: what TOML's own report quotes may be a secret.
+            // Only the message, because TOML's own report quotes the text, which may be a secret.
             let wrong = errors.iter().map(|error| Wrong {
                 line: error.span().map(|span| line(span.start)),
-                what: format!("is no TOML: {}", error.message()),
+                what: format!("is not TOML: {}", error.message()),
             });
             return Err(ConfigError { path: path.to_owned(), wrong: wrong.collect() });
         }
@@ -97,7 +97,7 @@ fn read(value: &DeValue<'_>) -> Value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number.to_string()),
-            // Longer than any setting takes; its parser says so.
+            // Too large for every setting. The setting's parser says so.
             Err(_) => Value::Integer(number.as_str().to_owned()),
         },
         DeValue::Float(number) => Value::Float(number.as_str().to_owned()),
@@ -126,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_told_by_its_line_and_never_quoted() {
+    fn an_error_in_toml_names_its_line_and_quotes_nothing() {
         let text = "a = 1\nb = \nc = hunter2\na = 2\n";
         let error = Document::parse(Path::new("f.toml"), text).unwrap_err().to_string();
-        for line in ["f.toml:2: is no TOML", "f.toml:3: is no TOML", "f.toml:4: is no TOML"] {
+        for line in ["f.toml:2: is not TOML", "f.toml:3: is not TOML", "f.toml:4: is not TOML"] {
             assert!(error.contains(line), "{line}: {error}");
         }
         assert!(!error.contains("hunter2"), "{error}");

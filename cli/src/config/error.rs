@@ -1,15 +1,15 @@
-//! What is wrong with a configuration file.
+//! The mistakes in a configuration file.
 
 use std::{fmt, path::PathBuf};
 
-/// All that is wrong with a file, in the order of its lines.
+/// All mistakes in a file, in the order of its lines.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
     pub(crate) path: PathBuf,
     pub(crate) wrong: Vec<Wrong>,
 }
 
-/// One thing that is wrong, and its line if it has one.
+/// One mistake, and its line if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Wrong {
     pub(crate) line: Option<usize>,
@@ -23,7 +23,7 @@ impl Wrong {
 }
 
 impl ConfigError {
-    /// The file as a whole can not be had.
+    /// A mistake of the file as a whole.
     pub(crate) fn whole(path: PathBuf, what: impl Into<String>) -> Self {
         Self { path, wrong: vec![Wrong { line: None, what: what.into() }] }
     }

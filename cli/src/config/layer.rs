@@ -1,53 +1,44 @@
-//! What a file says, beneath the flags and the environment and above the defaults.
+//! The settings of a file: below flags and environment, above the defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Command;
 
-use super::{
-    check::check,
-    document::Document,
-    error::ConfigError,
-    secret,
-    settings::{Setting, setting},
-};
+use super::settings::{Setting, counterpart, setting};
 
-/// What these do concerns the server's database, so what they are not told themselves, the server's section says.
+/// Commands that work on the server's database. They take missing settings from the section of the server.
 const LIKE_SERVE: [&str; 2] = ["doctor", "migrate"];
 
-/// A file that is right. Without a file it is empty.
+/// A valid file; empty if there is no file.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
     pub(crate) path: PathBuf,
-    /// The sections that the file has.
+    /// The names of its sections.
     pub(crate) sections: Vec<String>,
     pub(crate) given: Vec<Given>,
 }
 
-/// What a line of the file says.
+/// One key of the file with its values.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Given {
-    /// Empty before the first section.
+    /// Empty for a key before the first section.
     pub(crate) section: String,
     pub(crate) key: String,
     pub(crate) line: usize,
-    /// As it would be written on the command line.
+    /// The values as the command line would have them.
     pub(crate) raw: Vec<String>,
 }
 
 impl Layer {
-    pub(crate) fn read(path: &Path, settings: &[Setting]) -> Result<Self, ConfigError> {
-        check(Document::read(path)?, settings)
-    }
-
-    /// What the file says of a setting: in its section, or in that of the server for what is done to the server's database,
-    /// or else before the first section.
+    /// The file's value of a setting: from its own section, else from the server's section if the command works on the
+    /// server's database, else from the keys before the first section.
     pub(crate) fn of(&self, setting: &Setting) -> Option<&Given> {
-        let counterpart = secret::counterpart(&setting.key);
+        let counterpart = counterpart(&setting.key);
         let like = LIKE_SERVE.contains(&setting.section.as_str()).then_some("serve");
         for section in [Some(setting.section.as_str()), like, Some("")].into_iter().flatten() {
             let said = |key: &str| self.given.iter().find(|it| it.section == section && it.key == key);
-            // A section that has the secret itself does not want the file that others read it from, nor the other way round.
+            // A section that sets the secret itself must not inherit the secret's file from another section, or the
+            // reverse.
             if let Some(given) = said(&setting.key) {
                 return Some(given);
             } else if said(&counterpart).is_some() {
@@ -57,7 +48,7 @@ impl Layer {
         None
     }
 
-    /// Makes what the file says the defaults of the command line.
+    /// Makes the values of the file the defaults of the command line.
     pub(crate) fn apply(&self, command: Command) -> Command {
         self.apply_at(command, &[])
     }

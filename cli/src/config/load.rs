@@ -1,116 +1,33 @@
-//! From the arguments to what the program is told: flag, else environment, else file, else default.
+//! Resolves the settings of a command: flag, else environment, else file, else default.
 
 use std::{
     ffi::OsString,
-    fmt,
     path::{Path, PathBuf},
 };
 
 use anyhow::Result;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::{
+    check,
     layer::Layer,
+    origins::{Effective, Origins},
     secret::{self, Revealed},
-    settings::{CLIENT, Setting, setting, settings},
+    settings::{CLIENT, setting, settings},
+    source::Source,
 };
 use crate::{args::Cli, output::colour::When};
 
-/// The command line that was given, with what it leaves open filled in.
+/// The complete command line.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) cli: Cli,
     pub(crate) origins: Origins,
 }
 
-/// Each setting of a command: its values, and where they come from.
-#[derive(Debug, Default)]
-pub(crate) struct Origins(pub(crate) Vec<Effective>);
-
-/// A setting as it is.
-#[derive(Debug)]
-pub(crate) struct Effective {
-    pub(crate) setting: Setting,
-    /// As they would be written on the command line. A secret is there to the letter.
-    pub(crate) values: Vec<String>,
-    pub(crate) source: Source,
-    /// Whether its command can not do without it.
-    pub(crate) is_required: bool,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    Unset,
-    Default,
-    File {
-        path: PathBuf,
-        line: usize,
-    },
-    Environment(String),
-    Flag(String),
-    /// From a file that holds nothing but the secret, which is named there.
-    Secret(Box<Source>),
-}
-
-impl Source {
-    pub(crate) fn of(setting: &Setting, matches: &ArgMatches, layer: &Layer) -> Self {
-        match matches.value_source(setting.arg.get_id().as_str()) {
-            Some(ValueSource::CommandLine) => Self::Flag(format!("--{}", setting.key)),
-            Some(ValueSource::EnvVariable) => Self::Environment(setting.env().unwrap_or_default().to_owned()),
-            source => match layer.of(setting) {
-                Some(given) => Self::File { path: layer.path.clone(), line: given.line },
-                None if source.is_some() => Self::Default,
-                None => Self::Unset,
-            },
-        }
-    }
-
-    /// The higher wins. Nobody chose what has none.
-    pub(crate) fn rank(&self) -> u8 {
-        match self {
-            Self::Unset | Self::Default => 0,
-            Self::File { .. } => 1,
-            Self::Environment(_) => 2,
-            Self::Flag(_) => 3,
-            Self::Secret(named) => named.rank(),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unset => f.write_str("not set"),
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Environment(name) => f.write_str(name),
-            Self::Flag(flag) => f.write_str(flag),
-            Self::Secret(named) => write!(f, "the file named by {named}"),
-        }
-    }
-}
-
-impl Origins {
-    /// What the command can not do without, and nobody says.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
-        let is_missing = |it: &&Effective| it.is_required && it.source == Source::Unset;
-        self.0.iter().filter(is_missing).map(|it| it.setting.key.as_str())
-    }
-
-    /// Where a setting of the command was chosen, if it was, and not on the command line that everybody sees.
-    pub(crate) fn told(&self, key: &str) -> Option<String> {
-        let found = self.0.iter().rev().find(|it| it.setting.key == key)?;
-        match &found.source {
-            Source::Unset | Source::Default | Source::Flag(_) => None,
-            source => Some(source.to_string()),
-        }
-    }
-}
-
-/// The sections that a file has.
+/// The names of a file's sections.
 pub(crate) fn sections_of(file: &Path) -> Result<Vec<String>> {
-    let layer = Layer::read(file, &settings(&command()))?;
+    let layer = check::read(file, &settings(&command()))?;
     Ok(layer.sections)
 }
 
@@ -119,38 +36,38 @@ pub(crate) fn command() -> Command {
     secret::with_files(Cli::command())
 }
 
-/// What the program is told by these arguments, by the environment, and by the file that one of them names.
+/// The configuration from these arguments, the environment, and the file that an argument or the environment names.
 pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
     let plain = command().color(colour(args).into());
     if let Err(error) = plain.clone().try_get_matches_from(args)
         && !error.use_stderr()
     {
-        // Help and version show what is, and not what a file makes of it.
+        // Help and version show the built-in defaults, not those of a file.
         return Err(error.into());
     }
     let asked = plain.clone().ignore_errors(true).try_get_matches_from(args)?;
     let layer = match (asked.subcommand_name(), asked.get_one::<PathBuf>("config")) {
-        // These look into the file themselves, or need none.
+        // These commands read the file themselves, or need none.
         (Some("config" | "completions" | "man"), _) | (_, None) => Layer::default(),
-        (_, Some(path)) => Layer::read(path, &settings(&plain))?,
+        (_, Some(path)) => check::read(path, &settings(&plain))?,
     };
     let (matches, origins) = parse(plain, &layer, args)?;
     Ok(Loaded { cli: Cli::from_arg_matches(&matches)?, origins })
 }
 
-/// What the arguments say of colour, also where they ask for help.
+/// The colour setting in the arguments, also if they ask for help.
 fn colour(args: &[OsString]) -> When {
     let is_question = |arg: &&OsString| !["-h", "--help", "-V", "--version"].iter().any(|it| *it == **arg);
     let matches = command().ignore_errors(true).try_get_matches_from(args.iter().filter(is_question));
     matches.ok().and_then(|matches| matches.get_one("color").copied()).unwrap_or_default()
 }
 
-/// What the command of a section would be told by these arguments, the environment and this file. Without all that it
-/// needs there is no command line, only the settings.
+/// The configuration of a section's command from these arguments, the environment and this file. If a required setting
+/// is missing, there is no command line, only the settings.
 pub(crate) fn of_section(section: &str, file: Option<&Path>, args: &[OsString]) -> Result<(Option<Cli>, Origins)> {
     let plain = command();
     let layer = match file {
-        Some(path) => Layer::read(path, &settings(&plain))?,
+        Some(path) => check::read(path, &settings(&plain))?,
         None => Layer::default(),
     };
     let verb = if section == CLIENT { "session" } else { section };

@@ -1,4 +1,4 @@
-//! Holds `docs/configuration.md` to the command line: its tables are written from it.
+//! Checks that the tables in `docs/configuration.md` match the command line, or writes them.
 
 use std::{env, fmt::Write as _, fs};
 

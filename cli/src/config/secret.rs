@@ -1,23 +1,19 @@
-//! Secrets: taken from files of their own, so that they need not stand on a command line, in an environment or in a
-//! configuration; and never shown.
+//! Secrets. A file of its own may hold a secret, so that no command line, environment or configuration contains it. A
+//! secret is never shown.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
 
-use super::{layer::Layer, load::Source, settings::setting};
+use super::{
+    layer::Layer,
+    settings::{counterpart, setting},
+    source::Source,
+};
 use crate::errors::UsageError;
 
-/// What is added to the name of a secret, for the file that holds it.
-const FILE: &str = "-file";
-
-/// The file of a secret, or the secret of a file.
-pub(crate) fn counterpart(key: &str) -> String {
-    key.strip_suffix(FILE).map_or_else(|| format!("{key}{FILE}"), str::to_owned)
-}
-
-/// Adds to each option that is a secret one for the file that holds it.
+/// Adds an option `--NAME-file` to each option that is a secret.
 pub(crate) fn with_files(command: Command) -> Command {
     let files: Vec<Arg> = command.get_arguments().filter_map(file_option).collect();
     command.args(files).mut_subcommands(with_files)
@@ -37,21 +33,22 @@ fn file_option(secret: &Arg) -> Option<Arg> {
     };
     Some(match secret.get_help_heading() {
         Some(heading) => option.help_heading(heading.to_owned()),
-        // Said in so many words, or it would come under the heading of the command's last option.
+        // Explicitly none. Otherwise clap puts it under the heading of the command's last option.
         None => option.help_heading(None::<&'static str>),
     })
 }
 
-/// A secret that was read from its file.
+/// A secret that came from its file.
 pub(crate) struct Revealed {
     pub(crate) section: String,
     pub(crate) key: String,
-    /// Where the name of the file was said.
+    /// Where the file was named.
     pub(crate) source: Source,
     content: String,
 }
 
-/// Reads the secrets of the command that was asked for, where a file is named at least as directly as the secret itself.
+/// Reads the secrets of the given command from their files. A secret that has a source of higher rank than its file is
+/// left alone.
 pub(crate) fn reveal(plain: &Command, asked: &ArgMatches, layer: &Layer) -> Result<Vec<Revealed>> {
     let mut revealed = Vec::new();
     let (mut command, mut matches, mut path) = (plain, asked, Vec::new());
@@ -67,8 +64,8 @@ pub(crate) fn reveal(plain: &Command, asked: &ArgMatches, layer: &Layer) -> Resu
                 continue;
             }
             if from.rank() == instead.rank() {
-                let told = format!("--{} ({instead}) and --{} ({from}): only one of them", secret.key, file.key);
-                return Err(UsageError::new(told).into());
+                let message = format!("--{} ({instead}) and --{} ({from}): only one of them", secret.key, file.key);
+                return Err(UsageError::new(message).into());
             }
             let Some(name) = matches.get_one::<PathBuf>(file.arg.get_id().as_str()) else { continue };
             revealed.push(Revealed {
@@ -88,12 +85,12 @@ pub(crate) fn reveal(plain: &Command, asked: &ArgMatches, layer: &Layer) -> Resu
 fn read(name: &PathBuf, key: &str, from: &Source) -> Result<String, UsageError> {
     let wrong = |why: String| UsageError::new(format!("--{key} ({from}): {} {why}", name.display()));
     let text = fs::read_to_string(name).map_err(|error| wrong(format!("can not be read: {error}")))?;
-    // Editors and `echo` end a file with a line break, which is no part of the secret.
+    // Editors and `echo` end a file with a line break, which is not part of the secret.
     let text = text.trim_end_matches(['\n', '\r']);
     if text.is_empty() { Err(wrong("is empty".to_owned())) } else { Ok(text.to_owned()) }
 }
 
-/// Gives the secrets to the command line, in place of whatever is less direct.
+/// Makes the secrets the values of their options, in place of sources with a lower rank.
 pub(crate) fn apply(command: Command, revealed: &[Revealed]) -> Command {
     apply_at(command, &[], revealed)
 }
@@ -114,11 +111,11 @@ fn apply_at(command: Command, path: &[&str], revealed: &[Revealed]) -> Command {
     })
 }
 
-/// What of a secret may be shown: of a URL where it leads, of anything else nothing.
+/// The part of a secret that may be shown: the host and path of a URL, nothing of anything else.
 pub(crate) fn redacted(secret: &str) -> String {
     let url = || {
         let (scheme, rest) = secret.split_once("://")?;
-        // A password may hold any character, so what comes before the last @ is hidden.
+        // A password may contain any character, so everything before the last @ is hidden.
         let (user, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) => match credentials.split_once(':') {
                 Some((user, _)) => (format!("{user}:***@"), place),

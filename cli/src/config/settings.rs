@@ -1,29 +1,32 @@
-//! Which settings there are: the long options of the command line, by the section of the file in which they stand.
+//! The settings: the long options of the command line, each with its section of the file.
 
 use std::{any::TypeId, num, path::PathBuf};
 
 use clap::{Arg, ArgAction, Command};
 
-/// The section of the operator's verbs: what all of them know, such as the address of the server.
+/// The section of the options that all operator's verbs have, such as the address of the server.
 pub(crate) const CLIENT: &str = "client";
 
-/// These commands need no settings.
+/// Commands without settings.
 const APART: [&str; 4] = ["completions", "config", "help", "man"];
 
-/// These options ask for something once, and say nothing of how it shall run.
+/// Options that ask for one action. They are not settings.
 const ONCE: [&str; 5] = ["config", "demo", "help", "once", "version"];
 
-/// A long option that says how something runs.
+/// The suffix of the option that names a secret's file.
+const FILE: &str = "-file";
+
+/// A long option that is a setting.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    /// The command that it belongs to, [`CLIENT`], or nothing for what every command knows.
+    /// Its command, or [`CLIENT`], or empty for options that every command has.
     pub(crate) section: String,
     /// The option's name, without its dashes.
     pub(crate) key: String,
     pub(crate) arg: Arg,
 }
 
-/// How a value is written in TOML.
+/// The TOML type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Switch,
@@ -84,17 +87,17 @@ impl Setting {
         self.arg.get_value_parser().type_id() == TypeId::of::<PathBuf>()
     }
 
-    /// Whether its value must not be shown. An option says so by hiding what its environment variable holds.
+    /// Whether its value must not be shown. Such an option hides its environment variable in the help.
     pub(crate) fn is_secret(&self) -> bool {
         self.arg.is_hide_env_values_set()
     }
 
-    /// The environment variable.
+    /// The name of its environment variable.
     pub(crate) fn env(&self) -> Option<&str> {
         self.arg.get_env().and_then(|name| name.to_str())
     }
 
-    /// What stands for the value in the help.
+    /// The placeholder of the value in the help.
     pub(crate) fn value_name(&self) -> String {
         match self.arg.get_value_names() {
             Some([name, ..]) => name.to_string(),
@@ -102,18 +105,23 @@ impl Setting {
         }
     }
 
-    /// `section.key`, as it is called in messages.
+    /// `section.key`, its name in messages.
     pub(crate) fn name(&self) -> String {
         if self.section.is_empty() { self.key.clone() } else { format!("{}.{}", self.section, self.key) }
     }
 }
 
-/// The setting that an argument of the command at this path is.
+/// The setting of an argument, if it is one. `path` is the command that it belongs to.
 pub(crate) fn setting(path: &[&str], arg: &Arg) -> Option<Setting> {
     Setting::of(path, arg)
 }
 
-/// All settings, in the order of the command line; what several verbs share is there once.
+/// The key of a secret's file, or of a file's secret.
+pub(crate) fn counterpart(key: &str) -> String {
+    key.strip_suffix(FILE).map_or_else(|| format!("{key}{FILE}"), str::to_owned)
+}
+
+/// All settings in the order of the command line. A setting that several verbs share appears once.
 pub(crate) fn settings(root: &Command) -> Vec<Setting> {
     let mut found = Vec::new();
     collect(root, &mut Vec::new(), &mut found);

@@ -1,9 +1,9 @@
-//! What somebody may have meant.
+//! Suggestions for a misspelled word.
 
-/// From here on two words are alike; the number is the one by which clap suggests flags.
+/// Two words with at least this similarity are alike. clap uses the same number for flags.
 const ALIKE: f64 = 0.7;
 
-/// The candidate that is most like the word, if one is like it at all.
+/// The candidate most similar to the word, if one is similar enough.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.into_iter().map(|candidate| (strsim::jaro(word, candidate), candidate));
     scored.filter(|(score, _)| *score > ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, candidate)| candidate)
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_near_miss_is_found_and_a_stranger_is_not() {
+    fn a_near_miss_is_found_and_another_word_is_not() {
         let keys = ["lease-timeout", "accept-timeout", "listen"];
         assert_eq!(nearest("lease_timout", keys), Some("lease-timeout"));
         assert_eq!(nearest("lisen", keys), Some("listen"));

@@ -1,4 +1,4 @@
-//! Lines to copy: what the demonstration did, by hand.
+//! Commands to copy, which do by hand what the demonstration did.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::args::target::ServerAddress;
 
-/// `done` is the session of the demonstration, `open` one that still takes runs.
+/// `done` is the session of the demonstration; `open` still takes runs.
 pub(super) fn text(
     address: &ServerAddress,
     done: &Session,

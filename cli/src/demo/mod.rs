@@ -1,70 +1,64 @@
-//! The demonstration: real runs through the public API, watched, one failing, one cancelled while it runs; then what was
-//! measured, and lines to try it by hand. It checks what it sees, and fails with a message when something is not as it
-//! should be.
+//! The demonstration: it enqueues real runs through the public API and watches them. One run fails, one is cancelled
+//! while it runs. Then it prints measurements, and commands to try by hand. It checks the runs, and fails with a
+//! message if one does not end as expected.
 //!
-//! [`work`] is what is enqueued, [`stage`] watches it, [`summary`] tells what was measured, [`handout`] is for the reader.
+//! [`work`] has the runs, [`stage`] enqueues and watches them, [`summary`] prints the measurements, [`handout`] the
+//! commands.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::CommandFactory;
+use client::Client;
 use proto::v1::{
     Artifact, CloseSessionRequest, CreateArtifactRequest, CreateSessionRequest, GetArtifactRequest, GetSessionRequest,
     Session, SessionStatus, artifact, create_artifact_request,
 };
-use uuid::Uuid;
 
-use crate::{
-    args::{Cli, target::ServerAddress},
-    client::Client,
-    output,
-};
+use crate::{args::target::ServerAddress, connection, output};
 
+mod folders;
 mod handout;
 mod log;
 mod stage;
 mod summary;
 mod work;
 
+use folders::Folders;
 use stage::Stage;
 use summary::Summary;
 use work::{PIECES, REPORT};
 
-/// All of it takes a few seconds. After this it is stuck, and says on what.
+/// The demonstration takes a few seconds. After this limit it fails and says what it waits for.
 const LIMIT: Duration = Duration::from_secs(60);
-/// A closed session is looked at this often until it is completed.
+/// The time between two reads of a closed session that is not completed yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How often the way from enqueue to start is measured while the worker has nothing else to do.
+/// The number of runs that measure the time from enqueue to start on an idle worker.
 const PROBES: usize = 10;
 
-/// Performs the demonstration on the server at `address`, which has a worker for the kinds `shell` and `http` on this
-/// machine with so many slots.
+/// Runs the demonstration on the server at `address`. Its worker is on this machine, has the kinds `shell` and `http`,
+/// and this many slots.
 pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()> {
     let folders = Folders::make()?;
-    let mut client = Client::connect(address).await?;
-    let session = create_session(&mut client, "demonstration").await?;
+    let client = connection::connect(address).await?;
+    let session = create_session(&client, "demonstration").await?;
     output::print(format!("\nSession {} ({}), watched from here on:\n\n", session.id, session.name))?;
 
     let deadline = Instant::now() + LIMIT;
     let mut stage = Stage::open(&client, &session.id, deadline).await?;
-    let queued = stage.enqueue_all(&mut client, &folders).await?;
-    let cancelled_in = stage.cancel_endless(&mut client, slots).await?;
+    let queued = stage.enqueue_all(&client, &folders).await?;
+    let cancelled_in = stage.cancel_endless(&client, slots).await?;
     stage.until_ended(&queued).await?;
     stage.check(&PIECES)?;
-    stage.ask_health(&mut client, address).await?;
+    stage.ask_health(&client, address).await?;
 
-    let report = stage.enqueue(&mut client, &REPORT, &folders).await?;
+    let report = stage.enqueue(&client, &REPORT, &folders).await?;
     stage.check(&[REPORT])?;
-    let text = log::read(&mut client, &report).await?;
-    let artifact = keep(&mut client, &report, &text).await?;
+    let text = log::read(&client, &report).await?;
+    let artifact = store(&client, &report, &text).await?;
 
     output::print(format!("\n{PROBES} more, one by one, while the worker has nothing else to do:\n\n"))?;
-    let probes = stage.probe(&mut client, &folders, PROBES).await?;
-    let session = close(&mut client, session, deadline).await?;
+    let probes = stage.probe(&client, &folders, PROBES).await?;
+    let session = close(&client, session, deadline).await?;
     stage.check_counters(&session)?;
 
     output::print(format!("\n{text}"))?;
@@ -78,61 +72,25 @@ pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()>
     };
     output::print(summary.text())?;
 
-    let open = create_session(&mut client, "by hand").await?;
+    let open = create_session(&client, "by hand").await?;
     let failed = stage.run("price-check").context("the failing run was not seen")?;
     output::print(handout::text(address, &session, &open, failed, &artifact))
 }
 
-/// What is read and what is written.
-#[derive(Debug)]
-struct Folders {
-    src: PathBuf,
-    out: PathBuf,
-}
-
-impl Folders {
-    /// Reads the checkout if this is one, else the text of this program's own help.
-    fn make() -> Result<Self> {
-        let out = env::temp_dir().join(format!("ops-demo-{}", Uuid::now_v7()));
-        fs::create_dir(&out).with_context(|| format!("can not make the folder {}", out.display()))?;
-        let here = env::current_dir().context("can not tell the current folder")?;
-        if here.join("proto/ops/v1").is_dir() {
-            return Ok(Self { src: here, out });
-        }
-        let src = out.join("texts");
-        fs::create_dir(&src).with_context(|| format!("can not make the folder {}", src.display()))?;
-        let mut program = Cli::command();
-        program.build();
-        for command in program.get_subcommands_mut() {
-            let path = src.join(format!("{}.txt", command.get_name()));
-            fs::write(&path, command.render_long_help().to_string())
-                .with_context(|| format!("can not write {}", path.display()))?;
-        }
-        Ok(Self { src, out })
-    }
-}
-
-impl Drop for Folders {
-    fn drop(&mut self) {
-        // What could not be removed is the system's to clean up: it lies in its folder for temporary files.
-        let _ = fs::remove_dir_all(&self.out);
-    }
-}
-
-async fn create_session(client: &mut Client, name: &str) -> Result<Session> {
+async fn create_session(client: &Client, name: &str) -> Result<Session> {
     let request =
         CreateSessionRequest { name: name.to_owned(), triggered_by: "ops dev --demo".to_owned(), ..Default::default() };
-    let answer = client.sessions.create_session(request).await.context("can not create a session")?;
+    let answer = client.sessions().create_session(request).await.context("can not create a session")?;
     answer.into_inner().session.context("the server created no session")
 }
 
-/// Closes the session and waits until it is completed, which the server finds out by itself.
-async fn close(client: &mut Client, session: Session, deadline: Instant) -> Result<Session> {
+/// Closes the session, and waits until the server has completed it.
+async fn close(client: &Client, session: Session, deadline: Instant) -> Result<Session> {
     let request = CloseSessionRequest { session_id: session.id.clone() };
-    client.sessions.close_session(request).await.context("can not close the session")?;
+    client.sessions().close_session(request).await.context("can not close the session")?;
     loop {
         let request = GetSessionRequest { session_id: session.id.clone() };
-        let answer = client.sessions.get_session(request).await.context("can not read the session")?;
+        let answer = client.sessions().get_session(request).await.context("can not read the session")?;
         let session = answer.into_inner().session.context("the server has no session")?;
         match session.status() {
             SessionStatus::Completed => return Ok(session),
@@ -147,8 +105,8 @@ async fn close(client: &mut Client, session: Session, deadline: Instant) -> Resu
     }
 }
 
-/// Keeps the report as an artifact, and reads it back.
-async fn keep(client: &mut Client, run_id: &str, text: &str) -> Result<Artifact> {
+/// Stores the report as an artifact, and reads it back.
+async fn store(client: &Client, run_id: &str, text: &str) -> Result<Artifact> {
     let request = CreateArtifactRequest {
         run_id: run_id.to_owned(),
         kind: "report".to_owned(),
@@ -157,14 +115,14 @@ async fn keep(client: &mut Client, run_id: &str, text: &str) -> Result<Artifact>
         content: Some(create_artifact_request::Content::ContentText(text.to_owned())),
         ..Default::default()
     };
-    let answer = client.artifacts.create_artifact(request).await.context("can not keep the report")?;
-    let artifact = answer.into_inner().artifact.context("the server kept no artifact")?;
+    let answer = client.artifacts().create_artifact(request).await.context("can not store the report")?;
+    let artifact = answer.into_inner().artifact.context("the server stored no artifact")?;
     let request = GetArtifactRequest { artifact_id: artifact.id.clone() };
-    let answer = client.artifacts.get_artifact(request).await.context("can not read the report back")?;
+    let answer = client.artifacts().get_artifact(request).await.context("can not read the report back")?;
     let read = answer.into_inner().artifact.and_then(|artifact| artifact.content);
     ensure!(
         read == Some(artifact::Content::ContentText(text.to_owned())),
-        "the artifact {} came back with another text than it was given",
+        "the artifact {} came back with another text",
         artifact.id
     );
     Ok(artifact)

@@ -1,4 +1,4 @@
-//! The runs of the demonstration as the watch shows them, a line for each change.
+//! The runs of the demonstration, as its watch shows them: a line for each change.
 
 use std::{
     collections::BTreeMap,
@@ -6,31 +6,31 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use client::{Begin, Client, RunFeed, runs_of};
 use proto::v1::{
     CancelRunRequest, EnqueueRunRequest, EnqueueRunsRequest, Run, RunFilter, RunSpec, RunStatus, Session,
     watch_runs_response::Event,
 };
 
 use super::{
-    Folders,
+    folders::Folders,
     work::{ENDLESS, HEALTH, NAME_LABEL, PIECES, PROBE, Piece, health},
 };
 use crate::{
     args::target::ServerAddress,
-    client::Client,
+    connection,
     exit::Exit,
-    feed::{self, Begin, Feed},
     output::{self, text, times},
 };
 
-/// The endless run is cancelled when so many others have ended, so that it is seen to run beside them; or fewer, if the
-/// worker has fewer slots, since it takes one for itself.
+/// The endless run is cancelled after this many others have ended, so that it visibly runs beside them. With fewer
+/// slots it is cancelled earlier, because it takes one slot for itself.
 const ENDED_BEFORE_CANCEL: usize = 4;
 
-/// What the watch has shown so far of one session.
+/// A session, and what its watch has shown so far.
 #[derive(Debug)]
 pub(super) struct Stage {
-    feed: Feed,
+    feed: RunFeed,
     session_id: String,
     began: Instant,
     deadline: Instant,
@@ -38,11 +38,11 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Begins to watch. After `deadline` it gives up.
+    /// Starts the watch. Every wait ends at `deadline`.
     pub(super) async fn open(client: &Client, session_id: &str, deadline: Instant) -> Result<Self> {
         let filter = RunFilter { session_id: session_id.to_owned(), ..RunFilter::default() };
-        let feed =
-            Feed::begin(client.runs.clone(), filter, Begin::Snapshot).await.context("can not watch the session")?;
+        let feed = client.follow_runs(filter, Begin::Snapshot, connection::retry_budget()).await;
+        let feed = feed.context("can not watch the session")?;
         let session_id = session_id.to_owned();
         let mut stage = Self { feed, session_id, began: Instant::now(), deadline, runs: BTreeMap::new() };
         while !matches!(stage.next("the snapshot").await?, Event::SnapshotComplete(_)) {}
@@ -50,11 +50,12 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Enqueues all pieces in one transaction, and gives their ids in the same order.
-    pub(super) async fn enqueue_all(&self, client: &mut Client, folders: &Folders) -> Result<Vec<String>> {
+    /// Enqueues all pieces in one transaction, and returns their ids in the same order.
+    pub(super) async fn enqueue_all(&self, client: &Client, folders: &Folders) -> Result<Vec<String>> {
         let runs: Vec<_> =
             PIECES.iter().map(|piece| piece.spec(&self.session_id, &folders.src, &folders.out)).collect();
-        let answer = client.runs.enqueue_runs(EnqueueRunsRequest { runs }).await.context("can not enqueue the runs")?;
+        let answer =
+            client.runs().enqueue_runs(EnqueueRunsRequest { runs }).await.context("can not enqueue the runs")?;
         let run_ids = answer.into_inner().run_ids;
         ensure!(
             run_ids.len() == PIECES.len(),
@@ -65,28 +66,28 @@ impl Stage {
         Ok(run_ids)
     }
 
-    /// Enqueues one piece, watches it until it has ended, and gives its id.
-    pub(super) async fn enqueue(&mut self, client: &mut Client, piece: &Piece, folders: &Folders) -> Result<String> {
+    /// Enqueues one piece, watches it until it has ended, and returns its id.
+    pub(super) async fn enqueue(&mut self, client: &Client, piece: &Piece, folders: &Folders) -> Result<String> {
         let run = piece.spec(&self.session_id, &folders.src, &folders.out);
         self.enqueue_run(client, run).await.with_context(|| format!("can not enqueue {}", piece.name))
     }
 
-    /// Has the server asked how it is, by a run of the kind `http`.
-    pub(super) async fn ask_health(&mut self, client: &mut Client, address: &ServerAddress) -> Result<()> {
+    /// Asks for the server's health by a run of the kind `http`.
+    pub(super) async fn ask_health(&mut self, client: &Client, address: &ServerAddress) -> Result<()> {
         let run = health(&self.session_id, address);
         self.enqueue_run(client, run).await.with_context(|| format!("can not enqueue {HEALTH}"))?;
         self.check_run(HEALTH, RunStatus::Succeeded)
     }
 
-    async fn enqueue_run(&mut self, client: &mut Client, run: RunSpec) -> Result<String> {
-        let answer = client.runs.enqueue_run(EnqueueRunRequest { run: Some(run) }).await?;
+    async fn enqueue_run(&mut self, client: &Client, run: RunSpec) -> Result<String> {
+        let answer = client.runs().enqueue_run(EnqueueRunRequest { run: Some(run) }).await?;
         let run_id = answer.into_inner().run.context("the server enqueued no run")?.id;
         self.until_ended(std::slice::from_ref(&run_id)).await?;
         Ok(run_id)
     }
 
-    /// Enqueues the probe so many times, each when the one before has ended, and gives the ids.
-    pub(super) async fn probe(&mut self, client: &mut Client, folders: &Folders, times: usize) -> Result<Vec<String>> {
+    /// Enqueues the probe `times` times, one after the other, and returns the ids.
+    pub(super) async fn probe(&mut self, client: &Client, folders: &Folders, times: usize) -> Result<Vec<String>> {
         let mut run_ids = Vec::with_capacity(times);
         for _ in 0..times {
             run_ids.push(self.enqueue(client, &PROBE, folders).await?);
@@ -95,15 +96,15 @@ impl Stage {
         Ok(run_ids)
     }
 
-    /// Cancels the endless run while it runs beside others. Gives the time from asking to seeing it stopped.
-    pub(super) async fn cancel_endless(&mut self, client: &mut Client, slots: usize) -> Result<Duration> {
+    /// Cancels the endless run while it runs beside others. Returns the time from the call to the change in the watch.
+    pub(super) async fn cancel_endless(&mut self, client: &Client, slots: usize) -> Result<Duration> {
         self.until("the endless run to begin", |stage| stage.is(ENDLESS.name, RunStatus::Running)).await?;
         self.until("some runs to end", |stage| stage.ended() >= ENDED_BEFORE_CANCEL.min(slots)).await?;
         let run = self.run(ENDLESS.name).context("the endless run was not seen")?;
-        let reason = "the demonstration has seen enough of it".to_owned();
+        let reason = "the demonstration is done with it".to_owned();
         let request = CancelRunRequest { run_id: run.id.clone(), reason, ..CancelRunRequest::default() };
         let asked = Instant::now();
-        client.runs.cancel_run(request).await.context("can not cancel the endless run")?;
+        client.runs().cancel_run(request).await.context("can not cancel the endless run")?;
         self.until("the endless run to stop", |stage| stage.run(ENDLESS.name).and_then(Exit::of_run).is_some()).await?;
         let took = asked.elapsed();
         let cancellation = self.run(ENDLESS.name).and_then(|run| run.cancellation.as_ref());
@@ -119,7 +120,7 @@ impl Stage {
         self.until("all runs to end", |stage| run_ids.iter().all(|id| has_ended(stage, id))).await
     }
 
-    /// Fails unless each piece was seen, and ended as it should.
+    /// Fails unless the watch has shown each piece with its expected end.
     pub(super) fn check(&self, pieces: &[Piece]) -> Result<()> {
         pieces.iter().try_for_each(|piece| self.check_run(piece.name, piece.expected))
     }
@@ -137,7 +138,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Fails unless the session has counted what was seen.
+    /// Fails unless the counters of the session match the watch.
     pub(super) fn check_counters(&self, session: &Session) -> Result<()> {
         let count = |status| self.runs.values().filter(|run| run.status() == status).count();
         let seen =
@@ -150,7 +151,7 @@ impl Stage {
         Ok(())
     }
 
-    /// How long each of these runs waited from its enqueueing to its start.
+    /// The time from enqueue to start of each of these runs.
     pub(super) fn starts(&self, run_ids: &[String]) -> Vec<Duration> {
         let runs = run_ids.iter().filter_map(|id| self.runs.get(id));
         runs.filter_map(|run| times::between(run.create_time.as_ref(), run.start_time.as_ref())).collect()
@@ -186,7 +187,7 @@ impl Stage {
             Err(_) => bail!("waited too long for {what}; {}", self.open_runs()),
         };
         let event = message.event.ok_or_else(|| anyhow!("the watch sent an empty message"))?;
-        for run in feed::runs_of(&event) {
+        for run in runs_of(&event) {
             if self.runs.get(&run.id).is_none_or(|seen| seen.revision < run.revision) {
                 output::print(line(self.began.elapsed(), run))?;
                 self.runs.insert(run.id.clone(), run.clone());

@@ -1,4 +1,4 @@
-//! What the demonstration has measured.
+//! The measurements of the demonstration.
 
 use std::{fmt::Write, time::Duration};
 
@@ -10,11 +10,11 @@ use crate::output::times::span;
 pub(super) struct Summary<'a> {
     pub(super) session: &'a Session,
     pub(super) artifact: &'a Artifact,
-    /// From enqueueing to start, of the runs that were enqueued together and waited for slots.
+    /// The time from enqueue to start of the runs that were enqueued together and waited for slots.
     pub(super) queued_starts: Vec<Duration>,
-    /// From enqueueing to start, of the runs that found the worker idle.
+    /// The time from enqueue to start of the runs that found the worker idle.
     pub(super) idle_starts: Vec<Duration>,
-    /// From asking for the cancel to seeing the run stopped, by this program's clock.
+    /// The time from the cancel to the end of the run, by this program's clock.
     pub(super) cancelled_in: Duration,
     pub(super) took: Duration,
 }
@@ -54,7 +54,7 @@ impl Summary<'_> {
     }
 }
 
-/// The median and the largest of some spans.
+/// The median and the largest of some durations.
 fn spread(spans: &[Duration]) -> String {
     let mut sorted = spans.to_vec();
     sorted.sort_unstable();

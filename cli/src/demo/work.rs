@@ -1,4 +1,4 @@
-//! The work that the demonstration enqueues: shell scripts that do something real to real files, for any POSIX shell.
+//! The runs of the demonstration: shell scripts that work on real files, for any POSIX shell.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -7,9 +7,9 @@ use serde_json::json;
 
 use crate::args::target::ServerAddress;
 
-/// The label by which the demonstration knows its runs.
+/// The label with the name of a run.
 pub(super) const NAME_LABEL: &str = "name";
-/// More than any piece needs, except for the one that never ends by itself.
+/// The timeout of every run. Only the endless one would need longer.
 const TIMEOUT_SECONDS: i64 = 30;
 
 /// One run of the demonstration.
@@ -22,8 +22,8 @@ pub(super) struct Piece {
     script: &'static str,
 }
 
-/// Each script runs in the folder that it reads, and writes into `$out`; `found` says what came out, and keeps it for the
-/// report; `texts` lists the files worth reading.
+/// Each script runs in the folder that it reads, and writes into `$out`. `found` prints a result and keeps it for the
+/// report; `texts` lists the text files.
 const PROLOGUE: &str = r#"
 set -eu
 out=$2
@@ -176,20 +176,20 @@ found "$(tar tf "$out/texts.tar" | wc -l | tr -d ' ') files in an archive of $(w
     ENDLESS,
 ];
 
-/// Never ends by itself; the demonstration cancels it while it runs.
+/// A run without end. The demonstration cancels it while it runs.
 pub(super) const ENDLESS: Piece = Piece {
     name: "endless",
     lane: Lane::D,
     priority: 85,
     expected: RunStatus::Cancelled,
     script: r#"
-trap 'echo "told to stop after $ticks ticks"; exit 1' TERM
+trap 'echo "stopped after $ticks ticks"; exit 1' TERM
 ticks=0
 while :; do ticks=$(( ticks + 1 )); echo "tick $ticks"; sleep 0.1; done
 "#,
 };
 
-/// Makes a report of what the others have found; its output becomes an artifact.
+/// A report of all results. Its output becomes an artifact.
 pub(super) const REPORT: Piece = Piece {
     name: "report",
     lane: Lane::A,
@@ -204,14 +204,14 @@ done
 "#,
 };
 
-/// Does nothing: what is measured is the way there.
+/// Does nothing. The demonstration measures the time to its start.
 pub(super) const PROBE: Piece =
     Piece { name: "probe", lane: Lane::A, priority: 0, expected: RunStatus::Succeeded, script: ":" };
 
-/// What the run that looks at the server itself is called.
+/// The name of the run that calls the server itself.
 pub(super) const HEALTH: &str = "health";
 
-/// A run of another kind: it asks the server, whose worker it is given to, how it is.
+/// A run of another kind: it asks the server for its health.
 pub(super) fn health(session_id: &str, address: &ServerAddress) -> RunSpec {
     RunSpec {
         session_id: session_id.to_owned(),
@@ -225,7 +225,7 @@ pub(super) fn health(session_id: &str, address: &ServerAddress) -> RunSpec {
 }
 
 impl Piece {
-    /// The run that does this piece, reading files below `src` and writing into `out`.
+    /// The run of this piece. It reads files below `src` and writes into `out`.
     pub(super) fn spec(&self, session_id: &str, src: &Path, out: &Path) -> RunSpec {
         let script = format!("{PROLOGUE}{}", self.script);
         let argv = json!(["sh", "-c", script, self.name, src.to_string_lossy(), out.to_string_lossy()]);

@@ -1,4 +1,4 @@
-//! Whether there is colour: where people look, unless they do not want it.
+//! Decides whether the output has colour: on a terminal, unless the user does not want it.
 
 use std::{
     env,
@@ -8,7 +8,7 @@ use std::{
 
 use clap::{ColorChoice, ValueEnum};
 
-/// When there is colour.
+/// When to use colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
     #[default]
@@ -19,7 +19,7 @@ pub(crate) enum When {
 
 static CHOSEN: OnceLock<When> = OnceLock::new();
 
-/// Decides for the whole program, once.
+/// Sets the choice for the whole program, once.
 pub(crate) fn choose(when: When) {
     CHOSEN.get_or_init(|| when);
 }
@@ -39,7 +39,7 @@ fn wanted(is_terminal: bool) -> bool {
     decide(CHOSEN.get().copied().unwrap_or_default(), is_terminal, no_color)
 }
 
-/// See <https://no-color.org>: the variable speaks for all programs, and so less loudly than a flag for this one.
+/// See <https://no-color.org>. The variable is for all programs, so a flag for this program wins over it.
 fn decide(when: When, is_terminal: bool, no_color: bool) -> bool {
     match when {
         When::Always => true,
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_decides_and_else_the_terminal_and_who_looks_at_it() {
+    fn a_flag_decides_and_else_the_terminal_and_no_color() {
         for (when, is_terminal, no_color, coloured) in [
             (When::Auto, true, false, true),
             (When::Auto, true, true, false),

@@ -1,9 +1,9 @@
-//! Events of a run's log. For people they are the log itself, byte for byte.
+//! Events of a run's log. As text they are the log itself, byte for byte.
 
 use proto::v1::RunEvent;
 
-/// What the event puts into the log: the exact bytes that were sent, or the text as a line. A text that says of itself that
-/// it is partial goes on in another event: no line ends after it.
+/// The bytes of an event in the log: the exact bytes that the program wrote, or its text as a line. A partial text
+/// continues in the next event, so no line ends after it.
 pub(crate) fn bytes(event: &RunEvent) -> Vec<u8> {
     if !event.raw.is_empty() {
         return event.raw.to_vec();

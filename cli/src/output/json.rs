@@ -1,6 +1,6 @@
-//! Messages of the contract as JSON, in the shape that the proto3 JSON mapping gives them: names in lowerCamelCase, 64-bit
-//! integers, enums, times and bytes as strings. Fields without presence are printed even when they hold their default, so
-//! that a script finds them always; messages and optional fields that are not set are left out.
+//! Messages of the contract as JSON by the proto3 JSON mapping: names in lowerCamelCase; 64-bit integers, enums, times
+//! and bytes as strings. Fields without presence are printed even with their default value, so that a script always
+//! finds them. Unset messages and unset optional fields are left out.
 //!
 //! It reads the descriptors of the contract, so a new field needs no code here.
 
@@ -48,13 +48,13 @@ impl Serialize for Json {
     }
 }
 
-/// The JSON of a message, whose `name` is its short name in package `ops.v1`.
+/// The JSON of a message. `name` is its short name in package `ops.v1`.
 pub(crate) fn of<M: Message>(name: &str, message: &M) -> Result<Json> {
     SCHEMA.message(&format!(".ops.v1.{name}"), message.encode_to_vec().into())
 }
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    // The set is made by the build of the contract. Were it damaged, each lookup below would say what it misses.
+    // The build of the contract makes the set. If it were damaged, each lookup below would name what is missing.
     Schema::read(FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap_or_default())
 });
 
@@ -172,7 +172,7 @@ impl Schema {
         })
     }
 
-    /// A number that this program does not know yet stays a number, as the mapping wants it.
+    /// A number that this program does not know stays a number, as the mapping demands.
     fn enumeration(&self, name: &str, number: i64) -> Json {
         let value = self.enums.get(name).and_then(|kind| kind.value.iter().find(|v| i64::from(v.number()) == number));
         value.map_or(Json::Integer(number), |value| Json::Text(value.name().to_owned()))

@@ -1,7 +1,8 @@
-//! What goes to standard output: data and nothing else. Everything for people's information goes to standard error.
+//! Output. Standard output gets data and nothing else; messages for people go to standard error.
 //!
-//! [`colour`] says whether there is any, [`json`] prints messages as the contract maps them, [`table`] for people, [`text`] makes foreign text safe for a
-//! terminal, [`times`] spells times; each aggregate says in a file of its own what a person wants to see of it.
+//! [`json`] prints messages for programs, [`table`] for people, with [`colour`] on a terminal. [`text`] makes foreign
+//! text safe for a terminal, [`times`] prints times. Each aggregate has a file of its own with what a person sees of
+//! it.
 
 use std::{
     fmt::Display,
@@ -27,7 +28,7 @@ mod worker;
 pub(crate) use event::bytes as event_bytes;
 pub(crate) use run::{lane, note, status, transition};
 
-/// What to print.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     // No doc comments on the values: clap would spread every help text that has this option over three pages.
@@ -37,7 +38,7 @@ pub(crate) enum Format {
     Id,
 }
 
-/// What can be printed in each format.
+/// A message that can be printed in each format.
 pub(crate) trait Record: Message {
     /// The message's name in package `ops.v1`.
     const NAME: &'static str;
@@ -46,7 +47,7 @@ pub(crate) trait Record: Message {
     fn id(&self) -> &str;
     /// One cell for each column.
     fn row(&self) -> Vec<table::Cell>;
-    /// All that a person wants to know of it, in lines of a name and a text; empty texts are left out.
+    /// All details for a person, as pairs of a name and a text. Empty texts are not printed.
     fn details(&self) -> Vec<(&'static str, String)>;
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn record<R: Record>(format: Format, record: &R) -> Result<()> {
     }
 }
 
-/// Prints a page of a list: `page` is the whole answer, of the name `page_name`, and `records` what it holds.
+/// Prints a page of a list. `page` is the whole answer, whose message is `page_name`; `records` are the records in it.
 pub(crate) fn list<P: Message, R: Record>(format: Format, page_name: &str, page: &P, records: &[R]) -> Result<()> {
     match format {
         Format::Table => print(table::table(R::COLUMNS, records.iter().map(Record::row))),
@@ -77,7 +78,7 @@ pub(crate) fn print_json<M: Message>(name: &str, message: &M, pretty: bool) -> R
     print(text + "\n")
 }
 
-/// Writes to standard output at once. A closed pipe is an error like any other, and ends the program quietly.
+/// Writes to standard output and flushes. A closed pipe is an error too; the program then ends quietly.
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes.as_ref())?;
@@ -85,12 +86,12 @@ pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<()> {
     Ok(())
 }
 
-/// A line on standard error, for a person. If nobody can read it, nothing is lost.
+/// Prints a line on standard error, for a person. A failure is ignored.
 pub(crate) fn tell(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Says on standard error that a list goes on.
+/// Says on standard error that there are more records.
 pub(crate) fn mention_more(next_page_token: &str) {
     if !next_page_token.is_empty() {
         tell("there are more; ask for them with --limit");

@@ -1,4 +1,4 @@
-//! Runs, as people want to see them.
+//! Runs as text for people.
 
 use chrono::{DateTime, Utc};
 use proto::v1::{Lane, Run, RunStatus, WaitReason};
@@ -68,7 +68,7 @@ impl Record for Run {
     }
 }
 
-/// One line about a change of a run, for a watch. `time` is when it was seen.
+/// One line about a change of a run, for a watch. `time` is when the change was seen.
 pub(crate) fn transition(run: &Run, time: DateTime<Utc>) -> String {
     let line = format!(
         "{}  {:<36}  {}  {:>5}  {:<12}  {:<9}  {}/{}  {}",
@@ -85,7 +85,7 @@ pub(crate) fn transition(run: &Run, time: DateTime<Utc>) -> String {
     format!("{}\n", line.trim_end())
 }
 
-/// The one thing that a person should know beside the status.
+/// The most important fact beside the status.
 pub(crate) fn note(run: &Run) -> String {
     match run.status() {
         RunStatus::Queued => match run.wait_reason() {
@@ -116,7 +116,7 @@ fn cancelled(run: &Run) -> String {
     let cancellation = run.cancellation.as_ref();
     let stopped = match cancellation.and_then(|cancellation| cancellation.confirmed) {
         Some(false) => "its worker did not confirm that it stopped",
-        // Without a start nothing had to be stopped.
+        // A run that did not start did not have to stop.
         _ if run.start_time.is_some() => "its worker confirmed that it stopped",
         _ => "before it began",
     };
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_tells_the_truth_about_a_cancel() {
+    fn a_note_says_whether_a_cancelled_run_was_stopped() {
         let asked = Cancellation { reason: "too slow".to_owned(), ..Default::default() };
         let running =
             Run { cancellation: Some(asked.clone()), progress: Some(Progress::default()), ..run(RunStatus::Running) };

@@ -1,4 +1,4 @@
-//! Sessions, as people want to see them.
+//! Sessions as text for people.
 
 use proto::v1::{Session, SessionStatus};
 

@@ -1,4 +1,4 @@
-//! Aligned columns for people: no lines, no colour unless on a terminal, and there no wider than it is.
+//! Aligned columns for people. Colour only on a terminal, and lines no wider than the terminal.
 
 use comfy_table::{CellAlignment, Color, ContentArrangement, Row, Table, presets};
 
@@ -24,7 +24,7 @@ impl Cell {
     }
 }
 
-/// A word in its colour, if standard output takes any.
+/// A word in its colour, if standard output takes colour.
 pub(crate) fn painted(word: &str, tone: Tone) -> String {
     let code = match tone {
         Tone::Good => 32,
@@ -36,7 +36,7 @@ pub(crate) fn painted(word: &str, tone: Tone) -> String {
     if colour::on_stdout() { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
 }
 
-/// What a status means to a person.
+/// How good or bad a status is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tone {
     Good,
@@ -58,7 +58,7 @@ impl Tone {
     }
 }
 
-/// Rows under a header. On a terminal that is too narrow, long cells are cut; in a pipe nothing is.
+/// Rows under a header. A narrow terminal cuts long cells; a pipe gets them whole.
 pub(crate) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
     let mut table = plain(columns.len());
     table.set_header(columns.iter().copied());
@@ -89,10 +89,10 @@ fn plain(columns: usize) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_truncation_indicator("…");
     if colour::on_stdout() {
-        // What writes the table has no terminal at hand, and would leave the colours out.
+        // The table is written to a string, so comfy-table finds no terminal and would leave out the colours.
         table.enforce_styling();
     }
-    // Columns exist from the first row on; the header makes them.
+    // The header creates the columns.
     table.set_header(vec![""; columns]);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

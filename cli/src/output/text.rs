@@ -1,9 +1,9 @@
-//! Foreign text made safe for a terminal: names, labels, errors and reasons are written by others, and may hold escape
-//! sequences, line breaks, or marks that turn the direction of what follows.
+//! Makes foreign text safe for a terminal. Other people write names, labels, errors and reasons, which may contain
+//! escape sequences, line breaks, or marks that change the direction of text.
 
 use std::fmt::Write;
 
-/// On one line, with everything that a terminal would obey spelled out.
+/// The text on one line. Characters that a terminal obeys are escaped.
 pub(crate) fn line(text: &str) -> String {
     escape(text, |_| false)
 }

@@ -1,32 +1,32 @@
-//! Times and spans of the contract, spelled for people.
+//! Times and durations of the contract as text for people.
 
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use prost_types::Timestamp;
 
-/// The moment that a timestamp names; nothing if it is not set or out of range.
+/// The time of a timestamp; none if it is not set or out of range.
 pub(crate) fn moment(time: Option<&Timestamp>) -> Option<DateTime<Utc>> {
     let time = time?;
     DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
-/// From one moment to a later one; nothing if either is not set, and zero if they are the other way round.
+/// The duration from one time to a later one; none if either is not set, zero if the second is earlier.
 pub(crate) fn between(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Option<Duration> {
     Some((moment(to)? - moment(from)?).to_std().unwrap_or_default())
 }
 
-/// How long ago, by this machine's clock.
+/// The time since then, by this machine's clock.
 pub(crate) fn since(time: Option<&Timestamp>) -> Option<Duration> {
     Some((Utc::now() - moment(time)?).to_std().unwrap_or_default())
 }
 
-/// A moment with its zone, as `2030-01-31T12:00:00.000Z`; empty if it is not set.
+/// A time with its zone, as `2030-01-31T12:00:00.000Z`; empty if it is not set.
 pub(crate) fn absolute(time: Option<&Timestamp>) -> String {
     moment(time).map_or_else(String::new, |moment| moment.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
-/// A span as `3 ms`, `1.25 s`, `4m 05s`, `3h 12m` or `5d 2h`.
+/// A duration as `3 ms`, `1.25 s`, `4m 05s`, `3h 12m` or `5d 2h`.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -39,7 +39,7 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// A span in its largest unit, as `12s`, `3m`, `5h` or `2d`.
+/// A duration in its largest unit, as `12s`, `3m`, `5h` or `2d`.
 pub(crate) fn age(span: Duration) -> String {
     match span.as_secs() {
         seconds @ 0..60 => format!("{seconds}s"),
@@ -49,7 +49,7 @@ pub(crate) fn age(span: Duration) -> String {
     }
 }
 
-/// A span of the contract; nothing if it is not set or negative.
+/// A duration of the contract; none if it is not set or negative.
 pub(crate) fn positive(span: Option<&prost_types::Duration>) -> Option<Duration> {
     Duration::try_from(*span?).ok()
 }

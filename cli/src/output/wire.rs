@@ -1,4 +1,4 @@
-//! The fields of an encoded message, before anyone knows what they mean.
+//! The fields of an encoded message, without their meaning.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use prost::{
 };
 use prost_types::field_descriptor_proto::Type;
 
-/// One value as it is encoded.
+/// One encoded value.
 #[derive(Clone, Debug)]
 pub(super) enum Wire {
     Varint(u64),
@@ -48,7 +48,7 @@ impl Wire {
     }
 }
 
-/// All values of a message, by field number, each field's in the order in which they came.
+/// All values of a message by field number, in the order in which they came.
 pub(super) fn fields(mut bytes: Bytes) -> Result<BTreeMap<i32, Vec<Wire>>> {
     let mut fields: BTreeMap<i32, Vec<Wire>> = BTreeMap::new();
     while bytes.has_remaining() {

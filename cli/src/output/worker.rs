@@ -1,4 +1,4 @@
-//! Workers, as people want to see them.
+//! Workers as text for people.
 
 use proto::v1::{Worker, WorkerMode, WorkerState};
 

@@ -1,5 +1,5 @@
-//! Spans go to a collector by OTLP over gRPC, in batches, from a thread of their own. Nothing waits for it: what does not fit
-//! into its queue is dropped.
+//! The export of spans to a collector by OTLP over gRPC. A thread of its own sends batches. Nothing waits for it: spans
+//! that do not fit into its queue are dropped.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use tonic::transport::Uri;
 use tracing::Level;
 use tracing_subscriber::{Layer, Registry, filter::Targets};
 
-use super::watchful::Watchful;
+use super::logged::LoggedExporter;
 use crate::{args::traces::TraceArgs, errors::UsageError};
 
-/// Spans that may wait for the collector: what a busy second makes at a usual ratio.
+/// The number of spans that may wait for the collector: those of a busy second at a usual ratio.
 const QUEUE: usize = 4_096;
-/// Between two batches, unless one is full before.
+/// The time between two batches, unless one is full earlier.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A collector that takes longer does not get the batch.
+/// The time limit for one batch. The batch is dropped after it.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the process stays for its last spans.
+/// The time limit for the last spans, at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The end of the way out: sends the last spans.
+/// The export. Its end sends the last spans.
 #[derive(Debug, Default)]
 pub(crate) struct Spans(Option<SdkTracerProvider>);
 
 impl Spans {
-    /// Sends what is there, as far as the collector takes it in time. Not to be called inside the runtime, which it blocks.
+    /// Sends the remaining spans, if the collector takes them in time. It blocks, so call it outside of the runtime.
     pub(crate) fn finish(self) {
         if let Some(provider) = self.0
             && let Err(error) = provider.shutdown_with_timeout(FLUSH_TIMEOUT)
@@ -40,7 +40,7 @@ impl Spans {
     }
 }
 
-/// Makes the way out, if an endpoint is named, and the layer that hands spans to it.
+/// Starts the export if an endpoint is configured. Returns the tracing layer that feeds it.
 pub(super) fn start(
     args: &TraceArgs,
     usual_name: &'static str,
@@ -57,7 +57,7 @@ pub(super) fn start(
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT);
     let exporter = exporter.build().map_err(|error| wrong(error.to_string()))?;
     let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).with_scheduled_delay(INTERVAL).build();
-    let processor = BatchSpanProcessor::builder(Watchful::new(exporter)).with_batch_config(batches).build();
+    let processor = BatchSpanProcessor::builder(LoggedExporter::new(exporter)).with_batch_config(batches).build();
     let name = args.service_name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| usual_name.to_owned());
     let resource = Resource::builder()
         .with_service_name(name)

@@ -1,5 +1,5 @@
-//! What the process says of itself while it runs: a log to standard error, for people on a terminal and as JSON otherwise;
-//! and spans to a collector, if one is named.
+//! Log and spans of the process. The log goes to standard error, as text on a terminal and as JSON otherwise. Spans go
+//! to a collector, if one is configured.
 
 use std::io::{self, IsTerminal};
 
@@ -12,12 +12,12 @@ use crate::{
 };
 
 mod export;
-mod watchful;
+mod logged;
 
 pub(crate) use export::Spans;
 
-/// Begins to log, as OPS_LOG says, or as is usual for the command; and to export spans, as the command says. To be called
-/// inside the runtime. What is returned sends the last spans.
+/// Starts the log, with the filter in OPS_LOG or else the command's default, and the export of spans. Call it inside
+/// the runtime. The returned value sends the last spans.
 pub(crate) fn start(command: &Command) -> Result<Spans, UsageError> {
     let filter = match std::env::var("OPS_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
@@ -40,7 +40,7 @@ pub(crate) fn start(command: &Command) -> Result<Spans, UsageError> {
     Ok(spans)
 }
 
-/// Whoever runs for long keeps a log; whoever speaks to a person says only what is wrong.
+/// Commands that run for long log from `info`. Verbs, which a person reads, log warnings only.
 fn usual_filter(command: &Command) -> &'static str {
     match command {
         Command::Serve(_) | Command::Migrate(_) => "info",
@@ -49,7 +49,7 @@ fn usual_filter(command: &Command) -> &'static str {
     }
 }
 
-/// Where a command's spans go, and what it is called there.
+/// The trace arguments of a command, and its default service name.
 fn traces(command: &Command) -> Option<(&TraceArgs, &'static str)> {
     match command {
         Command::Serve(serve) => Some((&serve.traces, "ops-server")),

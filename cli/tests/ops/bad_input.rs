@@ -2,20 +2,20 @@ use std::{collections::BTreeMap, fs};
 
 use nix::unistd::Pid;
 
-use super::{gate::eventually, house::House, table};
+use super::{fixture::Fixture, gate::eventually, table};
 
-/// What the allocator and the pools of a busy server may differ by from one time to the next. A megabyte kept for each
-/// connection of one pass would be 700 MiB, a kilobyte for each frame of its floods 600 MiB.
+/// Memory by which the allocator and the pools of a busy server may differ between two passes. One megabyte for each
+/// connection of a pass would be 700 MiB, one kilobyte for each frame of its floods 600 MiB.
 const MEMORY_ALLOWANCE_KIB: u64 = 48 * 1024;
 /// The runtime keeps idle threads for blocking work for ten seconds.
 const THREADS_ALLOWANCE: usize = 2;
 
-/// What a process takes of its machine.
+/// The resources of a process.
 #[derive(Debug)]
 struct Taken {
     resident_kib: u64,
     threads: usize,
-    /// Connections to the database are its pool's affair; those of clients end.
+    /// Sockets of clients. The pool keeps connections to the database.
     sockets_of_clients: usize,
 }
 
@@ -27,7 +27,7 @@ fn taken(pid: Pid, port: &str) -> Taken {
         .map(|(k, v)| (k.into(), v.trim().into()))
         .collect();
     let port = format!(":{:04X}", port.parse::<u16>().unwrap());
-    // Established ones, whose local address is the server's own port.
+    // Established sockets whose local port is the server's.
     let is_client = |line: &&str| {
         let words: Vec<_> = line.split_whitespace().collect();
         words.get(1).is_some_and(|local| local.ends_with(&port)) && words.get(3) == Some(&"01")
@@ -41,9 +41,9 @@ fn taken(pid: Pid, port: &str) -> Taken {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_leaves_nothing_behind_in_the_server() {
-    let mut house = House::empty().await;
-    house.serve(&[]);
-    let server = &house.servers[0];
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    let server = &fixture.servers[0];
     let (pid, address) = (server.process.pid(), server.address.trim_start_matches("http://").to_owned());
     let port = address.rsplit(':').next().unwrap();
 
@@ -59,7 +59,7 @@ async fn bad_input_leaves_nothing_behind_in_the_server() {
 
     assert!(after.resident_kib <= before.resident_kib + MEMORY_ALLOWANCE_KIB, "{before:?}, {after:?}");
     assert!(after.threads <= before.threads + THREADS_ALLOWANCE, "{before:?}, {after:?}");
-    // The pool of the database may have grown by as many as it may have.
+    // The connection pool may have grown to its limit.
     let now = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     assert!(now <= files + 20, "{files} files were open, now there are {now}");
     let defects = server.process.journal.events("request failed by a defect");

@@ -1,4 +1,4 @@
-//! The API of a server that may be away for a while.
+//! A client of a server that may be away for a while.
 
 use std::{
     collections::BTreeMap,
@@ -9,16 +9,13 @@ use proto::v1::{
     CreateSessionRequest, EnqueueRunRequest, GetRunRequest, GetSessionRequest, Lane, ListRunEventsRequest, Run,
     RunFilter, RunSpec, RunStatus, Session, WatchRunsRequest, WatchRunsResponse,
     artifact_service_client::ArtifactServiceClient, run_service_client::RunServiceClient, run_spec::Params,
-    session_service_client::SessionServiceClient, watch_runs_response::Event,
+    session_service_client::SessionServiceClient,
 };
-use tonic::{
-    Status, Streaming,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Status, Streaming, transport::Channel};
 
-/// Far more than anything that is waited for here takes.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two tries to reach a server that is away.
+/// The time limit of every wait: much longer than any wait here takes.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The time between two tries while the server is away.
 const AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug)]
@@ -32,14 +29,11 @@ pub struct Client {
 pub type Runs = BTreeMap<String, Run>;
 
 impl Client {
-    /// Connects with the first call, and again when the connection was lost.
+    /// Connects with the first call, and again after a lost connection.
     pub fn of(address: &str) -> Self {
-        let channel = Endpoint::from_shared(address.to_owned()).unwrap().connect_lazy();
-        Self {
-            sessions: SessionServiceClient::new(channel.clone()),
-            runs: RunServiceClient::new(channel.clone()),
-            artifacts: ArtifactServiceClient::new(channel),
-        }
+        let settings = client::Settings { pings: None, ..client::Settings::default() };
+        let client = client::Client::lazy(address, &settings).unwrap();
+        Self { sessions: client.sessions(), runs: client.runs(), artifacts: client.artifacts() }
     }
 
     /// The id of a new session.
@@ -59,7 +53,7 @@ impl Client {
         Ok(answer.into_inner().run.unwrap().id)
     }
 
-    /// The ids of so many new runs of this script.
+    /// The ids of `count` new runs of this script.
     pub async fn enqueue_many(&self, session: &str, script: &str, count: usize) -> Vec<String> {
         let mut ids = Vec::new();
         for _ in 0..count {
@@ -73,14 +67,14 @@ impl Client {
         self.runs.clone().get_run(request).await.unwrap().into_inner().run.unwrap()
     }
 
-    /// What a run has logged, line by line.
+    /// The log of a run, line by line.
     pub async fn log(&self, run: &str) -> String {
         let request = ListRunEventsRequest { run_id: run.to_owned(), ..Default::default() };
         let events = self.runs.clone().list_run_events(request).await.unwrap().into_inner().events;
         events.into_iter().map(|event| format!("{}\n", event.message)).collect()
     }
 
-    /// Watches all runs of this session until they are as wanted, and gives them. A server that goes away is awaited.
+    /// Watches all runs of this session until they are as wanted, and returns them. It waits for a server that is away.
     pub async fn until(&self, session: &str, wanted: impl Fn(&Runs) -> bool) -> Runs {
         let mut runs = Runs::new();
         let watching = async {
@@ -93,13 +87,13 @@ impl Client {
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, watching).await.is_err() {
+        if tokio::time::timeout(TIMEOUT, watching).await.is_err() {
             panic!("the runs did not become as wanted: {runs:#?}");
         }
         runs
     }
 
-    /// Waits until these runs of this session are in this status.
+    /// Waits until these runs of this session have this status.
     pub async fn until_all(&self, session: &str, ids: &[String], status: RunStatus) -> Runs {
         self.until(session, |runs| ids.iter().all(|id| runs.get(id).is_some_and(|run| run.status() == status))).await
     }
@@ -111,15 +105,11 @@ impl Client {
     }
 }
 
-/// True when the runs are as wanted, false when the stream has ended before.
+/// True once the runs are as wanted, false if the stream ends earlier.
 async fn follow(stream: &mut Streaming<WatchRunsResponse>, runs: &mut Runs, wanted: &impl Fn(&Runs) -> bool) -> bool {
     while let Ok(Some(message)) = stream.message().await {
-        let news = match message.event {
-            Some(Event::Snapshot(snapshot)) => snapshot.runs,
-            Some(Event::Change(change)) => change.run.into_iter().collect(),
-            _ => Vec::new(),
-        };
-        runs.extend(news.into_iter().map(|run| (run.id.clone(), run)));
+        let news = message.event.iter().flat_map(client::runs_of);
+        runs.extend(news.map(|run| (run.id.clone(), run.clone())));
         if wanted(runs) {
             return true;
         }
@@ -138,12 +128,12 @@ pub fn shell(session: &str, script: &str) -> RunSpec {
     }
 }
 
-/// From the first of two times to the second.
+/// The duration between two times.
 pub fn between(from: Option<prost_types::Timestamp>, to: Option<prost_types::Timestamp>) -> Duration {
     time(to).duration_since(time(from)).unwrap()
 }
 
-/// A time of the API, by the clock of this machine.
+/// A time of the API as a time of this machine.
 pub fn time(timestamp: Option<prost_types::Timestamp>) -> SystemTime {
     timestamp.unwrap().try_into().unwrap()
 }

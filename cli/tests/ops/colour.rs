@@ -1,19 +1,19 @@
 use super::{
-    house::House,
+    fixture::Fixture,
     program::{Running, command, ops},
 };
 
 const ESCAPE: char = '\u{1b}';
 
 #[tokio::test]
-async fn there_is_colour_only_where_somebody_looks_or_asks_for_it() {
-    let house = House::open().await;
-    // Now the worker is known to the server.
-    assert_eq!(house.first_line(&house.enqueue("echo here")), "here");
+async fn there_is_colour_only_on_a_terminal_or_on_request() {
+    let fixture = Fixture::open().await;
+    // Now the server knows the worker.
+    assert_eq!(fixture.first_line(&fixture.enqueue("echo here")), "here");
     let list = ["worker", "list"];
     let shown = |args: &[&str], no_color: Option<&str>| {
         let mut command = command(&[&list[..], args].concat());
-        command.env("OPS_SERVER", house.address()).env_remove("NO_COLOR");
+        command.env("OPS_SERVER", fixture.address()).env_remove("NO_COLOR");
         if let Some(value) = no_color {
             command.env("NO_COLOR", value);
         }
@@ -33,7 +33,7 @@ async fn there_is_colour_only_where_somebody_looks_or_asks_for_it() {
     }
 }
 
-/// What the program prints on a terminal of its own.
+/// The output of the program on a terminal.
 fn on_a_terminal(line: &str, environment: &[(&str, &str)]) -> String {
     let mut command = command(&[]);
     let program = command.get_program().to_owned();
@@ -50,7 +50,7 @@ fn on_a_terminal(line: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn on_a_terminal_there_is_colour_unless_it_is_not_wanted() {
+fn a_terminal_gets_colour_unless_the_user_refuses_it() {
     let show = "config show worker";
     assert!(on_a_terminal(show, &[]).contains(ESCAPE));
     for (line, environment) in [

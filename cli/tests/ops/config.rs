@@ -6,7 +6,7 @@ use std::{
 use nix::sys::signal::Signal;
 
 use super::{
-    house::House,
+    fixture::Fixture,
     program::{Ended, Running, command, ops},
 };
 
@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// The value and the origin of a setting in what `ops config show` prints.
+/// The value and the source of a setting in the output of `ops config show`.
 fn row(shown: &str, setting: &str) -> (String, String) {
     let line = shown.lines().find(|line| line.split_whitespace().next() == Some(setting));
     let line = line.unwrap_or_else(|| panic!("no {setting} in\n{shown}"));
@@ -76,7 +76,7 @@ fn a_section_wins_over_what_stands_before_the_first_and_each_command_has_its_own
 }
 
 #[test]
-fn all_that_is_wrong_with_a_file_is_told_at_once_with_line_key_and_what_was_expected() {
+fn all_mistakes_in_a_file_are_reported_at_once_with_line_key_and_expectation() {
     let place = Place::with(
         "lisen = \"h:1\"\n\
          [serve]\n\
@@ -95,44 +95,44 @@ fn all_that_is_wrong_with_a_file_is_told_at_once_with_line_key_and_what_was_expe
     for verb in [&["config", "check"][..], &["serve"], &["run", "list"], &["config", "show", "dev"]] {
         let ended = place.ops(verb);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
-        for (line, told) in [
+        for (line, expected) in [
             (1, "lisen: unknown key; did you mean `listen`?"),
             (3, "serve.lease-timeout: expected a duration such as `30s` or `5m`"),
             (4, "serve.lease_timout: unknown key; did you mean `lease-timeout`?"),
             (5, "serve.no-migrate: expected true or false, got \"yes\""),
             (6, "serve.max-event-bytes: expected an integer, got 1.5"),
             (7, "serve.listen: expected a string, got a list"),
-            (8, "serve.slots: unknown key; it belongs into [dev] or [worker]"),
+            (8, "serve.slots: unknown key; it belongs in [dev] or [worker]"),
             (10, "worker.lanes: expected one of `A`, `B`, `C`, `D`, got \"E\""),
             (11, "worker.slots: expected N, got 0"),
             (12, "worker.label: expected KEY=VALUE, got \"x\""),
             (13, "[serv]: unknown section; did you mean `serve`?"),
         ] {
-            let told = format!("{}:{line}: {told}", place.file().display());
-            assert!(ended.stderr.contains(&told), "{told}\n{}", ended.stderr);
+            let expected = format!("{}:{line}: {expected}", place.file().display());
+            assert!(ended.stderr.contains(&expected), "{expected}\n{}", ended.stderr);
         }
         assert_eq!(ended.stderr.lines().count(), 12, "{}", ended.stderr);
     }
 }
 
 #[test]
-fn a_key_before_the_first_section_must_be_right_for_all_that_take_it() {
+fn a_key_before_the_first_section_must_be_valid_for_every_section_that_has_it() {
     let place = Place::with("server = [\"http://h:1\", \"http://h:2\"]\n");
     let ended = place.ops(&["worker"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    let told = format!("{}:1: server (for [client]): expected a string, got a list", place.file().display());
-    assert!(ended.stderr.contains(&told), "{told}\n{}", ended.stderr);
+    let expected = format!("{}:1: server (for [client]): expected a string, got a list", place.file().display());
+    assert!(ended.stderr.contains(&expected), "{expected}\n{}", ended.stderr);
 }
 
 #[test]
-fn a_file_that_is_not_there_or_no_toml_is_told_by_its_name() {
+fn the_error_about_a_missing_file_or_one_that_is_not_toml_names_it() {
     let ended = ops(&["--config", "/nowhere/ops.toml", "run", "list"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("/nowhere/ops.toml: can not be read"), "{ended:?}");
     let place = Place::with("[serve]\nlisten = hunter2\n");
     let ended = place.ops(&["serve"]);
-    assert!(ended.stderr.contains("ops.toml:2: is no TOML") && !ended.stderr.contains("hunter2"), "{ended:?}");
-    // What needs no configuration is not stopped by one that is wrong.
+    assert!(ended.stderr.contains("ops.toml:2: is not TOML") && !ended.stderr.contains("hunter2"), "{ended:?}");
+    // A wrong configuration does not stop commands that need none.
     assert!(place.ops(&["serve", "--help"]).success().contains("[default: 30s]"));
 }
 
@@ -144,16 +144,17 @@ fn check_also_finds_what_only_the_command_itself_refuses() {
     let file = place.file().display().to_string();
     let ended = place.ops(&["config", "check"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    for (line, told) in [
+    for (line, expected) in [
         (2, "`ops serve`: --listen: 0.0.0.0:1 can be reached from other machines"),
         (3, "`ops serve`: --lease-timeout: expected 500 ms or more, got 1ms"),
         (4, "`ops serve`: --database-url: expected postgres://"),
     ] {
-        let found = ended.stderr.lines().any(|it| it.contains(told) && it.ends_with(&format!("(from {file}:{line})")));
-        assert!(found, "{told}: {}", ended.stderr);
+        let found =
+            ended.stderr.lines().any(|it| it.contains(expected) && it.ends_with(&format!("(from {file}:{line})")));
+        assert!(found, "{expected}: {}", ended.stderr);
     }
     assert!(ended.stderr.contains("`ops worker`: ") && ended.stderr.contains("baking"), "{ended:?}");
-    // The same when it is started.
+    // The command itself fails in the same way.
     let ended = place.ops(&["serve", "--listen", "127.0.0.1:0", "--database-url", "postgres://h/d"]);
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains(&format!("got 1ms (from {file}:3)")), "{ended:?}");
@@ -209,15 +210,15 @@ fn a_secret_is_read_from_the_file_that_is_named_the_most_directly() {
         let shown = place.ops_with(&[&["config", "show"], args].concat(), environment).success();
         row(&shown, &format!("{section}.database-url"))
     };
-    let told = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    let expected = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
     let named = format!("the file named by {file}:1");
-    assert_eq!(url(&["serve"], &[]), told("postgres://u:***@of-file/d", &named));
-    assert_eq!(url(&["migrate"], &[]), told("postgres://of-migrate/d", &format!("{file}:3")));
+    assert_eq!(url(&["serve"], &[]), expected("postgres://u:***@of-file/d", &named));
+    assert_eq!(url(&["migrate"], &[]), expected("postgres://of-migrate/d", &format!("{file}:3")));
     let by_environment = [("OPS_DATABASE_URL", "postgres://of-environment/d")];
-    assert_eq!(url(&["serve"], &by_environment), told("postgres://of-environment/d", "OPS_DATABASE_URL"));
+    assert_eq!(url(&["serve"], &by_environment), expected("postgres://of-environment/d", "OPS_DATABASE_URL"));
     assert_eq!(
         url(&["serve", "--", "--database-url-file", &other], &by_environment),
-        told("postgres://u:***@of-other/d", "the file named by --database-url-file")
+        expected("postgres://u:***@of-other/d", "the file named by --database-url-file")
     );
     let both = [("OPS_DATABASE_URL", "postgres://h/d"), ("OPS_DATABASE_URL_FILE", other.as_str())];
     let ended = place.ops_with(&["serve"], &both);
@@ -230,7 +231,7 @@ fn a_secret_is_read_from_the_file_that_is_named_the_most_directly() {
 }
 
 #[test]
-fn what_show_prints_as_toml_is_a_file_that_says_the_same() {
+fn the_toml_that_show_prints_is_a_file_with_the_same_settings() {
     let place = Place::with(
         "color = \"never\"\n[worker]\nlanes = [\"D\"]\nlabel = [\"a=b\", \"c=\\\"\"]\n[serve]\nno-migrate = true\n[dev]\ndata-dir = \"/x\"\n",
     );
@@ -240,7 +241,7 @@ fn what_show_prints_as_toml_is_a_file_that_says_the_same() {
     let again = Place::with(&shown);
     let values = |shown: String| -> Vec<String> {
         let parsed: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        // What examines or migrates takes from the server's section what it is not told, and that says more now.
+        // Doctor and migrate take missing settings from the server's section, which has more keys now.
         let own = |it: &&serde_json::Value| it["section"] != "doctor" && it["section"] != "migrate";
         parsed["settings"]
             .as_array()
@@ -256,9 +257,9 @@ fn what_show_prints_as_toml_is_a_file_that_says_the_same() {
 
 #[tokio::test]
 async fn a_server_a_worker_and_the_operators_verbs_run_by_a_file_alone() {
-    let house = House::empty().await;
+    let fixture = Fixture::empty().await;
     let place = Place::with("database-url-file = \"url\"\n[serve]\nlisten = \"127.0.0.1:0\"\nno-migrate = true\n");
-    fs::write(place.path().join("url"), house.database_url()).unwrap();
+    fs::write(place.path().join("url"), fixture.database_url()).unwrap();
     let file = place.file().display().to_string();
     let server = Running::start(&["--config", &file, "serve"]);
     let address = server.journal.wait_for("listening on ").trim_start_matches("listening on ").to_owned();

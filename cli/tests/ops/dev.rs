@@ -2,7 +2,7 @@ use nix::sys::signal::Signal;
 
 use super::program::{Running, command, ops};
 
-/// A folder for `ops dev`, gone with all that it has kept when it is dropped.
+/// A folder for `ops dev`. Its drop removes it and its cluster.
 struct DataDir(tempfile::TempDir);
 
 impl DataDir {
@@ -17,7 +17,7 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // As root the data lies elsewhere. What can not be removed does not make the test fail.
+        // As root the data is elsewhere. A failed removal does not fail the test.
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
             let _ = runtime.block_on(devpg::remove(self.0.path()));
         }
@@ -43,7 +43,7 @@ fn the_demonstration_reaches_its_summary_and_does_so_again_on_the_same_data() {
     }
 }
 
-/// `ops dev` on this folder, and the address of its server.
+/// Starts `ops dev` on this folder. Returns it with the address of its server.
 fn dev(data: &DataDir) -> (Running, String) {
     let mut command = command(&["dev", "--listen", "127.0.0.1:0", "--data-dir", data.path()]);
     command.env("OPS_LOG", "info");
@@ -58,7 +58,7 @@ fn dev(data: &DataDir) -> (Running, String) {
 }
 
 #[test]
-fn dev_tells_where_it_is_keeps_its_data_and_stops_on_a_signal() {
+fn dev_prints_its_address_keeps_its_data_and_stops_on_a_signal() {
     let data = DataDir::make();
     let (first, server) = dev(&data);
     let session = ops(&["session", "create", "kept", "--server", &server, "-o", "id"]).success();
@@ -74,7 +74,7 @@ fn dev_tells_where_it_is_keeps_its_data_and_stops_on_a_signal() {
 }
 
 #[test]
-fn dev_that_was_killed_is_started_again_on_the_postgresql_that_it_left() {
+fn dev_that_was_killed_starts_again_on_the_postgresql_that_it_left() {
     let data = DataDir::make();
     let (first, server) = dev(&data);
     let enqueue = ["run", "enqueue", "--new-session", "kept", "--lane", "A", "-o", "id", "--server", &server];
@@ -93,7 +93,7 @@ fn dev_that_was_killed_is_started_again_on_the_postgresql_that_it_left() {
         let run = ops(&["run", "get", run.trim_end(), "--server", &server]).success();
         assert!(run.contains(status), "{run}");
     }
-    // It works on, and stops the PostgreSQL that it took over.
+    // It works, and stops the PostgreSQL that it adopted.
     ops(&["run", "enqueue", "--new-session", "more", "--lane", "A", "--wait", "--server", &server, "--", "true"])
         .success();
     second.signal(Signal::SIGTERM);

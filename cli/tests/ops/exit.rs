@@ -1,4 +1,4 @@
-//! The numbers with which the program exits, each by the deed that leads to it.
+//! The exit statuses of the program, and what leads to each.
 
 use std::{
     convert::Infallible,
@@ -16,11 +16,11 @@ use tonic::{
     transport::Server,
 };
 
-use super::{house::House, program::ops};
+use super::{fixture::Fixture, program::ops};
 
 const NOWHERE: &str = "01900000-0000-7000-8000-000000000000";
 
-/// What stands between a client and its server and lets nobody through, as a proxy that asks for a login does.
+/// A server that refuses every call, as a proxy does that demands a login.
 #[derive(Clone)]
 struct Guard(Code);
 
@@ -42,7 +42,7 @@ impl Service<http::Request<Body>> for Guard {
     }
 }
 
-/// How `ops run get` ends where every call is refused with this code.
+/// The exit status and standard error of `ops run get` if every call is refused with this code.
 async fn refused_with(code: Code) -> (Option<i32>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -54,45 +54,45 @@ async fn refused_with(code: Code) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn who_is_not_allowed_is_told_by_4() {
+async fn a_call_that_is_not_allowed_exits_with_4() {
     for code in [Code::Unauthenticated, Code::PermissionDenied] {
-        let (exit, told) = refused_with(code).await;
-        assert_eq!((exit, told.as_str()), (Some(4), "error: not you\n"), "{code:?}");
+        let (exit, printed) = refused_with(code).await;
+        assert_eq!((exit, printed.as_str()), (Some(4), "error: not you\n"), "{code:?}");
     }
-    // The same way, so that it is the code and not the way that decides.
+    // In the same way, to prove that the code decides.
     assert_eq!(refused_with(Code::Unimplemented).await.0, Some(1));
     assert_eq!(refused_with(Code::ResourceExhausted).await.0, Some(8));
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_stands_against_it_is_told_by_7() {
-    let house = House::open().await;
+async fn a_missing_object_or_a_conflict_exits_with_7() {
+    let fixture = Fixture::open().await;
     for verb in [["run", "get"], ["session", "get"], ["worker", "drain"], ["run", "cancel"], ["run", "wait"]] {
-        let ended = house.ops(&[&verb[..], &[NOWHERE]].concat());
+        let ended = fixture.ops(&[&verb[..], &[NOWHERE]].concat());
         assert_eq!(ended.code, Some(7), "{verb:?} {ended:?}");
     }
-    let session = house.session();
-    house.ops(&["session", "close", &session]).success();
+    let session = fixture.session();
+    fixture.ops(&["session", "close", &session]).success();
     let enqueue = ["run", "enqueue", "--lane", "A", "--kind", "k", "--request-id", "once"];
-    let closed = house.ops(&[&enqueue[..], &["--session", &session]].concat());
+    let closed = fixture.ops(&[&enqueue[..], &["--session", &session]].concat());
     assert!(closed.code == Some(7) && closed.stderr.contains("SESSION_CLOSED"), "{closed:?}");
-    let session = house.session();
+    let session = fixture.session();
     let create = ["session", "create", "--request-id", "again"];
-    house.ops(&[&create[..], &["one"]].concat()).success();
-    let reused = house.ops(&[&create[..], &["other"]].concat());
+    fixture.ops(&[&create[..], &["one"]].concat()).success();
+    let reused = fixture.ops(&[&create[..], &["other"]].concat());
     assert!(reused.code == Some(7) && reused.stderr.contains("REQUEST_ID_REUSED"), "{reused:?}");
-    // A field that is wrong is none of these.
-    let wrong = house.ops(&["run", "enqueue", "--lane", "A", "--kind", "", "--session", &session]);
+    // An invalid field has another exit status.
+    let wrong = fixture.ops(&["run", "enqueue", "--lane", "A", "--kind", "", "--session", &session]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
 }
 
 #[tokio::test]
-async fn a_server_whose_database_is_away_is_told_by_8() {
-    let mut house = House::with_own_postgresql().await;
-    house.serve(&[]);
-    house.ops(&["session", "list"]).success();
-    house.postgresql().kill_hard().await.unwrap();
-    let ended = house.ops(&["session", "list"]);
+async fn a_server_without_its_database_exits_with_8() {
+    let mut fixture = Fixture::with_own_postgresql().await;
+    fixture.serve(&[]);
+    fixture.ops(&["session", "list"]).success();
+    fixture.postgresql().kill_hard().await.unwrap();
+    let ended = fixture.ops(&["session", "list"]);
     assert_eq!(ended.code, Some(8), "{ended:?}");
     assert!(ended.stderr.contains("DATABASE_UNAVAILABLE"), "{ended:?}");
 }

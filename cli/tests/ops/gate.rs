@@ -1,4 +1,4 @@
-//! What holds up runs until their test says, and what they leave behind for it.
+//! A gate at which runs wait for their test, and a ledger that runs sign.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,12 +8,12 @@ use std::{
 
 use nix::sys::stat::Mode;
 
-/// Far more than anything that is waited for here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Nobody tells when a file or a process comes or goes: it is looked for this often.
+/// The time limit of every wait: much longer than any wait here takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The time between two checks for a file or a process, whose changes send no signal.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A gate: scripts wait at it without using the processor until it is opened, and from then on they pass.
+/// A gate. Scripts wait at it without using the processor, and pass once it is open.
 #[derive(Debug)]
 pub struct Gate {
     path: PathBuf,
@@ -29,7 +29,7 @@ impl Gate {
 
     /// The command that waits.
     pub fn pass(&self) -> String {
-        // A pipe is opened for reading when somebody has opened it for writing.
+        // Opening a pipe for reading blocks until somebody opens it for writing.
         format!(": < '{}'", self.path.display())
     }
 
@@ -49,7 +49,7 @@ impl Ledger {
         Self(path)
     }
 
-    /// The command that adds it. The shell opens the file with O_APPEND, and a short line is written at once.
+    /// The command that adds it. The shell opens the file with O_APPEND and writes a short line in one call.
     pub fn sign(&self) -> String {
         format!("echo $OPS_RUN_ID >> '{}'", self.0.display())
     }
@@ -58,17 +58,17 @@ impl Ledger {
         fs::read_to_string(&self.0).unwrap().lines().map(ToOwned::to_owned).collect()
     }
 
-    /// Waits until so many runs have signed.
+    /// Waits until this many runs have signed.
     pub async fn until(&self, count: usize) {
         eventually(&format!("{count} lines in the ledger"), || self.lines().len() >= count).await;
     }
 }
 
-/// Waits until this is so, and gives how long it took.
+/// Waits until the condition holds, and returns how long that took.
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < PATIENCE, "still not: {what}");
+        assert!(begin.elapsed() < TIMEOUT, "still not: {what}");
         tokio::time::sleep(LOOK).await;
     }
     begin.elapsed()

@@ -1,4 +1,4 @@
-//! What a process says on standard error, read as it comes, so that it is never held up by a full pipe.
+//! Standard error of a process. A thread reads it all the time, so that a full pipe never blocks the process.
 
 use std::{
     fmt,
@@ -10,10 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-/// Far more than anything that is waited for here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit of every wait: much longer than any wait here takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The lines so far. Clones stand for the same.
+/// The lines so far. Clones share them.
 #[derive(Clone, Default)]
 pub struct Journal {
     shared: Arc<(Mutex<Lines>, Condvar)>,
@@ -26,7 +26,7 @@ struct Lines {
 }
 
 impl Journal {
-    /// Reads to the end, aside.
+    /// Reads to the end, on a thread of its own.
     pub fn of(source: impl Read + Send + 'static) -> Self {
         let journal = Self::default();
         let written = journal.clone();
@@ -41,14 +41,14 @@ impl Journal {
         journal
     }
 
-    /// The first line that holds this text; waits for it.
+    /// Waits for the first line with this text.
     pub fn wait_for(&self, text: &str) -> String {
         self.wait_for_nth(text, 1)
     }
 
-    /// The so-manieth line that holds this text; waits for it.
+    /// Waits for the nth line with this text.
     pub fn wait_for_nth(&self, text: &str, number: usize) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut lines = self.lock();
         loop {
             if let Some(line) = lines.lines.iter().filter(|line| line.contains(text)).nth(number - 1) {
@@ -61,15 +61,15 @@ impl Journal {
         }
     }
 
-    /// The events with this message so far, of a program that logs as JSON.
+    /// The events with this message so far. The program must log as JSON.
     pub fn events(&self, message: &str) -> Vec<Value> {
         let events = |line: &String| serde_json::from_str::<Value>(line).ok().filter(|it| it["message"] == message);
         self.lock().lines.iter().filter_map(events).collect()
     }
 
-    /// All of it, once it is complete.
+    /// Waits for the end, and returns everything.
     pub fn rest(&self) -> String {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         let mut lines = self.lock();
         while !lines.is_complete {
             let left = end.saturating_duration_since(Instant::now());

@@ -2,8 +2,8 @@ mod journal;
 mod program;
 
 mod client;
+mod fixture;
 mod gate;
-mod house;
 mod http;
 mod processes;
 #[path = "../../../tests/e2e/support/readme.rs"]

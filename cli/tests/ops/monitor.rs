@@ -1,4 +1,4 @@
-//! The port of a worker.
+//! The HTTP port of a worker.
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +11,9 @@ use nix::sys::signal::Signal;
 use proto::v1::RunStatus;
 use serde_json::Value;
 
-use super::{client::shell, gate::eventually, house::House, program::Running};
+use super::{client::shell, fixture::Fixture, gate::eventually, program::Running};
 
-/// Asks, and gives the status and the body.
+/// Sends a request, and returns the status and the body.
 fn get(address: &str, path: &str) -> (u16, String) {
     let host = address.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).unwrap();
@@ -40,12 +40,12 @@ fn metrics(address: &str) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
     (samples.map(|(name, value)| (name, value.parse().unwrap())).collect(), types)
 }
 
-/// The worker's address.
+/// The address of the worker's HTTP port.
 fn address(worker: &Running) -> String {
     worker.journal.wait_for("listening on ").trim_start_matches("listening on ").to_owned()
 }
 
-/// The metrics of a worker that the page about them names, with their types.
+/// The metrics of a worker in the documentation, with their types.
 fn documented() -> BTreeMap<String, String> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/observability.md")).unwrap();
     let rows = page.lines().skip_while(|line| *line != "## Health and metrics of a worker");
@@ -58,11 +58,11 @@ fn documented() -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_says_how_it_is_and_what_it_has_done() {
-    let mut house = House::empty().await;
-    house.serve(&[]);
-    house.work(&["--http-listen", "0", "--name", "watched", "--slots", "3"]);
-    let port = address(&house.workers[0]);
+async fn a_worker_reports_its_health_and_its_work() {
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    fixture.work(&["--http-listen", "0", "--name", "watched", "--slots", "3"]);
+    let port = address(&fixture.workers[0]);
     assert!(port.starts_with("http://127.0.0.1:"), "{port}");
     eventually("it is well", || health(&port).0 == 200).await;
     let (_, well) = health(&port);
@@ -73,7 +73,7 @@ async fn a_worker_says_how_it_is_and_what_it_has_done() {
     );
     assert!(well["worker_id"].is_string() && well["uptime_seconds"].is_u64() && well["draining"] == false, "{well}");
 
-    let client = house.client();
+    let client = fixture.client();
     let session = client.session().await;
     let good = client.enqueue_many(&session, "echo one; echo two", 2).await;
     let bad = client.enqueue(shell(&session, "exit 1")).await.unwrap();
@@ -100,27 +100,27 @@ async fn a_worker_says_how_it_is_and_what_it_has_done() {
     .await;
     assert_eq!(metrics(&port).1, documented());
 
-    let absent = house.kill_server(0);
+    let absent = fixture.kill_server(0);
     eventually("it has no stream", || health(&port).0 == 503).await;
     let (_, ill) = health(&port);
     assert_eq!((&ill["status"], &ill["worker_id"]), (&"no stream".into(), &well["worker_id"]), "{ill}");
     assert_eq!(metrics(&port).0["ops_worker_connected"], 0.0);
-    house.serve_again(absent);
+    fixture.serve_again(absent);
     eventually("it is well again", || health(&port).0 == 200).await;
     eventually("it tells of its second stream", || metrics(&port).0["ops_worker_connects_total"] == 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_is_taken_is_told_before_any_work_is_taken() {
-    let mut house = House::empty().await;
-    house.serve(&[]);
-    house.work(&["--http-listen", "127.0.0.1:0"]);
-    let taken = address(&house.workers[0]).trim_start_matches("http://").to_owned();
-    house.work(&["--http-listen", &taken]);
-    let ended = house.workers.remove(1).end();
+async fn a_taken_port_is_reported_before_the_worker_takes_any_run() {
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    fixture.work(&["--http-listen", "127.0.0.1:0"]);
+    let taken = address(&fixture.workers[0]).trim_start_matches("http://").to_owned();
+    fixture.work(&["--http-listen", &taken]);
+    let ended = fixture.workers.remove(1).end();
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains(&taken) && ended.stderr.contains("another address with --http-listen"), "{ended:?}");
-    let first = house.workers.remove(0);
+    let first = fixture.workers.remove(0);
     first.signal(Signal::SIGTERM);
     assert_eq!(first.end().code, Some(0));
 }

@@ -1,12 +1,12 @@
-use super::house::House;
+use super::fixture::Fixture;
 
 #[tokio::test]
-async fn a_run_that_is_waited_for_gives_the_exit_status() {
-    let house = House::open().await;
-    let session = house.session();
+async fn a_run_with_wait_gives_the_exit_status() {
+    let fixture = Fixture::open().await;
+    let session = fixture.session();
     let wait = |script: &str, limit: &str| {
         let enqueue = ["run", "enqueue", "--session", &session, "--lane", "b", "--wait", "--wait-timeout", limit];
-        house.ops(&[&enqueue[..], &["--", "sh", "-c", script]].concat())
+        fixture.ops(&[&enqueue[..], &["--", "sh", "-c", script]].concat())
     };
     let good = wait("exit 0", "30s");
     assert_eq!(good.code, Some(0), "{good:?}");
@@ -21,35 +21,35 @@ async fn a_run_that_is_waited_for_gives_the_exit_status() {
 
 #[tokio::test]
 async fn wait_and_watch_end_with_the_run() {
-    let house = House::open().await;
-    let run = house.enqueue("sleep 60");
-    let mut watch = house.start(&["run", "watch", &run]);
-    let wait = house.start(&["run", "wait", &run]);
+    let fixture = Fixture::open().await;
+    let run = fixture.enqueue("sleep 60");
+    let mut watch = fixture.start(&["run", "watch", &run]);
+    let wait = fixture.start(&["run", "wait", &run]);
     while !watch.line().contains("  running  ") {}
-    let cancel = house.ops(&["run", "cancel", &run, "--reason", "enough", "-o", "json"]).success();
+    let cancel = fixture.ops(&["run", "cancel", &run, "--reason", "enough", "-o", "json"]).success();
     assert!(cancel.contains("\"reason\": \"enough\""), "{cancel}");
     let watched = watch.end();
     assert_eq!(watched.code, Some(6), "{watched:?}");
     assert!(watched.stdout.contains("cancelled") && watched.stdout.contains(": enough\n"), "{watched:?}");
     let waited = wait.end();
     assert_eq!(waited.code, Some(6), "{waited:?}");
-    // It has ended, so both answer at once now.
-    assert_eq!(house.ops(&["run", "watch", &run]).code, Some(6));
-    assert_eq!(house.ops(&["run", "wait", &run]).code, Some(6));
+    // The run has ended, so both answer at once.
+    assert_eq!(fixture.ops(&["run", "watch", &run]).code, Some(6));
+    assert_eq!(fixture.ops(&["run", "wait", &run]).code, Some(6));
 }
 
 #[tokio::test]
 async fn a_refusal_names_the_reason_and_the_fields() {
-    let house = House::open().await;
-    let nothing = house.ops(&["run", "get", "01900000-0000-7000-8000-000000000000"]);
+    let fixture = Fixture::open().await;
+    let nothing = fixture.ops(&["run", "get", "01900000-0000-7000-8000-000000000000"]);
     assert_eq!(nothing.code, Some(7), "{nothing:?}");
     assert!(
         nothing.stderr.contains("(RUN_NOT_FOUND)") && nothing.stderr.contains("hint: `ops run list`"),
         "{nothing:?}"
     );
-    let session = house.session();
+    let session = fixture.session();
     let wrong =
-        house.ops(&["run", "enqueue", "--session", &session, "--lane", "A", "--kind", "k", "--max-attempts", "101"]);
+        fixture.ops(&["run", "enqueue", "--session", &session, "--lane", "A", "--kind", "k", "--max-attempts", "101"]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("(INVALID_FIELD)\n  run.max_attempts: "), "{wrong:?}");
 }

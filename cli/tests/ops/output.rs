@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::house::House;
+use super::fixture::Fixture;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -8,8 +8,9 @@ fn json(text: &str) -> Value {
 
 #[tokio::test]
 async fn a_session_and_its_runs_are_printed_in_each_format() {
-    let house = House::open().await;
-    let created = json(&house.ops(&["session", "create", "a name", "--context", "{\"n\":1}", "-o", "json"]).success());
+    let fixture = Fixture::open().await;
+    let created =
+        json(&fixture.ops(&["session", "create", "a name", "--context", "{\"n\":1}", "-o", "json"]).success());
     let session = created["id"].as_str().unwrap();
     assert_eq!((created["name"].as_str(), created["status"].as_str()), (Some("a name"), Some("SESSION_STATUS_ACTIVE")));
     let ids: Vec<String> = (0..3)
@@ -17,18 +18,18 @@ async fn a_session_and_its_runs_are_printed_in_each_format() {
             let enqueue =
                 ["run", "enqueue", "--session", session, "--lane", "C", "--kind", "unknown-to-all", "-o", "id"];
             let label = format!("number={number}");
-            house.ops(&[&enqueue[..], &["--label", &label]].concat()).success().trim_end().to_owned()
+            fixture.ops(&[&enqueue[..], &["--label", &label]].concat()).success().trim_end().to_owned()
         })
         .collect();
 
     let list = ["run", "list", "--session", session, "-o"];
-    let page = json(&house.ops(&[&list[..], &["json"]].concat()).success());
+    let page = json(&fixture.ops(&[&list[..], &["json"]].concat()).success());
     let listed: Vec<_> = page["runs"].as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap()).collect();
     assert_eq!(listed, [&ids[2], &ids[1], &ids[0]]);
     assert_eq!((page["runs"][0]["lane"].as_str(), page["nextPageToken"].as_str()), (Some("LANE_C"), Some("")));
     assert_eq!(page["runs"][0]["labels"]["number"], "2");
 
-    let lines = house.ops(&[&list[..], &["jsonl", "--limit", "2"]].concat());
+    let lines = fixture.ops(&[&list[..], &["jsonl", "--limit", "2"]].concat());
     assert!(lines.stderr.contains("there are more"), "{lines:?}");
     let lines = lines.success();
     assert_eq!(
@@ -36,27 +37,27 @@ async fn a_session_and_its_runs_are_printed_in_each_format() {
         ids[1..].iter().rev().cloned().collect::<Vec<_>>()
     );
 
-    let only = house.ops(&[&list[..], &["id", "--label", "number=1"]].concat()).success();
+    let only = fixture.ops(&[&list[..], &["id", "--label", "number=1"]].concat()).success();
     assert_eq!(only, format!("{}\n", ids[1]));
 
-    let table = house.ops(&[&list[..], &["table"]].concat()).success();
+    let table = fixture.ops(&[&list[..], &["table"]].concat()).success();
     let header: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(header[..3], ["ID", "STATUS", "LANE"]);
     assert!(table.lines().nth(1).unwrap().starts_with(&format!("{}  queued", ids[2])), "{table}");
     assert!(!table.contains('\u{1b}'), "no colour in a pipe: {table}");
 
-    let cancelled = json(&house.ops(&["session", "cancel", session, "--reason", "done", "-o", "json"]).success());
+    let cancelled = json(&fixture.ops(&["session", "cancel", session, "--reason", "done", "-o", "json"]).success());
     assert_eq!((cancelled["totalRuns"].as_str(), cancelled["cancelledRuns"].as_str()), (Some("3"), Some("3")));
-    let runs = json(&house.ops(&[&list[..], &["json", "--status", "cancelled"]].concat()).success());
+    let runs = json(&fixture.ops(&[&list[..], &["json", "--status", "cancelled"]].concat()).success());
     assert_eq!(runs["runs"][1]["cancellation"]["reason"], "done");
 }
 
 #[tokio::test]
 async fn workers_are_listed_with_what_they_do() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     // A run that has ended proves that the worker is there.
-    assert_eq!(house.ops(&["run", "wait", &house.enqueue("true")]).code, Some(0));
-    let workers = json(&house.ops(&["worker", "list", "-o", "json"]).success());
+    assert_eq!(fixture.ops(&["run", "wait", &fixture.enqueue("true")]).code, Some(0));
+    let workers = json(&fixture.ops(&["worker", "list", "-o", "json"]).success());
     let worker = &workers["workers"][0];
     assert_eq!((worker["name"].as_str(), worker["state"].as_str()), (Some("tester"), Some("WORKER_STATE_ACTIVE")));
     assert_eq!(worker["kinds"], serde_json::json!(["http", "shell", "sleep"]));
@@ -64,9 +65,9 @@ async fn workers_are_listed_with_what_they_do() {
 
 #[tokio::test]
 async fn the_same_request_id_is_the_same_run() {
-    let house = House::open().await;
+    let fixture = Fixture::open().await;
     let enqueue =
         ["run", "enqueue", "--new-session", "n", "--lane", "A", "--kind", "k", "--request-id", "once", "-o", "id"];
-    let first = house.ops(&enqueue).success();
-    assert_eq!(house.ops(&enqueue).success(), first);
+    let first = fixture.ops(&enqueue).success();
+    assert_eq!(fixture.ops(&enqueue).success(), first);
 }

@@ -1,4 +1,4 @@
-use super::{house::House, program::Running};
+use super::{fixture::Fixture, program::Running};
 
 #[test]
 fn help_into_a_closed_pipe_ends_quietly() {
@@ -9,14 +9,14 @@ fn help_into_a_closed_pipe_ends_quietly() {
 }
 
 #[tokio::test]
-async fn a_watch_whose_reader_has_seen_enough_ends_quietly() {
-    let house = House::open().await;
-    let mut watch = house.start(&["run", "watch", "-o", "jsonl"]);
-    // Bookmarks come every few seconds, changes with each run.
-    house.enqueue("true");
+async fn a_watch_whose_reader_closes_the_pipe_ends_quietly() {
+    let fixture = Fixture::open().await;
+    let mut watch = fixture.start(&["run", "watch", "-o", "jsonl"]);
+    // The watch prints a change with each run.
+    fixture.enqueue("true");
     assert!(watch.line().starts_with('{'));
     watch.close_stdout();
-    house.enqueue("true");
+    fixture.enqueue("true");
     let ended = watch.end();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
 }

@@ -1,15 +1,15 @@
-//! Which processes there are.
+//! The processes of the machine.
 
 use std::{fs, time::Duration};
 
 use super::gate::eventually;
 
-/// The living members of a process group, each with its name. What has ended and was not looked at yet does not count.
+/// The living members of a process group, each with its name. Zombies do not count.
 pub fn members(group: i32) -> Vec<String> {
     let mut members = Vec::new();
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = fs::read_to_string(process.path().join("stat")) else { continue };
-        // `pid (name) state parent group`, where the name may contain anything.
+        // `pid (name) state parent group`. The name may contain any character.
         let Some((name, rest)) = stat.rsplit_once(')') else { continue };
         let fields: Vec<_> = rest.split_whitespace().collect();
         if fields[2] == group.to_string() && !matches!(fields[0], "Z" | "X") {
@@ -19,7 +19,7 @@ pub fn members(group: i32) -> Vec<String> {
     members
 }
 
-/// Waits until nobody of this group lives, and gives how long it took.
+/// Waits until this group has no living member, and returns how long that took.
 pub async fn until_gone(group: i32) -> Duration {
     eventually(&format!("all of the group {group} gone"), || members(group).is_empty()).await
 }

@@ -15,16 +15,16 @@ use nix::{
 
 use super::journal::Journal;
 
-/// Far more than anything here takes; what runs for so long is killed, and its test has failed.
+/// The longest life of the program: much longer than any test needs. Afterwards it is killed and its test fails.
 const LIFE: Duration = Duration::from_secs(150);
-/// How long the program may take to end once it should.
+/// The time limit for the program's end.
 const END: Duration = Duration::from_secs(60);
 
-/// The program with these arguments, free of the settings of whoever runs the tests.
+/// The program with these arguments, without the settings in the environment of the tests.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ops"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPS_")) {
-        // Which PostgreSQL to take is the machine's affair, not a test's.
+        // The machine decides which PostgreSQL to use.
         if name != "OPS_PG_BIN" {
             command.env_remove(name);
         }
@@ -54,14 +54,14 @@ impl Ended {
     }
 }
 
-/// The program while it runs. Dropped, it is killed.
+/// The running program. Its drop kills it.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    /// What it says on standard error.
+    /// Its standard error.
     pub journal: Journal,
-    /// Dropped when the program has ended, so that its number is not used any more.
+    /// Dropped once the program has ended, so that its pid is not used any more.
     _watchdog: mpsc::Sender<()>,
 }
 
@@ -78,7 +78,7 @@ impl Running {
         let (watchdog, dropped) = mpsc::channel();
         thread::spawn(move || {
             if dropped.recv_timeout(LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // It may end at this very moment.
+                // It may end at this moment.
                 let _ = kill(pid, Signal::SIGKILL);
             }
         });
@@ -96,21 +96,21 @@ impl Running {
         line
     }
 
-    /// So many bytes on standard output.
+    /// Reads this many bytes of standard output.
     pub fn read(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.stdout.as_mut().unwrap().read_exact(&mut bytes).unwrap();
         bytes
     }
 
-    /// All that is still to come on standard output.
+    /// The rest of standard output.
     pub fn rest_of_stdout(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         self.stdout.as_mut().unwrap().read_to_end(&mut rest).unwrap();
         rest
     }
 
-    /// Nobody reads its output any more.
+    /// Closes the reading end of its output.
     pub fn close_stdout(&mut self) {
         self.stdout = None;
     }
@@ -119,7 +119,7 @@ impl Running {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Kills it as the kernel does when memory is short, and returns when it is gone.
+    /// Kills it by SIGKILL, and returns when it has ended.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -1,4 +1,4 @@
-//! The spans of real processes, as a collector gets them.
+//! The spans that a collector gets from real processes.
 
 use std::{
     collections::BTreeMap,
@@ -19,19 +19,19 @@ use proto::v1::{EnqueueRunRequest, Run, RunStatus};
 use tokio::task::JoinSet;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use super::{client::shell, gate::eventually, house::House};
+use super::{client::shell, fixture::Fixture, gate::eventually};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 
-/// A collector. Dropped, it is gone.
+/// A collector. Its drop ends it.
 struct Collector {
     address: String,
     seen: Seen,
     _server: JoinSet<Result<(), tonic::transport::Error>>,
 }
 
-/// Spans, each with the service that it comes from.
+/// Spans, each with its service.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<(String, Span)>>>);
 
@@ -62,7 +62,7 @@ impl Collector {
         Self { address, seen, _server: server }
     }
 
-    /// The spans of a trace, by their names.
+    /// The spans of a trace by name.
     fn trace(&self, id: &str) -> BTreeMap<String, (String, Span)> {
         let seen = self.seen.0.lock().unwrap();
         let spans = seen.iter().filter(|(_, span)| hex(&span.trace_id) == id);
@@ -87,16 +87,16 @@ fn text(attributes: &[KeyValue], key: &str) -> String {
     }
 }
 
-/// Enqueues a script as a caller that stands in a trace.
-async fn enqueue(house: &House, session: &str, script: &str, traceparent: Option<&str>) -> Run {
+/// Enqueues a script as a caller inside a trace.
+async fn enqueue(fixture: &Fixture, session: &str, script: &str, traceparent: Option<&str>) -> Run {
     let mut request = Request::new(EnqueueRunRequest { run: Some(shell(session, script)) });
     if let Some(traceparent) = traceparent {
         request.metadata_mut().insert("traceparent", traceparent.parse().unwrap());
     }
-    house.client().runs.enqueue_run(request).await.unwrap().into_inner().run.unwrap()
+    fixture.client().runs.enqueue_run(request).await.unwrap().into_inner().run.unwrap()
 }
 
-/// The spans that the page about them names.
+/// The spans in the documentation.
 fn documented() -> Vec<String> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/observability.md")).unwrap();
     let rows = page.lines().skip_while(|line| !line.starts_with("| Span |")).skip(2);
@@ -106,18 +106,18 @@ fn documented() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn enqueue_claim_run_and_report_are_one_trace_across_processes() {
     let collector = Collector::start().await;
-    // Of what begins here, nothing is kept: only what a caller wants kept.
+    // The ratio is 0, so only traces that a caller wants to keep are kept.
     let traces = ["--otlp-endpoint", &collector.address, "--trace-ratio", "0"];
-    let mut house = House::empty().await;
-    house.serve(&traces);
-    house.work(&traces);
-    let client = house.client();
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&traces);
+    fixture.work(&traces);
+    let client = fixture.client();
     let session = client.session().await;
     let unsampled = format!("00-{}-{CALLER}-00", "f".repeat(32));
-    let plain = enqueue(&house, &session, "true", None).await;
-    let unkept = enqueue(&house, &session, "echo $TRACEPARENT", Some(&unsampled)).await;
+    let plain = enqueue(&fixture, &session, "true", None).await;
+    let unkept = enqueue(&fixture, &session, "echo $TRACEPARENT", Some(&unsampled)).await;
     assert_eq!((plain.traceparent.as_str(), unkept.traceparent.as_str()), ("", unsampled.as_str()));
-    let run = enqueue(&house, &session, "echo $TRACEPARENT; exit 3", Some(&format!("00-{TRACE}-{CALLER}-01"))).await;
+    let run = enqueue(&fixture, &session, "echo $TRACEPARENT; exit 3", Some(&format!("00-{TRACE}-{CALLER}-01"))).await;
 
     let names = ["claim", "ops.v1.RunService/EnqueueRun", "report", "run"];
     eventually("the whole trace", || collector.trace(TRACE).keys().eq(names)).await;
@@ -138,7 +138,7 @@ async fn enqueue_claim_run_and_report_are_one_trace_across_processes() {
     assert_eq!(text(&ran.attributes, "ops.run.outcome"), "failed");
     assert_eq!(text(&ran.attributes, "error.type"), "ExitStatus");
     assert_eq!(text(&trace["report"].1.attributes, "ops.run.status"), "failed");
-    // What the run starts belongs below its own span.
+    // A run that this run enqueues is below its span.
     assert_eq!(client.log(&run.id).await, format!("00-{TRACE}-{}-01\n", hex(&ran.span_id)));
     client.until_all(&session, &[plain.id, unkept.id.clone()], RunStatus::Succeeded).await;
     assert_eq!(client.log(&unkept.id).await, format!("{unsampled}\n"));
@@ -149,10 +149,10 @@ async fn enqueue_claim_run_and_report_are_one_trace_across_processes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_spans_are_sent_before_the_process_ends() {
     let collector = Collector::start().await;
-    let mut house = House::empty().await;
-    house.serve(&["--otlp-endpoint", &collector.address, "--service-name", "mine"]);
-    house.session();
-    let server = house.servers.remove(0).process;
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&["--otlp-endpoint", &collector.address, "--service-name", "mine"]);
+    fixture.session();
+    let server = fixture.servers.remove(0).process;
     server.signal(Signal::SIGTERM);
     assert_eq!(server.end().code, Some(0));
     let seen = collector.seen.0.lock().unwrap();
@@ -162,20 +162,20 @@ async fn the_last_spans_are_sent_before_the_process_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_does_not_answer_holds_up_nothing() {
-    // Connections are taken by the kernel, and nobody reads from them; and nobody listens at the other.
+    // The kernel accepts connections on one address, but nobody reads from them. Nobody listens on the other.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for collector in [silent.local_addr().unwrap(), gone] {
         let endpoint = format!("http://{collector}");
         let traces = ["--otlp-endpoint", endpoint.as_str()];
-        let mut house = House::empty().await;
-        house.serve(&traces);
-        house.work(&traces);
-        let client = house.client();
+        let mut fixture = Fixture::empty().await;
+        fixture.serve(&traces);
+        fixture.work(&traces);
+        let client = fixture.client();
         let session = client.session().await;
         let ids = client.enqueue_many(&session, "true", 30).await;
         client.until_all(&session, &ids, RunStatus::Succeeded).await;
-        let (worker, server) = house.close();
+        let (worker, server) = fixture.close();
         assert_eq!((worker.code, server.code), (Some(0), Some(0)), "{worker:?} {server:?}");
     }
 }

@@ -3,8 +3,8 @@ use std::net::TcpListener;
 use super::program::{Running, command, ops};
 
 #[test]
-fn a_server_that_is_not_there_is_told_with_what_to_do() {
-    // A port that was free a moment ago.
+fn the_error_about_a_missing_server_says_what_to_do() {
+    // Nobody listens on a port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = format!("http://{address}");
     for verb in [&["run", "get", "x"][..], &["session", "list"], &["worker", "list"], &["run", "watch"]] {
@@ -16,7 +16,7 @@ fn a_server_that_is_not_there_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_postgresql_that_is_not_there_is_told_with_what_to_do() {
+fn the_error_about_a_missing_postgresql_says_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
     let bin = empty.path().to_str().unwrap();
     let dev = ["dev", "--listen", "127.0.0.1:0", "--data-dir", bin];
@@ -24,14 +24,15 @@ fn a_postgresql_that_is_not_there_is_told_with_what_to_do() {
     by_environment.env("OPS_PG_BIN", bin);
     for ended in [ops(&[&dev[..], &["--pg-bin", bin]].concat()), Running::of(by_environment).end()] {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
-        let told = format!("error: --pg-bin or OPS_PG_BIN names {bin}, which has no program `initdb`: name the folder");
-        assert!(ended.stderr.starts_with(&told), "{ended:?}");
+        let expected =
+            format!("error: --pg-bin or OPS_PG_BIN names {bin}, which has no program `initdb`: name the folder");
+        assert!(ended.stderr.starts_with(&expected), "{ended:?}");
     }
     assert_eq!(std::fs::read_dir(bin).unwrap().count(), 0, "nothing was made");
 }
 
 #[test]
-fn a_database_that_is_not_there_is_told_with_what_to_do_and_without_its_password() {
+fn the_error_about_a_missing_database_says_what_to_do_and_hides_the_password() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("postgres://someone:secret@{address}/ops");
     for verb in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {

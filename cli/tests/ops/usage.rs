@@ -1,6 +1,6 @@
 use super::program::{command, ops};
 
-/// With exit status 2, a message that says so, and nothing on standard output.
+/// Expects exit status 2, this message, and nothing on standard output.
 fn refused(args: &[&str], message: &str) {
     let ended = ops(args);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{args:?}: {ended:?}");
@@ -8,7 +8,7 @@ fn refused(args: &[&str], message: &str) {
 }
 
 #[test]
-fn what_can_not_be_understood_exits_with_2() {
+fn a_command_line_that_is_not_valid_exits_with_2() {
     refused(&["run", "enqueue", "--lane", "A", "--kind", "k"], "--session <ID>");
     refused(&["run", "enqueue", "--session", "s", "--lane", "E", "--kind", "k"], "[possible values: A, B, C, D]");
     refused(&["run", "wait", "id", "--timeout", "5"], "expected a duration such as `30s`");
@@ -32,7 +32,7 @@ fn params_are_checked_before_the_server_is_asked() {
 }
 
 #[test]
-fn a_server_does_not_listen_beyond_loopback_unless_told() {
+fn a_server_listens_beyond_loopback_only_with_insecure() {
     let far = ["--listen", "0.0.0.0:0"];
     refused(&[&["serve", "--database-url", "postgres://h/d"], &far[..]].concat(), "--insecure");
     refused(&[&["dev"], &far[..]].concat(), "--insecure");
@@ -58,7 +58,7 @@ fn settings_of_a_server_are_checked_before_it_listens_and_named_by_their_flags()
         "0",
     ]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
-    for told in [
+    for expected in [
         "--lease-timeout: expected 500 ms or more, got 1ms",
         "--max-event-bytes: expected 1",
         "--receive-timeout: expected 100 ms or more, got 1ms",
@@ -66,13 +66,13 @@ fn settings_of_a_server_are_checked_before_it_listens_and_named_by_their_flags()
         "--max-streams: expected 1 to 2147483647, got 0",
         "--database-url: expected postgres://",
     ] {
-        assert!(ended.stderr.contains(told), "{told}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{expected}: {ended:?}");
     }
     assert!(!ended.stderr.contains("listening"), "{ended:?}");
 }
 
 #[test]
-fn a_log_filter_that_can_not_be_understood_is_refused() {
+fn a_log_filter_that_is_not_valid_is_refused() {
     let output = command(&["run", "list"]).env("OPS_LOG", "a=b=c").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: OPS_LOG: expected a filter"));

@@ -1,4 +1,4 @@
-//! The faults that tests inject, and the two ways in.
+//! The faults that tests inject, and the two URLs of a cluster.
 
 use std::time::Duration;
 

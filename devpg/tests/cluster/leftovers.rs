@@ -1,4 +1,4 @@
-//! What an owner or a server leaves behind when it is killed, and what the next owner makes of it.
+//! Leftovers of killed owners and servers, and how the next owner handles them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,7 +51,7 @@ async fn a_stale_pid_file_does_not_bar_the_server() {
     cluster.stop().await.unwrap();
     let file = cluster.data_dir().join("postmaster.pid");
     drop(cluster);
-    // Our own pid stands for a program that was given the number of a dead server; 4194305 is past every pid.
+    // Our own pid stands for a program that has the pid of a dead server. 4194305 is larger than every pid.
     for pid in [std::process::id(), 4_194_305] {
         fs::write(&file, format!("{pid}\n/nowhere\n1\n1\n/nowhere\n127.0.0.1\n")).unwrap();
         let cluster = folder.cluster().await.unwrap();
@@ -67,7 +67,7 @@ async fn an_initdb_that_was_killed_midway_is_done_again() {
     for program in ["postgres", "pg_ctl"] {
         std::os::unix::fs::symlink(programs.path(program), bin.path().join(program)).unwrap();
     }
-    // Leaves what looks like a data folder, and hangs; its pid lies where it works.
+    // Leaves a folder that looks like a data folder, and hangs. Its pid is in its working folder.
     let script = "#!/bin/sh\nmkdir pgdata\necho 15 >pgdata/PG_VERSION\necho $$ >pid\nexec sleep 1000\n";
     fs::write(bin.path().join("initdb"), script).unwrap();
     fs::set_permissions(bin.path().join("initdb"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,4 +1,4 @@
-//! Against the real PostgreSQL of this machine: owners that are killed, leftovers, faults, and what the tests share.
+//! Tests with the real PostgreSQL of this machine: killed owners, leftovers, faults, and the shared cluster.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
 mod faults;

@@ -1,4 +1,4 @@
-//! An owner in a process of its own, so that it can be killed: this test binary, run again for one test.
+//! An owner in a process of its own, so that a test can kill it: this test binary, run again for one test.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ const WHAT: &str = "DEVPG_TEST_OWNS";
 const BIN: &str = "DEVPG_TEST_BIN";
 const LINE: &str = "cluster:";
 
-/// What a running owner told about its cluster.
+/// What a running owner prints about its cluster.
 pub(crate) struct Owner {
     process: Child,
     pub(crate) server: i32,
@@ -36,7 +36,7 @@ impl Owner {
     /// Starts an owner and does not wait.
     pub(crate) fn launch(folder: Option<&Path>, bin: Option<&Path>) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "owner::owns_a_cluster_until_it_is_told_to_end", "--nocapture"]);
+        command.args(["--exact", "owner::owns_a_cluster_until_its_input_ends", "--nocapture"]);
         command.env(WHAT, folder.unwrap_or(Path::new("temporary"))).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(bin) = bin {
             command.env(BIN, bin);
@@ -52,23 +52,23 @@ impl Owner {
 
 /// Does nothing unless run by [`Owner::launch`].
 #[tokio::test]
-async fn owns_a_cluster_until_it_is_told_to_end() {
+async fn owns_a_cluster_until_its_input_ends() {
     let Some(what) = std::env::var_os(WHAT) else { return };
     let programs = Programs::find(std::env::var_os(BIN).as_deref().map(Path::new)).unwrap();
     let options = if what == "temporary" { ClusterOptions::temporary() } else { ClusterOptions::in_folder(&what) };
     let cluster = Cluster::start(&programs, options).await.unwrap();
     if what == "temporary" {
-        // The hardest case: who is stopped can not end.
+        // The hardest case: a stopped process can not end.
         cluster.pause().await.unwrap();
     }
     let (pid, port, home) = (cluster.postmaster_pid().unwrap(), cluster.port(), cluster.home().display());
-    // One write: the other tests of this process print as well.
+    // One write, because the other tests of this process print too.
     let line = format!("\n{LINE}{pid}|{port}|{home}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
 
-/// A data folder that is removed together with the cluster of it, wherever that lies.
+/// A data folder that is removed together with its cluster, wherever that is.
 pub(crate) struct DataDir {
     parent: TempDir,
 }
@@ -94,14 +94,14 @@ impl DataDir {
     }
 }
 
-/// A folder that also the user can enter to whom root drops.
+/// A folder that the user can enter to whom root drops.
 pub(crate) fn enterable_folder() -> TempDir {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
-/// For what happens in processes that nobody here can wait for.
+/// Waits for a condition in a process that is not our child.
 pub(crate) fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {

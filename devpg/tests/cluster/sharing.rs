@@ -12,7 +12,7 @@ async fn prepare(url: String) -> Result<(), sqlx::Error> {
     PREPARED.fetch_add(1, Ordering::Relaxed);
     let mut session = PgConnection::connect(&url).await?;
     sqlx::raw_sql("CREATE TABLE numbers AS SELECT generate_series(1, 10) AS n").execute(&mut session).await?;
-    // Left open: the copies must be possible all the same.
+    // Left open. The copies must work anyway.
     std::mem::forget(session);
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! More calls than may wait.
 
-use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::*;
 use tokio::task::JoinSet;
 
@@ -23,13 +22,13 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
     let mut stranger = house.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
-    let mut channels = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..60 {
-        channels.push(house.servers[0].dial().await);
+        clients.push(house.servers[0].dial().await);
     }
     let mut calls = JoinSet::new();
     for call in 0..CALLS {
-        let mut runs = RunServiceClient::new(channels[call % channels.len()].clone());
+        let mut runs = clients[call % clients.len()].runs();
         let request = EnqueueRunRequest { run: Some(spec(&session, "many")) };
         calls.spawn(async move { runs.enqueue_run(request).await });
     }

@@ -1,6 +1,5 @@
 //! More reads than the database answers.
 
-use proto::v1::artifact_service_client::ArtifactServiceClient;
 use proto::v1::*;
 use tokio::task::JoinSet;
 
@@ -19,14 +18,14 @@ async fn a_burst_of_reads_is_refused_and_leaves_heartbeats_cancels_and_results_a
     let mut stranger = house.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.artifacts IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
-    let mut channels = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..30 {
-        channels.push(house.servers[0].dial().await);
+        clients.push(house.servers[0].dial().await);
     }
     let parent = Some(list_artifacts_request::Parent::RunId(lease.run_id.clone()));
     let mut reads = JoinSet::new();
     for read in 0..READS {
-        let mut artifacts = ArtifactServiceClient::new(channels[read % channels.len()].clone());
+        let mut artifacts = clients[read % clients.len()].artifacts();
         let request = ListArtifactsRequest { parent: parent.clone(), ..Default::default() };
         reads.spawn(async move { artifacts.list_artifacts(request).await });
     }

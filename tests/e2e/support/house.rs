@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use client::{Client, RetryBudget, Settings};
 use proto::v1::artifact_service_client::ArtifactServiceClient;
 use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::session_service_client::SessionServiceClient;
@@ -23,7 +24,7 @@ pub struct House {
 /// A server on a port of its own.
 pub struct Server {
     pub url: String,
-    pub channel: Channel,
+    pub client: Client,
     stop: CancellationToken,
     task: JoinSet<Result<(), server::Error>>,
 }
@@ -67,16 +68,12 @@ impl House {
     }
 
     pub fn artifacts(&self) -> ArtifactServiceClient<Channel> {
-        ArtifactServiceClient::new(self.channel())
+        self.servers[0].client.artifacts()
     }
 
     /// Host and port of the first server.
     pub fn address(&self) -> String {
         self.servers[0].url.trim_start_matches("http://").to_owned()
-    }
-
-    pub fn channel(&self) -> Channel {
-        self.servers[0].channel.clone()
     }
 
     /// A connection to the database as its superuser, past all walls.
@@ -141,18 +138,9 @@ impl House {
 
     /// Waits until a run has ended.
     pub async fn ended(&self, run_id: &str) -> Run {
-        let waiting = async {
-            loop {
-                let wait_timeout = Some(prost_types::Duration { seconds: 60, nanos: 0 });
-                let request = WaitRunRequest { run_id: run_id.to_owned(), wait_timeout };
-                let run = self.runs().wait_run(request).await.expect("the run is there").into_inner().run;
-                let run = run.expect("it is answered");
-                if run.finish_time.is_some() {
-                    return run;
-                }
-            }
-        };
-        in_time("the end of a run", waiting).await
+        let ended = self.servers[0].client.wait_run(run_id, None, RetryBudget::new(Duration::ZERO));
+        let ended = in_time("the end of a run", ended).await.expect("the run is there");
+        ended.expect("a wait without a limit ends with the run")
     }
 }
 
@@ -168,24 +156,24 @@ impl Server {
         let stop = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(server::run(listener, config, stop.clone()));
-        let channel = dial(&url).await;
-        Self { url, channel, stop, task }
+        let client = dial(&url).await;
+        Self { url, client, stop, task }
     }
 
     pub fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel.clone())
+        self.client.sessions()
     }
 
     pub fn runs(&self) -> RunServiceClient<Channel> {
-        RunServiceClient::new(self.channel.clone())
+        self.client.runs()
     }
 
     pub fn workers(&self) -> WorkerServiceClient<Channel> {
-        WorkerServiceClient::new(self.channel.clone())
+        self.client.workers()
     }
 
     /// A second connection, for what would hold up the first.
-    pub async fn dial(&self) -> Channel {
+    pub async fn dial(&self) -> Client {
         dial(&self.url).await
     }
 
@@ -197,7 +185,8 @@ impl Server {
     }
 }
 
-async fn dial(url: &str) -> Channel {
-    let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned()).expect("a URL");
-    endpoint.connect_timeout(Duration::from_secs(10)).connect().await.expect("the server answers")
+/// Without pings, since some tests stop a server for long.
+async fn dial(url: &str) -> Client {
+    let settings = Settings { connect_timeout: Duration::from_secs(10), pings: None, ..Settings::default() };
+    Client::connect(url, &settings).await.expect("the server answers")
 }

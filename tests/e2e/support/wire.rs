@@ -2,7 +2,6 @@
 
 use proto::v1::connect_request::Frame as In;
 use proto::v1::connect_response::Frame as Out;
-use proto::v1::worker_service_client::WorkerServiceClient;
 use proto::v1::*;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,7 +23,7 @@ impl Wire {
     /// Calls; nothing is sent yet.
     pub async fn open(server: &Server) -> Self {
         let (sender, frames) = mpsc::channel(FRAMES);
-        let mut client = WorkerServiceClient::new(server.channel.clone());
+        let mut client = server.workers();
         let called = in_time("the headers", client.connect(ReceiverStream::new(frames))).await;
         Self { sender: Some(sender), answers: called.expect("the call is taken").into_inner() }
     }

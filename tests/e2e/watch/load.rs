@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::watch_runs_response::Event;
 use proto::v1::*;
 use serde_json::Value;
@@ -63,7 +62,7 @@ async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
     let house = House::new().await;
     let session = house.session().await;
     // On a connection of its own, since what it does not read stays there.
-    let mut client = RunServiceClient::new(house.servers[0].dial().await);
+    let mut client = house.servers[0].dial().await.runs();
     let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is taken").into_inner();
     let filter = Some(RunFilter { kinds: vec!["last".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, ..Default::default() };
@@ -115,7 +114,7 @@ async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it(
     let oldest = house.enqueue(&session, "oldest").await;
     house.enqueue_many(&session, "any", 10_000).await;
     let mut quick = Watcher::all(&house.servers[0]).await;
-    let mut client = RunServiceClient::new(house.servers[0].dial().await);
+    let mut client = house.servers[0].dial().await.runs();
     let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
     let mut slow = client.watch_runs(request).await.expect("the watch is taken").into_inner();
     let cancelled = house.cancel(&oldest.id).await;

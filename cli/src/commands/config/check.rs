@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::Path};
 
 use anyhow::Result;
 
-use super::sections;
+use super::sections::sections;
 use crate::{
     args::{Cli, Command},
     config,
@@ -13,7 +13,7 @@ use crate::{
     output,
 };
 
-/// Checks the file, then what a command would be told; or, with none named, all that the file has sections for.
+/// Checks the file, and then the settings of a command, or of all commands with a section in the file.
 pub(super) fn execute(file: Option<&Path>, section: Option<&str>, args: &[OsString]) -> Result<Exit> {
     let Some(section) = section else {
         let Some(file) = file else {
@@ -35,7 +35,7 @@ fn tell(wrong: Vec<String>, right: &str) -> Result<Exit> {
     Err(UsageError::new(format!("the configuration can not be used\n  {}", wrong.join("\n  "))).into())
 }
 
-/// All that is wrong with what a command would be told, as far as the command line shows it.
+/// All mistakes in the settings of a command that the command line shows.
 fn wrong(section: &str, file: Option<&Path>, args: &[OsString], must_be_complete: bool) -> Result<Vec<String>> {
     let (cli, origins) = config::of_section(section, file, args)?;
     let name = if section == config::CLIENT { "the operator's verbs".to_owned() } else { format!("`ops {section}`") };
@@ -44,10 +44,10 @@ fn wrong(section: &str, file: Option<&Path>, args: &[OsString], must_be_complete
         return Ok(if must_be_complete { missing } else { Vec::new() });
     }
     let Some(cli) = cli else { return Ok(Vec::new()) };
-    Ok(refusals(&cli).iter().flat_map(|refusal| refusal.told(&origins)).map(|it| format!("{name}: {it}")).collect())
+    Ok(refusals(&cli).iter().flat_map(|refusal| refusal.lines(&origins)).map(|it| format!("{name}: {it}")).collect())
 }
 
-/// What the command itself would refuse before it does anything.
+/// The errors that the command itself reports before it starts.
 fn refusals(cli: &Cli) -> Vec<UsageError> {
     let results = match &cli.command {
         Command::Dev(args) => vec![args.listen.address().map(drop)],

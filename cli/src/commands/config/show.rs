@@ -5,7 +5,7 @@ use std::{ffi::OsString, fmt::Write as _, path::Path};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::sections;
+use super::sections::sections;
 use crate::{
     args::config::SettingsFormat,
     config::{self, Effective, Kind, Source},
@@ -26,7 +26,7 @@ pub(super) fn execute(
     let mut found: Vec<Effective> = Vec::new();
     for section in sections {
         let (_, origins) = config::of_section(&section, file, args)?;
-        // What every command knows is told once.
+        // A setting of every command is shown once.
         let is_new = |it: &Effective| !found.iter().any(|known| known.setting.name() == it.setting.name());
         let new: Vec<_> = origins.0.into_iter().filter(is_new).collect();
         found.extend(new);
@@ -42,7 +42,7 @@ pub(super) fn execute(
     Ok(Exit::Success)
 }
 
-/// The values, those of a secret as far as they may be shown.
+/// The values to show. Secrets are redacted.
 fn shown(effective: &Effective) -> Vec<String> {
     let secret = effective.setting.is_secret();
     effective.values.iter().map(|it| if secret { config::redacted(it) } else { it.clone() }).collect()
@@ -89,7 +89,7 @@ fn typed(kind: Kind, value: String) -> Value {
     }
 }
 
-/// A file that says what is in force. What is not set and what may not be shown stands there as a comment.
+/// A configuration file with the settings in force. Unset settings and secrets are comments.
 fn as_toml(found: &[Effective]) -> String {
     let mut text = String::new();
     let mut section = "";
@@ -103,13 +103,13 @@ fn as_toml(found: &[Effective]) -> String {
         let key = &setting.key;
         let mut value = as_json(effective)["value"].take();
         if let Some(path) = value.as_str().filter(|_| setting.is_path()) {
-            // The file that this becomes may lie in another folder.
+            // The user may save this file in another folder.
             value = json!(std::path::absolute(path).unwrap_or_else(|_| path.into()));
         }
         let _ = match value {
             Value::Null => writeln!(text, "# {key}: {source}"),
             value if setting.is_secret() => writeln!(text, "# {key} = {value}  # {source}"),
-            // TOML writes strings, and lists of them, as JSON does.
+            // Strings, and lists of them, are the same in TOML and JSON.
             value => writeln!(text, "{key} = {value}  # {source}"),
         };
     }

@@ -1,4 +1,4 @@
-//! One question over plain HTTP.
+//! One request over plain HTTP/1.1.
 
 use std::{io, time::Duration};
 
@@ -8,12 +8,12 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a connection may take, and then an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// An answer about health is short; what is longer is something else.
+/// The time limit for a connection, and again for its answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest answer, in bytes. A longer answer is not about health.
 const ANSWER_BYTES: u64 = 64 * 1024;
 
-/// What was answered.
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -33,7 +33,7 @@ impl Answer {
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
-    /// A field of the body, if that is a JSON object.
+    /// A field of the body, if the body is a JSON object.
     pub(super) fn field(&self, name: &str) -> Option<String> {
         let body: serde_json::Value = serde_json::from_str(&self.body).ok()?;
         body[name].as_str().map(str::to_owned)
@@ -45,14 +45,14 @@ impl Answer {
 pub(super) enum NoAnswer {
     /// No connection.
     Closed(io::Error),
-    /// A connection, and then nothing, or no HTTP.
+    /// A connection without an answer, or with an answer that is not HTTP.
     Strange(String),
 }
 
-/// Asks `authority` for `path`.
+/// Gets `path` from `authority`.
 pub(super) async fn get(authority: &str, path: &str) -> Result<Answer, NoAnswer> {
     let late = |_| NoAnswer::Closed(io::Error::from(io::ErrorKind::TimedOut));
-    let mut stream = timeout(PATIENCE, TcpStream::connect(authority)).await.map_err(late)?.map_err(NoAnswer::Closed)?;
+    let mut stream = timeout(TIMEOUT, TcpStream::connect(authority)).await.map_err(late)?.map_err(NoAnswer::Closed)?;
     let asked = async {
         let question = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
         stream.write_all(question.as_bytes()).await?;
@@ -60,9 +60,11 @@ pub(super) async fn get(authority: &str, path: &str) -> Result<Answer, NoAnswer>
         stream.take(ANSWER_BYTES).read_to_end(&mut answer).await?;
         io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    match timeout(PATIENCE, asked).await {
-        Ok(Ok(text)) => Answer::parse(&text).ok_or_else(|| NoAnswer::Strange("what it says is no HTTP".to_owned())),
+    match timeout(TIMEOUT, asked).await {
+        Ok(Ok(text)) => Answer::parse(&text).ok_or_else(|| NoAnswer::Strange("its answer is not HTTP".to_owned())),
         Ok(Err(error)) => Err(NoAnswer::Strange(error.to_string())),
-        Err(_) => Err(NoAnswer::Strange(format!("it takes a connection, and then says nothing for {PATIENCE:?}"))),
+        Err(_) => {
+            Err(NoAnswer::Strange(format!("it accepts a connection, and then does not answer within {TIMEOUT:?}")))
+        }
     }
 }

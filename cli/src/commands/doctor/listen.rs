@@ -1,4 +1,4 @@
-//! An address to listen on: whether a server could.
+//! Examines whether a server can listen on an address.
 
 use std::{io, net::SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::http;
 use crate::commands::listener::reachable;
 
-const WHY: &str = "a server that shall listen there does not start";
+const WHY: &str = "a server with this address does not start";
 
 pub(super) async fn examine(address: SocketAddr) -> Examination {
     let mut found = Examination::default();

@@ -1,7 +1,7 @@
 //! `ops doctor`
 
 use anyhow::Result;
-use server::doctor::{Examination, Severity, Wishes};
+use server::doctor::{Severity, Wishes};
 
 use crate::{
     args::doctor::{DoctorArgs, DoctorFormat},
@@ -16,12 +16,7 @@ mod listen;
 mod report;
 mod servers;
 
-/// What was examined, and what came of it.
-struct Examined {
-    kind: &'static str,
-    name: String,
-    examination: Examination,
-}
+use report::Examined;
 
 pub(crate) async fn execute(args: DoctorArgs) -> Result<Exit> {
     let mut examined = Vec::new();

@@ -1,19 +1,25 @@
-//! What was found, for people and for programs.
+//! The findings as text and as JSON.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
-use server::doctor::{Finding, Severity};
+use server::doctor::{Examination, Finding, Severity};
 
-use super::Examined;
 use crate::output::{
     table::{Tone, painted},
     text,
 };
 
-/// Texts are broken here; what is to be copied never is.
+/// The width at which texts are wrapped. Statements to copy are never wrapped.
 const WIDTH: usize = 100;
+
+/// A database, server or address, and its findings.
+pub(super) struct Examined {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) examination: Examination,
+}
 
 pub(super) fn text(examined: &[Examined]) -> String {
     let mut lines = String::new();
@@ -29,13 +35,13 @@ pub(super) fn text(examined: &[Examined]) -> String {
         lines.push('\n');
     }
     let count = |severity| count(examined, severity);
-    let told = [
+    let counts = [
         counted(count(Severity::Error), "error"),
         counted(count(Severity::Warning), "warning"),
         counted(count(Severity::Note), "note"),
     ];
-    let told: Vec<_> = told.into_iter().flatten().collect();
-    let _ = writeln!(lines, "{}", if told.is_empty() { "nothing is wrong".to_owned() } else { told.join(", ") });
+    let counts: Vec<_> = counts.into_iter().flatten().collect();
+    let _ = writeln!(lines, "{}", if counts.is_empty() { "nothing is wrong".to_owned() } else { counts.join(", ") });
     lines
 }
 
@@ -51,7 +57,7 @@ fn describe(Finding { severity, id, what, why, mend }: &Finding, lines: &mut Str
     let _ = writeln!(lines, "    mend  {}", text::line(mend));
 }
 
-/// Broken between words, each further line under the first.
+/// Wraps between words, and aligns each further line with the first.
 fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut column = 0;

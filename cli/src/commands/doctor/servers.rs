@@ -1,4 +1,4 @@
-//! A server: whether it can be reached, is one of ours, serves, and knows what time it is.
+//! Examines whether a server can be reached, is one of ours, serves, and has the right time.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use proto::v1::ListWorkersRequest;
 use server::doctor::{Examination, Finding};
 
 use super::http::{self, Answer, NoAnswer};
-use crate::{args::target::ServerAddress, client::Client, errors, output::text};
+use crate::{args::target::ServerAddress, connection, errors, output::text};
 
-const WHY: &str = "workers and operators can do nothing there";
-/// The header tells whole seconds, and the answer takes its time.
+const WHY: &str = "workers and operators can not use it";
+/// The header has whole seconds, and the answer takes some time.
 const CLOCK_TOLERANCE_S: i64 = 3;
 
 pub(super) async fn examine(address: &ServerAddress) -> Examination {
@@ -20,8 +20,8 @@ pub(super) async fn examine(address: &ServerAddress) -> Examination {
         Ok(answer) if answer.field("status").as_deref() == Some("alive") => {
             alive(address, &authority, &answer, &mut found).await
         }
-        Ok(answer) => found.add(stranger(&authority, &format!("it answers /healthz with {}", answer.status))),
-        Err(NoAnswer::Strange(why)) => found.add(stranger(&authority, &why)),
+        Ok(answer) => found.add(not_ours(&authority, &format!("it answers /healthz with {}", answer.status))),
+        Err(NoAnswer::Strange(why)) => found.add(not_ours(&authority, &why)),
         Err(NoAnswer::Closed(error)) => found.add(closed(&authority, &error)),
     }
     found
@@ -34,8 +34,8 @@ async fn alive(address: &ServerAddress, authority: &str, answer: &Answer, found:
         if version != ours {
             found.add(Finding::note(
                 "server-version",
-                format!("the server is of version {}, and this program of {ours}", text::line(&version)),
-                "what only the newer knows, the older refuses",
+                format!("the server has version {}, and this program {ours}", text::line(&version)),
+                "the older one refuses what only the newer one knows",
                 "use the program of the server's release, or finish the rolling restart",
             ));
         }
@@ -47,33 +47,33 @@ async fn alive(address: &ServerAddress, authority: &str, answer: &Answer, found:
             let reason = ready.field("reason").map_or_else(|| format!("HTTP {}", ready.status), |it| text::line(&it));
             found.add(Finding::error(
                 "server-not-ready",
-                format!("the server lives, and is not ready: {reason}"),
+                format!("the server runs, but is not ready: {reason}"),
                 "it refuses calls with UNAVAILABLE; its workers go on with what they have",
                 "examine its database: `ops doctor --database-url ...`; its log says since when",
             ));
-            // Calls would tell the same once more.
+            // Calls would only repeat this finding.
             return;
         }
         Err(error) => {
-            found.add(stranger(authority, &format!("it answers /healthz, and not /readyz: {error:?}")));
+            found.add(not_ours(authority, &format!("it answers /healthz, but not /readyz: {error:?}")));
             return;
         }
     }
     if let Err(why) = call(address).await {
         found.add(Finding::error(
             "server-grpc",
-            format!("{authority} answers HTTP, and no gRPC: {why}"),
+            format!("{authority} answers HTTP, but not gRPC: {why}"),
             "everything but health is a gRPC call",
             "a proxy between must speak HTTP/2 to the server: for nginx `grpc_pass`, for Envoy `http2_protocol_options`",
         ));
     }
 }
 
-/// A call as the operator's verbs make them.
+/// A call as an operator's verb makes it.
 async fn call(address: &ServerAddress) -> Result<(), String> {
-    let mut client = Client::connect(address).await.map_err(|error| format!("{error:#}"))?;
+    let client = connection::connect(address).await.map_err(|error| format!("{error:#}"))?;
     let request = ListWorkersRequest { page_size: 1, ..ListWorkersRequest::default() };
-    client.workers.list_workers(request).await.map(drop).map_err(|status| errors::brief(&status))
+    client.workers().list_workers(request).await.map(drop).map_err(|status| errors::brief(&status))
 }
 
 fn clock(answer: &Answer, found: &mut Examination) {
@@ -83,16 +83,22 @@ fn clock(answer: &Answer, found: &mut Examination) {
         found.add(Finding::warning(
             "server-clock",
             format!("the server's clock is {} s {} ours", ahead.abs(), if ahead < 0 { "behind" } else { "ahead of" }),
-            "only the database's clock decides, so nothing breaks; but logs do not fit together, and a time that a client \
-             counts from its own clock comes early or late",
+            "only the database's clock decides, so nothing breaks; but the times in logs do not match, and a time that a \
+             client computes from its own clock comes early or late",
             "on both machines: `timedatectl set-ntp true`; `chronyc tracking` says how far off a clock is",
         ));
     }
 }
 
-fn stranger(authority: &str, why: &str) -> Finding {
-    let mend = "name the address that `ops serve` tells when it starts, `listening on ...`; through a proxy, let /healthz pass";
-    Finding::error("not-a-server", format!("what answers at {authority} is no server of this kind: {why}"), WHY, mend)
+fn not_ours(authority: &str, why: &str) -> Finding {
+    let mend =
+        "use the address that `ops serve` prints at its start, `listening on ...`; a proxy must let /healthz pass";
+    Finding::error(
+        "not-a-server",
+        format!("the program at {authority} is not a server of Ops Control Room: {why}"),
+        WHY,
+        mend,
+    )
 }
 
 fn closed(authority: &str, error: &io::Error) -> Finding {
@@ -115,10 +121,8 @@ fn closed(authority: &str, error: &io::Error) -> Finding {
             format!("the name in {authority} can not be resolved: {text}"),
             "is it spelled right, and known here? `getent hosts NAME` asks the same",
         ),
-        _ => found(
-            "server-unreachable",
-            format!("{authority} can not be reached: {text}"),
-            "look at the network between",
-        ),
+        _ => {
+            found("server-unreachable", format!("{authority} can not be reached: {text}"), "check the network between")
+        }
     }
 }

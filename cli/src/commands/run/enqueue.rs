@@ -5,38 +5,38 @@ use proto::v1::{CreateSessionRequest, EnqueueRunRequest, Lane, RunSpec, run_spec
 use serde_json::json;
 use tonic::Request;
 
-use super::wait;
+use super::{filter::labels, wait};
 use crate::{
     args::{run::RunEnqueue, target::ServerAddress},
-    client::Client,
+    connection,
     exit::Exit,
     output::{self, Format},
 };
 
 pub(super) async fn execute(format: Format, server: &ServerAddress, args: RunEnqueue) -> Result<Exit> {
     let (wait, wait_timeout, new_session) = (args.wait, args.wait_timeout, args.new_session.clone());
-    // Files and standard input are read before the server is spoken to.
+    // Files and standard input are read before the program connects.
     let mut spec = spec(args)?;
-    let mut client = Client::connect(server).await?;
+    let client = connection::connect(server).await?;
     if let Some(name) = new_session {
-        // The same request id makes the same session again, or the repeated run would be another one.
+        // The session has the same request id. With a new session, the repeated call would enqueue another run.
         let request = CreateSessionRequest { name, request_id: spec.request_id.clone(), ..Default::default() };
-        let session = client.sessions.create_session(request).await?.into_inner().session.unwrap_or_default();
+        let session = client.sessions().create_session(request).await?.into_inner().session.unwrap_or_default();
         output::tell(format_args!("session {}", session.id));
         spec.session_id = session.id;
     }
     let mut request = Request::new(EnqueueRunRequest { run: Some(spec) });
-    // Inside a traced program, a run's handler among them, the new run is part of its trace.
+    // In a traced program, such as the handler of a run, the new run joins its trace.
     if let Some(parent) = std::env::var("TRACEPARENT").ok().and_then(|parent| parent.parse().ok()) {
         request.metadata_mut().insert("traceparent", parent);
     }
-    let run = client.runs.enqueue_run(request).await?.into_inner().run.unwrap_or_default();
+    let run = client.runs().enqueue_run(request).await?.into_inner().run.unwrap_or_default();
     if !wait {
         output::record(format, &run)?;
         return Ok(Exit::Success);
     }
     output::tell(format_args!("run {}", run.id));
-    let run = wait::until_ended(client.runs, &run.id, wait_timeout).await?;
+    let run = wait::until_ended(&client, &run.id, wait_timeout).await?;
     output::record(format, &run)?;
     Exit::of_run(&run).context("the server answered a wait with a run that has not ended")
 }
@@ -52,7 +52,7 @@ fn spec(args: RunEnqueue) -> Result<RunSpec> {
         priority: args.priority,
         kind,
         params: params.map(Params::ParamsJson),
-        labels: super::labels(args.labels),
+        labels: labels(args.labels),
         max_attempts: args.max_attempts,
         timeout: args.timeout.map(TryInto::try_into).transpose()?,
         run_after_time: args.run_after.map(|time| prost_types::Timestamp {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn params_are_sent_to_the_letter() {
+    fn params_are_sent_unchanged() {
         let spec = spec_of(&["--lane", "A", "--kind", "k", "--params", "{\"n\": 12345678901234567890123}"]);
         assert_eq!(spec.params, Some(Params::ParamsJson("{\"n\": 12345678901234567890123}".to_owned())));
         assert_eq!(spec_of(&["--lane", "A", "--kind", "k"]).params, None);

@@ -1,22 +1,19 @@
 //! `ops run ...`
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result};
-use proto::v1::{CancelRunRequest, GetRunRequest, Lane, ListRunsRequest, ListRunsResponse, Run, RunFilter, RunStatus};
+use anyhow::Result;
+use client::Client;
+use proto::v1::{CancelRunRequest, GetRunRequest, ListRunsRequest, ListRunsResponse, Run};
 
 use super::pages;
 use crate::{
-    args::{
-        run::{Filter, RunArgs, RunCancel, RunList, RunVerb, RunWait},
-        values::Label,
-    },
-    client::Client,
+    args::run::{RunArgs, RunCancel, RunList, RunVerb},
+    connection,
     exit::Exit,
     output::{self, Format},
 };
 
 mod enqueue;
+mod filter;
 mod logs;
 mod wait;
 mod watch;
@@ -27,17 +24,17 @@ pub(crate) async fn execute(args: RunArgs) -> Result<Exit> {
     match args.verb {
         RunVerb::Enqueue(enqueue) => enqueue::execute(format, server, *enqueue).await,
         RunVerb::Get { run_id } => {
-            let answer = Client::connect(server).await?.runs.get_run(GetRunRequest { run_id }).await?;
+            let answer = connection::connect(server).await?.runs().get_run(GetRunRequest { run_id }).await?;
             print(format, answer.into_inner().run)
         }
-        RunVerb::List(list) => print_list(format, Client::connect(server).await?, list).await,
-        RunVerb::Watch(args) => watch::execute(format, Client::connect(server).await?, args).await,
-        RunVerb::Wait(args) => print_end(format, Client::connect(server).await?, args).await,
+        RunVerb::List(list) => print_list(format, connection::connect(server).await?, list).await,
+        RunVerb::Watch(args) => watch::execute(format, connection::connect(server).await?, args).await,
+        RunVerb::Wait(args) => wait::execute(format, connection::connect(server).await?, args).await,
         RunVerb::Cancel(cancel) => {
             let request = cancel_request(cancel)?;
-            print(format, Client::connect(server).await?.runs.cancel_run(request).await?.into_inner().run)
+            print(format, connection::connect(server).await?.runs().cancel_run(request).await?.into_inner().run)
         }
-        RunVerb::Logs(args) => logs::execute(format, Client::connect(server).await?, args).await,
+        RunVerb::Logs(args) => logs::execute(format, connection::connect(server).await?, args).await,
     }
 }
 
@@ -49,11 +46,11 @@ fn cancel_request(cancel: RunCancel) -> Result<CancelRunRequest> {
     })
 }
 
-async fn print_list(format: Format, mut client: Client, list: RunList) -> Result<Exit> {
-    let filter = filter(list.filter);
+async fn print_list(format: Format, client: Client, list: RunList) -> Result<Exit> {
+    let filter = filter::of_contract(list.filter);
     let (runs, next_page_token) = pages::collect(list.limit, async |page_size, page_token| {
         let request = ListRunsRequest { filter: Some(filter.clone()), page_size, page_token };
-        let page = client.runs.list_runs(request).await?.into_inner();
+        let page = client.runs().list_runs(request).await?.into_inner();
         Ok((page.runs, page.next_page_token))
     })
     .await?;
@@ -63,27 +60,7 @@ async fn print_list(format: Format, mut client: Client, list: RunList) -> Result
     Ok(Exit::Success)
 }
 
-async fn print_end(format: Format, client: Client, args: RunWait) -> Result<Exit> {
-    let run = wait::until_ended(client.runs, &args.run_id, args.timeout).await?;
-    output::record(format, &run)?;
-    Exit::of_run(&run).context("the server answered a wait with a run that has not ended")
-}
-
 fn print(format: Format, run: Option<Run>) -> Result<Exit> {
     output::record(format, &run.unwrap_or_default())?;
     Ok(Exit::Success)
-}
-
-fn filter(filter: Filter) -> RunFilter {
-    RunFilter {
-        session_id: filter.session.unwrap_or_default(),
-        lanes: filter.lane.into_iter().map(|lane| Lane::from(lane).into()).collect(),
-        statuses: filter.status.into_iter().map(|status| RunStatus::from(status).into()).collect(),
-        kinds: filter.kind,
-        labels: labels(filter.labels),
-    }
-}
-
-fn labels(labels: Vec<Label>) -> BTreeMap<String, String> {
-    labels.into_iter().map(|label| (label.key, label.value)).collect()
 }

@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 use chrono::Utc;
+use client::{Begin, Client, runs_of};
 use proto::v1::{GetRunRequest, Run, RunChange, RunFilter, WatchRunsResponse, watch_runs_response::Event};
 
-use super::wait;
+use super::{filter, wait};
 use crate::{
     args::run::RunWatch,
-    client::Client,
+    connection,
     exit::Exit,
-    feed::{self, Begin, Feed},
     output::{self, Format},
 };
 
@@ -22,27 +22,27 @@ pub(super) async fn execute(format: Format, client: Client, args: RunWatch) -> R
         None if args.snapshot => Begin::Snapshot,
         None => Begin::Now,
     };
-    let mut feed = Feed::begin(client.runs, super::filter(args.filter), begin).await?;
+    let mut feed = client.follow_runs(filter::of_contract(args.filter), begin, connection::retry_budget()).await?;
     loop {
         print(format, &feed.next().await?)?;
     }
 }
 
-/// Watches one run. There is no filter for a single run, so it watches the runs that are most like it, and leaves out the
-/// others; a wait beside it finds the end even if the stream is cut.
-async fn one(format: Format, mut client: Client, run_id: String) -> Result<Exit> {
-    let mut run = get(&mut client, &run_id).await?;
+/// Watches one run. No filter selects a single run, so the watch is of similar runs, and the others are left out. A
+/// wait beside the watch finds the end even if the stream is lost.
+async fn one(format: Format, client: Client, run_id: String) -> Result<Exit> {
+    let mut run = get(&client, &run_id).await?;
     let filter = RunFilter {
         session_id: run.session_id.clone(),
         lanes: vec![run.lane],
         kinds: vec![run.kind.clone()],
         ..RunFilter::default()
     };
-    let mut feed = Feed::begin(client.runs.clone(), filter, Begin::Now).await?;
-    // Read again now that changes are seen, so that none falls between.
-    run = get(&mut client, &run_id).await?;
+    let mut feed = client.follow_runs(filter, Begin::Now, connection::retry_budget()).await?;
+    // Read again, because the run may have changed before the watch began.
+    run = get(&client, &run_id).await?;
     print_run(format, &run)?;
-    let ended = wait::until_ended(client.runs, &run_id, None);
+    let ended = wait::until_ended(&client, &run_id, None);
     tokio::pin!(ended);
     while Exit::of_run(&run).is_none() {
         let message = tokio::select! {
@@ -53,7 +53,7 @@ async fn one(format: Format, mut client: Client, run_id: String) -> Result<Exit>
                 break;
             }
         };
-        for seen in message.event.iter().flat_map(feed::runs_of) {
+        for seen in message.event.iter().flat_map(runs_of) {
             if seen.id == run_id && seen.revision > run.revision {
                 run = seen.clone();
                 print_run(format, &run)?;
@@ -63,9 +63,9 @@ async fn one(format: Format, mut client: Client, run_id: String) -> Result<Exit>
     Exit::of_run(&run).context("the watch ended before the run")
 }
 
-async fn get(client: &mut Client, run_id: &str) -> Result<Run> {
+async fn get(client: &Client, run_id: &str) -> Result<Run> {
     let request = GetRunRequest { run_id: run_id.to_owned() };
-    Ok(client.runs.get_run(request).await?.into_inner().run.unwrap_or_default())
+    Ok(client.runs().get_run(request).await?.into_inner().run.unwrap_or_default())
 }
 
 fn change(run: Run) -> WatchRunsResponse {
@@ -81,11 +81,11 @@ fn print(format: Format, message: &WatchRunsResponse) -> Result<()> {
     match format {
         Format::Json => output::print_json("WatchRunsResponse", message, true),
         Format::Jsonl => output::print_json("WatchRunsResponse", message, false),
-        Format::Id => feed::runs_of(event).iter().try_for_each(|run| output::print(format!("{}\n", run.id))),
+        Format::Id => runs_of(event).iter().try_for_each(|run| output::print(format!("{}\n", run.id))),
         Format::Table => match event {
             Event::LeftFilter(left) => print_gone(&left.run_id, "left the filter"),
             Event::Deleted(deleted) => print_gone(&deleted.run_id, "deleted"),
-            other => feed::runs_of(other).iter().try_for_each(|run| output::print(output::transition(run, Utc::now()))),
+            other => runs_of(other).iter().try_for_each(|run| output::print(output::transition(run, Utc::now()))),
         },
     }
 }

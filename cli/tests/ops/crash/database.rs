@@ -1,50 +1,48 @@
 use std::time::{Duration, Instant};
 
-use tonic_types::StatusExt;
+use crate::ops::{client::shell, crash::shift::Shift, fixture::Fixture, gate::eventually};
 
-use crate::ops::{client::shell, crash::shift::Shift, gate::eventually, house::House};
+// The sleeps here are the faults themselves: a lease must outlive an outage of this duration. No sleep waits for a
+// condition.
 
-// The times that are slept through here are the faults themselves: how long it lasts is what a lease has to outlive, and no
-// signal stands for it. Nothing is waited for in this way.
-
-/// How long PostgreSQL is away: longer than a lease.
+/// The duration of the outage: longer than a lease.
 const OUTAGE: Duration = Duration::from_secs(40);
-/// How long PostgreSQL hangs: longer than a unit of database work may take.
+/// The duration of the hang: longer than the deadline of database work.
 const HANG: Duration = Duration::from_secs(15);
 const SEVERAL_SHORT_LEASES: Duration = Duration::from_secs(6);
-/// How soon whoever asks learns that there is no database.
+/// The time within which a caller gets an error about the database.
 const NOTICED: Duration = Duration::from_secs(6);
 
-/// The server was there all the time and has said so: no worker had to come again.
-fn assert_same_streams(house: &House) {
-    for worker in &house.workers {
+/// Every worker connected once: the server was there all the time.
+fn assert_same_streams(fixture: &Fixture) {
+    for worker in &fixture.workers {
         assert_eq!(worker.journal.events("connected").len(), 1, "{:?}", worker.journal);
     }
 }
 
 #[tokio::test]
 async fn a_postgresql_that_is_killed_and_started_again_costs_no_run() {
-    let mut house = House::with_own_postgresql().await;
-    house.serve(&[]);
-    let mut shift = Shift::begin(&mut house, 12).await;
+    let mut fixture = Fixture::with_own_postgresql().await;
+    fixture.serve(&[]);
+    let mut shift = Shift::begin(&mut fixture, 12).await;
 
-    house.postgresql().kill_hard().await.unwrap();
+    fixture.postgresql().kill_hard().await.unwrap();
     let died = Instant::now();
-    // Half of the programs end while there is no database to report to.
+    // Half of the programs end while the database is away.
     shift.end_early_ones().await;
-    let unready = eventually("not ready", || !house.servers[0].is_ready()).await;
+    let unready = eventually("not ready", || !fixture.servers[0].is_ready()).await;
     assert!(unready < NOTICED, "{unready:?}");
     let asked = Instant::now();
-    let refused = house.client().enqueue(shell(&shift.session, "true")).await.unwrap_err();
-    assert_eq!(refused.get_error_details().error_info().unwrap().reason, "DATABASE_UNAVAILABLE", "{refused:?}");
+    let refused = fixture.client().enqueue(shell(&shift.session, "true")).await.unwrap_err();
+    assert_eq!(client::reason(&refused).as_deref(), Some("DATABASE_UNAVAILABLE"), "{refused:?}");
     let answered = asked.elapsed();
     assert!(answered < NOTICED, "{answered:?}");
     tokio::time::sleep(OUTAGE.saturating_sub(died.elapsed())).await;
-    house.postgresql().restart().await.unwrap();
+    fixture.postgresql().restart().await.unwrap();
     let away = died.elapsed();
-    let ready = eventually("ready again", || house.servers[0].is_ready()).await;
-    shift.end_all(&house.client()).await;
-    assert_same_streams(&house);
+    let ready = eventually("ready again", || fixture.servers[0].is_ready()).await;
+    shift.end_all(&fixture.client()).await;
+    assert_same_streams(&fixture);
     println!(
         "away for {away:?}; not ready after {unready:?}, call refused after {answered:?}, ready again after {ready:?}"
     );
@@ -52,34 +50,34 @@ async fn a_postgresql_that_is_killed_and_started_again_costs_no_run() {
 
 #[tokio::test]
 async fn a_postgresql_that_hangs_for_15_s_costs_no_run() {
-    let mut house = House::with_own_postgresql().await;
-    house.serve(&[]);
-    let mut shift = Shift::begin(&mut house, 12).await;
+    let mut fixture = Fixture::with_own_postgresql().await;
+    fixture.serve(&[]);
+    let mut shift = Shift::begin(&mut fixture, 12).await;
 
-    house.postgresql().pause().await.unwrap();
+    fixture.postgresql().pause().await.unwrap();
     let hung = Instant::now();
     shift.end_early_ones().await;
-    let unready = eventually("not ready", || !house.servers[0].is_ready()).await;
+    let unready = eventually("not ready", || !fixture.servers[0].is_ready()).await;
     assert!(unready < NOTICED, "{unready:?}");
     tokio::time::sleep(HANG.saturating_sub(hung.elapsed())).await;
-    house.postgresql().resume().await.unwrap();
-    let ready = eventually("ready again", || house.servers[0].is_ready()).await;
-    shift.end_all(&house.client()).await;
-    assert_same_streams(&house);
+    fixture.postgresql().resume().await.unwrap();
+    let ready = eventually("ready again", || fixture.servers[0].is_ready()).await;
+    shift.end_all(&fixture.client()).await;
+    assert_same_streams(&fixture);
     println!("not ready after {unready:?}, ready again after {ready:?}");
 }
 
 #[tokio::test]
 async fn a_short_lease_outlives_a_postgresql_that_hangs_and_then_dies() {
-    let mut house = House::with_own_postgresql().await;
-    house.serve(&["--lease-timeout", "2s"]);
-    let mut shift = Shift::begin(&mut house, 4).await;
-    house.postgresql().pause().await.unwrap();
+    let mut fixture = Fixture::with_own_postgresql().await;
+    fixture.serve(&["--lease-timeout", "2s"]);
+    let mut shift = Shift::begin(&mut fixture, 4).await;
+    fixture.postgresql().pause().await.unwrap();
     shift.end_early_ones().await;
     tokio::time::sleep(SEVERAL_SHORT_LEASES).await;
-    house.postgresql().kill_hard().await.unwrap();
+    fixture.postgresql().kill_hard().await.unwrap();
     tokio::time::sleep(SEVERAL_SHORT_LEASES).await;
-    house.postgresql().restart().await.unwrap();
-    shift.end_all(&house.client()).await;
-    assert_same_streams(&house);
+    fixture.postgresql().restart().await.unwrap();
+    shift.end_all(&fixture.client()).await;
+    assert_same_streams(&fixture);
 }

@@ -1,4 +1,4 @@
-//! What is left when processes die, hang, or are cut off: nothing is lost, and nothing runs twice.
+//! Processes die, hang, or lose their connections: no run is lost, and none is executed twice.
 
 mod database;
 mod everything;

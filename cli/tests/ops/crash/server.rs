@@ -9,16 +9,16 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::ops::{
     client::{Client, Runs, shell},
+    fixture::Fixture,
     gate::{Gate, Ledger},
-    house::House,
 };
 
 const CALLERS: usize = 6;
 const RUNS_EACH: usize = 50;
-/// Between two tries of a caller while the server is away.
+/// The time between two tries of a caller while the server is away.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// All of them succeeded in their first attempt, and did once what they had to do.
+/// Every run succeeded in its first attempt, and did its work once.
 fn assert_each_ran_once(runs: &Runs, ledger: &Ledger) {
     for run in runs.values() {
         assert_eq!((run.status(), run.attempt), (RunStatus::Succeeded, 1), "{run:#?}");
@@ -28,8 +28,8 @@ fn assert_each_ran_once(runs: &Runs, ledger: &Ledger) {
     assert_eq!(lines, runs.keys().cloned().collect::<Vec<_>>(), "each run signs once");
 }
 
-/// Enqueues one run after the other, and says so as they are acknowledged. Every second run may be tried again, because
-/// it has a request id; of the others it is not known what became of those that were not acknowledged.
+/// Enqueues runs one by one, and publishes those that are acknowledged. Every second run has a request id, so its call
+/// is retried. The fate of the others is unknown without an acknowledgement.
 async fn enqueue_all(client: Client, run: RunSpec, caller: usize, acknowledged: watch::Sender<Vec<String>>) -> usize {
     let mut failures = 0;
     for number in 0..RUNS_EACH {
@@ -49,14 +49,14 @@ async fn enqueue_all(client: Client, run: RunSpec, caller: usize, acknowledged: 
 
 #[tokio::test]
 async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_repeats_nothing() {
-    let mut house = House::empty().await;
-    house.serve(&[]);
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
     for name in ["one", "two", "three"] {
-        house.work(&["--name", name, "--slots", "4"]);
+        fixture.work(&["--name", name, "--slots", "4"]);
     }
-    let client = house.client();
+    let client = fixture.client();
     let session = client.session().await;
-    let ledger = Ledger::new(house.folder(), "ledger");
+    let ledger = Ledger::new(fixture.folder(), "ledger");
     let (acknowledged, mut seen) = watch::channel(Vec::new());
     let begin = Instant::now();
     let mut callers = JoinSet::new();
@@ -65,13 +65,13 @@ async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_
         callers.spawn(enqueue_all(client.clone(), run, caller, acknowledged.clone()));
     }
 
-    // Some are acknowledged, some have run, and more of both is on its way.
+    // Some runs are acknowledged, some have ended, and more of both follow.
     seen.wait_for(|ids| ids.len() >= CALLERS * RUNS_EACH / 4).await.unwrap();
     ledger.until(10).await;
-    let server = house.kill_server(0);
+    let server = fixture.kill_server(0);
     let (enqueued, signed) = (acknowledged.borrow().len(), ledger.lines().len());
     let killed = Instant::now();
-    house.serve_again(server);
+    fixture.serve_again(server);
     let away = killed.elapsed();
     assert!(away < Duration::from_secs(5), "{away:?}");
 
@@ -89,7 +89,7 @@ async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_
     );
 
     let mut begun = 0;
-    for worker in std::mem::take(&mut house.workers) {
+    for worker in std::mem::take(&mut fixture.workers) {
         assert_eq!(worker.journal.events("connected").len(), 2, "it came back by itself, once");
         worker.signal(Signal::SIGTERM);
         let ended = worker.end();
@@ -105,33 +105,33 @@ fn begun_runs(line: &str) -> Option<usize> {
 
 #[tokio::test]
 async fn workers_of_a_killed_server_go_on_with_another_and_lose_no_run() {
-    let mut house = House::empty().await;
-    house.serve(&[]);
-    house.serve(&[]);
-    // They begin with the one that is going to be killed: the other address leads nowhere yet.
-    let second = house.kill_server(1);
-    let servers = format!("{},http://{}", house.address(), second.listen);
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    fixture.serve(&[]);
+    // The workers connect to the server that will be killed. Nobody listens at the other address yet.
+    let second = fixture.kill_server(1);
+    let servers = format!("{},http://{}", fixture.address(), second.listen);
     for name in ["one", "two", "three"] {
-        house.work_for(&servers, &["--name", name, "--slots", "2"]);
+        fixture.work_for(&servers, &["--name", name, "--slots", "2"]);
     }
-    let client = house.client();
+    let client = fixture.client();
     let session = client.session().await;
-    let (mut gate, ledger) = (Gate::new(house.folder(), "gate"), Ledger::new(house.folder(), "ledger"));
+    let (mut gate, ledger) = (Gate::new(fixture.folder(), "gate"), Ledger::new(fixture.folder(), "ledger"));
     let script = format!("{}; {}", gate.pass(), ledger.sign());
     let held = client.enqueue_many(&session, &script, 6).await;
     client.until_all(&session, &held, RunStatus::Running).await;
-    // These wait for slots.
+    // These runs wait for slots.
     let queued = client.enqueue_many(&session, &ledger.sign(), 10).await;
-    house.serve_again(second);
+    fixture.serve_again(second);
 
     let killed = Instant::now();
-    house.kill_server(0);
-    for worker in &house.workers {
+    fixture.kill_server(0);
+    for worker in &fixture.workers {
         worker.journal.wait_for("\"stream_epoch\":2");
     }
     let moved = killed.elapsed();
     gate.open();
-    let client = house.client();
+    let client = fixture.client();
     let all = [held, queued].concat();
     let runs = client.until_all(&session, &all, RunStatus::Succeeded).await;
     assert_eq!(runs.len(), all.len());

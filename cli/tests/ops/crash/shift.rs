@@ -1,11 +1,11 @@
-//! Runs that are being executed while something happens.
+//! Runs that are executed during a fault.
 
 use proto::v1::RunStatus;
 
 use crate::ops::{
     client::Client,
+    fixture::Fixture,
     gate::{Gate, Ledger},
-    house::House,
 };
 
 /// Runs of two workers, all running. Half of them end early.
@@ -21,15 +21,15 @@ pub struct Shift {
 }
 
 impl Shift {
-    pub async fn begin(house: &mut House, count: usize) -> Self {
+    pub async fn begin(fixture: &mut Fixture, count: usize) -> Self {
         let slots = (count / 2).to_string();
         for name in ["one", "two"] {
-            house.work(&["--name", name, "--slots", &slots]);
+            fixture.work(&["--name", name, "--slots", &slots]);
         }
-        let client = house.client();
+        let client = fixture.client();
         let session = client.session().await;
-        let (begun, done) = (Ledger::new(house.folder(), "begun"), Ledger::new(house.folder(), "done"));
-        let (first_gate, second_gate) = (Gate::new(house.folder(), "first"), Gate::new(house.folder(), "second"));
+        let (begun, done) = (Ledger::new(fixture.folder(), "begun"), Ledger::new(fixture.folder(), "done"));
+        let (first_gate, second_gate) = (Gate::new(fixture.folder(), "first"), Gate::new(fixture.folder(), "second"));
         let script = |gate: &Gate| format!("{}; {}; {}; echo done", begun.sign(), gate.pass(), done.sign());
         let early = client.enqueue_many(&session, &script(&first_gate), count / 2).await;
         let late = client.enqueue_many(&session, &script(&second_gate), count / 2).await;
@@ -38,14 +38,14 @@ impl Shift {
         Self { session, early, late, first_gate, second_gate, begun, done }
     }
 
-    /// Lets the first half of the programs end.
+    /// Ends the first half of the programs.
     pub async fn end_early_ones(&mut self) {
         self.first_gate.open();
         self.done.until(self.early.len()).await;
     }
 
-    /// The early ones are reported, the others are still running; then these end, too. Nothing was lost, and nothing was
-    /// done twice.
+    /// The early runs are reported while the others run; then those end too. No run was lost, and none was executed
+    /// twice.
     pub async fn end_all(&mut self, client: &Client) {
         client.until_all(&self.session, &self.early, RunStatus::Succeeded).await;
         client.until_all(&self.session, &self.late, RunStatus::Running).await;

@@ -4,39 +4,39 @@ use proto::v1::{RunSpec, RunStatus};
 
 use crate::ops::{
     client::shell,
+    fixture::Fixture,
     gate::{Gate, Ledger},
-    house::House,
     processes::until_gone,
 };
 
-/// After 5 s without a server, leases begin anew when one is back.
+/// After 5 s without a server, leases start again when a server is back.
 const LEASES_BEGIN_ANEW: Duration = Duration::from_secs(6);
 
-/// The worker can not know that there is no living server behind the silent address, so it stops what it does. That was an
-/// attempt, also when it turns out that the lease still stands.
+/// A living server may be behind the silent address, so the worker stops its run. That was an attempt, even if the
+/// lease is still valid.
 #[tokio::test]
-async fn what_a_worker_stops_because_a_server_is_silent_was_an_attempt() {
-    let mut house = House::empty().await;
-    house.serve(&["--lease-timeout", "2s"]);
-    // A second address where connections are taken, and nothing is ever said on them.
+async fn a_run_that_a_worker_stops_because_its_server_is_silent_was_an_attempt() {
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&["--lease-timeout", "2s"]);
+    // A second address that accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let servers = format!("{},http://{}", house.address(), silent.local_addr().unwrap());
-    house.work_for(&servers, &[]);
-    let client = house.client();
+    let servers = format!("{},http://{}", fixture.address(), silent.local_addr().unwrap());
+    fixture.work_for(&servers, &[]);
+    let client = fixture.client();
     let session = client.session().await;
-    let (mut gate, begun) = (Gate::new(house.folder(), "gate"), Ledger::new(house.folder(), "begun"));
+    let (mut gate, begun) = (Gate::new(fixture.folder(), "gate"), Ledger::new(fixture.folder(), "begun"));
     let waits = shell(&session, &format!("{}; echo $$; {}", begun.sign(), gate.pass()));
     let lone = client.enqueue(waits.clone()).await.unwrap();
     let retried = client.enqueue(RunSpec { max_attempts: Some(2), ..waits }).await.unwrap();
-    let groups: Vec<i32> = [&lone, &retried].map(|run| house.first_line(run).parse().unwrap()).into();
+    let groups: Vec<i32> = [&lone, &retried].map(|run| fixture.first_line(run).parse().unwrap()).into();
 
-    let server = house.kill_server(0);
+    let server = fixture.kill_server(0);
     for group in groups {
         let stopped_after = until_gone(group).await;
         assert!(stopped_after < Duration::from_secs(4), "{stopped_after:?}");
     }
     tokio::time::sleep(LEASES_BEGIN_ANEW).await;
-    house.serve_again(server);
+    fixture.serve_again(server);
     drop(silent);
     let is_over = |runs: &crate::ops::client::Runs| {
         runs[&lone].finish_time.is_some() && runs[&retried].status() == RunStatus::Running && runs[&retried].attempt > 1

@@ -1,5 +1,5 @@
-//! `ops doctor`: each test plants one fault into a real PostgreSQL or a server, sees it found and explained, and where the
-//! mend is a statement, does what it says and sees the fault gone.
+//! `ops doctor`. Each test injects one fault into a real PostgreSQL or a server, and expects its finding. If the
+//! finding mends by a statement, the test executes it and expects no finding.
 
 mod place;
 mod pooler;
@@ -14,10 +14,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::program::{Ended, ops};
 
-/// What the cluster that all tests share is, for the sake of speed.
+/// The findings about the shared cluster, which is unsound for speed.
 const UNSOUND: [&str; 4] = ["fsync-off", "full-page-writes-off", "autovacuum-off", "idle-in-transaction-timeout"];
 
-/// A finding, as `-o json` tells it.
+/// A finding in the output of `-o json`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     pub id: String,
@@ -27,7 +27,7 @@ pub struct Finding {
     pub mend: String,
 }
 
-/// What the doctor found with these arguments, and how it ended.
+/// The findings with these arguments, and the exit status.
 pub fn examine(args: &[&str]) -> (Vec<Finding>, Ended) {
     let ended = ops(&[&["doctor", "-o", "json"], args].concat());
     assert_eq!(ended.stderr, "", "{ended:?}");
@@ -52,16 +52,17 @@ pub fn examine(args: &[&str]) -> (Vec<Finding>, Ended) {
     (findings, ended)
 }
 
-/// What is wrong with a database of the shared cluster, beyond what all of that is.
+/// The findings about a database of the shared cluster, without those about the cluster.
 pub fn findings(url: &str, args: &[&str]) -> Vec<Finding> {
     let (mut findings, _) = examine(&[&["--database-url", url], args].concat());
     findings.retain(|it| !UNSOUND.contains(&it.id.as_str()));
     findings
 }
 
-/// Examines again until it is as it should be: what PostgreSQL does meanwhile comes by a signal, or after a commit.
+/// Examines again until the findings are as expected. PostgreSQL applies some changes only by a signal, or after a
+/// commit.
 pub fn until(mut look: impl FnMut() -> Vec<Finding>, is_right: impl Fn(&[&str]) -> bool) -> Vec<Finding> {
-    // Each is a process and a connection, and takes far longer than a signal.
+    // Each examination is a process and a connection, and takes much longer than a signal.
     const LOOKS: usize = 200;
     let mut found = Vec::new();
     for _ in 0..LOOKS {
@@ -77,17 +78,17 @@ pub fn ids(findings: &[Finding]) -> Vec<&str> {
     findings.iter().map(|it| it.id.as_str()).collect()
 }
 
-/// The finding of this name; it must be there.
+/// The finding of this name. It must exist.
 pub fn one(findings: &[Finding], id: &str) -> Finding {
     findings.iter().find(|it| it.id == id).unwrap_or_else(|| panic!("no {id} in {findings:#?}")).clone()
 }
 
-/// A session of the superuser, or of whoever the URL names.
+/// A session of the user in the URL.
 pub async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
 
-/// Does these statements, one after the other.
+/// Executes these statements one by one.
 pub async fn sql(url: &str, statements: &str) {
     let mut connection = connect(url).await;
     for statement in statements.split_inclusive(';') {
@@ -97,7 +98,7 @@ pub async fn sql(url: &str, statements: &str) {
     connection.close().await.unwrap();
 }
 
-/// The URL with another role, which logs in without a password over the socket.
+/// The URL with another role. It logs in over the socket, without a password.
 pub fn as_role(url: &str, role: &str) -> String {
     url.replacen("//postgres@", &format!("//{role}@"), 1)
 }

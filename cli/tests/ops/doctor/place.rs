@@ -1,14 +1,14 @@
-//! What is at the other end of the URL.
+//! Findings about the database at the URL.
 
 use std::{fs, net::TcpListener};
 
 use super::{as_role, examine, findings, ids, one, sound::sound_cluster, sql};
-use crate::ops::{house::House, program::ops};
+use crate::ops::{fixture::Fixture, program::ops};
 
 #[tokio::test]
-async fn why_there_is_no_connection_is_told_apart() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn each_reason_for_a_failed_connection_has_its_own_finding() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let by_tcp = devpg::testing::shared().tcp_url("postgres");
     let wrong_password = {
@@ -33,26 +33,26 @@ async fn why_there_is_no_connection_is_told_apart() {
 }
 
 #[tokio::test]
-async fn what_hangs_or_speaks_otherwise_is_told_within_the_deadline() {
+async fn a_port_that_hangs_or_is_no_postgresql_is_reported_within_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u@{}/d", listener.local_addr().unwrap());
-    // It takes the connection, as the system does for it, and never says a word.
+    // The system accepts the connection for it, and it never answers.
     let (found, _) = examine(&["--database-url", &url]);
     assert_eq!(ids(&found), ["database-silent"]);
 
-    let mut house = House::empty().await;
-    house.serve(&[]);
-    let url = house.address().replace("http://", "postgres://u@") + "/d";
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    let url = fixture.address().replace("http://", "postgres://u@") + "/d";
     assert_eq!(ids(&examine(&["--database-url", &url]).0), ["not-postgresql"]);
 }
 
 #[tokio::test]
-async fn a_standby_is_told_and_can_be_made_the_primary_as_it_says() {
+async fn a_standby_is_reported_and_becomes_primary_by_the_statement_in_the_finding() {
     let cluster = sound_cluster(&[]).await;
     let url = cluster.url("ops");
     let signal = cluster.data_dir().join("standby.signal");
     fs::write(&signal, "").unwrap();
-    // The file must belong to whom the cluster runs as.
+    // The file must belong to the cluster's user.
     let owner = fs::metadata(cluster.data_dir()).unwrap();
     use std::os::unix::fs::{MetadataExt, chown};
     chown(&signal, Some(owner.uid()), Some(owner.gid())).unwrap();
@@ -65,9 +65,9 @@ async fn a_standby_is_told_and_can_be_made_the_primary_as_it_says() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_missing_old_new_or_other_than_ours_is_told() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn a_schema_that_is_missing_older_newer_or_different_is_reported() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     let empty = devpg::testing::database("blank", async |_| Ok::<(), String>(())).await;
     let found = findings(&empty.url, &[]);
     assert_eq!(ids(&found), ["schema-missing"]);
@@ -96,9 +96,9 @@ async fn a_schema_that_is_missing_old_new_or_other_than_ours_is_told() {
 }
 
 #[tokio::test]
-async fn a_table_that_a_crash_would_empty_is_told_and_mended() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn an_unlogged_table_is_reported_and_mended() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     sql(&url, "ALTER TABLE ops.run_changes SET UNLOGGED").await;
     let found = findings(&url, &[]);
     assert_eq!(ids(&found), ["unlogged"]);

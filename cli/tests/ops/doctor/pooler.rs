@@ -1,5 +1,5 @@
-//! A pooler of transactions between the doctor and PostgreSQL, as PgBouncer is with `pool_mode = transaction`: whoever has no
-//! transaction open has no connection of its own either.
+//! A transaction pooler between the doctor and PostgreSQL, like PgBouncer with `pool_mode = transaction`: a client has
+//! a connection to PostgreSQL only during a transaction.
 
 use std::{
     io::{self, Read, Write},
@@ -11,12 +11,12 @@ use std::{
 };
 
 use super::{findings, ids, one};
-use crate::ops::house::House;
+use crate::ops::fixture::Fixture;
 
 #[tokio::test]
-async fn a_pooler_of_transactions_is_told() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn a_transaction_pooler_is_reported() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     assert_eq!(findings(&url, &[]), []);
     let database = url.split('/').nth(3).unwrap().split('?').next().unwrap();
     let port = Pooler::before(database);
@@ -29,12 +29,12 @@ async fn a_pooler_of_transactions_is_told() {
 struct Pooler {
     socket: PathBuf,
     database: String,
-    /// Connections that nobody uses; the last that was given back is the first to be given.
+    /// Idle connections, used last in, first out.
     idle: Mutex<Vec<UnixStream>>,
 }
 
 impl Pooler {
-    /// Serves for as long as the tests run, and gives its port.
+    /// Serves until the test process ends, and returns its port.
     fn before(database: &str) -> u16 {
         let cluster = devpg::testing::shared();
         let socket = cluster.socket_dir().join(format!(".s.PGSQL.{}", cluster.port()));
@@ -44,7 +44,7 @@ impl Pooler {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let pooler = Arc::clone(&pooler);
-                // A client goes when it likes.
+                // A client may disconnect at any time.
                 thread::spawn(move || pooler.serve(client).is_ok());
             }
         });
@@ -64,7 +64,7 @@ impl Pooler {
                 None => self.take()?,
             };
             server.write_all(&question)?;
-            // After a query or a sync PostgreSQL answers until it is ready, and says whether a transaction is open.
+            // PostgreSQL answers a query or a sync until it is ready, and then says whether a transaction is open.
             let is_asked = matches!(kind, b'Q' | b'S');
             if is_asked && answer(&mut server, &mut client)? == b'I' {
                 self.idle.lock().unwrap().push(server);
@@ -87,10 +87,10 @@ impl Pooler {
     }
 }
 
-/// Version 3.0 of the protocol. What else may come first asks for encryption.
+/// Version 3.0 of the protocol. A client that asks for encryption sends another number first.
 const PROTOCOL: u32 = 196_608;
 
-/// Lets a client in, as whoever it says it is.
+/// Accepts a client as any user.
 fn greet(client: &mut TcpStream) -> io::Result<()> {
     loop {
         let mut head = [0; 8];
@@ -105,7 +105,7 @@ fn greet(client: &mut TcpStream) -> io::Result<()> {
     client.write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I")
 }
 
-/// Passes on what the server answers, and tells the state in which it is then.
+/// Forwards the server's answer, and returns the server's transaction state after it.
 fn answer(server: &mut UnixStream, client: &mut TcpStream) -> io::Result<u8> {
     loop {
         let (kind, answer) = message(server)?;
@@ -116,7 +116,7 @@ fn answer(server: &mut UnixStream, client: &mut TcpStream) -> io::Result<u8> {
     }
 }
 
-/// One message: its kind, and all of it.
+/// One message: its kind, and all its bytes.
 fn message(from: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 5];
     from.read_exact(&mut head)?;

@@ -1,4 +1,4 @@
-//! Servers, and addresses to listen on.
+//! Findings about servers, and about addresses to listen on.
 
 use std::{
     io::{Read, Write},
@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{examine, ids, one};
-use crate::ops::house::House;
+use crate::ops::fixture::Fixture;
 
 #[tokio::test]
-async fn a_server_that_refuses_one_whose_database_is_away_and_one_that_is_none_are_told_apart() {
+async fn a_missing_server_one_without_its_database_and_another_program_have_different_findings() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (found, _) = examine(&["--server", &closed.to_string()]);
     assert_eq!(ids(&found), ["server-refused"]);
@@ -19,26 +19,26 @@ async fn a_server_that_refuses_one_whose_database_is_away_and_one_that_is_none_a
     assert!(refused.mend.contains("`ops serve`"), "{refused:?}");
     assert_eq!(ids(&examine(&["--server", "nowhere.invalid:1"]).0), ["server-dns"]);
 
-    let mut house = House::with_own_postgresql().await;
-    house.serve(&[]);
-    house.ops(&["session", "list"]).success();
-    let address = house.address().to_owned();
-    while !house.servers[0].is_ready() {}
+    let mut fixture = Fixture::with_own_postgresql().await;
+    fixture.serve(&[]);
+    fixture.ops(&["session", "list"]).success();
+    let address = fixture.address().to_owned();
+    while !fixture.servers[0].is_ready() {}
     assert_eq!(examine(&["--server", &address]).0, []);
-    house.postgresql().kill_hard().await.unwrap();
-    while house.servers[0].is_ready() {}
+    fixture.postgresql().kill_hard().await.unwrap();
+    while fixture.servers[0].is_ready() {}
     let (found, _) = examine(&["--server", &format!("{address},{closed}")]);
     assert_eq!(ids(&found), ["server-not-ready", "server-refused"], "each server is examined");
     assert!(one(&found, "server-not-ready").what.contains("the database does not answer"), "{found:?}");
 }
 
-/// Answers every question with this, for as long as the tests run.
-fn stranger(answer: &'static str) -> String {
+/// Starts a program that answers every request with this text.
+fn other_program(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // Who asks may go before all is read.
+            // The client may disconnect before it has read everything.
             let _ = stream.read(&mut [0; 1024]);
             let _ = stream.write_all(answer.as_bytes());
         }
@@ -49,10 +49,10 @@ fn stranger(answer: &'static str) -> String {
 #[test]
 fn what_answers_otherwise_is_no_server_of_ours() {
     for answer in ["220 mail.example ESMTP\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"] {
-        assert_eq!(ids(&examine(&["--server", &stranger(answer)]).0), ["not-a-server"], "{answer}");
+        assert_eq!(ids(&examine(&["--server", &other_program(answer)]).0), ["not-a-server"], "{answer}");
     }
-    // What lets health pass and no call, such as a proxy of HTTP/1.1, and has a clock of its own.
-    let health = stranger(
+    // A program that answers /healthz but no call, as an HTTP/1.1 proxy does. Its clock is wrong.
+    let health = other_program(
         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n{\"status\":\"alive\",\"version\":\"0.0.1\"}",
     );
     let (found, _) = examine(&["--server", &health]);
@@ -64,7 +64,7 @@ fn what_answers_otherwise_is_no_server_of_ours() {
 async fn an_address_to_listen_on_is_free_ours_taken_or_none_of_this_machine() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     assert_eq!(examine(&["--listen", &free]).0, []);
-    let taken = stranger("");
+    let taken = other_program("");
     let (found, _) = examine(&["--listen", &taken]);
     assert_eq!(ids(&found), ["listen-taken"]);
     assert!(one(&found, "listen-taken").mend.contains("ss -ltnp"), "{found:?}");

@@ -1,12 +1,12 @@
-//! Who logs in, and what they may.
+//! Findings about the role that logs in, and its rights.
 
 use super::{as_role, findings, ids, one, sql};
-use crate::ops::house::House;
+use crate::ops::fixture::Fixture;
 
 #[tokio::test]
-async fn a_role_that_may_not_become_the_engine_is_told_which_grant_it_lacks() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn the_finding_about_a_role_that_may_not_become_the_engine_names_the_missing_grant() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     sql(&url, "CREATE ROLE granted LOGIN; GRANT pg_read_all_stats TO granted").await;
     let joe = as_role(&url, "granted");
     let found = findings(&joe, &[]);
@@ -27,9 +27,9 @@ async fn a_role_that_may_not_become_the_engine_is_told_which_grant_it_lacks() {
 }
 
 #[tokio::test]
-async fn grants_policies_and_owners_that_were_lost_are_told_and_given_again() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn lost_grants_policies_and_owners_are_reported_and_restored() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     for (id, severity, fault) in [
         ("grants", "error", "REVOKE UPDATE ON ops.runs FROM ops_engine"),
         ("grants", "error", "REVOKE USAGE ON SCHEMA ops FROM ops_engine"),
@@ -46,7 +46,7 @@ async fn grants_policies_and_owners_that_were_lost_are_told_and_given_again() {
 }
 
 #[tokio::test]
-async fn a_postgresql_without_our_roles_says_what_a_superuser_has_to_do() {
+async fn the_finding_about_missing_roles_says_what_a_superuser_must_do() {
     let cluster = super::sound::bare_cluster().await;
     let url = cluster.url("ops");
     sql(&url, "CREATE ROLE plain LOGIN; GRANT pg_read_all_stats TO plain; GRANT CREATE ON DATABASE ops TO plain").await;

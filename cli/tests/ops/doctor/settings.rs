@@ -1,10 +1,10 @@
-//! Settings, and the room for connections.
+//! Findings about settings, and about free connections.
 
 use super::{examine, findings, ids, one, sound::sound_cluster, sql, until};
-use crate::ops::house::House;
+use crate::ops::fixture::Fixture;
 
 #[tokio::test]
-async fn what_makes_a_database_forget_or_rot_is_found() {
+async fn settings_that_lose_data_or_keep_dead_rows_are_found() {
     let cluster = sound_cluster(&[("fsync", "off"), ("autovacuum", "off"), ("synchronous_commit", "off")]).await;
     let url = cluster.url("ops");
     let (found, _) = examine(&["--database-url", &url]);
@@ -12,18 +12,18 @@ async fn what_makes_a_database_forget_or_rot_is_found() {
     assert!(found.iter().all(|it| it.severity == "error"));
     let fsync = one(&found, "fsync-off");
     assert!(fsync.why.contains("ruin the whole database"), "{fsync:?}");
-    // No file has a say in what the program was started with.
+    // A setting on the command line of PostgreSQL wins over every file.
     assert!(fsync.mend.contains("restart it with `-c fsync=on`"), "{fsync:?}");
 }
 
 #[tokio::test]
-async fn what_the_configuration_of_postgresql_says_is_found_and_mended_by_what_it_says() {
+async fn settings_in_the_configuration_of_postgresql_are_found_and_mended_by_the_statement_in_the_finding() {
     let cluster = sound_cluster(&[]).await;
     let url = cluster.url("ops");
     let faults = "ALTER SYSTEM SET track_counts = off; ALTER SYSTEM SET default_transaction_isolation = 'repeatable read'; \
          ALTER SYSTEM SET session_replication_role = replica; SELECT pg_reload_conf()";
     sql(&url, faults).await;
-    // The settings reach the processes of the database by a signal each.
+    // Each process of the database gets the settings by a signal.
     let look = || examine(&["--database-url", &url]).0;
     let found = until(look, |ids| ids == ["track-counts-off", "isolation", "replication-role"]);
     for finding in &found {
@@ -33,9 +33,9 @@ async fn what_the_configuration_of_postgresql_says_is_found_and_mended_by_what_i
 }
 
 #[tokio::test]
-async fn what_a_role_or_a_database_was_given_is_found_and_taken_back() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn settings_of_a_role_or_a_database_are_found_and_reset() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     sql(&url, "CREATE ROLE settled SUPERUSER LOGIN").await;
     let joe = super::as_role(&url, "settled");
     let database = url.split('/').nth(3).unwrap().split('?').next().unwrap().to_owned();
@@ -58,7 +58,7 @@ async fn what_a_role_or_a_database_was_given_is_found_and_taken_back() {
         let finding = one(&found, id);
         assert_eq!(finding.severity, severity, "{fault}");
         assert!(finding.what.contains(said), "{fault}: {finding:?}");
-        // Who may write only what is not read-only may still take that back.
+        // A session that is read-only may still reset the setting.
         sql(&url, &format!("SET default_transaction_read_only = off; {}", finding.mend)).await;
         assert_eq!(findings(&joe, &[]), [], "{fault}");
     }
@@ -66,7 +66,7 @@ async fn what_a_role_or_a_database_was_given_is_found_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_postgresql_that_is_too_small_and_one_that_is_full_are_told_apart() {
+async fn too_few_connections_and_no_free_connections_have_different_findings() {
     let cluster = sound_cluster(&[("max_connections", "15")]).await;
     let url = cluster.url("ops");
     let (found, _) = examine(&["--database-url", &url]);

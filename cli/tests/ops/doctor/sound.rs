@@ -2,18 +2,18 @@ use devpg::{Cluster, ClusterOptions, Programs};
 
 use super::{examine, until};
 use crate::ops::{
-    house::House,
+    fixture::Fixture,
     program::{Running, ops},
 };
 
-/// A cluster as one would run it.
+/// A cluster with sound settings.
 pub async fn sound_cluster(settings: &[(&str, &str)]) -> Cluster {
     let cluster = cluster(settings).await;
     ops(&["migrate", "--database-url", &cluster.url("ops")]).success();
     cluster
 }
 
-/// The same, with a database in which nothing is.
+/// The same, with an empty database.
 pub async fn bare_cluster() -> Cluster {
     cluster(&[]).await
 }
@@ -33,27 +33,27 @@ async fn cluster(settings: &[(&str, &str)]) -> Cluster {
 }
 
 #[tokio::test]
-async fn a_database_and_a_server_that_are_well_are_passed_over_in_silence() {
+async fn a_sound_database_and_server_have_no_findings() {
     let cluster = sound_cluster(&[]).await;
     let url = cluster.url("ops");
     let server = Running::start(&["serve", "--database-url", &url, "--listen", "127.0.0.1:0"]);
     let address = server.journal.wait_for("listening on ").trim_start_matches("listening on ").to_owned();
     let listen = address.trim_start_matches("http://");
-    // It is ready as soon as it has asked its database once.
+    // The server is ready as soon as it has reached its database once.
     let args = ["--database-url", &url, "--server", &address, "--listen", listen];
     until(|| examine(&args).0, |ids| ids.is_empty());
-    let told = ops(&[&["doctor"], &args[..]].concat()).success();
-    assert!(told.ends_with("\nnothing is wrong\n"), "{told}");
+    let printed = ops(&[&["doctor"], &args[..]].concat()).success();
+    assert!(printed.ends_with("\nnothing is wrong\n"), "{printed}");
     for seen in ["PostgreSQL ", "connections ", "schema ", "state        ready", "a server listens there"] {
-        assert!(told.contains(seen), "{seen}: {told}");
+        assert!(printed.contains(seen), "{seen}: {printed}");
     }
 }
 
 #[tokio::test]
 async fn the_database_is_found_where_the_server_would_find_it() {
-    let house = House::empty().await;
+    let fixture = Fixture::empty().await;
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("url"), house.database_url()).unwrap();
+    std::fs::write(folder.path().join("url"), fixture.database_url()).unwrap();
     let file = folder.path().join("ops.toml");
     std::fs::write(&file, "[serve]\ndatabase-url-file = \"url\"\ndatabase-connections = 9999\n").unwrap();
     let (findings, ended) = examine(&["--config", file.to_str().unwrap()]);

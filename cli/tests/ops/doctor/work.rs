@@ -1,23 +1,23 @@
-//! What goes on in the database.
+//! Findings about activity in the database.
 
 use sqlx::{Connection, Executor};
 
 use super::{connect, examine, findings, ids, one, sound::sound_cluster, sql, until};
-use crate::ops::house::House;
+use crate::ops::fixture::Fixture;
 
-/// Every transaction is too long.
+/// With this, every open transaction is too long.
 const AT_ONCE: [&str; 2] = ["--long-transaction", "0s"];
 
 #[tokio::test]
-async fn a_transaction_that_was_left_open_is_told_with_who_left_it_and_ended_as_it_says() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn an_open_transaction_is_reported_with_its_session_and_ends_by_the_statement_in_the_finding() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     assert_eq!(findings(&url, &AT_ONCE), []);
     let mut forgetful = connect(&format!("{url}&application_name=forgetful")).await;
     forgetful.execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
     let (pid,): (i32,) = sqlx::query_as("SELECT pg_backend_pid()").fetch_one(&mut forgetful).await.unwrap();
 
-    // A minute is not too long.
+    // By default, a minute is not too long.
     assert_eq!(findings(&url, &[]), []);
     let found = findings(&url, &AT_ONCE);
     assert_eq!(ids(&found), ["transaction-open"]);
@@ -32,9 +32,9 @@ async fn a_transaction_that_was_left_open_is_told_with_who_left_it_and_ended_as_
 }
 
 #[tokio::test]
-async fn who_waits_for_a_lock_is_told_with_who_holds_it() {
-    let house = House::empty().await;
-    let url = house.database_url();
+async fn a_session_that_waits_for_a_lock_is_reported_with_the_one_that_holds_it() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
     let mut holder = connect(&format!("{url}&application_name=holder")).await;
     holder.execute("BEGIN; LOCK TABLE ops.runs IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let mut waiter = connect(&url).await;
@@ -54,7 +54,7 @@ async fn who_waits_for_a_lock_is_told_with_who_holds_it() {
 }
 
 #[tokio::test]
-async fn a_prepared_transaction_and_a_slot_that_nobody_reads_are_told() {
+async fn a_prepared_transaction_and_a_slot_that_nobody_reads_are_reported() {
     let cluster = sound_cluster(&[("max_prepared_transactions", "2"), ("wal_level", "logical")]).await;
     let url = cluster.url("ops");
     sql(&url, "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'the coordinator''s'").await;
@@ -70,17 +70,17 @@ async fn a_prepared_transaction_and_a_slot_that_nobody_reads_are_told() {
 }
 
 #[tokio::test]
-async fn a_table_of_the_dead_is_told_and_cleared() {
-    let house = House::empty().await;
-    let url = house.database_url();
-    // On the shared cluster autovacuum does not come.
+async fn a_table_full_of_dead_rows_is_reported_and_vacuumed() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
+    // The shared cluster has no autovacuum.
     sql(
         &url,
         "INSERT INTO ops.run_changes (tenant_id) SELECT 't' FROM generate_series(1, 60000); DELETE FROM ops.run_changes; \
          ALTER TABLE ops.runs SET (autovacuum_enabled = false)",
     )
     .await;
-    // The counters come after the commit.
+    // PostgreSQL updates its counters after the commit.
     let found = until(|| findings(&url, &[]), |ids| ids == ["table-autovacuum-off", "dead-rows"]);
     let dead = one(&found, "dead-rows");
     assert!(dead.what.contains("60000 dead rows and 0 living; last vacuumed: never"), "{dead:?}");

@@ -1,5 +1,5 @@
-//! A client that knows several servers and does as the contract says: what was UNAVAILABLE, with the time to wait, is tried
-//! again, and so is what no server has answered because the connection is closed, each time elsewhere.
+//! A client of several servers. As the contract demands, it retries a call that was refused with UNAVAILABLE and a
+//! retry delay, and a call whose connection was closed, each time on the next server.
 
 use std::{
     error::Error,
@@ -13,21 +13,20 @@ use std::{
 
 use proto::v1::{Run, RunSpec, WaitRunRequest};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
 use crate::ops::client::Client;
 
-/// How often one call is tried: far more often than servers are restarted.
+/// The most tries of one call: many more than restarts of servers.
 const TRIES: usize = 200;
-/// Between two tries where nobody takes connections.
+/// The time between two tries while nobody listens.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// How calls were tried again.
+/// The numbers of retries.
 #[derive(Debug, Default)]
 pub struct Retries {
-    /// The server said so.
-    pub told: AtomicUsize,
-    /// Nobody took the connection, or it was closed.
+    /// The server refused, and said when to retry.
+    pub refused: AtomicUsize,
+    /// Nobody accepted the connection, or it was closed.
     pub closed: AtomicUsize,
 }
 
@@ -68,7 +67,7 @@ impl Caller {
         }
     }
 
-    /// Calls until it is answered.
+    /// Repeats the call until a server answers.
     pub async fn call<R: Clone, T, F>(&mut self, what: &str, request: &R, call: impl Fn(Client, R) -> F) -> T
     where
         F: Future<Output = Result<T, Status>>,
@@ -82,12 +81,12 @@ impl Caller {
         panic!("{what} was tried too often");
     }
 
-    /// Waits as long as it is told, and goes elsewhere.
+    /// Waits as long as the server asks, and goes to the next server.
     pub async fn before_another_try(&mut self, what: &str, status: &Status) {
-        let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let retry = client::Refusal::from(status).retry_delay;
         let delay = match retry {
             Some(delay) if status.code() == Code::Unavailable => {
-                self.retries.told.fetch_add(1, Ordering::Relaxed);
+                self.retries.refused.fetch_add(1, Ordering::Relaxed);
                 delay
             }
             _ if is_closed(status) => {
@@ -105,8 +104,7 @@ impl Caller {
     }
 }
 
-/// Whether the connection could not be made, or was closed, so that what became of the call is not known here: no server has
-/// answered.
+/// Whether the connection failed or was closed, so that no server answered and the result of the call is unknown.
 fn is_closed(status: &Status) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = status.source();
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Servers that are restarted one after the other, as an upgrade does it, while everybody works on.
+//! Servers restart one after the other, as in an upgrade, while clients and workers continue.
 
 mod caller;
 mod restart;

@@ -14,15 +14,15 @@ use super::{
 };
 use crate::ops::{
     client::{Client, shell},
+    fixture::Fixture,
     gate::Ledger,
-    house::House,
 };
 
 const CALLERS: usize = 4;
-/// Runs that have to be done between two restarts, so that each happens amid the work of all.
+/// The number of runs that must end between two restarts, so that each restart happens during work.
 const RUNS_BETWEEN: usize = 20;
 
-/// Enqueues one run after the other and waits for its end, until told to stop. Gives how many.
+/// Enqueues runs one by one and waits for the end of each, until `stop`. Returns their number.
 async fn work(
     mut caller: Caller,
     run: RunSpec,
@@ -43,7 +43,7 @@ async fn work(
     0
 }
 
-/// Enqueues runs that would never end, and cancels them. Gives how many.
+/// Enqueues runs without end, and cancels them. Returns their number.
 async fn cancel(mut caller: Caller, run: RunSpec, done: watch::Sender<usize>, stop: CancellationToken) -> usize {
     for number in 0.. {
         if stop.is_cancelled() {
@@ -63,15 +63,15 @@ async fn cancel(mut caller: Caller, run: RunSpec, done: watch::Sender<usize>, st
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_that_are_restarted_in_turn_twice_lose_no_run_repeat_none_and_fail_no_call() {
-    let mut house = House::empty().await;
-    house.serve(&[]);
-    house.serve(&[]);
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    fixture.serve(&[]);
     for name in ["one", "two"] {
-        house.work(&["--name", name, "--slots", "4"]);
+        fixture.work(&["--name", name, "--slots", "4"]);
     }
-    let addresses: Vec<String> = house.servers.iter().map(|server| server.address.clone()).collect();
-    let session = house.client().session().await;
-    let ledger = Ledger::new(house.folder(), "ledger");
+    let addresses: Vec<String> = fixture.servers.iter().map(|server| server.address.clone()).collect();
+    let session = fixture.client().session().await;
+    let ledger = Ledger::new(fixture.folder(), "ledger");
     let (retries, stop) = (Arc::new(Retries::default()), CancellationToken::new());
     let (done, mut done_now) = watch::channel(0);
     let (total, total_now) = watch::channel(None);
@@ -92,16 +92,16 @@ async fn two_servers_that_are_restarted_in_turn_twice_lose_no_run_repeat_none_an
 
     let mut wanted = 0;
     for _ in 0..2 {
-        // The first of the list goes, and comes back as the last: so both in turn.
+        // Stops the first server of the list and adds it as the last, so both take turns.
         for _ in 0..2 {
             wanted = wanted.max(*done_now.borrow()) + RUNS_BETWEEN;
             done_now.wait_for(|done| *done >= wanted).await.unwrap();
-            let (absent, ended) = house.end_server(0);
+            let (absent, ended) = fixture.end_server(0);
             assert_eq!(ended.code, Some(0), "{ended:?}");
-            // The other one serves all alone meanwhile.
+            // The other server serves alone meanwhile.
             wanted = wanted.max(*done_now.borrow()) + RUNS_BETWEEN;
             done_now.wait_for(|done| *done >= wanted).await.unwrap();
-            house.serve_again(absent);
+            fixture.serve_again(absent);
         }
     }
     stop.cancel();
@@ -116,12 +116,12 @@ async fn two_servers_that_are_restarted_in_turn_twice_lose_no_run_repeat_none_an
         println!("a watcher resumed {} times, {} after a goodbye", seen.resumed, seen.goodbyes);
     }
 
-    let counted = house.client().read_session(&session).await;
+    let counted = fixture.client().read_session(&session).await;
     assert_eq!((counted.total_runs, counted.failed_runs), (i64::try_from(runs).unwrap(), 0));
     let signed = ledger.lines();
     assert_eq!(i64::try_from(signed.len()).unwrap(), counted.succeeded_runs);
     assert_eq!(signed.iter().collect::<BTreeSet<_>>().len(), signed.len(), "no program was begun twice");
-    for worker in std::mem::take(&mut house.workers) {
+    for worker in std::mem::take(&mut fixture.workers) {
         for lost in worker.journal.events("grant lost") {
             let run = lost["grant"].as_str().unwrap().split('/').next().unwrap();
             assert!(
@@ -133,6 +133,6 @@ async fn two_servers_that_are_restarted_in_turn_twice_lose_no_run_repeat_none_an
         let ended = worker.end();
         assert_eq!(ended.code, Some(0), "{ended:?}");
     }
-    let (told, closed) = (retries.told.load(Ordering::Relaxed), retries.closed.load(Ordering::Relaxed));
-    println!("{runs} runs; of the calls {told} were told to try again, {closed} found the connection closed");
+    let (refused, closed) = (retries.refused.load(Ordering::Relaxed), retries.closed.load(Ordering::Relaxed));
+    println!("{runs} runs; {refused} calls were refused with a time to retry, {closed} found the connection closed");
 }

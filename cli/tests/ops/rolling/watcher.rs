@@ -1,4 +1,4 @@
-//! A watcher that goes on by its token, at whichever server is there.
+//! A watcher that resumes by its token, on any server.
 
 use proto::v1::{RunFilter, WatchGoodbyeReason, WatchRunsRequest, watch_runs_response::Event};
 use tokio::sync::watch;
@@ -10,13 +10,13 @@ use crate::ops::client::{Client, Runs};
 #[derive(Debug, Default)]
 pub struct Seen {
     pub runs: Runs,
-    /// How often it began again with its token.
+    /// The number of times it resumed.
     pub resumed: usize,
-    /// How often a server said that it leaves.
+    /// The number of goodbyes.
     pub goodbyes: usize,
 }
 
-/// Watches the runs of this session until `total` is known and so many have ended.
+/// Watches the runs of this session until `total` is known and that many have ended.
 pub async fn follow(mut caller: Caller, session: String, mut total: watch::Receiver<Option<usize>>) -> Seen {
     let (mut seen, mut token) = (Seen::default(), String::new());
     loop {
@@ -61,7 +61,7 @@ pub async fn follow(mut caller: Caller, session: String, mut total: watch::Recei
             token = newer_token.unwrap_or(token);
             for run in runs {
                 let before = seen.runs.get(&run.id).map_or(0, |run| run.revision);
-                // After a break the same may be said again.
+                // After a resume the same change may come again.
                 if run.revision > before {
                     seen.runs.insert(run.id.clone(), run);
                 }

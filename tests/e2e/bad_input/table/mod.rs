@@ -14,11 +14,12 @@ mod values;
 
 use std::time::Duration;
 
+use client::{Client, Settings};
 use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::session_service_client::SessionServiceClient;
 use proto::v1::worker_service_client::WorkerServiceClient;
 use proto::v1::*;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use http2::Ask;
 
@@ -30,7 +31,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub struct Scene {
     /// Host and port.
     address: String,
-    channel: Channel,
+    client: Client,
     session: String,
     wrong: Vec<String>,
     rows: usize,
@@ -47,12 +48,12 @@ pub async fn all(address: &str) -> usize {
 
 impl Scene {
     pub async fn of(address: &str) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-        let channel = endpoint.connect().await.expect("the server listens");
+        let client =
+            Client::connect(&format!("http://{address}"), &Settings::default()).await.expect("the server listens");
         let request = CreateSessionRequest { name: "bad input".into(), ..Default::default() };
-        let session = SessionServiceClient::new(channel.clone()).create_session(request).await.expect("it is created");
+        let session = client.sessions().create_session(request).await.expect("it is created");
         let session = session.into_inner().session.expect("it is answered").id;
-        let scene = Self { address: address.to_owned(), channel, session, wrong: Vec::new(), rows: 0 };
+        let scene = Self { address: address.to_owned(), client, session, wrong: Vec::new(), rows: 0 };
         // It says so once it has asked its database.
         let serves = async {
             while !scene.serves().await {
@@ -64,15 +65,15 @@ impl Scene {
     }
 
     fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel.clone())
+        self.client.sessions()
     }
 
     fn runs(&self) -> RunServiceClient<Channel> {
-        RunServiceClient::new(self.channel.clone())
+        self.client.runs()
     }
 
     fn workers(&self) -> WorkerServiceClient<Channel> {
-        WorkerServiceClient::new(self.channel.clone())
+        self.client.workers()
     }
 
     async fn serves(&self) -> bool {

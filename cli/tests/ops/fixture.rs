@@ -1,5 +1,5 @@
-//! A database of its own, servers on it, and workers: each a process. What is not ended by the test ends with the house:
-//! the workers first, the database last.
+//! The fixture of a test: a database, servers on it, and workers, each a process. Its drop ends what still runs: the
+//! workers first, the database last.
 
 use std::{
     io::{Read, Write},
@@ -17,16 +17,16 @@ use super::{
     program::{Ended, Running, command, ops},
 };
 
-/// The fields end in this order.
+/// The fields are dropped in this order.
 #[derive(Debug)]
-pub struct House {
+pub struct Fixture {
     pub workers: Vec<Running>,
     pub servers: Vec<Server>,
     database: Database,
     folder: tempfile::TempDir,
 }
 
-/// A server, and what is needed to start it again in the same place.
+/// A server, and its arguments to start it again in the same place.
 #[derive(Debug)]
 pub struct Server {
     pub process: Running,
@@ -36,7 +36,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// What `/readyz` says. One that does not answer is not ready.
+    /// The answer of `/readyz`. A server that does not answer is not ready.
     pub fn is_ready(&self) -> bool {
         let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(&self.listen)?;
@@ -52,22 +52,22 @@ impl Server {
 
 #[derive(Debug)]
 enum Database {
-    /// On the cluster that all tests share.
+    /// A database on the cluster that all tests share.
     Shared(TestDatabase),
-    /// On a cluster that this test may kill.
+    /// A database on a cluster that this test may kill.
     Own(Box<Cluster>),
 }
 
-impl House {
-    /// One server and one worker, for two runs at a time.
+impl Fixture {
+    /// One server, and one worker with two slots.
     pub async fn open() -> Self {
-        let mut house = Self::empty().await;
-        house.serve(&[]);
-        house.work(&["--name", "tester", "--slots", "2"]);
-        house
+        let mut fixture = Self::empty().await;
+        fixture.serve(&[]);
+        fixture.work(&["--name", "tester", "--slots", "2"]);
+        fixture
     }
 
-    /// Only a database.
+    /// A database without servers.
     pub async fn empty() -> Self {
         let database = devpg::testing::database("migrated", async |url| {
             let done = ops(&["migrate", "--database-url", &url]);
@@ -77,7 +77,7 @@ impl House {
         Self::on(Database::Shared(database))
     }
 
-    /// Only a database, on a PostgreSQL that nobody else needs.
+    /// A database without servers, on a PostgreSQL of its own.
     pub async fn with_own_postgresql() -> Self {
         let programs = Programs::find(None).unwrap();
         let cluster = Box::pin(Cluster::start(&programs, ClusterOptions::temporary())).await.unwrap();
@@ -89,7 +89,7 @@ impl House {
         Self { workers: Vec::new(), servers: Vec::new(), database, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A folder for what the runs of this test write. Everybody may.
+    /// A folder into which the runs of this test write. Every user may write there.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -102,7 +102,7 @@ impl House {
         }
     }
 
-    /// Starts a server with these settings; it is there when this returns, and takes connections.
+    /// Starts a server with these settings, and returns when it accepts connections.
     pub fn serve(&mut self, args: &[&str]) {
         let listen = format!("127.0.0.1:{}", free_port());
         let args = args.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -110,28 +110,28 @@ impl House {
         self.servers.push(Server { process, address, listen, args });
     }
 
-    /// Kills a server and returns when it is gone.
+    /// Kills a server, and returns when it has ended.
     pub fn kill_server(&mut self, index: usize) -> Absent {
         let Server { process, listen, args, .. } = self.servers.remove(index);
         process.kill();
         Absent { listen, args }
     }
 
-    /// Ends a server in order, as a restart does, and returns how it ended.
+    /// Stops a server in order, as a restart does, and returns how it ended.
     pub fn end_server(&mut self, index: usize) -> (Absent, Ended) {
         let Server { process, listen, args, .. } = self.servers.remove(index);
         process.signal(Signal::SIGTERM);
         (Absent { listen, args }, process.end())
     }
 
-    /// Starts a server again where it was.
+    /// Starts a server again with the same arguments and address.
     pub fn serve_again(&mut self, absent: Absent) {
         let Absent { listen, args } = absent;
         let (process, address) = self.start_server(&listen, &args);
         self.servers.push(Server { process, address, listen, args });
     }
 
-    /// Where its database is.
+    /// The URL of its database.
     pub fn database_url(&self) -> String {
         match &self.database {
             Database::Shared(database) => database.url.clone(),
@@ -148,7 +148,7 @@ impl House {
         (process, line.trim_start_matches("listening on ").to_owned())
     }
 
-    /// Starts a worker with these settings, for all servers that there are now.
+    /// Starts a worker with these settings, for all servers of the moment.
     pub fn work(&mut self, args: &[&str]) {
         let addresses: Vec<_> = self.servers.iter().map(|server| server.address.as_str()).collect();
         self.work_for(&addresses.join(","), args);
@@ -169,7 +169,7 @@ impl House {
         Client::of(self.address())
     }
 
-    /// Runs an operator's verb on the first server to its end.
+    /// Runs an operator's verb on the first server, and waits for its end.
     pub fn ops(&self, args: &[&str]) -> Ended {
         let mut command = command(args);
         command.env("OPS_SERVER", self.address());
@@ -199,12 +199,12 @@ impl House {
         self.ops(&[&enqueue[..], args, &["--", "sh", "-c", script]].concat()).success().trim_end().to_owned()
     }
 
-    /// The first line that a run logs; waits for it.
+    /// Waits for the first line that a run logs.
     pub fn first_line(&self, run: &str) -> String {
         self.start(&["run", "logs", "-f", run]).line().trim_end().to_owned()
     }
 
-    /// Stops the worker and the server in order, and gives how they ended.
+    /// Stops the worker and the server in order, and returns how they ended.
     pub fn close(mut self) -> (Ended, Ended) {
         let (worker, server) = (self.workers.remove(0), self.servers.remove(0).process);
         worker.signal(Signal::SIGTERM);
@@ -221,13 +221,13 @@ pub struct Absent {
     args: Vec<String>,
 }
 
-/// A port that a killed server finds free again: below the range from which the system gives out ports for outgoing
-/// connections and to other tests, and given to nobody else of this process.
+/// A port that stays free while a killed server is away. It lies below the range for outgoing connections and for other
+/// tests, and no other test of this process gets it.
 fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const PORTS: u16 = 5_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Processes that test at the same time begin at different ports.
+    // Test processes that run at the same time begin at different ports.
     let begin = u16::try_from(std::process::id() % u32::from(PORTS)).unwrap();
     loop {
         let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -1,53 +1,54 @@
-//! A watch that lasts: when its stream is cut, it goes on from the last token, here or on another replica.
+//! A watch of runs.
 
-use proto::v1::{
-    Run, RunFilter, WatchRunsRequest, WatchRunsResponse, run_service_client::RunServiceClient,
-    watch_runs_response::Event,
-};
-use tonic::{Status, Streaming, transport::Channel};
+use proto::v1::{Run, RunFilter, WatchRunsRequest, WatchRunsResponse, watch_runs_response::Event};
+use tonic::{Status, Streaming};
 
-use crate::{errors, patience::Patience};
+use crate::{Client, RetryBudget, reason};
 
-/// What happens to the runs of a filter, from some moment on.
+/// The changes of the runs that match a filter.
 #[derive(Debug)]
-pub(crate) struct Feed {
-    client: RunServiceClient<Channel>,
+pub struct RunFeed {
+    client: Client,
     filter: RunFilter,
     token: String,
     stream: Option<Streaming<WatchRunsResponse>>,
-    patience: Patience,
+    budget: RetryBudget,
 }
 
 /// Where a feed begins.
-#[derive(Debug)]
-pub(crate) enum Begin {
-    /// With what changes from now on.
+#[derive(Clone, Debug)]
+pub enum Begin {
+    /// With the changes from now on.
     Now,
     /// With the runs that match now.
     Snapshot,
-    /// Where an earlier watch with the same filter left off.
+    /// Where an earlier watch with the same filter ended.
     Token(String),
 }
 
-impl Feed {
-    /// Begins a watch. Whatever is committed after this has returned will be seen.
-    pub(crate) async fn begin(
-        mut client: RunServiceClient<Channel>,
-        filter: RunFilter,
-        begin: Begin,
-    ) -> Result<Self, Status> {
+impl Client {
+    /// Begins a watch. It sees every change that is committed after this returns.
+    ///
+    /// # Errors
+    /// The server refuses the watch, or can not be reached. The first call is not retried.
+    pub async fn follow_runs(&self, filter: RunFilter, begin: Begin, budget: RetryBudget) -> Result<RunFeed, Status> {
         let (token, include_snapshot) = match begin {
             Begin::Now => (String::new(), false),
             Begin::Snapshot => (String::new(), true),
             Begin::Token(token) => (token, false),
         };
         let request = WatchRunsRequest { filter: Some(filter.clone()), resume_token: token.clone(), include_snapshot };
-        let stream = client.watch_runs(request).await?.into_inner();
-        Ok(Self { client, filter, token, stream: Some(stream), patience: Patience::default() })
+        let stream = self.runs().watch_runs(request).await?.into_inner();
+        Ok(RunFeed { client: self.clone(), filter, token, stream: Some(stream), budget })
     }
+}
 
-    /// The next message; goodbyes and cuts are seen to in here. May be dropped while it waits.
-    pub(crate) async fn next(&mut self) -> Result<WatchRunsResponse, Status> {
+impl RunFeed {
+    /// The next message. It never is a goodbye: the feed resumes instead. May be dropped while it waits.
+    ///
+    /// # Errors
+    /// A retry can not help, or the budget is spent.
+    pub async fn next(&mut self) -> Result<WatchRunsResponse, Status> {
         loop {
             let Some(stream) = &mut self.stream else {
                 self.resume().await?;
@@ -55,7 +56,7 @@ impl Feed {
             };
             let lost = match stream.message().await {
                 Ok(Some(message)) => {
-                    self.patience.renew();
+                    self.budget.renew();
                     match &message.event {
                         Some(Event::Bookmark(bookmark)) => self.token.clone_from(&bookmark.resume_token),
                         Some(Event::SnapshotComplete(complete)) => self.token.clone_from(&complete.resume_token),
@@ -73,28 +74,30 @@ impl Feed {
                 Err(status) => status,
             };
             self.stream = None;
-            self.patience.bear(lost).await?;
+            self.budget.wait(lost).await?;
         }
     }
 
-    /// Without a token, or with one that is too old, it goes on with what is there: nothing is missed, some is seen again.
+    /// Without a token, or with one that is too old, the watch begins with a snapshot: no change is missed, and some runs
+    /// come again.
     async fn resume(&mut self) -> Result<(), Status> {
         let request = WatchRunsRequest {
             filter: Some(self.filter.clone()),
             resume_token: self.token.clone(),
             include_snapshot: self.token.is_empty(),
         };
-        match self.client.watch_runs(request).await {
+        match self.client.runs().watch_runs(request).await {
             Ok(response) => self.stream = Some(response.into_inner()),
-            Err(status) if errors::reason(&status).as_deref() == Some("REVISION_COMPACTED") => self.token.clear(),
-            Err(status) => self.patience.bear(status).await?,
+            Err(status) if reason(&status).as_deref() == Some("REVISION_COMPACTED") => self.token.clear(),
+            Err(status) => self.budget.wait(status).await?,
         }
         Ok(())
     }
 }
 
-/// The runs that a message of a watch brings.
-pub(crate) fn runs_of(event: &Event) -> &[Run] {
+/// The runs in a message of a watch.
+#[must_use]
+pub fn runs_of(event: &Event) -> &[Run] {
     match event {
         Event::Snapshot(snapshot) => &snapshot.runs,
         Event::Change(change) => change.run.as_slice(),
@@ -108,7 +111,7 @@ pub(crate) fn runs_of(event: &Event) -> &[Run] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, VecDeque};
+    use std::{collections::HashMap, time::Duration};
 
     use proto::v1::{Bookmark, RunChange, SnapshotComplete, WatchGoodbye};
     use tonic::Code;
@@ -129,13 +132,13 @@ mod tests {
         message(Event::Bookmark(Bookmark { resume_token: token.to_owned() }))
     }
 
-    /// The runs that a feed brings until its watches are used up, and what was asked of the server.
+    /// The runs of a feed until the script of watches ends, and the token and the snapshot of each request.
     async fn seen(
         watches: Vec<Result<Vec<Result<WatchRunsResponse, Status>>, Status>>,
     ) -> (Vec<String>, Vec<(String, bool)>) {
-        let fake = Fake { watches: VecDeque::from(watches).into(), ..Fake::default() };
-        let (fake, client, _task) = fake.serve().await;
-        let mut feed = Feed::begin(client.runs, RunFilter::default(), Begin::Snapshot).await.unwrap();
+        let (fake, client, _task) = Fake::of_watches(watches).serve().await;
+        let budget = RetryBudget::new(Duration::from_secs(60));
+        let mut feed = client.follow_runs(RunFilter::default(), Begin::Snapshot, budget).await.unwrap();
         let mut runs = Vec::new();
         while let Ok(message) = feed.next().await {
             runs.extend(message.event.iter().flat_map(runs_of).map(|run| run.id.clone()));
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_that_is_cut_goes_on_from_its_last_token() {
+    async fn a_watch_that_is_cut_resumes_by_its_last_token() {
         let complete = message(Event::SnapshotComplete(SnapshotComplete { resume_token: "t1".to_owned() }));
         let goodbye =
             message(Event::Goodbye(WatchGoodbye { resume_token: "t3".to_owned(), ..WatchGoodbye::default() }));
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_is_too_old_makes_it_begin_with_a_snapshot_again() {
+    async fn a_watch_whose_token_is_too_old_begins_with_a_snapshot_again() {
         let details = ErrorDetails::with_error_info("REVISION_COMPACTED", "ops", HashMap::new());
         let compacted = Status::with_error_details(Code::OutOfRange, "too old", details);
         let (runs, calls) =
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_that_will_not_pass_ends_it() {
+    async fn an_error_that_no_retry_can_help_ends_the_watch() {
         let (runs, calls) = seen(vec![Ok(vec![change("a"), Err(Status::invalid_argument("wrong"))])]).await;
         assert_eq!((runs.len(), calls.len()), (1, 1));
     }

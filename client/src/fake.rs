@@ -1,4 +1,4 @@
-//! A server for tests that answers as it is told, to see how clients bear what a real one does only when it is killed.
+//! A server for tests that answers by a script. It fails as a real server does only when it is killed.
 
 use std::{
     collections::VecDeque,
@@ -10,33 +10,51 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::{Iter, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::client::Client;
+use crate::{Client, Settings};
 
 type Script<T> = Mutex<VecDeque<T>>;
 type Messages<T> = Vec<Result<T, Status>>;
 
-/// What is answered, call by call, and what was asked.
+/// The answers, call by call, and the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
-    pub(crate) watches: Script<Result<Messages<WatchRunsResponse>, Status>>,
-    pub(crate) watched: Mutex<Vec<WatchRunsRequest>>,
-    pub(crate) waits: Script<Result<Run, Status>>,
+    watches: Script<Result<Messages<WatchRunsResponse>, Status>>,
+    watched: Mutex<Vec<WatchRunsRequest>>,
+    tails: Script<Result<Messages<TailRunEventsResponse>, Status>>,
+    tail_tokens: Mutex<Vec<String>>,
+    waits: Script<Result<Run, Status>>,
 }
 
 impl Fake {
+    pub(crate) fn of_watches(watches: Vec<Result<Messages<WatchRunsResponse>, Status>>) -> Self {
+        Self { watches: Mutex::new(watches.into()), ..Self::default() }
+    }
+
+    pub(crate) fn of_tails(tails: Vec<Result<Messages<TailRunEventsResponse>, Status>>) -> Self {
+        Self { tails: Mutex::new(tails.into()), ..Self::default() }
+    }
+
+    pub(crate) fn of_waits(waits: Vec<Result<Run, Status>>) -> Self {
+        Self { waits: Mutex::new(waits.into()), ..Self::default() }
+    }
+
     /// Serves until the set of tasks is dropped.
     pub(crate) async fn serve(self) -> (Arc<Self>, Client, JoinSet<()>) {
         let fake = Arc::new(self);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Server::builder().add_service(RunServiceServer::from_arc(Arc::clone(&fake)));
         let mut task = JoinSet::new();
         task.spawn(async move { router.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap() });
-        (fake, Client::connect(&address).await.unwrap(), task)
+        (fake, Client::connect(&url, &Settings::default()).await.unwrap(), task)
     }
 
     pub(crate) fn watched(&self) -> Vec<WatchRunsRequest> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn tail_tokens(&self) -> Vec<String> {
+        self.tail_tokens.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,8 +106,10 @@ impl RunService for Fake {
 
     async fn tail_run_events(
         &self,
-        _: Request<TailRunEventsRequest>,
+        request: Request<TailRunEventsRequest>,
     ) -> Result<Response<Self::TailRunEventsStream>, Status> {
-        Err(Status::unimplemented(""))
+        let token = request.into_inner().resume_token;
+        self.tail_tokens.lock().unwrap_or_else(PoisonError::into_inner).push(token);
+        Ok(Response::new(tokio_stream::iter(next(&self.tails)?)))
     }
 }

@@ -1,4 +1,4 @@
-//! Says once when spans do not arrive, and once when they do again.
+//! Logs once when the collector stops taking spans, and once when it takes them again.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -11,20 +11,20 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 
-/// An exporter under watch.
+/// An exporter whose failures are logged.
 #[derive(Debug)]
-pub(super) struct Watchful<E> {
+pub(super) struct LoggedExporter<E> {
     inner: E,
     is_failing: AtomicBool,
 }
 
-impl<E> Watchful<E> {
+impl<E> LoggedExporter<E> {
     pub(super) fn new(inner: E) -> Self {
         Self { inner, is_failing: AtomicBool::new(false) }
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Watchful<E> {
+impl<E: SpanExporter> SpanExporter for LoggedExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let sent = self.inner.export(batch).await;
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// Fails or not, as it is told.
+    /// Fails if the test says so.
     #[derive(Debug, Default)]
     struct Moody(AtomicBool);
 
@@ -87,18 +87,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_collector_that_is_away_for_long_is_told_of_once_and_its_return_too() {
+    async fn the_loss_of_a_collector_is_logged_once_and_so_is_its_return() {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
         let _log = tracing::subscriber::set_default(subscriber);
-        let exporter = Watchful::new(Moody::default());
+        let exporter = LoggedExporter::new(Moody::default());
         for fails in [false, true, true, true, false, false, true] {
             exporter.inner.0.store(fails, Ordering::Relaxed);
             assert_eq!(exporter.export(Vec::new()).await.is_err(), fails);
         }
         let text = String::from_utf8(log.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap();
-        let told: Vec<_> = text.lines().map(|line| line.contains("WARN")).collect();
-        assert_eq!(told, [true, false, true], "{text}");
+        let warnings: Vec<_> = text.lines().map(|line| line.contains("WARN")).collect();
+        assert_eq!(warnings, [true, false, true], "{text}");
     }
 }

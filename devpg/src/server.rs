@@ -1,100 +1,53 @@
-//! Brings a server up: adopts one that runs, or starts one on what the last one left.
+//! The server of a cluster: it starts on the cluster's files, and stops.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::cluster::Cluster;
+use crate::account::Account;
 use crate::endpoint::{Endpoint, is_free};
 use crate::error::DevpgError;
-use crate::home::{Home, home_of};
-use crate::init::{program, remove_unfinished, tail};
-use crate::lock::OwnerLock;
-use crate::pidfile::PidFile;
+use crate::home::Home;
+use crate::init::{program, tail};
 use crate::postmaster::Postmaster;
+use crate::programs::Programs;
 use crate::session::{Readiness, probe};
-use crate::{processes, spawn, url};
+use crate::{leftovers, spawn, url};
 
-/// Between two questions whether the server is ready.
-const ASK: Duration = Duration::from_millis(20);
-/// How often another port is tried when a program takes the chosen one in the moment before the server does.
+/// The time between two probes of a server that is not ready yet.
+const PROBE_INTERVAL: Duration = Duration::from_millis(20);
+/// The number of ports to try, if other programs take the chosen port just before the server does.
 const PORTS: u32 = 5;
 /// What the server logs when its port is taken.
 const PORT_TAKEN: &str = "could not create any TCP/IP sockets";
-/// What the server logs while sessions of a killed one run on, which we may not be able to see and end.
+/// What the server logs while sessions of a killed server still run. We may not be able to see and end them.
 const STILL_USED: &str = "pre-existing shared memory block";
-/// A session notices the end of its postmaster when its statement ends.
+/// The time limit for such sessions. A session notices the end of its postmaster when its statement ends.
 const LAST_SESSIONS: Duration = Duration::from_secs(10);
-/// Past this size the log is begun anew at a start, and the old one kept beside it.
+/// A start moves a log of more than this size aside and begins a new one.
 const LONG_LOG: u64 = 16 << 20;
 
-/// Removes the cluster of `data_dir` with all its data, and what is left of its server. Other files in the folder stay,
-/// and the folder with them.
-///
-/// # Errors
-///
-/// [`DevpgError::Owned`] while a process owns it.
-pub async fn remove(data_dir: &Path) -> Result<(), DevpgError> {
-    let home = Home::at(home_of(data_dir)?);
-    if !home.lock().exists() {
-        return Ok(());
-    }
-    let _lock = OwnerLock::take(home.path())?;
-    if let Some(pid) = server_pid(&home) {
-        Postmaster::adopted(pid, home.pgdata()).stop().await?;
-    }
-    if let Some(endpoint) = Endpoint::recorded(&home) {
-        endpoint.remove_socket_dir(&home);
-    }
-    remove_unfinished(&home)?;
-    home.remove(data_dir)
+/// A server's parameters, and its postmaster while it runs.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) programs: Programs,
+    pub(crate) account: Account,
+    pub(crate) home: Home,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) start_deadline: Duration,
+    pub(crate) endpoint: Endpoint,
+    /// A temporary server ends with its owner.
+    pub(crate) is_temporary: bool,
+    pub(crate) postmaster: Mutex<Option<Arc<Postmaster>>>,
 }
 
-/// Finds a server of this home that outlived its owner, waits until it is ready, and returns it. One that does not get
-/// ready within the deadline is stopped, so that a new one can take its place.
-pub(crate) async fn adopt(home: &Home, deadline: Duration) -> Result<Option<(Postmaster, Endpoint)>, DevpgError> {
-    let Some(pid) = server_pid(home) else { return Ok(None) };
-    let postmaster = Postmaster::adopted(pid, home.pgdata());
-    // Its owner may have been killed while it was paused.
-    postmaster.resume();
-    let end = Instant::now() + deadline;
-    while !postmaster.is_gone() && Instant::now() < end {
-        // Read again each time: a server that is still starting adds its lines one by one.
-        let file = PidFile::read(&home.pgdata());
-        if let Some(PidFile { port: Some(port), socket_dir: Some(socket_dir), .. }) = file {
-            let answer = probe(&url::socket_url("postgres", &socket_dir, port)).await;
-            let ready = match answer {
-                Readiness::Ready(folder) => folder == home.pgdata(),
-                // Up all the same, such as one with too many sessions.
-                Readiness::Refused(_) => true,
-                Readiness::NotYet => false,
-            };
-            if ready {
-                tracing::info!(%pid, port, home = %home.path().display(), "adopted a running PostgreSQL");
-                return Ok(Some((postmaster, Endpoint { port, socket_dir })));
-            }
-        }
-        tokio::time::sleep(ASK).await;
-    }
-    if !postmaster.is_gone() {
-        tracing::warn!(%pid, home = %home.path().display(), "replacing a server of this cluster that does not answer");
-        postmaster.stop().await?;
-    }
-    Ok(None)
-}
-
-/// The living server of this home by its pid file, if there is one.
-fn server_pid(home: &Home) -> Option<nix::unistd::Pid> {
-    let pid = PidFile::read(&home.pgdata())?.pid;
-    processes::is_server_of(pid, &home.pgdata()).then_some(pid)
-}
-
-impl Cluster {
-    /// Starts the server on the chosen port, or on another one if a program was faster.
+impl Server {
+    /// Starts the server on the chosen port, or on another one if a program takes that first.
     pub(crate) async fn launch_on_a_free_port(&mut self) -> Result<(), DevpgError> {
         for _ in 1..PORTS {
             match self.launch().await {
@@ -108,7 +61,7 @@ impl Cluster {
         self.launch().await
     }
 
-    /// Starts the server on exactly its port, and returns when it accepts connections.
+    /// Starts the server on its port, and returns when it accepts connections.
     pub(crate) async fn launch(&self) -> Result<(), DevpgError> {
         let end = Instant::now() + LAST_SESSIONS;
         loop {
@@ -122,7 +75,7 @@ impl Cluster {
     }
 
     async fn launch_once(&self) -> Result<(), DevpgError> {
-        clear_leftovers(&self.home).await?;
+        leftovers::clear(&self.home).await?;
         self.endpoint.open_socket_dir(&self.account)?;
         let (log, log_start) = open_log(&self.home)?;
         let mut command = program(&self.programs, "postgres", &self.account, self.home.path());
@@ -134,12 +87,12 @@ impl Cluster {
         let socket_dir = self.endpoint.socket_dir.to_string_lossy().replace('"', "\"\"");
         command.args(["-c", "listen_addresses=127.0.0.1"]);
         command.arg("-c").arg(format!("port={}", self.endpoint.port));
-        // A list by its syntax: the quotes keep a blank or a comma in the path.
+        // The value is a list, so the path is quoted: it may contain a blank or a comma.
         command.arg("-c").arg(format!("unix_socket_directories=\"{socket_dir}\""));
         command.stderr(log.try_clone().map_err(DevpgError::io("open", self.home.log()))?).stdout(log);
 
         // SIGQUIT is PostgreSQL's immediate shutdown: it leaves no process and no shared memory behind.
-        let on_owner_death = self.is_temporary().then_some(Signal::SIGQUIT);
+        let on_owner_death = self.is_temporary.then_some(Signal::SIGQUIT);
         let child = spawn::spawn(command, on_owner_death).await.map_err(|source| DevpgError::Spawn {
             program: self.programs.path("postgres"),
             account: self.account.name(),
@@ -150,7 +103,7 @@ impl Cluster {
         match self.ready().await {
             Ok(()) => Ok(()),
             Err(reason) => {
-                self.stop_in_turn().await?;
+                self.stop().await?;
                 let log = self.home.log();
                 let said = read_from(&log, log_start);
                 if said.contains(PORT_TAKEN) {
@@ -162,7 +115,7 @@ impl Cluster {
     }
 
     async fn ready(&self) -> Result<(), String> {
-        let url = self.url("postgres");
+        let url = url::socket_url("postgres", &self.endpoint.socket_dir, self.endpoint.port);
         let asking = async {
             while let Some(postmaster) = self.running() {
                 match probe(&url).await {
@@ -170,8 +123,8 @@ impl Cluster {
                     Readiness::Refused(error) => return Err(format!("it refuses the superuser: {error}")),
                     Readiness::NotYet => {}
                 }
-                // Whichever comes first: the next question, or the end of the server.
-                let _ = tokio::time::timeout(ASK, postmaster.gone()).await;
+                // Waits for the next probe, or for the end of the server.
+                let _ = tokio::time::timeout(PROBE_INTERVAL, postmaster.gone()).await;
             }
             Err("it ended while starting".to_owned())
         };
@@ -179,32 +132,39 @@ impl Cluster {
         tokio::time::timeout(self.start_deadline, asking).await.unwrap_or_else(late)
     }
 
-    /// Waits until the port of a server that just ended can be bound again.
+    /// Waits until the port of a server that has just ended is free.
     pub(crate) async fn port_is_free(&self) -> Result<(), DevpgError> {
         let end = Instant::now() + Duration::from_secs(5);
         while !is_free(self.endpoint.port) {
             if Instant::now() >= end {
                 return Err(DevpgError::PortTaken { port: self.endpoint.port });
             }
-            tokio::time::sleep(ASK).await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
         Ok(())
     }
-}
 
-/// Ends what is left of a server whose postmaster was killed, and removes its pid file: PostgreSQL does not start while
-/// the pid in it is that of any living program of the same user.
-async fn clear_leftovers(home: &Home) -> Result<(), DevpgError> {
-    let pgdata = home.pgdata();
-    for pid in processes::servers_of(&pgdata) {
-        tracing::warn!(%pid, home = %home.path().display(), "ending a process of a server that is gone");
-        Postmaster::adopted(pid, pgdata.clone()).kill().await?;
+    /// Shuts the server down, if it runs.
+    pub(crate) async fn stop(&self) -> Result<(), DevpgError> {
+        // The postmaster is forgotten last: if this future is dropped midway, the cluster's `Drop` still ends the
+        // server.
+        if let Some(postmaster) = self.running() {
+            postmaster.stop().await?;
+            tracing::info!(pid = postmaster.pid().as_raw(), home = %self.home.path().display(), "PostgreSQL stopped");
+        }
+        self.set_postmaster(None);
+        Ok(())
     }
-    let path = PidFile::path(&pgdata);
-    if PidFile::read(&pgdata).is_some_and(|file| processes::is_running(file.pid)) {
-        fs::remove_file(&path).map_err(DevpgError::io("remove", &path))?;
+
+    /// The postmaster, if it has not ended.
+    pub(crate) fn running(&self) -> Option<Arc<Postmaster>> {
+        let known = self.postmaster.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|postmaster| !postmaster.is_gone())
     }
-    Ok(())
+
+    pub(crate) fn set_postmaster(&self, postmaster: Option<Postmaster>) {
+        *self.postmaster.lock().unwrap_or_else(PoisonError::into_inner) = postmaster.map(Arc::new);
+    }
 }
 
 fn open_log(home: &Home) -> Result<(File, u64), DevpgError> {
@@ -212,7 +172,7 @@ fn open_log(home: &Home) -> Result<(File, u64), DevpgError> {
     if fs::metadata(&path).is_ok_and(|log| log.len() > LONG_LOG) {
         fs::rename(&path, home.old_log()).map_err(DevpgError::io("move", &path))?;
     }
-    // Statements that fail are in it, with their values.
+    // Only its owner may read it, because it has failed statements with their values.
     let log =
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(DevpgError::io("open", &path))?;
     let length = log.metadata().map_err(DevpgError::io("read", &path))?.len();
