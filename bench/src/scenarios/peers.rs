@@ -15,7 +15,7 @@ pub const ABOUT: &str = "Other queues, each at its best documented settings (ben
                          are enqueued, executed by nobody meanwhile, and then executed; and 100 a second, from when each was due until \
                          it begins.";
 
-const PEERS: [&str; 5] = ["graphile-worker", "pg-boss", "river", "pgqueuer", "apalis-postgres"];
+const PEERS: [&str; 3] = ["graphile-worker", "pg-boss", "river"];
 const RUNS: usize = 100_000;
 
 /// What the program of a peer tells.
