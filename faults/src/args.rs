@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use faults::lab::{Deed, Options};
-use faults::overload;
 use faults::workload::work;
 
 /// Real servers, workers and a real database under faults, and the proofs that nothing promised was broken.
@@ -32,8 +31,6 @@ pub(crate) enum Command {
         /// The folder of the run
         folder: PathBuf,
     },
-    /// Offer a server many times what it can do, and tell what came of it
-    Overload(OverloadArgs),
     /// Run many seeds, some at once, and tell what came of them
     Campaign(CampaignArgs),
 }
@@ -95,27 +92,6 @@ impl RunArgs {
         let program = program(self.ops)?;
         let options = Options { seed: self.seed, seconds: self.seconds, folder, program, only: self.only };
         Ok((options, is_kept))
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OverloadArgs {
-    /// How long that is
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    seconds: u64,
-    /// How many times what it can do
-    #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
-    times: f64,
-    /// The program under test [default: `ops` beside this program]
-    #[arg(long, value_name = "PATH")]
-    ops: Option<PathBuf>,
-}
-
-impl OverloadArgs {
-    /// What is to be done, with its logs in this folder.
-    pub(crate) fn options(self, folder: PathBuf) -> Result<overload::Options> {
-        let program = program(self.ops)?;
-        Ok(overload::Options { seconds: self.seconds, times: self.times, folder, program })
     }
 }
 

@@ -4,7 +4,6 @@
 //! [`history`] is what everybody writes down while it happens; [`checker`] judges that afterwards, and needs nothing else.
 //! The [`lab`] makes it happen: through a [`proxy`] wherever something is said, with a [`workload`] all the time. What needs
 //! no history to be judged goes into [`findings`]. [`campaign`] does that with many seeds.
-//! [`overload`] is a load instead of a fault, and tells figures.
 
 pub mod history;
 
@@ -19,5 +18,3 @@ pub mod workload;
 pub mod lab;
 
 pub mod campaign;
-
-pub mod overload;

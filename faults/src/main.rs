@@ -30,7 +30,6 @@ fn execute(cli: Cli) -> Result<ExitCode> {
             let (options, is_kept) = args.options()?;
             run::run(&options, is_kept)
         }
-        Command::Overload(args) => run::overload(args),
         Command::Worker(args) => run::worker(args.into()),
     }
 }

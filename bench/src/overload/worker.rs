@@ -1,15 +1,15 @@
-//! The workers: streams of their own, with heartbeats that are timed. Most end each run at once; one keeps what it has until
-//! it is cancelled.
+//! The workers. Most end each run at once; one keeps its runs until they are cancelled. They count failures, where the workers of the
+//! scenarios end at the first one, and send a heartbeat every 100 ms.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use client::Client;
 use proto::v1::connect_request::Frame as In;
 use proto::v1::connect_response::Frame as Out;
-use proto::v1::worker_service_client::WorkerServiceClient;
 use proto::v1::{
     Accepts, Cancelled, ConnectRequest, Credit, Hello, Lane, Lease, Outcome, Reports, RunReport, Succeeded,
     WorkerHeartbeat, outcome, succeeded,
@@ -17,40 +17,42 @@ use proto::v1::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
 
-use super::samples::Samples;
+use crate::times::Times;
 
-/// The kind that is ended at once.
+/// The kind of runs that end at once.
 pub(super) const QUICK: &str = "quick";
-/// The kind that is kept.
+/// The kind of runs that are kept.
 pub(super) const KEPT: &str = "kept";
 
-/// Far more often than workers do, so that there is something to count.
-const BEAT: Duration = Duration::from_millis(100);
-/// Frames that wait to be sent.
+/// Far shorter than the interval of real workers, so that there are many to time.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
+/// The most frames that wait to be sent.
 const FRAMES: usize = 4_096;
 
 /// What all workers have seen.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    pub(super) heartbeats: Samples,
-    pub(super) reports: Samples,
-    /// From the call to the worker.
-    pub(super) cancels: Samples,
-    /// When each cancel was asked for.
-    pub(super) asked: std::sync::Mutex<HashMap<String, Instant>>,
+    /// From a heartbeat to its answer.
+    pub(super) heartbeat_times: Times,
+    /// From a report to its answer.
+    pub(super) report_times: Times,
+    /// From a cancel call to its arrival at the worker.
+    pub(super) cancel_times: Times,
+    /// When each run was cancelled.
+    pub(super) cancelled: Mutex<HashMap<String, Instant>>,
     pub(super) ended: AtomicU64,
+    /// Grants that heartbeats were answered to have lost.
     pub(super) lost: AtomicU64,
     /// Heartbeats that were not written.
     pub(super) frozen: AtomicU64,
-    /// Reports.
+    /// Reports that were refused.
     pub(super) refused: AtomicU64,
 }
 
 /// One worker.
-pub(super) struct Member {
-    pub(super) url: String,
+pub(super) struct Worker {
+    pub(super) client: Client,
     pub(super) kind: &'static str,
     pub(super) slots: i64,
     pub(super) seen: Arc<Seen>,
@@ -65,13 +67,12 @@ struct Stream {
     credit: i64,
     leases: HashSet<(String, i64)>,
     reported: HashMap<String, Instant>,
-    beaten: Option<Instant>,
+    heartbeat_sent: Option<Instant>,
 }
 
-impl Member {
-    /// Works until its stream is ended, which nothing here is a reason for.
+impl Worker {
+    /// Works until the stream ends. Here only a failure ends it.
     pub(super) async fn work(self) -> Result<()> {
-        let channel = Endpoint::from_shared(self.url)?.connect().await?;
         let (sender, frames) = mpsc::channel(FRAMES);
         let hello = Hello {
             protocol_version: 1,
@@ -81,24 +82,30 @@ impl Member {
             ..Hello::default()
         };
         let (leases, reported) = (HashSet::new(), HashMap::new());
-        let mut stream =
-            Stream { seen: self.seen, kind: self.kind, sender, credit: self.slots, leases, reported, beaten: None };
+        let mut stream = Stream {
+            seen: self.seen,
+            kind: self.kind,
+            sender,
+            credit: self.slots,
+            leases,
+            reported,
+            heartbeat_sent: None,
+        };
         stream.send(In::Hello(hello))?;
         stream.send(In::Credit(Credit { total: self.slots }))?;
-        let mut calls = WorkerServiceClient::new(channel).max_decoding_message_size(16 << 20);
-        let mut frames = calls.connect(ReceiverStream::new(frames)).await?.into_inner();
-        let mut beat = interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut frames = self.client.workers().connect(ReceiverStream::new(frames)).await?.into_inner();
+        let mut heartbeats = interval(HEARTBEAT_INTERVAL);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = frames.message() => {
                     let Some(frame) = message?.and_then(|message| message.frame) else {
-                        bail!("the stream of a worker was ended");
+                        bail!("the server ended the stream of a worker");
                     };
-                    stream.hear(frame)?;
+                    stream.receive(frame)?;
                     self.held.send_replace(stream.leases.len());
                 }
-                _ = beat.tick(), if stream.beaten.is_none() => stream.beat()?,
+                _ = heartbeats.tick(), if stream.heartbeat_sent.is_none() => stream.heartbeat()?,
             }
         }
     }
@@ -106,16 +113,16 @@ impl Member {
 
 impl Stream {
     fn send(&self, frame: In) -> Result<()> {
-        self.sender.try_send(ConnectRequest { frame: Some(frame) }).context("the server takes no frames")
+        self.sender.try_send(ConnectRequest { frame: Some(frame) }).context("the server reads no frames")
     }
 
-    fn beat(&mut self) -> Result<()> {
+    fn heartbeat(&mut self) -> Result<()> {
         let leases = self.leases.iter().map(|(run_id, fence)| Lease { run_id: run_id.clone(), fence: *fence });
-        self.beaten = Some(Instant::now());
+        self.heartbeat_sent = Some(Instant::now());
         self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.collect(), progress: Vec::new() }))
     }
 
-    fn hear(&mut self, frame: Out) -> Result<()> {
+    fn receive(&mut self, frame: Out) -> Result<()> {
         match frame {
             Out::Assignments(list) => {
                 let lease =
@@ -134,10 +141,10 @@ impl Stream {
                 self.report(started, || outcome::Outcome::Succeeded(Succeeded { result: result() }))
             }
             Out::HeartbeatAck(ack) => {
-                if let Some(beaten) = self.beaten.take() {
-                    self.seen.heartbeats.add(beaten.elapsed());
+                if let Some(sent) = self.heartbeat_sent.take() {
+                    self.seen.heartbeat_times.add(sent.elapsed());
                 }
-                // One that was reported while the heartbeat was on its way is over, and not lost.
+                // A grant that was reported while the heartbeat was on its way is not lost but ended.
                 let lost = ack.lost.into_iter().filter(|it| self.leases.contains(&(it.run_id.clone(), it.fence)));
                 self.seen.lost.fetch_add(lost.count() as u64, Ordering::Relaxed);
                 self.seen.frozen.fetch_add(u64::from(ack.frozen), Ordering::Relaxed);
@@ -146,7 +153,7 @@ impl Stream {
             Out::ReportAcks(list) => {
                 for result in list.results {
                     if let Some(reported) = self.reported.remove(&result.run_id) {
-                        self.seen.reports.add(reported.elapsed());
+                        self.seen.report_times.add(reported.elapsed());
                     }
                     self.seen.refused.fetch_add(u64::from(!result.accepted), Ordering::Relaxed);
                     self.seen.ended.fetch_add(1, Ordering::Relaxed);
@@ -158,9 +165,9 @@ impl Stream {
                 let now = Instant::now();
                 let mut cancelled = Vec::new();
                 for cancel in list.cancels {
-                    let asked = self.seen.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    if let Some(asked) = asked.get(&cancel.run_id) {
-                        self.seen.cancels.add(now.duration_since(*asked));
+                    let sent = self.seen.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(sent) = sent.get(&cancel.run_id) {
+                        self.seen.cancel_times.add(now.duration_since(*sent));
                     }
                     self.leases.remove(&(cancel.run_id.clone(), cancel.fence));
                     cancelled.push((cancel.run_id, cancel.fence));

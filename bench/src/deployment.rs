@@ -1,18 +1,16 @@
 //! What is measured: one PostgreSQL, and for each scenario a new database with servers on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use devpg::{Cluster, ClusterOptions, Programs};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::args::Args;
 use crate::server::Server;
 
-/// Durable, as in production, and as PostgreSQL comes but for two sizes, which are those of the measurements that the targets come
-/// from.
+/// Durable as in production. All else is PostgreSQL's default, except the two sizes of the measurements that set the targets.
 pub const DATABASE_SETTINGS: [(&str, &str); 9] = [
     ("fsync", "on"),
     ("full_page_writes", "on"),
@@ -25,7 +23,7 @@ pub const DATABASE_SETTINGS: [(&str, &str); 9] = [
     ("max_connections", "200"),
 ];
 
-/// What all scenarios share.
+/// What all scenarios share: the PostgreSQL and the program.
 pub struct Bench {
     cluster: Cluster,
     program: PathBuf,
@@ -35,16 +33,19 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub async fn open(args: &Args) -> Result<Self> {
-        let beside = || Ok::<_, anyhow::Error>(std::env::current_exe()?.with_file_name("ops"));
-        let program = args.ops.clone().map_or_else(beside, Ok)?;
-        anyhow::ensure!(program.is_file(), "there is no program {}: build it, or name it by --ops", program.display());
-        let temporary = if args.logs.is_none() { Some(tempfile::tempdir()?) } else { None };
-        let logs = args.logs.clone().or_else(|| temporary.as_ref().map(|it| it.path().to_owned()));
-        let logs = logs.context("there is no folder for logs")?;
+    /// Starts PostgreSQL on this disk. Without a folder for logs they are not kept.
+    pub async fn open(program: PathBuf, disk: &Path, logs: Option<&Path>) -> Result<Self> {
+        ensure!(program.is_file(), "there is no program {}: build it, or name it by --ops", program.display());
+        let (logs, temporary) = match logs {
+            Some(logs) => (logs.to_owned(), None),
+            None => {
+                let temporary = tempfile::tempdir()?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
         std::fs::create_dir_all(&logs)?;
         let settings = DATABASE_SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let options = ClusterOptions::temporary_in(&args.disk).settings(settings);
+        let options = ClusterOptions::temporary_in(disk).settings(settings);
         let cluster = Box::pin(Cluster::start(&Programs::find(None)?, options)).await?;
         Ok(Self { cluster, program, logs, _temporary: temporary, databases: AtomicU32::new(0) })
     }
@@ -56,22 +57,22 @@ impl Bench {
         Ok(Database { bench: self, url: self.cluster.url(&name), name })
     }
 
-    /// A new database with so many servers on it, migrated and ready.
-    pub async fn house(&self, servers: usize) -> Result<House<'_>> {
-        let mut house = House { database: self.database().await?, servers: Vec::new() };
+    /// A new database with this number of servers on it, migrated and ready.
+    pub async fn deploy(&self, servers: usize) -> Result<Deployment<'_>> {
+        let mut deployment = Deployment { database: self.database().await?, servers: Vec::new() };
         for _ in 0..servers {
-            house.add_server().await?;
+            deployment.add_server().await?;
         }
-        Ok(house)
+        Ok(deployment)
     }
 
-    /// What the database has written to its log.
+    /// The log of the database so far.
     pub fn database_log(&self) -> Result<String> {
         Ok(std::fs::read_to_string(self.cluster.log_path())?)
     }
 }
 
-/// A database of its own.
+/// A database of one scenario.
 pub struct Database<'b> {
     bench: &'b Bench,
     name: String,
@@ -79,22 +80,22 @@ pub struct Database<'b> {
 }
 
 impl Database<'_> {
-    /// A connection as superuser, past row-level security.
+    /// A connection as superuser, which row-level security does not bind.
     pub async fn connect(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
-    /// A URL over loopback, with a password, which every client understands.
+    /// A URL over loopback with a password, which every client understands.
     pub fn tcp_url(&self) -> String {
         self.bench.cluster.tcp_url(&self.name)
     }
 
-    /// Removes it, so that its dead rows do not occupy autovacuum while others are measured.
+    /// Removes it, so that autovacuum does not clean its dead rows while other scenarios are measured.
     pub async fn remove(self) -> Result<()> {
         Ok(self.bench.cluster.drop_database(&self.name).await?)
     }
 
-    /// Writes what was changed so far to disk, so that nobody who is measured does it.
+    /// Writes all changes to disk, so that this does not happen during a measurement.
     pub async fn checkpoint(&self) -> Result<()> {
         sqlx::raw_sql("CHECKPOINT").execute(&mut self.connect().await?).await?;
         Ok(())
@@ -102,13 +103,13 @@ impl Database<'_> {
 }
 
 /// Servers on a database.
-pub struct House<'b> {
+pub struct Deployment<'b> {
     pub database: Database<'b>,
     pub servers: Vec<Server>,
 }
 
-impl House<'_> {
-    /// Starts one more server; the first migrates the database.
+impl Deployment<'_> {
+    /// Starts one more server. The first one migrates the database.
     pub async fn add_server(&mut self) -> Result<()> {
         let bench = self.database.bench;
         let log = bench.logs.join(format!("{}-{}.log", self.database.name, self.servers.len()));
@@ -116,7 +117,7 @@ impl House<'_> {
         Ok(())
     }
 
-    /// Ends the servers in order, then removes the database.
+    /// Shuts the servers down, then removes the database.
     pub async fn close(self) -> Result<()> {
         for server in self.servers {
             server.stop().await?;
