@@ -27,7 +27,7 @@ proof_of() {
 faults_of() {
   case $1 in
     no-fence) echo worker-stop,worker-deaf,worker-mute ;;
-    cursor-by-sequence) echo line-slow,server-stop ;;
+    cursor-by-sequence) echo link-slow,server-stop ;;
     answer-before-commit) echo commit-lost ;;
   esac
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use faults::lab::{Deed, Options};
+use faults::lab::{Fault, Options};
 use faults::workload::work;
 
 /// Real servers, workers and a real database under faults, and the proofs that nothing promised was broken.
@@ -74,7 +74,7 @@ pub(crate) struct RunArgs {
     ops: Option<PathBuf>,
     /// Only these faults [default: all]
     #[arg(long, value_name = "FAULT,..", value_enum, value_delimiter = ',')]
-    only: Vec<Deed>,
+    only: Vec<Fault>,
 }
 
 impl RunArgs {

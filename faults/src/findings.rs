@@ -16,11 +16,11 @@ pub struct Findings {
 
 /// Where everybody who finds something writes it.
 #[derive(Debug, Default)]
-pub struct Notebook {
+pub struct SharedFindings {
     found: Mutex<Findings>,
 }
 
-impl Notebook {
+impl SharedFindings {
     /// A promise was broken.
     pub fn violation(&self, what: impl Into<String>) {
         let what = what.into();

@@ -11,7 +11,7 @@ use devpg::spawn::{self, spawn};
 use nix::sys::signal::{Signal, kill};
 use tokio::time::timeout;
 
-use super::Options;
+use super::options::Options;
 use crate::checker::{self, Verdict};
 
 /// A run that was asked to end has its processes to end.

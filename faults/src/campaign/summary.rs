@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{End, Outcome};
+use super::child::{End, Outcome};
 use crate::checker::Proof;
-use crate::history::Fault;
+use crate::history::FaultClass;
 
 /// How often something happened, and in how many seeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Summary {
     executions: usize,
     events: usize,
     longest: Duration,
-    faults: BTreeMap<Fault, Times>,
+    faults: BTreeMap<FaultClass, Times>,
     violations: BTreeMap<Proof, Times>,
     /// Those that were not good.
     bad: Vec<(u64, Outcome, Option<PathBuf>)>,
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::checker::{Facts, Verdict, Violation};
 
-    fn end(seed: u64, outcome: Outcome, faults: &[(Fault, usize)], broken: &[Proof]) -> End {
+    fn end(seed: u64, outcome: Outcome, faults: &[(FaultClass, usize)], broken: &[Proof]) -> End {
         let facts = Facts { runs: 10, faults: faults.iter().copied().collect(), ..Facts::default() };
         let violation = |proof: &Proof| Violation { proof: *proof, what: String::new(), lines: Vec::new() };
         let verdict = Verdict { seed, facts, violations: broken.iter().map(violation).collect() };
@@ -109,10 +109,10 @@ mod tests {
     #[test]
     fn it_counts_seeds_faults_and_violations_and_says_how_to_repeat() {
         let mut summary = Summary::default();
-        summary.add(&end(1, Outcome::Good, &[(Fault::WorkerKilled, 2)], &[]));
+        summary.add(&end(1, Outcome::Good, &[(FaultClass::WorkerKilled, 2)], &[]));
         assert!(summary.is_good());
         let broken = [Proof::Watching, Proof::Watching];
-        summary.add(&end(2, Outcome::Broken, &[(Fault::WorkerKilled, 3), (Fault::ServerKilled, 1)], &broken));
+        summary.add(&end(2, Outcome::Broken, &[(FaultClass::WorkerKilled, 3), (FaultClass::ServerKilled, 1)], &broken));
         summary.add(&End { verdict: None, ..end(3, Outcome::Hung, &[], &[]) });
         let text = summary.to_string();
         for line in [

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Asked, Event, What};
 
 /// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let requests = requests(story);
-    let mut found = sessions(story);
-    found.extend(requests.iter().flat_map(|request| judge_request(story, request)));
-    found.extend(request_ids(story, &requests));
-    found.extend(by_sql(story));
-    found.extend(strangers(story));
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let requests = requests(evidence);
+    let mut found = sessions(evidence);
+    found.extend(requests.iter().flat_map(|request| judge_request(evidence, request)));
+    found.extend(request_ids(evidence, &requests));
+    found.extend(by_sql(evidence));
+    found.extend(strangers(evidence));
     found
 }
 
@@ -50,8 +51,8 @@ impl Request<'_> {
     }
 }
 
-fn requests<'a>(story: &Story<'a>) -> Vec<Request<'a>> {
-    let ends: BTreeMap<&str, &Event> = story
+fn requests<'a>(evidence: &Evidence<'a>) -> Vec<Request<'a>> {
+    let ends: BTreeMap<&str, &Event> = evidence
         .events
         .iter()
         .filter_map(|event| match &event.what {
@@ -60,7 +61,7 @@ fn requests<'a>(story: &Story<'a>) -> Vec<Request<'a>> {
         })
         .collect();
     let mut requests: Vec<Request<'_>> = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::EnqueueAsked { call, session, request_id, runs } = &event.what else { continue };
         let call = Call { asked: event, end: ends.get(call.as_str()).copied() };
         let request_id = request_id.as_deref();
@@ -75,10 +76,10 @@ fn requests<'a>(story: &Story<'a>) -> Vec<Request<'a>> {
     requests
 }
 
-fn judge_request(story: &Story<'_>, request: &Request<'_>) -> Vec<Violation> {
+fn judge_request(evidence: &Evidence<'_>, request: &Request<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut broken = |what: String| found.push(Violation::new(Proof::Acknowledged, what, request.lines()));
-    let there: Vec<_> = request.runs.iter().filter(|run| story.keys.contains_key(run.key.as_str())).collect();
+    let there: Vec<_> = request.runs.iter().filter(|run| evidence.keys.contains_key(run.key.as_str())).collect();
     let mut answered = request.answers().peekable();
     if answered.peek().is_none() {
         if request.all_refused() && !there.is_empty() {
@@ -99,7 +100,7 @@ fn judge_request(story: &Story<'_>, request: &Request<'_>) -> Vec<Violation> {
         }
         for (asked, id) in request.runs.iter().zip(ids) {
             let key = &asked.key;
-            let Some(run) = story.runs.get(id) else {
+            let Some(run) = evidence.runs.get(id) else {
                 broken(format!("run {id} ({key}) was acknowledged to {actor}, and is not in the database"));
                 continue;
             };
@@ -122,11 +123,11 @@ fn names(runs: &[&Asked]) -> String {
 }
 
 /// One request id made one set of runs.
-fn request_ids(story: &Story<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
+fn request_ids(evidence: &Evidence<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
     let mut made: BTreeMap<&str, Vec<&Request<'_>>> = BTreeMap::new();
     for request in requests {
         if let Some(id) = request.request_id
-            && request.runs.iter().any(|run| story.keys.contains_key(run.key.as_str()))
+            && request.runs.iter().any(|run| evidence.keys.contains_key(run.key.as_str()))
         {
             made.entry(id).or_default().push(request);
         }
@@ -140,9 +141,9 @@ fn request_ids(story: &Story<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
         .collect()
 }
 
-fn sessions(story: &Story<'_>) -> Vec<Violation> {
-    let lost = story.events.iter().filter_map(|event| match event.what {
-        What::SessionCreated { session } if !story.sessions.contains_key(&session) => {
+fn sessions(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let lost = evidence.events.iter().filter_map(|event| match event.what {
+        What::SessionCreated { session } if !evidence.sessions.contains_key(&session) => {
             let what = format!("session {session} was acknowledged to {}, and is not in the database", event.actor);
             Some(Violation::new(Proof::Acknowledged, what, [event.clone()]))
         }
@@ -152,11 +153,11 @@ fn sessions(story: &Story<'_>) -> Vec<Violation> {
 }
 
 /// In a transaction of the client's own: commit = enqueued, rollback = gone.
-fn by_sql(story: &Story<'_>) -> Vec<Violation> {
+fn by_sql(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::SqlEnqueued { session, key, id, committed } = &event.what else { continue };
-        let runs = story.keys.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let runs = evidence.keys.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
         let right = runs.iter().any(|run| (id.is_none() || *id == Some(run.id)) && run.session == *session);
         let what = match committed {
             Some(true) if !right => format!("{key} was committed with ops.enqueue_run(), and is not in the database"),
@@ -169,8 +170,8 @@ fn by_sql(story: &Story<'_>) -> Vec<Violation> {
 }
 
 /// Runs that nobody asked for, and runs that were made twice.
-fn strangers(story: &Story<'_>) -> Vec<Violation> {
-    let asked: BTreeSet<&str> = story
+fn strangers(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let asked: BTreeSet<&str> = evidence
         .events
         .iter()
         .flat_map(|event| match &event.what {
@@ -180,9 +181,9 @@ fn strangers(story: &Story<'_>) -> Vec<Violation> {
         })
         .collect();
     let mut found = Vec::new();
-    for (key, runs) in &story.keys {
+    for (key, runs) in &evidence.keys {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
-        let lines = || ids.iter().flat_map(|id| story.about(*id));
+        let lines = || ids.iter().flat_map(|id| evidence.about(*id));
         if !asked.contains(key) {
             let what = format!("nobody asked for {key:?}, and it is in the database: {ids:?}");
             found.push(Violation::new(Proof::Acknowledged, what, lines()));

@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Counters, Event, RunRow, Status, What};
 
 /// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let mut found = at_the_end(story);
-    found.extend(as_seen(story));
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut found = at_the_end(evidence);
+    found.extend(as_seen(evidence));
     found
 }
 
-fn at_the_end(story: &Story<'_>) -> Vec<Violation> {
+fn at_the_end(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (id, session) in &story.sessions {
+    for (id, session) in &evidence.sessions {
         let count = |wanted: &dyn Fn(&RunRow) -> bool| -> i64 {
-            let runs = story.runs.values().filter(|run| run.session == *id && wanted(run));
+            let runs = evidence.runs.values().filter(|run| run.session == *id && wanted(run));
             i64::try_from(runs.count()).unwrap_or(i64::MAX)
         };
         let expected = [
@@ -39,10 +40,10 @@ fn at_the_end(story: &Story<'_>) -> Vec<Violation> {
 
 /// Whether what was seen can have been: the parts make no more than the whole, and what ended never comes back. Two who ask at the same
 /// time may be answered in either order, so one who asks is compared with himself only.
-fn as_seen(story: &Story<'_>) -> Vec<Violation> {
+fn as_seen(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut last: BTreeMap<(&str, Uuid), (Counters, &Event)> = BTreeMap::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::CountersSeen { session, counters: now } = event.what else { continue };
         let parts = now.succeeded + now.failed + now.cancelled;
         let least = [now.succeeded, now.failed, now.cancelled].into_iter().min();

@@ -7,8 +7,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::history::{
-    Asked, Counters, Event, Fault, Filter, FinalState, Folder, GrantRow, Outcome, Plan, RunRow, SessionRow, Status,
-    Verdict, What,
+    Asked, Counters, Event, FaultClass, Filter, FinalState, Folder, GrantRow, Outcome, Plan, RunRow, SessionRow,
+    Status, Verdict, What,
 };
 
 pub const SESSION: Uuid = Uuid::from_u128(0x5e55);
@@ -105,8 +105,8 @@ fn executed() -> Vec<(&'static str, What)> {
         ("all", saw(CANCELLED, 5, Status::Cancelled, 1, 1)),
         ("ended", watched("ended", CANCELLED, 5, Status::Cancelled, 1, 1)),
         ("w2-1", began(LOST, 1, 1, "lost")),
-        ("lab", fault(Fault::WorkerKilled, "w2-1")),
-        ("lab", over(Fault::WorkerKilled, "w2-1")),
+        ("lab", fault(FaultClass::WorkerKilled, "w2-1")),
+        ("lab", over(FaultClass::WorkerKilled, "w2-1")),
         ("all", saw(LOST, 4, Status::Failed, 1, 1)),
     ]
 }

@@ -5,40 +5,40 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::story::Execution;
-use super::{Proof, Story, Violation};
-use crate::history::{Event, Fault, RunRow, What};
+use super::evidence::{Evidence, Execution};
+use super::verdict::{Proof, Violation};
+use crate::history::{Event, FaultClass, RunRow, What};
 
 /// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut by_run: BTreeMap<Uuid, Vec<Execution<'_>>> = BTreeMap::new();
-    for execution in &story.executions {
+    for execution in &evidence.executions {
         by_run.entry(execution.run).or_default().push(*execution);
     }
     let mut found = Vec::new();
     for (id, executions) in &mut by_run {
-        let Some(run) = story.runs.get(id) else {
+        let Some(run) = evidence.runs.get(id) else {
             let what = format!("run {id} was executed, and is not in the database");
-            found.push(Violation::new(Proof::Executions, what, story.about(*id)));
+            found.push(Violation::new(Proof::Executions, what, evidence.about(*id)));
             continue;
         };
-        found.extend(executions.iter().flat_map(|execution| fits_its_grant(story, run, execution)));
-        found.extend(overlaps(story, executions));
+        found.extend(executions.iter().flat_map(|execution| fits_its_grant(evidence, run, execution)));
+        found.extend(overlaps(evidence, executions));
         executions.sort_by_key(|execution| execution.fence);
         found.extend(executions.windows(2).filter_map(|pair| follow(&pair[0], &pair[1])));
     }
-    for run in story.runs.values().filter(|run| run.attempt > run.max_attempts) {
+    for run in evidence.runs.values().filter(|run| run.attempt > run.max_attempts) {
         let what = format!("run {} has {} attempts of {}", run.id, run.attempt, run.max_attempts);
-        found.push(Violation::new(Proof::Executions, what, story.about(run.id)));
+        found.push(Violation::new(Proof::Executions, what, evidence.about(run.id)));
     }
     found
 }
 
-fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) -> Vec<Violation> {
+fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'_>) -> Vec<Violation> {
     let Execution { fence, attempt, key, .. } = *execution;
     let (id, actor) = (run.id, &execution.began.actor);
     let mut found = Vec::new();
-    let mut broken = |what: String| found.push(Violation::new(Proof::Executions, what, story.about(id)));
+    let mut broken = |what: String| found.push(Violation::new(Proof::Executions, what, evidence.about(id)));
     if run.labels.get("key").map(String::as_str) != Some(key) {
         broken(format!("{actor} executed run {id} as {key}, and it is {:?}", run.labels));
     }
@@ -49,7 +49,7 @@ fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) ->
         Some((run.attempt, counted_surely(run)))
     } else {
         // A worker's word, or an error by which recovery ended what ran: of what had begun.
-        let grant = story.grants.get(&(id, fence));
+        let grant = evidence.grants.get(&(id, fence));
         grant.map(|grant| (grant.attempt, grant.outcome_source == "worker" || grant.error.is_some()))
     };
     match counted {
@@ -94,14 +94,14 @@ fn follow(first: &Execution<'_>, second: &Execution<'_>) -> Option<Violation> {
 /// are counted from the end of an outage run out after it.
 const AFTERMATH_US: i64 = 15_000_000;
 
-fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
+fn overlaps(evidence: &Evidence<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
     let mut found = Vec::new();
     for (index, first) in executions.iter().enumerate() {
         // What has no end may have been killed, or stopped in the middle.
         let Some(ended) = first.ended else { continue };
         for second in executions[index + 1..].iter().filter(|second| second.fence != first.fence) {
             let both = second.began.at_us < ended.at_us;
-            if both && !explained(story, first.began, second.began.at_us) {
+            if both && !explained(evidence, first.began, second.began.at_us) {
                 let what = format!(
                     "run {} was executed by {} (fence {}) and {} (fence {}) at a time, and nothing had been done to anybody",
                     first.run, first.began.actor, first.fence, second.began.actor, second.fence
@@ -118,9 +118,9 @@ fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
 }
 
 /// Whether a fault that may have cost the first of two executions its lease was at work until the second began.
-fn explained(story: &Story<'_>, first: &Event, until_us: i64) -> bool {
-    let mut open: BTreeMap<(Fault, &str), i64> = BTreeMap::new();
-    for event in story.events.iter().take_while(|event| event.at_us <= until_us) {
+fn explained(evidence: &Evidence<'_>, first: &Event, until_us: i64) -> bool {
+    let mut open: BTreeMap<(FaultClass, &str), i64> = BTreeMap::new();
+    for event in evidence.events.iter().take_while(|event| event.at_us <= until_us) {
         match &event.what {
             What::FaultBegan { fault, target, .. } if costs_leases(*fault, target, &first.actor) => {
                 open.insert((*fault, target), i64::MAX);
@@ -135,10 +135,12 @@ fn explained(story: &Story<'_>, first: &Event, until_us: i64) -> bool {
 }
 
 /// What is done to one worker costs no other its leases.
-fn costs_leases(fault: Fault, target: &str, worker: &str) -> bool {
+fn costs_leases(fault: FaultClass, target: &str, worker: &str) -> bool {
     match fault {
-        Fault::ClientCut => false,
-        Fault::WorkerKilled | Fault::WorkerStopped | Fault::WorkerAsked | Fault::WorkerCut => target == worker,
+        FaultClass::ClientCut => false,
+        FaultClass::WorkerKilled | FaultClass::WorkerStopped | FaultClass::WorkerTerminated | FaultClass::WorkerCut => {
+            target == worker
+        }
         _ => true,
     }
 }

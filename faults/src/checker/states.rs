@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Event, Status, What};
 
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +28,14 @@ impl Seen<'_> {
 }
 
 /// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut pasts: BTreeMap<Uuid, BTreeMap<i64, Seen<'_>>> = BTreeMap::new();
     let mut found = Vec::new();
-    let in_the_end = story.runs.values().map(|run| {
+    let in_the_end = evidence.runs.values().map(|run| {
         let seen = Seen { status: run.status, fence: run.fence, attempt: run.attempt, event: None };
         (run.id, run.revision, seen)
     });
-    let seen = story.events.iter().filter_map(|event| match event.what {
+    let seen = evidence.events.iter().filter_map(|event| match event.what {
         What::RunSeen { run, status, revision, fence, attempt }
         | What::WatchSaw { run, revision, status, attempt, fence, .. } => {
             Some((run, revision, Seen { status, fence, attempt, event: Some(event) }))
@@ -55,13 +56,13 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
         }
     }
     for (run, past) in &pasts {
-        found.extend(one_past(*run, past, story));
+        found.extend(one_past(*run, past, evidence));
     }
-    found.extend(seen_in_order(story));
+    found.extend(seen_in_order(evidence));
     found
 }
 
-fn one_past(run: Uuid, past: &BTreeMap<i64, Seen<'_>>, story: &Story<'_>) -> Vec<Violation> {
+fn one_past(run: Uuid, past: &BTreeMap<i64, Seen<'_>>, evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut broken = |what: String, lines: &[Seen<'_>]| {
         let lines = lines.iter().filter_map(|seen| seen.event).cloned();
@@ -88,7 +89,7 @@ fn one_past(run: Uuid, past: &BTreeMap<i64, Seen<'_>>, story: &Story<'_>) -> Vec
             broken(what, &[was, is]);
         }
     }
-    let end = story.runs.get(&run).map(|run| run.revision);
+    let end = evidence.runs.get(&run).map(|run| run.revision);
     match (end, states.last()) {
         (None, Some((revision, last))) => {
             broken(
@@ -115,10 +116,10 @@ fn may_become(was: Status, is: Status) -> bool {
 }
 
 /// An actor that asks again is never answered with an older state.
-fn seen_in_order(story: &Story<'_>) -> Vec<Violation> {
+fn seen_in_order(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut last: BTreeMap<(&str, Uuid), (i64, &Event)> = BTreeMap::new();
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::RunSeen { run, revision, .. } = event.what else { continue };
         if let Some((before, earlier)) = last.insert((&event.actor, run), (revision, event))
             && revision < before

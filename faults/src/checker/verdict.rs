@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Story;
-use crate::history::{Event, Fault, What};
+use super::evidence::Evidence;
+use crate::history::{Event, FaultClass, What};
 
 /// Which promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,16 +86,16 @@ pub struct Facts {
     pub events: usize,
     pub runs: usize,
     pub executions: usize,
-    pub faults: BTreeMap<Fault, usize>,
+    pub faults: BTreeMap<FaultClass, usize>,
     /// Histories whose last line was torn by the end of their process.
     pub torn: usize,
 }
 
 impl Facts {
-    pub(super) fn of(story: &Story<'_>) -> Self {
+    pub(super) fn of(evidence: &Evidence<'_>) -> Self {
         let mut facts =
-            Self { events: story.events.len(), runs: story.runs.len(), torn: story.torn, ..Self::default() };
-        for event in story.events {
+            Self { events: evidence.events.len(), runs: evidence.runs.len(), torn: evidence.torn, ..Self::default() };
+        for event in evidence.events {
             match event.what {
                 What::ExecutionBegan { .. } => facts.executions += 1,
                 What::FaultBegan { fault, .. } => *facts.faults.entry(fault).or_default() += 1,

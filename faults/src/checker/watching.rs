@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Event, Filter, RunRow, Status, What};
 
 /// What one watcher knows.
@@ -21,11 +22,11 @@ struct Watcher<'a> {
 }
 
 /// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut watchers: BTreeMap<&str, Watcher<'_>> = BTreeMap::new();
     let mut committed: BTreeMap<Uuid, i64> = BTreeMap::new();
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         match &event.what {
             What::WatchOpened { watcher, filter, resumed } => {
                 let watcher = watchers.entry(watcher).or_default();
@@ -53,7 +54,7 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
             }
             What::WatchDeleted { watcher, run } => {
                 watchers.entry(watcher).or_default().present.remove(run);
-                if story.runs.contains_key(run) {
+                if evidence.runs.contains_key(run) {
                     let what = format!("{watcher} was told that run {run} was deleted, and it is in the database");
                     found.push(Violation::new(Proof::Watching, what, [event.clone()]));
                 }
@@ -63,11 +64,11 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
             }
             What::WatchDue { run } => {
                 let since = committed.get(run).copied().unwrap_or(i64::MAX);
-                found.extend(watchers.iter().filter_map(|(name, it)| overdue(story, name, it, *run, since, event)));
+                found.extend(watchers.iter().filter_map(|(name, it)| overdue(evidence, name, it, *run, since, event)));
             }
             What::WatchSettled { watcher } => {
                 let it = watchers.entry(watcher).or_default();
-                found.extend(story.runs.values().filter_map(|run| unsettled(story, watcher, it, run)));
+                found.extend(evidence.runs.values().filter_map(|run| unsettled(evidence, watcher, it, run)));
             }
             _ => {}
         }
@@ -87,7 +88,7 @@ fn matches(filter: &Filter, run: &RunRow) -> bool {
 /// Whether a run that has long been committed, and has not changed since, is not known to a watcher that had its stream all
 /// the while.
 fn overdue(
-    story: &Story<'_>,
+    evidence: &Evidence<'_>,
     name: &str,
     watcher: &Watcher<'_>,
     id: Uuid,
@@ -95,20 +96,20 @@ fn overdue(
     due: &Event,
 ) -> Option<Violation> {
     let followed = watcher.open_since.is_some_and(|open| open < since_us);
-    let run = story.runs.get(&id)?;
+    let run = evidence.runs.get(&id)?;
     let wanted = matches(&Filter { statuses: Vec::new(), ..watcher.filter.clone() }, run);
     let by_status = !watcher.filter.statuses.is_empty();
     if !followed || !wanted || by_status || watcher.newest.contains_key(&id) {
         return None;
     }
     let what = format!("{name} followed while run {id} was committed, and was never told of it");
-    let mut lines = story.about(id);
+    let mut lines = evidence.about(id);
     lines.retain(|event| event.at_us <= due.at_us);
     Some(Violation::new(Proof::Watching, what, lines))
 }
 
 /// Whether a watcher that has settled knows a run otherwise than the database has it.
-fn unsettled(story: &Story<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
+fn unsettled(evidence: &Evidence<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
     let RunRow { id, status, revision, .. } = run;
     let what = match (watcher.present.get(id), matches(&watcher.filter, run)) {
         (None, true) => format!("{name} was never told that run {id} is {status} (revision {revision})"),
@@ -124,5 +125,5 @@ fn unsettled(story: &Story<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow)
         }
         _ => return None,
     };
-    Some(Violation::new(Proof::Watching, what, story.about(*id)))
+    Some(Violation::new(Proof::Watching, what, evidence.about(*id)))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Fault, Status};
+use super::{FaultClass, Status};
 
 /// One line of a history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,12 +151,12 @@ pub enum What {
     // ---- by the lab ----
     /// `target` is the actor that it is done to.
     FaultBegan {
-        fault: Fault,
+        fault: FaultClass,
         target: String,
         detail: String,
     },
     FaultEnded {
-        fault: Fault,
+        fault: FaultClass,
         target: String,
     },
     ServerStarted {

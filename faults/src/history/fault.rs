@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fault {
+pub enum FaultClass {
     /// SIGKILL.
     WorkerKilled,
     /// SIGSTOP, and SIGCONT later.
     WorkerStopped,
     /// SIGTERM.
-    WorkerAsked,
+    WorkerTerminated,
     /// Its connections are cut, refused, or carry nothing for a while.
     WorkerCut,
     ServerKilled,
     ServerStopped,
-    ServerAsked,
+    ServerTerminated,
     /// What the server says to the database, or hears from it, is cut or held up.
     ServerCut,
     DatabaseKilled,
@@ -38,7 +38,7 @@ pub enum Fault {
     ClientCut,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FaultClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = serde_json::to_value(self).map_err(|_| fmt::Error)?;
         f.write_str(word.as_str().unwrap_or_default())
@@ -62,6 +62,6 @@ pub struct Planned {
     /// Since the workload began.
     pub after_ms: u64,
     pub for_ms: u64,
-    pub fault: Fault,
+    pub fault: FaultClass,
     pub target: String,
 }

@@ -21,7 +21,7 @@ mod status;
 
 pub use clock::now_us;
 pub use event::{Asked, Counters, Event, Filter, Outcome, Verdict, What};
-pub use fault::{Fault, Plan, Planned};
+pub use fault::{FaultClass, Plan, Planned};
 pub use file::{Recorder, Torn, read};
 pub use final_state::{DUMP, FinalState, GrantRow, RunRow, SessionRow, key_of, token_of};
 pub use folder::Folder;

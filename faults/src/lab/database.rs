@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::disk::Disk;
-use crate::proxy::{Cut, Proxy, Speaks};
+use crate::proxy::{Cut, Protocol, Proxy};
 
 /// Few enough that strangers can take all of them.
 pub(super) const CONNECTIONS: u32 = 60;
@@ -20,11 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NAME: &str = "ops";
 const ROLE: &str = "faults_server";
 
-/// A cluster, and a line to it for each server.
+/// A cluster, and a proxy to it for each server.
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) cluster: Cluster,
-    pub(super) lines: Vec<Arc<Proxy>>,
+    pub(super) proxies: Vec<Arc<Proxy>>,
     /// What it lies on, if that is its own.
     pub(super) disk: Option<Disk>,
     password: String,
@@ -53,11 +53,11 @@ impl Database {
         cluster.create_database(NAME).await?;
         let password = Uuid::new_v4().to_string();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.port()));
-        let mut lines = Vec::new();
+        let mut proxies = Vec::new();
         for _ in 0..servers {
-            lines.push(Arc::new(Proxy::open(Speaks::Postgres, Some(address)).await?));
+            proxies.push(Arc::new(Proxy::open(Protocol::Postgres, Some(address)).await?));
         }
-        let database = Self { cluster, lines, disk, password, turn: tokio::sync::Mutex::default() };
+        let database = Self { cluster, proxies, disk, password, turn: tokio::sync::Mutex::default() };
         database.make_role().await?;
         Ok(database)
     }
@@ -76,14 +76,14 @@ impl Database {
         Ok(())
     }
 
-    /// Where a server finds it: behind its line.
-    pub(super) fn url_of_line(&self, server: usize) -> String {
-        let Self { lines, password, .. } = self;
+    /// Where a server finds it: behind its proxy.
+    pub(super) fn url_for_server(&self, server: usize) -> String {
+        let Self { proxies, password, .. } = self;
         // Encrypted, it could not be followed.
-        format!("postgres://{ROLE}:{password}@{}/{NAME}?sslmode=disable", lines[server].address())
+        format!("postgres://{ROLE}:{password}@{}/{NAME}?sslmode=disable", proxies[server].address())
     }
 
-    /// Where whoever has no line finds it.
+    /// Where whoever has no proxy finds it.
     pub(super) fn url(&self) -> String {
         self.cluster.url(NAME)
     }
@@ -97,17 +97,17 @@ impl Database {
 
     /// Nobody listens at its port any more.
     pub(super) async fn leave(&self) -> Result<()> {
-        for line in &self.lines {
-            line.order(|orders| orders.is_refusing = true).await?;
-            line.cut(Cut::Rst);
+        for proxy in &self.proxies {
+            proxy.order(|orders| orders.is_refusing = true).await?;
+            proxy.cut(Cut::Rst);
         }
         Ok(())
     }
 
     /// It listens again.
     pub(super) async fn come_back(&self) -> Result<()> {
-        for line in &self.lines {
-            line.order(|orders| orders.is_refusing = false).await?;
+        for proxy in &self.proxies {
+            proxy.order(|orders| orders.is_refusing = false).await?;
         }
         Ok(())
     }

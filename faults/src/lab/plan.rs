@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::deed::{Aim, Deed};
+use super::fault::{Fault, Target};
 
 pub(super) const SERVERS: usize = 2;
 pub(super) const WORKERS: usize = 3;
@@ -30,35 +30,35 @@ pub(super) struct Step {
     /// Since the workload began.
     pub(super) after_ms: u64,
     pub(super) for_ms: u64,
-    pub(super) deed: Deed,
+    pub(super) fault: Fault,
     /// Which of the servers, or workers.
     pub(super) index: usize,
     /// Whatever else is chosen about it.
-    pub(super) dice: u64,
+    pub(super) seed: u64,
 }
 
 /// The faults of a run, in the order of their times; none begins after its seconds.
-pub(super) fn plan(seed: u64, seconds: u64, only: &[Deed]) -> Vec<Step> {
+pub(super) fn plan(seed: u64, seconds: u64, only: &[Fault]) -> Vec<Step> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let deeds: Vec<Deed> = if only.is_empty() { Deed::value_variants().to_vec() } else { only.to_vec() };
+    let faults: Vec<Fault> = if only.is_empty() { Fault::value_variants().to_vec() } else { only.to_vec() };
     let between_ms = LEAST_BETWEEN_MS..rng.random_range(BETWEEN_MS);
-    let mut free: HashMap<(Aim, usize), u64> = HashMap::new();
+    let mut free: HashMap<(Target, usize), u64> = HashMap::new();
     let mut steps = Vec::new();
     let mut after_ms = CALM_MS;
     while after_ms < seconds * 1_000 {
-        let deed = deeds[rng.random_range(0..deeds.len())];
-        let targets = match deed.aim() {
-            Aim::Server | Aim::Line => SERVERS,
-            Aim::Worker => WORKERS,
-            Aim::Client => CLIENTS.len(),
-            Aim::Database => 1,
+        let fault = faults[rng.random_range(0..faults.len())];
+        let targets = match fault.target() {
+            Target::Server | Target::DatabaseLink => SERVERS,
+            Target::Worker => WORKERS,
+            Target::Client => CLIENTS.len(),
+            Target::Database => 1,
         };
-        let (index, for_ms, dice) = (rng.random_range(0..targets), rng.random_range(deed.lasts()), rng.random());
+        let (index, for_ms, seed) = (rng.random_range(0..targets), rng.random_range(fault.lasts()), rng.random());
         // One fault at a time for each target: they would undo each other's.
-        let until = free.entry((deed.aim(), index)).or_default();
+        let until = free.entry((fault.target(), index)).or_default();
         if *until <= after_ms {
             *until = after_ms + for_ms + RESPITE_MS;
-            steps.push(Step { after_ms, for_ms, deed, index, dice });
+            steps.push(Step { after_ms, for_ms, fault, index, seed });
         }
         after_ms += rng.random_range(between_ms.clone());
     }
@@ -81,18 +81,18 @@ mod tests {
         for seed in 0..600 {
             let steps = plan(seed, 30, &[]);
             for (at, step) in steps.iter().enumerate() {
-                seen.insert(step.deed);
-                let same = |other: &&Step| other.deed.aim() == step.deed.aim() && other.index == step.index;
+                seen.insert(step.fault);
+                let same = |other: &&Step| other.fault.target() == step.fault.target() && other.index == step.index;
                 let next = steps[at + 1..].iter().find(same);
                 assert!(next.is_none_or(|next| next.after_ms >= step.after_ms + step.for_ms), "seed {seed}: {step:?}");
             }
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), Deed::value_variants());
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), Fault::value_variants());
     }
 
     #[test]
     fn only_what_was_asked_for_comes() {
-        let steps = plan(1, 60, &[Deed::WorkerKill]);
-        assert!(!steps.is_empty() && steps.iter().all(|step| step.deed == Deed::WorkerKill));
+        let steps = plan(1, 60, &[Fault::WorkerKill]);
+        assert!(!steps.is_empty() && steps.iter().all(|step| step.fault == Fault::WorkerKill));
     }
 }

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::direction::Direction;
 use super::filter::{Filter, Passed};
-use super::lane::Lane;
 use super::orders::{Cut, Orders};
 
 /// How much is read at once.
@@ -22,8 +22,8 @@ pub(super) struct Link {
     filter: Box<dyn Filter>,
     orders: watch::Receiver<Orders>,
     cuts: u64,
-    to_server: Lane,
-    to_client: Lane,
+    to_server: Direction,
+    to_client: Direction,
     /// A trap has sprung: the link ends then, and reads nothing more from the side that was silenced.
     end: Option<(Cut, Instant)>,
 }
@@ -49,7 +49,7 @@ impl Link {
         orders: watch::Receiver<Orders>,
         begun: &Orders,
     ) -> Self {
-        let (to_server, to_client) = (Lane::new(begun.to_server), Lane::new(begun.to_client));
+        let (to_server, to_client) = (Direction::new(begun.to_server), Direction::new(begun.to_client));
         Self { client, server, filter, orders, cuts: begun.cuts, to_server, to_client, end: None }
     }
 

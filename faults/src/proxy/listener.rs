@@ -19,11 +19,11 @@ use super::trap::{Trap, Traps};
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Which protocol the links of a proxy speak, so that traps find their points.
+/// The protocol of the links, in which traps find their points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
-    /// Any: there are no traps.
-    Anything,
+pub enum Protocol {
+    /// Any protocol: there are no traps.
+    Any,
     Postgres,
     Http2,
 }
@@ -47,17 +47,17 @@ impl Proxy {
     /// # Errors
     ///
     /// Whatever keeps a loopback port from being bound.
-    pub async fn open(speaks: Speaks, upstream: Option<SocketAddr>) -> io::Result<Self> {
+    pub async fn open(protocol: Protocol, upstream: Option<SocketAddr>) -> io::Result<Self> {
         let placeholder = bound((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = placeholder.local_addr()?;
         let (orders, ordered) = watch::channel(Orders { upstream, ..Orders::default() });
         let (listens, listening) = watch::channel(false);
         let (traps, accepted) = (Arc::new(Traps::default()), Arc::new(AtomicU64::new(0)));
         let shared = Arc::clone(&traps);
-        let filter: MakeFilter = match speaks {
-            Speaks::Anything => Arc::new(|| Box::new(Plain)),
-            Speaks::Postgres => Arc::new(move || Box::new(Session::new(Arc::clone(&shared)))),
-            Speaks::Http2 => Arc::new(move || Box::new(Http2::new(Arc::clone(&shared)))),
+        let filter: MakeFilter = match protocol {
+            Protocol::Any => Arc::new(|| Box::new(Plain)),
+            Protocol::Postgres => Arc::new(move || Box::new(Session::new(Arc::clone(&shared)))),
+            Protocol::Http2 => Arc::new(move || Box::new(Http2::new(Arc::clone(&shared)))),
         };
         let mut task = JoinSet::new();
         task.spawn(serve(address, ordered, listens, filter, Arc::clone(&accepted)));

@@ -10,13 +10,13 @@ mod filter;
 mod http2;
 mod postgres;
 
-mod lane;
+mod direction;
 mod link;
 mod listener;
 
 #[cfg(test)]
 mod tests;
 
-pub use listener::{Proxy, Speaks};
+pub use listener::{Protocol, Proxy};
 pub use orders::{Cut, Flow, Orders, Pass};
 pub use trap::Trap;

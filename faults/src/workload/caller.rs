@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::findings::Notebook;
+use crate::findings::SharedFindings;
 
 /// How long a call may take, unless it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -25,7 +25,7 @@ const PING: Duration = Duration::from_secs(2);
 pub struct Caller {
     channels: Vec<Channel>,
     at: usize,
-    notebook: Arc<Notebook>,
+    findings: Arc<SharedFindings>,
 }
 
 /// Why a call failed.
@@ -47,7 +47,7 @@ impl Caller {
     /// # Errors
     ///
     /// None that a socket address can cause.
-    pub fn new(servers: &[SocketAddr], notebook: Arc<Notebook>) -> Result<Self> {
+    pub fn new(servers: &[SocketAddr], findings: Arc<SharedFindings>) -> Result<Self> {
         let channel = |server: &SocketAddr| -> Result<Channel> {
             let endpoint = Endpoint::from_shared(format!("http://{server}"))?
                 .connect_timeout(PING)
@@ -57,7 +57,7 @@ impl Caller {
             Ok(endpoint.connect_lazy())
         };
         let channels = servers.iter().map(channel).collect::<Result<_>>()?;
-        Ok(Self { channels, at: 0, notebook })
+        Ok(Self { channels, at: 0, findings })
     }
 
     pub(super) fn runs(&self) -> RunServiceClient<Channel> {
@@ -99,16 +99,16 @@ impl Caller {
     pub(super) fn refused(&mut self, status: &Status) -> Refusal {
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
         let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        self.notebook.count(&format!("refused {:?} {reason}", status.code()));
+        self.findings.count(&format!("refused {:?} {reason}", status.code()));
         let must_say_when = matches!(reason.as_str(), "DATABASE_UNAVAILABLE" | "OVERLOADED" | "REQUEST_IN_PROGRESS");
         if must_say_when && retry.is_none() {
-            self.notebook.violation(format!("{reason} was answered without RetryInfo"));
+            self.findings.violation(format!("{reason} was answered without RetryInfo"));
         }
         if status.code() == Code::Unavailable && reason.is_empty() && status.source().is_none() {
-            self.notebook.count("Unavailable without a reason, perhaps by the server");
+            self.findings.count("Unavailable without a reason, perhaps by the server");
         }
         if reason == "INTERNAL" {
-            self.notebook.violation(format!("a server had a defect: {}", status.message()));
+            self.findings.violation(format!("a server had a defect: {}", status.message()));
         }
         if !matches!(
             status.code(),

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection, Row};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Book, Caller};
+use super::{Caller, Known};
 use crate::history::{Recorder, What};
 
 /// No worker takes it.
@@ -31,8 +31,8 @@ const ENQUEUE: &str =
 /// # Errors
 ///
 /// When the database does not do as it is told, though nothing is broken any more.
-pub async fn enqueue_late(url: &str, book: &Book, recorder: &Recorder) -> Result<()> {
-    let sessions = book.sessions();
+pub async fn enqueue_late(url: &str, known: &Known, recorder: &Recorder) -> Result<()> {
+    let sessions = known.sessions();
     let Some(session) = sessions.first().copied() else { return Ok(()) };
     let mut late = Vec::new();
     for number in 0..LATE {

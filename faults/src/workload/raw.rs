@@ -22,7 +22,7 @@ use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{Caller, KIND};
-use crate::history::{self, Fault, Recorder, Verdict, What};
+use crate::history::{self, FaultClass, Recorder, Verdict, What};
 
 const NAME: &str = "raw";
 /// Runs that it has at a time.
@@ -190,7 +190,7 @@ impl Life {
         if manners == Manners::Late {
             // Whoever is given the run meanwhile executes it at the same time, which nobody is to blame for.
             let (target, detail) = (self.actor.clone(), format!("it says nothing of run {run} for {LATE:?}"));
-            self.recorder.record(What::FaultBegan { fault: Fault::WorkerStopped, target, detail })?;
+            self.recorder.record(What::FaultBegan { fault: FaultClass::WorkerStopped, target, detail })?;
         }
         self.held.push(Held { run, fence, due, manners });
         Ok(())
@@ -252,7 +252,7 @@ impl Life {
 
     /// One of the runs of which it said nothing is no longer its own affair.
     fn forgiven(&self) -> Result<()> {
-        Ok(self.recorder.record(What::FaultEnded { fault: Fault::WorkerStopped, target: self.actor.clone() })?)
+        Ok(self.recorder.record(What::FaultEnded { fault: FaultClass::WorkerStopped, target: self.actor.clone() })?)
     }
 
     fn make_room(&mut self) {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::parked::PARKED;
 use super::script::max_attempts;
-use super::{Book, KIND, Script};
+use super::{KIND, Known, Script};
 use crate::history::{Recorder, What};
 
 /// The longest that a transaction is held open.
@@ -31,7 +31,7 @@ const ENQUEUE: &str = "SELECT ops.enqueue_run($1, $2::text::ops.lane_type, $3, $
 pub struct SqlClient {
     name: String,
     url: String,
-    book: Arc<Book>,
+    known: Arc<Known>,
     recorder: Recorder,
     rng: StdRng,
     number: u64,
@@ -58,8 +58,8 @@ struct Reached {
 }
 
 impl SqlClient {
-    pub fn new(name: &str, url: String, book: Arc<Book>, recorder: Recorder, seed: u64) -> Self {
-        Self { name: name.to_owned(), url, book, recorder, rng: StdRng::seed_from_u64(seed), number: 0 }
+    pub fn new(name: &str, url: String, known: Arc<Known>, recorder: Recorder, seed: u64) -> Self {
+        Self { name: name.to_owned(), url, known, recorder, rng: StdRng::seed_from_u64(seed), number: 0 }
     }
 
     /// Works until it is told to stop.
@@ -79,7 +79,7 @@ impl SqlClient {
 
     /// One transaction; gives the connection back if it is still good.
     async fn transact(&mut self, connection: Option<PgConnection>) -> Result<Option<PgConnection>> {
-        let Some(session) = self.book.session(&mut self.rng) else { return Ok(connection) };
+        let Some(session) = self.known.session(&mut self.rng) else { return Ok(connection) };
         let Some(mut connection) = self.connected(connection).await else { return Ok(None) };
         self.number += 1;
         let key = format!("{}-key{}", self.name, self.number);
@@ -102,7 +102,7 @@ impl SqlClient {
         if let (Some(id), Some(true)) = (reached.id, committed)
             && !is_parked
         {
-            self.book.add_runs(&[id]);
+            self.known.add_runs(&[id]);
         }
         self.recorder.record(What::SqlEnqueued { session, key, id: reached.id, committed })?;
         Ok(done.is_ok().then_some(connection))

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::example::{CANCELLED, LOST, PARKED, SESSION, TWICE, counters, good, saw, sql};
 use super::{Proof, judge};
-use crate::history::{Event, Fault, Folder, Outcome, RunRow, Status, Verdict, What};
+use crate::history::{Event, FaultClass, Folder, Outcome, RunRow, Status, Verdict, What};
 
 mod acknowledged;
 mod counted;

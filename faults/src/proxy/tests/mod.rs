@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Proxy, Speaks};
+use super::{Protocol, Proxy};
 
 /// What hangs fails by this, and nothing is proved by its length.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ struct Pair {
 }
 
 impl Pair {
-    async fn open(speaks: Speaks) -> Self {
+    async fn open(speaks: Protocol) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Proxy::open(speaks, Some(listener.local_addr().unwrap())).await.unwrap();
         let client = TcpStream::connect(proxy.address()).await.unwrap();

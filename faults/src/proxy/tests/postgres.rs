@@ -4,7 +4,7 @@ use devpg::testing::{TestDatabase, database, shared};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::super::{Cut, Proxy, Speaks, Trap};
+use super::super::{Cut, Protocol, Proxy, Trap};
 
 const MADE: &str = "CREATE TABLE kept (id int PRIMARY KEY)";
 
@@ -24,7 +24,7 @@ impl Place {
         })
         .await;
         let upstream = ([127, 0, 0, 1], shared().port()).into();
-        let proxy = Proxy::open(Speaks::Postgres, Some(upstream)).await.unwrap();
+        let proxy = Proxy::open(Protocol::Postgres, Some(upstream)).await.unwrap();
         let options: PgConnectOptions = shared().tcp_url(&database.name).parse().unwrap();
         let options = options.port(proxy.address().port());
         let direct = PgConnection::connect(&database.url).await.unwrap();

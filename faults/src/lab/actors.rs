@@ -7,34 +7,34 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::house::House;
+use super::deployment::Deployment;
 use super::plan::CLIENTS;
 use crate::history::{Filter, Recorder};
-use crate::workload::{Book, Client, RawWorker, SqlClient, UnaryWorker, Watcher};
+use crate::workload::{Client, Known, RawWorker, SqlClient, UnaryWorker, Watcher};
 
 /// Begins whatever asks for work and does it, until it is told to stop.
 pub(super) fn clients(
-    house: &House,
+    deployment: &Deployment,
     seed: u64,
-    book: &Arc<Book>,
+    known: &Arc<Known>,
     stop: &CancellationToken,
 ) -> Result<JoinSet<Result<()>>> {
     let mut clients = JoinSet::new();
     for (index, name) in CLIENTS.into_iter().filter(|name| name.starts_with('c')).enumerate() {
-        let recorder = Recorder::create(&house.folder, name)?;
-        let client = Client::new(name, house.caller(name)?, Arc::clone(book), recorder, own_seed(seed, index));
+        let recorder = Recorder::create(&deployment.folder, name)?;
+        let client = Client::new(name, deployment.caller(name)?, Arc::clone(known), recorder, own_seed(seed, index));
         clients.spawn(Box::pin(client.run(stop.clone())));
     }
     for (index, name) in ["sql1", "sql2"].into_iter().enumerate() {
-        let recorder = Recorder::create(&house.folder, name)?;
-        let (url, seed) = (house.database.url(), own_seed(seed, 100 + index));
-        let client = SqlClient::new(name, url, Arc::clone(book), recorder, seed);
+        let recorder = Recorder::create(&deployment.folder, name)?;
+        let (url, seed) = (deployment.database.url(), own_seed(seed, 100 + index));
+        let client = SqlClient::new(name, url, Arc::clone(known), recorder, seed);
         clients.spawn(Box::pin(client.run(stop.clone())));
     }
-    let raw = RawWorker::new(house.folder.clone(), house.caller("raw")?, own_seed(seed, 200));
+    let raw = RawWorker::new(deployment.folder.clone(), deployment.caller("raw")?, own_seed(seed, 200));
     clients.spawn(Box::pin(raw.run(stop.clone())));
-    let recorder = Recorder::create(&house.folder, "unary")?;
-    let unary = UnaryWorker::new(house.caller("unary")?, recorder, own_seed(seed, 201));
+    let recorder = Recorder::create(&deployment.folder, "unary")?;
+    let unary = UnaryWorker::new(deployment.caller("unary")?, recorder, own_seed(seed, 201));
     clients.spawn(Box::pin(unary.run(stop.clone())));
     Ok(clients)
 }
@@ -47,11 +47,11 @@ pub(super) struct Watching {
 }
 
 /// Begins to watch.
-pub(super) fn watchers(house: &House, settling: &watch::Receiver<bool>) -> Result<Watching> {
+pub(super) fn watchers(deployment: &Deployment, settling: &watch::Receiver<bool>) -> Result<Watching> {
     let (mut watchers, mut bookmarks) = (JoinSet::new(), Vec::new());
     let lanes = Filter { lanes: vec!["B".to_owned(), "C".to_owned()], ..Filter::default() };
     for (name, filter) in [("all", Filter::default()), ("lanes", lanes)] {
-        let watcher = Watcher::new(name, house.caller(name)?, Recorder::create(&house.folder, name)?, filter);
+        let watcher = Watcher::new(name, deployment.caller(name)?, Recorder::create(&deployment.folder, name)?, filter);
         bookmarks.push(watcher.bookmarks());
         watchers.spawn(Box::pin(watcher.run(settling.clone())));
     }

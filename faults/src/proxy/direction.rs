@@ -16,7 +16,7 @@ const STEPS: u32 = 20;
 
 /// Bytes on their way.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Direction {
     flow: Flow,
     queue: VecDeque<(Instant, Vec<u8>)>,
     queued: usize,
@@ -30,7 +30,7 @@ pub(super) struct Lane {
     pub(super) has_lost: bool,
 }
 
-impl Lane {
+impl Direction {
     pub(super) fn new(flow: Flow) -> Self {
         Self {
             flow,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::deed::{Act, Aim};
+use super::fault::Target;
 use super::plan::{SERVERS, Step};
 
 /// What earlier faults have done is over after this: workers have found their way back.
@@ -13,7 +13,7 @@ const AFTERMATH: Duration = Duration::from_secs(8);
 
 /// Kept while faults come and go.
 #[derive(Debug)]
-pub(super) struct Wellness {
+pub(super) struct Disturbances {
     state: Mutex<State>,
 }
 
@@ -50,7 +50,7 @@ impl Patient {
     }
 }
 
-impl Wellness {
+impl Disturbances {
     pub(super) fn new() -> Self {
         let well = Patient { troubles: 0, since: Instant::now() };
         let state = State { database: well, servers: [well; SERVERS], away: None, others: well, begun: 0 };
@@ -60,7 +60,7 @@ impl Wellness {
     pub(super) fn begin(&self, step: &Step) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.patients(step).for_each(Patient::begin);
-        state.begun += u64::from(step.deed.aim() != Aim::Client);
+        state.begun += u64::from(step.fault.target() != Target::Client);
     }
 
     pub(super) fn end(&self, step: &Step) {
@@ -105,19 +105,12 @@ impl State {
     /// Whom a deed is done to.
     fn patients(&mut self, step: &Step) -> impl Iterator<Item = &mut Patient> {
         let Self { database, servers, others, .. } = self;
-        let aim = step.deed.aim();
-        let is_database = aim == Aim::Database;
-        let is_server = matches!(aim, Aim::Server | Aim::Line);
-        let is_other = is_server || aim == Aim::Worker || (is_database && !step.deed.act().ends_postgres());
+        let aim = step.fault.target();
+        let is_database = aim == Target::Database;
+        let is_server = matches!(aim, Target::Server | Target::DatabaseLink);
+        let is_other = is_server || aim == Target::Worker || (is_database && !step.fault.action().ends_postgres());
         let server = servers.get_mut(step.index).filter(|_| is_server);
         let database = Some(database).filter(|_| is_database);
         [server, database, Some(others).filter(|_| is_other)].into_iter().flatten()
-    }
-}
-
-impl Act {
-    /// Whether nobody is answered by PostgreSQL while it lasts, and that is all.
-    pub(super) fn ends_postgres(self) -> bool {
-        matches!(self, Act::KillDatabase | Act::RestartDatabase | Act::StopDatabase)
     }
 }

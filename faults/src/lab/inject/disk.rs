@@ -7,24 +7,24 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::super::deed::Snare;
-use super::super::house::House;
-use super::snare;
+use super::sql;
+use crate::lab::deployment::Deployment;
+use crate::lab::fault::SqlFault;
 
 /// Between two looks whether it is back.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Fills the disk, and empties it again; PostgreSQL may have ended over that, and is then started again.
-pub(super) async fn fill(house: &House, mut rng: StdRng, end: Instant) -> Result<()> {
-    let database = &house.database;
+pub(super) async fn fill(deployment: &Deployment, mut rng: StdRng, end: Instant) -> Result<()> {
+    let database = &deployment.database;
     let Some(disk) = &database.disk else {
         // Nothing else that statements fail with says so much of the disk.
-        house.notebook.count("full disks that were only said");
-        snare::lay(&database.lines[0], Snare::Statement, rng, end).await;
+        deployment.findings.count("full disks that were only said");
+        sql::inject(&database.proxies[0], SqlFault::Statement, rng, end).await;
         return Ok(());
     };
     disk.fill()?;
-    house.notebook.count("full disks");
+    deployment.findings.count("full disks");
     if rng.random_bool(0.5)
         && let Ok(mut connection) = database.connect().await
     {
@@ -35,7 +35,7 @@ pub(super) async fn fill(house: &House, mut rng: StdRng, end: Instant) -> Result
     disk.empty()?;
     while database.connect().await.is_err() {
         if database.cluster.postmaster_pid().is_none() {
-            house.notebook.count("PostgreSQL ended over a full disk");
+            deployment.findings.count("PostgreSQL ended over a full disk");
             database.cluster.restart().await?;
         }
         sleep(LOOK).await;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::house::House;
+use super::deployment::Deployment;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,17 +24,17 @@ const NOT_READY: Duration = Duration::from_secs(7);
 const MOST_MEMORY: u64 = 512 << 20;
 
 /// Begins to look.
-pub(super) fn look(house: &Arc<House>, tasks: &mut JoinSet<()>) {
-    for index in 0..house.servers.len() {
-        tasks.spawn(memory(Arc::clone(house), index));
-        tasks.spawn(readiness(Arc::clone(house), index));
+pub(super) fn look(deployment: &Arc<Deployment>, tasks: &mut JoinSet<()>) {
+    for index in 0..deployment.servers.len() {
+        tasks.spawn(memory(Arc::clone(deployment), index));
+        tasks.spawn(readiness(Arc::clone(deployment), index));
     }
 }
 
 /// Waits until all servers say that they are ready.
-pub(super) async fn all_ready(house: &House, patience: Duration) -> Result<()> {
+pub(super) async fn all_ready(deployment: &Deployment, patience: Duration) -> Result<()> {
     let wait = async {
-        for server in &house.servers {
+        for server in &deployment.servers {
             while !is_ready(*server.address.borrow()).await {
                 sleep(LOOK).await;
             }
@@ -45,46 +45,48 @@ pub(super) async fn all_ready(house: &House, patience: Duration) -> Result<()> {
 }
 
 /// Holds a server to what it says of itself: ready soon after nothing is wrong, and not ready while the database is away.
-async fn readiness(house: Arc<House>, index: usize) {
-    let server = &house.servers[index];
+async fn readiness(deployment: Arc<Deployment>, index: usize) {
+    let server = &deployment.servers[index];
     let mut late = None;
     loop {
         sleep(LOOK).await;
         let (well, away, address) =
-            (house.wellness.well_since(index), house.wellness.away_since(), *server.address.borrow());
+            (deployment.disturbances.well_since(index), deployment.disturbances.away_since(), *server.address.borrow());
         let is_ready = is_ready(address).await;
         // Only what was so before and after it was asked is so.
-        let stays_well = well.filter(|_| house.wellness.well_since(index) == well);
-        let stays_away = away.filter(|_| house.wellness.away_since() == away);
+        let stays_well = well.filter(|_| deployment.disturbances.well_since(index) == well);
+        let stays_away = away.filter(|_| deployment.disturbances.away_since() == away);
         if is_ready && stays_away.is_some_and(|since| since.elapsed() > NOT_READY) {
-            house
-                .notebook
+            deployment
+                .findings
                 .violation(format!("{} says that it is ready {NOT_READY:?} after the database went", server.name));
         }
         match stays_well {
             Some(since) if is_ready => {
                 if late != Some(since) {
                     let after = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    house.notebook.most("ready after ms", after);
+                    deployment.findings.most("ready after ms", after);
                 }
                 late = Some(since);
             }
             Some(since) if late != Some(since) && since.elapsed() > READY => {
                 late = Some(since);
-                house.notebook.violation(format!("{} is not ready {READY:?} after nothing was wrong", server.name));
+                deployment
+                    .findings
+                    .violation(format!("{} is not ready {READY:?} after nothing was wrong", server.name));
             }
             _ => {}
         }
     }
 }
 
-async fn memory(house: Arc<House>, index: usize) {
-    let server = &house.servers[index];
+async fn memory(deployment: Arc<Deployment>, index: usize) {
+    let server = &deployment.servers[index];
     loop {
-        if let Some(bytes) = server.keeper.life().and_then(|life| resident(life.pid())) {
-            house.notebook.most("server memory MiB", bytes >> 20);
+        if let Some(bytes) = server.supervisor.process().and_then(|process| resident(process.pid())) {
+            deployment.findings.most("server memory MiB", bytes >> 20);
             if bytes > MOST_MEMORY {
-                house.notebook.violation(format!("{} takes more than {} MiB", server.name, MOST_MEMORY >> 20));
+                deployment.findings.violation(format!("{} takes more than {} MiB", server.name, MOST_MEMORY >> 20));
             }
         }
         sleep(LOOK).await;

@@ -8,7 +8,7 @@ use crate::history::{Event, Folder, GrantRow, Outcome, RunRow, SessionRow, What,
 
 /// What happened, and what it led to.
 #[derive(Debug)]
-pub struct Story<'a> {
+pub struct Evidence<'a> {
     /// In the order of time.
     pub events: &'a [Event],
     pub runs: BTreeMap<Uuid, &'a RunRow>,
@@ -45,13 +45,13 @@ pub struct End<'a> {
     pub event: &'a Event,
 }
 
-impl<'a> Story<'a> {
+impl<'a> Evidence<'a> {
     pub fn of(folder: &'a Folder) -> Self {
         let mut keys: BTreeMap<&str, Vec<&RunRow>> = BTreeMap::new();
         for run in &folder.end.runs {
             keys.entry(key_of(run).unwrap_or_default()).or_default().push(run);
         }
-        let mut story = Self {
+        let mut evidence = Self {
             events: &folder.events,
             runs: folder.end.runs.iter().map(|run| (run.id, run)).collect(),
             keys,
@@ -61,8 +61,8 @@ impl<'a> Story<'a> {
             ends: BTreeMap::new(),
             torn: folder.torn.len(),
         };
-        story.follow_executions();
-        story
+        evidence.follow_executions();
+        evidence
     }
 
     fn follow_executions(&mut self) {

@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use uuid::Uuid;
 
-use super::super::database::{CONNECTIONS, Database};
-use super::super::deed::Stranger;
+use crate::lab::database::{CONNECTIONS, Database};
+use crate::lab::fault::ForeignSession;
 use crate::proxy::Cut;
 
 /// Between two of what is done again and again.
@@ -29,19 +29,21 @@ const END_BACKENDS: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ops' AND random() < 0.7";
 
 /// Does it until the end.
-pub(super) async fn act(database: &Database, stranger: Stranger, mut rng: StdRng, end: Instant) -> Result<()> {
-    match stranger {
-        Stranger::EndsBackends => end_backends(database, &mut rng, end).await,
-        Stranger::TakesConnections => take_connections(database, end).await,
-        Stranger::LocksTable => {
+pub(super) async fn inject(database: &Database, session: ForeignSession, mut rng: StdRng, end: Instant) -> Result<()> {
+    match session {
+        ForeignSession::EndsBackends => end_backends(database, &mut rng, end).await,
+        ForeignSession::TakesConnections => take_connections(database, end).await,
+        ForeignSession::LocksTable => {
             let table = TABLES[rng.random_range(0..TABLES.len())];
             hold(database, &format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"), end).await
         }
-        Stranger::LocksRuns => hold(database, &format!("{RUNS} AND random() < 0.5 ORDER BY id FOR UPDATE"), end).await,
-        Stranger::LocksSessions => hold(database, "SELECT FROM ops.sessions ORDER BY id FOR UPDATE", end).await,
-        Stranger::HoldsTransaction => hold(database, "SELECT pg_current_xact_id()", end).await,
+        ForeignSession::LocksRuns => {
+            hold(database, &format!("{RUNS} AND random() < 0.5 ORDER BY id FOR UPDATE"), end).await
+        }
+        ForeignSession::LocksSessions => hold(database, "SELECT FROM ops.sessions ORDER BY id FOR UPDATE", end).await,
+        ForeignSession::HoldsTransaction => hold(database, "SELECT pg_current_xact_id()", end).await,
         // Whatever he waits for at the end, he is gone with his connection.
-        Stranger::Deadlocks => timeout_at(end + AGAIN, deadlock(database, end)).await.unwrap_or(Ok(())),
+        ForeignSession::Deadlocks => timeout_at(end + AGAIN, deadlock(database, end)).await.unwrap_or(Ok(())),
     }
 }
 
@@ -97,7 +99,7 @@ async fn take_connections(database: &Database, end: Instant) -> Result<()> {
         match database.connect().await {
             Ok(connection) if taken.len() < CONNECTIONS as usize => taken.push(connection),
             _ => {
-                database.lines.iter().for_each(|line| line.cut(Cut::Rst));
+                database.proxies.iter().for_each(|proxy| proxy.cut(Cut::Rst));
                 sleep(AGAIN / 8).await;
             }
         }

@@ -6,8 +6,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
-use super::super::deed::Snare;
 use super::network::how;
+use crate::lab::fault::SqlFault;
 use crate::proxy::{Cut, Proxy, Trap};
 
 /// Between two traps; most statements are let alone, so that some work is done.
@@ -25,27 +25,27 @@ const STARTUP_FAILURES: [(&str, &str); 2] =
     [("53300", "sorry, too many clients already"), ("57P03", "the database system is starting up")];
 
 /// Lays traps until the end, and takes away those that have not sprung.
-pub(super) async fn lay(line: &Proxy, snare: Snare, mut rng: StdRng, end: Instant) {
+pub(super) async fn inject(proxy: &Proxy, fault: SqlFault, mut rng: StdRng, end: Instant) {
     while Instant::now() < end {
-        line.arm(trap(snare, &mut rng));
-        if snare == Snare::Startup {
+        proxy.arm(trap(fault, &mut rng));
+        if fault == SqlFault::Startup {
             // Who has a session needs no other.
-            line.cut(Cut::Rst);
+            proxy.cut(Cut::Rst);
         }
         sleep(rng.random_range(Duration::ZERO..AGAIN)).await;
     }
-    line.disarm();
+    proxy.disarm();
 }
 
-fn trap(snare: Snare, rng: &mut StdRng) -> Trap {
-    match snare {
-        Snare::BeforeCommit => Trap::CutBeforeCommit(how(rng)),
-        Snare::AfterCommit => Trap::CutAfterCommit(how(rng)),
-        Snare::Statement => {
+fn trap(fault: SqlFault, rng: &mut StdRng) -> Trap {
+    match fault {
+        SqlFault::BeforeCommit => Trap::CutBeforeCommit(how(rng)),
+        SqlFault::AfterCommit => Trap::CutAfterCommit(how(rng)),
+        SqlFault::Statement => {
             let (sqlstate, message) = FAILURES[rng.random_range(0..FAILURES.len())];
             Trap::FailStatement { sqlstate, message }
         }
-        Snare::Startup => {
+        SqlFault::Startup => {
             let (sqlstate, message) = STARTUP_FAILURES[rng.random_range(0..STARTUP_FAILURES.len())];
             Trap::FailStartup { sqlstate, message }
         }

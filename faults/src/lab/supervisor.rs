@@ -14,30 +14,30 @@ use tokio::task::JoinSet;
 /// Before a process that ended is started again, as whoever supervises it would wait.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// What is kept alive.
+/// What is supervised alive.
 #[async_trait]
-pub(super) trait Kept: Send + Sync + 'static {
-    /// What a life of this number is called.
+pub(super) trait Supervised: Send + Sync + 'static {
+    /// What a process of this number is called.
     fn actor(&self, number: u32) -> String;
 
-    /// How a life begins.
+    /// How a process begins.
     fn command(&self, actor: &str) -> io::Result<Command>;
 
     /// It was started; it is alive when this returns.
-    async fn began(&self, life: &Life);
+    async fn began(&self, process: &Process);
 
     /// It has ended; `was_meant`: the lab has ended it.
-    async fn ended(&self, life: &Life, status: ExitStatus, was_meant: bool);
+    async fn ended(&self, process: &Process, status: ExitStatus, was_meant: bool);
 }
 
 /// One process, from its start to its end.
 #[derive(Debug, Clone)]
-pub(super) struct Life {
+pub(super) struct Process {
     pub(super) actor: String,
     pub(super) child: Child,
 }
 
-impl Life {
+impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.child.pid.as_raw().unsigned_abs()
     }
@@ -54,56 +54,60 @@ impl Life {
 
 /// Keeps one process alive. Dropped, it ends it.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Supervisor {
     is_wanted: watch::Sender<bool>,
-    life: watch::Receiver<Option<Life>>,
+    process: watch::Receiver<Option<Process>>,
     _task: JoinSet<()>,
 }
 
-impl Keeper {
+impl Supervisor {
     /// Starts it at once.
-    pub(super) fn start(kept: Arc<dyn Kept>) -> Self {
+    pub(super) fn start(supervised: Arc<dyn Supervised>) -> Self {
         let (is_wanted, wanted) = watch::channel(true);
-        let (lives, life) = watch::channel(None);
+        let (processes, process) = watch::channel(None);
         let mut task = JoinSet::new();
-        task.spawn(keep(kept, wanted, lives));
-        Self { is_wanted, life, _task: task }
+        task.spawn(keep(supervised, wanted, processes));
+        Self { is_wanted, process, _task: task }
     }
 
-    /// The process, while it lives.
-    pub(super) fn life(&self) -> Option<Life> {
-        self.life.borrow().clone()
+    /// The process, while it processes.
+    pub(super) fn process(&self) -> Option<Process> {
+        self.process.borrow().clone()
     }
 
-    /// Starts it again, and returns when it lives.
+    /// Starts it again, and returns when it processes.
     pub(super) async fn up(&self) {
         self.is_wanted.send_replace(true);
-        let mut life = self.life.clone();
-        let _ended_with_the_lab = life.wait_for(Option::is_some).await;
+        let mut process = self.process.clone();
+        let _ended_with_the_lab = process.wait_for(Option::is_some).await;
     }
 
     /// Ends it with a signal, by SIGKILL if it is not gone after this time. True if the signal was enough.
     pub(super) async fn down(&self, signal: Signal, patience: Duration) -> bool {
         self.is_wanted.send_replace(false);
-        let mut life = self.life.clone();
-        let send = |signal| self.life.borrow().as_ref().map(|life| life.signal(signal));
+        let mut process = self.process.clone();
+        let send = |signal| self.process.borrow().as_ref().map(|process| process.signal(signal));
         let _none = send(signal);
-        let in_time = tokio::time::timeout(patience, life.wait_for(Option::is_none)).await.is_ok();
+        let in_time = tokio::time::timeout(patience, process.wait_for(Option::is_none)).await.is_ok();
         if !in_time {
             let _none = send(Signal::SIGKILL);
-            let _ended_with_the_lab = life.wait_for(Option::is_none).await;
+            let _ended_with_the_lab = process.wait_for(Option::is_none).await;
         }
         in_time
     }
 }
 
-async fn keep(kept: Arc<dyn Kept>, mut wanted: watch::Receiver<bool>, lives: watch::Sender<Option<Life>>) {
+async fn keep(
+    supervised: Arc<dyn Supervised>,
+    mut wanted: watch::Receiver<bool>,
+    processes: watch::Sender<Option<Process>>,
+) {
     for number in 1.. {
         if wanted.wait_for(|wanted| *wanted).await.is_err() {
             return;
         }
-        let actor = kept.actor(number);
-        let child = match kept.command(&actor) {
+        let actor = supervised.actor(number);
+        let child = match supervised.command(&actor) {
             Ok(command) => spawn(command, Some(Signal::SIGKILL)).await,
             Err(error) => Err(error),
         };
@@ -111,24 +115,24 @@ async fn keep(kept: Arc<dyn Kept>, mut wanted: watch::Receiver<bool>, lives: wat
             Ok(child) => child,
             Err(error) => return tracing::error!(actor, %error, "a process could not be started"),
         };
-        let life = Ender(Life { actor, child });
-        lives.send_replace(Some(life.0.clone()));
-        kept.began(&life.0).await;
-        let mut exit = life.0.child.exit.clone();
+        let process = KillOnDrop(Process { actor, child });
+        processes.send_replace(Some(process.0.clone()));
+        supervised.began(&process.0).await;
+        let mut exit = process.0.child.exit.clone();
         let status = exit.wait_for(Option::is_some).await.map(|status| *status);
-        lives.send_replace(None);
+        processes.send_replace(None);
         let was_meant = !*wanted.borrow();
         if let Ok(Some(status)) = status {
-            kept.ended(&life.0, status, was_meant).await;
+            supervised.ended(&process.0, status, was_meant).await;
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
 
-/// Whoever is told to keep nothing more ends what it kept.
-struct Ender(Life);
+/// Whoever is told to keep nothing more ends what it supervised.
+struct KillOnDrop(Process);
 
-impl Drop for Ender {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.0.signal(Signal::SIGKILL);
     }

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 /// Sessions and runs that were answered.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct Known {
     sessions: Mutex<Vec<Uuid>>,
     runs: Mutex<Vec<Uuid>>,
 }
 
-impl Book {
+impl Known {
     pub fn add_session(&self, session: Uuid) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }

@@ -8,10 +8,10 @@ use rand::RngExt;
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
-use super::caller::Refusal;
-use super::script::max_attempts;
-use super::{Client, KIND, Script};
+use super::state::Client;
 use crate::history::{Asked, What};
+use crate::workload::caller::Refusal;
+use crate::workload::script::{KIND, Script, max_attempts};
 
 /// How long the same call is tried again.
 const PERSISTENCE: Duration = Duration::from_secs(40);
@@ -50,7 +50,7 @@ impl Client {
             self.recorder.record(What::EnqueueAsked { call: call.clone(), session, request_id, runs })?;
             match self.send(&specs).await {
                 Ok(ids) => {
-                    self.book.add_runs(&ids);
+                    self.known.add_runs(&ids);
                     return Ok(self.recorder.record(What::EnqueueAnswered { call, ids })?);
                 }
                 Err(refusal) => {
@@ -80,7 +80,7 @@ impl Client {
     }
 
     fn specs(&mut self, count: usize) -> Result<Option<(Uuid, Vec<RunSpec>)>> {
-        let Some(session) = self.book.session(&mut self.rng) else { return Ok(None) };
+        let Some(session) = self.known.session(&mut self.rng) else { return Ok(None) };
         let specs = (0..count).map(|_| self.spec(session)).collect::<Result<_>>()?;
         Ok(Some((session, specs)))
     }
