@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_follow_the_first_or_are_chosen_by_nobody() {
+    fn seeds_follow_the_first_or_are_random() {
         assert_eq!(seeds(3, Some(7)), [7, 8, 9]);
         assert_eq!(seeds(3, None).len(), 3);
         assert_ne!(seeds(8, None), seeds(8, None));

@@ -1,4 +1,4 @@
-//! What came of all seeds, as a table.
+//! The results of all seeds, as a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ struct Times {
     seeds: usize,
 }
 
-/// What came of a campaign.
+/// The result of a campaign.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     seeds: usize,
@@ -26,7 +26,7 @@ pub struct Summary {
     longest: Duration,
     faults: BTreeMap<FaultClass, Times>,
     violations: BTreeMap<Proof, Times>,
-    /// Those that were not good.
+    /// The seeds that were not good.
     bad: Vec<(u64, Outcome, Option<PathBuf>)>,
 }
 
@@ -55,12 +55,12 @@ impl Summary {
         }
     }
 
-    /// Whether every promise was kept with every seed.
+    /// Whether every seed kept every promise.
     pub fn is_good(&self) -> bool {
         self.bad.is_empty()
     }
 
-    /// Whether a promise was broken with some seed, and not only a run that failed.
+    /// Whether a seed broke a promise; a run that only failed does not count.
     pub fn is_broken(&self) -> bool {
         self.bad.iter().any(|(_, outcome, _)| *outcome == Outcome::Broken)
     }
@@ -103,7 +103,7 @@ mod tests {
         let violation = |proof: &Proof| Violation { proof: *proof, what: String::new(), lines: Vec::new() };
         let verdict = Verdict { seed, facts, violations: broken.iter().map(violation).collect() };
         let took = Duration::from_secs(seed);
-        End { seed, outcome, took, verdict: Some(verdict), kept: None, said: String::new() }
+        End { seed, outcome, took, verdict: Some(verdict), kept: None, output_end: String::new() }
     }
 
     #[test]

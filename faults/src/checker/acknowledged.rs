@@ -1,4 +1,4 @@
-//! What was acknowledged is there, what was refused is not, and what is in doubt is there as a whole or not at all.
+//! Acknowledged requests are stored, refused ones are not, and one in doubt is stored as a whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,18 +8,18 @@ use super::evidence::Evidence;
 use super::verdict::{Proof, Violation};
 use crate::history::{Asked, Event, What};
 
-/// What breaks the promise.
+/// The violations of the promise.
 pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let requests = requests(evidence);
     let mut found = sessions(evidence);
     found.extend(requests.iter().flat_map(|request| judge_request(evidence, request)));
     found.extend(request_ids(evidence, &requests));
     found.extend(by_sql(evidence));
-    found.extend(strangers(evidence));
+    found.extend(unexpected_runs(evidence));
     found
 }
 
-/// One thing that was asked for, perhaps by several calls with the same request id.
+/// One request, perhaps by several calls with the same request id.
 struct Request<'a> {
     request_id: Option<&'a str>,
     session: Uuid,
@@ -40,7 +40,7 @@ impl Request<'_> {
         })
     }
 
-    /// Whether the server said to each call that nothing was done.
+    /// Whether each call was answered that nothing was done.
     fn all_refused(&self) -> bool {
         let refused = |end: &Event| matches!(end.what, What::EnqueueRefused { definite: true, .. });
         self.calls.iter().all(|call| call.end.is_some_and(refused))
@@ -65,7 +65,7 @@ fn requests<'a>(evidence: &Evidence<'a>) -> Vec<Request<'a>> {
         let What::EnqueueAsked { call, session, request_id, runs } = &event.what else { continue };
         let call = Call { asked: event, end: ends.get(call.as_str()).copied() };
         let request_id = request_id.as_deref();
-        // The same id with other runs is another request, which is to be refused while the first is kept.
+        // The same id with other runs is another request, which the server must refuse.
         let same =
             |it: &&mut Request<'_>| request_id.is_some() && it.request_id == request_id && it.runs == runs.as_slice();
         match requests.iter_mut().find(same) {
@@ -122,7 +122,7 @@ fn names(runs: &[&Asked]) -> String {
     runs.iter().map(|run| run.key.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// One request id made one set of runs.
+/// One request id makes one set of runs.
 fn request_ids(evidence: &Evidence<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
     let mut made: BTreeMap<&str, Vec<&Request<'_>>> = BTreeMap::new();
     for request in requests {
@@ -152,7 +152,7 @@ fn sessions(evidence: &Evidence<'_>) -> Vec<Violation> {
     lost.collect()
 }
 
-/// In a transaction of the client's own: commit = enqueued, rollback = gone.
+/// Enqueued in a client's transaction: stored if and only if it was committed.
 fn by_sql(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for event in evidence.events {
@@ -169,8 +169,8 @@ fn by_sql(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// Runs that nobody asked for, and runs that were made twice.
-fn strangers(evidence: &Evidence<'_>) -> Vec<Violation> {
+/// Runs that no client requested, and runs that were stored twice.
+fn unexpected_runs(evidence: &Evidence<'_>) -> Vec<Violation> {
     let asked: BTreeSet<&str> = evidence
         .events
         .iter()
@@ -185,7 +185,7 @@ fn strangers(evidence: &Evidence<'_>) -> Vec<Violation> {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
         let lines = || ids.iter().flat_map(|id| evidence.about(*id));
         if !asked.contains(key) {
-            let what = format!("nobody asked for {key:?}, and it is in the database: {ids:?}");
+            let what = format!("no client requested {key:?}, and it is in the database: {ids:?}");
             found.push(Violation::new(Proof::Acknowledged, what, lines()));
         }
         if runs.len() > 1 {

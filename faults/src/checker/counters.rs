@@ -1,4 +1,4 @@
-//! A session's counters are those of its runs: at the end, and possible at each moment that somebody saw them.
+//! The counters of a session match its runs in the end, and are plausible whenever a client reads them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::evidence::Evidence;
 use super::verdict::{Proof, Violation};
 use crate::history::{Counters, Event, RunRow, Status, What};
 
-/// What breaks the promise.
+/// The violations of the promise.
 pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = at_the_end(evidence);
     found.extend(as_seen(evidence));
@@ -38,8 +38,8 @@ fn at_the_end(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// Whether what was seen can have been: the parts make no more than the whole, and what ended never comes back. Two who ask at the same
-/// time may be answered in either order, so one who asks is compared with himself only.
+/// The parts are never more than the total, and no counter falls. Answers to two clients at the same time may come in
+/// either order, so each client is compared only with itself.
 fn as_seen(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut last: BTreeMap<(&str, Uuid), (Counters, &Event)> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! A run as the proofs read it: what happened, and the database at the end by its keys.
+//! The history and the final database, indexed for the proofs.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use uuid::Uuid;
 
 use crate::history::{Event, Folder, GrantRow, Outcome, RunRow, SessionRow, What, key_of};
 
-/// What happened, and what it led to.
+/// The history, and the final database.
 #[derive(Debug)]
 pub struct Evidence<'a> {
     /// In the order of time.
     pub events: &'a [Event],
     pub runs: BTreeMap<Uuid, &'a RunRow>,
-    /// By the key under which they were asked for.
+    /// By the key of the request.
     pub keys: BTreeMap<&'a str, Vec<&'a RunRow>>,
-    /// Those that ended without ending their run.
+    /// Grants that ended without ending their run.
     pub grants: BTreeMap<(Uuid, i64), &'a GrantRow>,
     pub sessions: BTreeMap<Uuid, &'a SessionRow>,
-    /// In the order of their beginning.
+    /// In the order of their start.
     pub executions: Vec<Execution<'a>>,
-    /// What handlers ended with, by the token that is unique to each.
+    /// The outcomes of handlers, by their unique token.
     pub ends: BTreeMap<&'a str, End<'a>>,
-    /// How many actors were ended in the middle of a line.
+    /// How many histories have a torn last line.
     pub torn: usize,
 }
 
-/// A handler that began.
+/// One execution of a handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Execution<'a> {
     pub run: Uuid,
@@ -36,7 +36,7 @@ pub struct Execution<'a> {
     pub ended: Option<&'a Event>,
 }
 
-/// What a handler ended with.
+/// The outcome of an execution.
 #[derive(Debug, Clone, Copy)]
 pub struct End<'a> {
     pub run: Uuid,
@@ -66,7 +66,7 @@ impl<'a> Evidence<'a> {
     }
 
     fn follow_executions(&mut self) {
-        // The end belongs to the last beginning of the same grant by the same actor.
+        // The end belongs to the last start of the same grant by the same actor.
         let mut open: BTreeMap<(&str, Uuid, i64), usize> = BTreeMap::new();
         for event in self.events {
             match &event.what {
@@ -86,7 +86,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// What was written down about a run, by whomever.
+    /// All events about a run.
     pub fn about(&self, run: Uuid) -> Vec<Event> {
         self.events.iter().filter(|event| concerns(&event.what, run)).cloned().collect()
     }

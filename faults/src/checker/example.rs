@@ -1,4 +1,4 @@
-//! A good history, written by hand: small, and with something of everything. Tests break one thing in it.
+//! A small good history that has a bit of everything. Tests break one thing in it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub const PARKED: Uuid = Uuid::from_u128(0xc);
 /// Its worker died, and it had one attempt.
 pub const LOST: Uuid = Uuid::from_u128(0xd);
 
-/// The history, an event a second.
+/// The history, with an event a second.
 pub fn good() -> Folder {
     let whats = whats();
     let events = whats.into_iter().zip(1..).map(|((actor, what), second)| Event {
@@ -145,7 +145,7 @@ fn only_cancelled() -> Filter {
     Filter { statuses: vec![Status::Cancelled], ..Filter::default() }
 }
 
-/// `ended` others than the one that succeeded: one failed, the rest were cancelled.
+/// `ended` more runs than those that succeeded: one failed, the rest were cancelled.
 pub fn counters(total: i64, succeeded: i64, ended: i64) -> Counters {
     let failed = i64::from(ended > 0);
     Counters { total, succeeded, failed, cancelled: ended - failed }

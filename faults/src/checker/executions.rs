@@ -1,5 +1,5 @@
-//! What was executed is what was granted: once a grant, with the attempt that is counted, never more often than allowed, and
-//! never twice at a time unless something had been done to those who execute.
+//! Executions match grants: each grant is executed once at most, as the attempt that is counted, within `max_attempts`,
+//! and never two of a run at a time unless a fault explains it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::evidence::{Evidence, Execution};
 use super::verdict::{Proof, Violation};
 use crate::history::{Event, FaultClass, RunRow, What};
 
-/// What breaks the promise.
+/// The violations of the promise.
 pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut by_run: BTreeMap<Uuid, Vec<Execution<'_>>> = BTreeMap::new();
     for execution in &evidence.executions {
@@ -48,7 +48,7 @@ fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'
     let counted = if fence == run.fence {
         Some((run.attempt, counted_surely(run)))
     } else {
-        // A worker's word, or an error by which recovery ended what ran: of what had begun.
+        // Surely counted: a worker has reported it, or recovery has ended a running run with an error.
         let grant = evidence.grants.get(&(id, fence));
         grant.map(|grant| (grant.attempt, grant.outcome_source == "worker" || grant.error.is_some()))
     };
@@ -57,7 +57,7 @@ fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'
             broken(format!("{actor} executed run {id}, fence {fence}, and the last grant was {}", run.fence));
         }
         None => broken(format!("{actor} executed run {id}, fence {fence}, and nothing is kept of that grant")),
-        // The start of a grant that was lost before it was written down is not counted.
+        // A start that was lost before it was written is not counted.
         Some((counted, surely)) if counted != attempt && (surely || counted != attempt - 1) => {
             broken(format!("{actor} executed run {id}, fence {fence} as attempt {attempt}, and counted is {counted}"));
         }
@@ -66,7 +66,7 @@ fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'
     found
 }
 
-/// Whether the attempt of the last grant must have been counted when the run ended.
+/// Whether the attempt of the last grant was surely counted when the run ended.
 fn counted_surely(run: &RunRow) -> bool {
     matches!(run.outcome_source.as_deref(), Some("worker" | "recovery"))
 }
@@ -90,14 +90,14 @@ fn follow(first: &Execution<'_>, second: &Execution<'_>) -> Option<Violation> {
     Some(Violation::new(Proof::Executions, what, [first.began.clone(), second.began.clone()]))
 }
 
-/// How long after its end a fault may still explain that a lease was lost: a worker has to find its way back, and leases that
-/// are counted from the end of an outage run out after it.
+/// How long after its end a fault may explain a lost lease: a worker has to find a server, and leases that begin anew
+/// at the end of an outage expire after it.
 const AFTERMATH_US: i64 = 15_000_000;
 
 fn overlaps(evidence: &Evidence<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
     let mut found = Vec::new();
     for (index, first) in executions.iter().enumerate() {
-        // What has no end may have been killed, or stopped in the middle.
+        // An execution without an end may have been killed or stopped.
         let Some(ended) = first.ended else { continue };
         for second in executions[index + 1..].iter().filter(|second| second.fence != first.fence) {
             let both = second.began.at_us < ended.at_us;
@@ -117,7 +117,7 @@ fn overlaps(evidence: &Evidence<'_>, executions: &[Execution<'_>]) -> Vec<Violat
     found
 }
 
-/// Whether a fault that may have cost the first of two executions its lease was at work until the second began.
+/// Whether a fault that can cost the first of two executions its lease lasted until the second began.
 fn explained(evidence: &Evidence<'_>, first: &Event, until_us: i64) -> bool {
     let mut open: BTreeMap<(FaultClass, &str), i64> = BTreeMap::new();
     for event in evidence.events.iter().take_while(|event| event.at_us <= until_us) {
@@ -134,7 +134,7 @@ fn explained(evidence: &Evidence<'_>, first: &Event, until_us: i64) -> bool {
     open.values().any(|until| *until >= first.at_us)
 }
 
-/// What is done to one worker costs no other its leases.
+/// A fault of one worker costs no other worker its leases.
 fn costs_leases(fault: FaultClass, target: &str, worker: &str) -> bool {
     match fault {
         FaultClass::ClientCut => false,

@@ -9,20 +9,20 @@ use super::verdict::{Facts, Verdict};
 use super::{acknowledged, counters, executions, liveness, results, states, watching, whole};
 use crate::history::{Folder, What};
 
-/// Judges a run's folder.
+/// Judges the folder of a run.
 ///
 /// # Errors
 ///
-/// When the folder is not what a run writes: then there is nothing to judge.
+/// The folder is not what a run writes.
 pub fn check(folder: &Path) -> Result<Verdict> {
     Ok(judge(&Folder::open(folder)?))
 }
 
-/// Judges what was written down.
+/// Judges a history.
 pub fn judge(folder: &Folder) -> Verdict {
     let evidence = Evidence::of(folder);
     let always = [whole::violations, acknowledged::violations, liveness::violations];
-    // While something still goes on, the database is not what the history ends with.
+    // While runs have not ended, the database does not match the end of the history.
     let when_settled =
         [results::violations, states::violations, executions::violations, counters::violations, watching::violations];
     let settled = evidence.first(|what| matches!(what, What::Settled { in_time: true })).is_some();

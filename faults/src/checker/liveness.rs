@@ -1,10 +1,10 @@
-//! Once nothing more is done to anybody, everything ends; and what was promised about cancels holds.
+//! Everything ends once the faults are over, and answered cancels take effect.
 
 use super::evidence::Evidence;
 use super::verdict::{Proof, Violation};
 use crate::history::{RunRow, Status, What};
 
-/// What breaks the promise.
+/// The violations of the promise.
 pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = not_ended(evidence);
     found.extend(cancels(evidence));
@@ -33,7 +33,7 @@ fn not_ended(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// A cancel that was answered is not forgotten, and what it was answered with stands.
+/// An answered cancel takes effect, and a terminal status in its answer is final.
 fn cancels(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for event in evidence.events {
@@ -53,7 +53,7 @@ fn cancels(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// A session completes only when nothing in it goes on.
+/// A session completes only after all its runs have ended.
 fn sessions(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for session in evidence.sessions.values().filter(|session| session.status == "completed") {

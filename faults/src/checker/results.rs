@@ -1,4 +1,4 @@
-//! At most one result is accepted a grant, and what is kept of a run was reported by an execution of the very grant that ended
+//! At most one result a grant is accepted, and the stored result of a run is from an execution of the grant that ended
 //! it.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::evidence::Evidence;
 use super::verdict::{Proof, Violation};
 use crate::history::{Event, Outcome, RunRow, Status, Verdict, What, token_of};
 
-/// What breaks the promise.
+/// The violations of the promise.
 pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = accepted_once(evidence);
     found.extend(accepted_is_kept(evidence));
@@ -54,7 +54,7 @@ fn accepted_once(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// What a worker was told is accepted, the database has: with the run, or with the grant that the run has gone on from.
+/// An accepted result is stored: with the run, or with an earlier grant of it.
 fn accepted_is_kept(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for Accepted { run: id, fence, token, .. } in accepted(evidence) {
@@ -77,7 +77,7 @@ fn accepted_is_kept(evidence: &Evidence<'_>) -> Vec<Violation> {
             ));
             continue;
         };
-        // Outcomes without a text of the worker's own carry no token.
+        // An outcome without a text of the handler has no token.
         if kept.is_some_and(|kept| kept != token) {
             broken(format!("the result {token} of run {id}, fence {fence} was accepted, and {place} keeps {kept:?}"));
         }
@@ -89,7 +89,7 @@ fn outcome(run: &RunRow) -> Option<&Value> {
     run.result.as_ref().or(run.error.as_ref())
 }
 
-/// What a run ended with names an execution of the grant that it has.
+/// The stored outcome of a run names an execution of its last grant.
 fn kept_of_run(evidence: &Evidence<'_>, run: &RunRow) -> Vec<Violation> {
     let RunRow { id, fence, status, .. } = run;
     let mut found = Vec::new();
@@ -104,7 +104,7 @@ fn kept_of_run(evidence: &Evidence<'_>, run: &RunRow) -> Vec<Violation> {
         return found;
     }
     match outcome(run).and_then(token_of) {
-        // An error may be the worker's own: a handler that ran out of time or was stopped.
+        // The error may be of the worker runtime, for a handler that ran out of time or was stopped.
         None if *status != Status::Succeeded => {}
         None => broken(format!(
             "run {id}, fence {fence} succeeded with a result that no execution reported: {:?}",
@@ -126,7 +126,7 @@ fn kept_of_run(evidence: &Evidence<'_>, run: &RunRow) -> Vec<Violation> {
     found
 }
 
-/// Whether a run may end so by this outcome; a failure after a cancel was asked for is the cancel's confirmation.
+/// Whether this outcome can lead to this status. A failure after a cancel confirms the cancel.
 fn may_lead_to(outcome: Outcome, status: Status) -> bool {
     match outcome {
         Outcome::Succeeded => status == Status::Succeeded,

@@ -1,5 +1,5 @@
-//! Who watches misses no end: after everything has settled, each watcher knows each run of its filter as the database has it;
-//! and until then no run goes backwards for it.
+//! Watchers miss no change: in the end each watcher knows each run of its filter as the database has it, and until then
+//! it sees no run go backwards.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use super::evidence::Evidence;
 use super::verdict::{Proof, Violation};
 use crate::history::{Event, Filter, RunRow, Status, What};
 
-/// What one watcher knows.
+/// The knowledge of one watcher.
 #[derive(Debug, Default)]
 struct Watcher<'a> {
     filter: Filter,
-    /// The last that it was told of each run that is in its filter.
+    /// The last state that it saw of each run in its filter.
     present: BTreeMap<Uuid, (i64, Status, &'a Event)>,
-    /// The newest revision that it was ever told, over all its streams.
+    /// The newest revision that it ever saw, over all its streams.
     newest: BTreeMap<Uuid, (i64, &'a Event)>,
-    /// Since when it has a stream.
+    /// Since when it has a stream; none without one.
     open_since: Option<i64>,
 }
 
-/// What breaks the promise.
+/// The violations of the promise.
 pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut watchers: BTreeMap<&str, Watcher<'_>> = BTreeMap::new();
     let mut committed: BTreeMap<Uuid, i64> = BTreeMap::new();
@@ -33,7 +33,7 @@ pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
                 watcher.filter = filter.clone();
                 watcher.open_since = Some(event.at_us);
                 if !resumed {
-                    // What it knew may have left the filter unseen: the snapshot begins anew.
+                    // A run may have left the filter unseen, so the snapshot replaces the knowledge.
                     watcher.present.clear();
                 }
             }
@@ -45,7 +45,7 @@ pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
                 if let Some((before, earlier)) = watcher.newest.insert(*run, (*revision, event))
                     && *revision < before
                 {
-                    let what = format!("{name} was told revision {before} of run {run}, and later {revision}");
+                    let what = format!("{name} saw revision {before} of run {run}, and later {revision}");
                     found.push(Violation::new(Proof::Watching, what, [earlier.clone(), event.clone()]));
                 }
             }
@@ -55,7 +55,7 @@ pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
             What::WatchDeleted { watcher, run } => {
                 watchers.entry(watcher).or_default().present.remove(run);
                 if evidence.runs.contains_key(run) {
-                    let what = format!("{watcher} was told that run {run} was deleted, and it is in the database");
+                    let what = format!("{watcher} saw that run {run} was deleted, and it is in the database");
                     found.push(Violation::new(Proof::Watching, what, [event.clone()]));
                 }
             }
@@ -76,7 +76,7 @@ pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// Whether a run is what a watcher asked for.
+/// Whether a run is in a filter.
 fn matches(filter: &Filter, run: &RunRow) -> bool {
     let named = |names: &[String], name: &String| names.is_empty() || names.contains(name);
     filter.session.is_none_or(|session| session == run.session)
@@ -85,8 +85,7 @@ fn matches(filter: &Filter, run: &RunRow) -> bool {
         && (filter.statuses.is_empty() || filter.statuses.contains(&run.status))
 }
 
-/// Whether a run that has long been committed, and has not changed since, is not known to a watcher that had its stream all
-/// the while.
+/// The violation if a watcher with a stream does not know a run that was committed long ago and has not changed since.
 fn overdue(
     evidence: &Evidence<'_>,
     name: &str,
@@ -102,26 +101,24 @@ fn overdue(
     if !followed || !wanted || by_status || watcher.newest.contains_key(&id) {
         return None;
     }
-    let what = format!("{name} followed while run {id} was committed, and was never told of it");
+    let what = format!("{name} followed while run {id} was committed, and never saw it");
     let mut lines = evidence.about(id);
     lines.retain(|event| event.at_us <= due.at_us);
     Some(Violation::new(Proof::Watching, what, lines))
 }
 
-/// Whether a watcher that has settled knows a run otherwise than the database has it.
+/// The violation if a settled watcher knows a run otherwise than the database.
 fn unsettled(evidence: &Evidence<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
     let RunRow { id, status, revision, .. } = run;
     let what = match (watcher.present.get(id), matches(&watcher.filter, run)) {
-        (None, true) => format!("{name} was never told that run {id} is {status} (revision {revision})"),
+        (None, true) => format!("{name} never saw that run {id} is {status} (revision {revision})"),
         (Some((seen, seen_status, _)), true) if (seen, seen_status) != (revision, status) => {
             format!(
-                "{name} was last told that run {id} is {seen_status} (revision {seen}); it is {status} (revision {revision})"
+                "{name} last saw that run {id} is {seen_status} (revision {seen}); it is {status} (revision {revision})"
             )
         }
         (Some((seen, seen_status, _)), false) => {
-            format!(
-                "{name} was told that run {id} is {seen_status} (revision {seen}), and never that it left the filter"
-            )
+            format!("{name} saw that run {id} is {seen_status} (revision {seen}), and never that it left the filter")
         }
         _ => return None,
     };

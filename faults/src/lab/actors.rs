@@ -1,4 +1,4 @@
-//! Who acts: clients, watchers, and a worker without manners.
+//! Starts the actors within the lab: clients, watchers, and workers that speak the protocol themselves.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::plan::CLIENTS;
 use crate::history::{Filter, Recorder};
 use crate::workload::{Client, Known, RawWorker, SqlClient, UnaryWorker, Watcher};
 
-/// Begins whatever asks for work and does it, until it is told to stop.
+/// Starts all clients and the workers within the lab. They run until `stop`.
 pub(super) fn clients(
     deployment: &Deployment,
     seed: u64,
@@ -39,14 +39,14 @@ pub(super) fn clients(
     Ok(clients)
 }
 
-/// Those who watch.
+/// The watchers.
 pub(super) struct Watching {
     pub(super) watchers: JoinSet<Result<()>>,
-    /// How many bookmarks each has had.
+    /// How many bookmarks each has received.
     pub(super) bookmarks: Vec<watch::Receiver<u64>>,
 }
 
-/// Begins to watch.
+/// Starts the watchers.
 pub(super) fn watchers(deployment: &Deployment, settling: &watch::Receiver<bool>) -> Result<Watching> {
     let (mut watchers, mut bookmarks) = (JoinSet::new(), Vec::new());
     let lanes = Filter { lanes: vec!["B".to_owned(), "C".to_owned()], ..Filter::default() };
@@ -58,7 +58,7 @@ pub(super) fn watchers(deployment: &Deployment, settling: &watch::Receiver<bool>
     Ok(Watching { watchers, bookmarks })
 }
 
-/// Each actor has dice of its own, so that what one does moves nobody else's.
+/// Each actor has its own random numbers, so that the choices of one change no other.
 fn own_seed(seed: u64, actor: usize) -> u64 {
     seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(actor as u64 + 1)
 }

@@ -1,4 +1,4 @@
-//! All that is under test, put together.
+//! All processes under test and the proxies between them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use crate::history::Recorder;
 use crate::proxy::{Protocol, Proxy};
 use crate::workload::Caller;
 
-/// Fields end in this order: the workers first, the database last.
+/// Dropped in the order of the fields: the workers first, the database last.
 #[derive(Debug)]
 pub(super) struct Deployment {
     pub(super) workers: Vec<Supervisor>,
     pub(super) servers: Vec<ServerHandle>,
     pub(super) database: Database,
-    /// Of each worker: a proxy to each server.
+    /// For each worker a proxy to each server.
     pub(super) worker_proxies: Vec<Vec<Arc<Proxy>>>,
-    /// Of each client, and then of the others.
+    /// For each client, and then for each of [`OTHERS`].
     pub(super) client_proxies: Vec<Vec<Arc<Proxy>>>,
     pub(super) disturbances: Disturbances,
     pub(super) recorder: Arc<Recorder>,
@@ -34,7 +34,7 @@ pub(super) struct Deployment {
     pub(super) folder: PathBuf,
 }
 
-/// A server that is kept alive.
+/// A server and its supervisor.
 #[derive(Debug)]
 pub(super) struct ServerHandle {
     pub(super) name: String,
@@ -91,7 +91,7 @@ impl Deployment {
         })
     }
 
-    /// The way of a client to the servers.
+    /// The connections of a client to the servers.
     pub(super) fn caller(&self, name: &str) -> Result<Caller> {
         let named = CLIENTS.iter().chain(&OTHERS).zip(&self.client_proxies).find(|(it, _)| **it == name);
         let (_, proxies) = named.with_context(|| format!("{name} has no proxies"))?;
@@ -100,7 +100,7 @@ impl Deployment {
     }
 }
 
-/// For each of so many owners a proxy to each server.
+/// For each owner a proxy to each server.
 async fn proxies(owners: usize) -> Result<Vec<Vec<Arc<Proxy>>>> {
     let mut all = Vec::new();
     for _ in 0..owners {

@@ -1,4 +1,4 @@
-//! Who is well, and since when: what is done to the database and to each server, as the lab knows it.
+//! Which faults last: whether the database and each server are disturbed, and since when not.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::fault::Target;
 use super::plan::{SERVERS, Step};
 
-/// What earlier faults have done is over after this: workers have found their way back.
+/// After this time the effects of a fault are over: workers have found a server.
 const AFTERMATH: Duration = Duration::from_secs(8);
 
-/// Kept while faults come and go.
+/// Updated when a fault begins and ends.
 #[derive(Debug)]
 pub(super) struct Disturbances {
     state: Mutex<State>,
@@ -19,61 +19,62 @@ pub(super) struct Disturbances {
 
 #[derive(Debug)]
 struct State {
-    database: Patient,
-    servers: [Patient; SERVERS],
-    /// Since when nobody can be answered by the database, if that is so.
+    database: Part,
+    servers: [Part; SERVERS],
+    /// Since when the database answers nobody, while that lasts.
     away: Option<Instant>,
-    /// Everything that can cost a worker its stream, besides the database.
-    others: Patient,
-    /// How many faults have begun, of the database or others.
+    /// All faults that can cost a worker its stream, besides those of the database.
+    others: Part,
+    /// How many faults have begun that can cost a stream.
     begun: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Patient {
-    troubles: usize,
+struct Part {
+    faults: usize,
     since: Instant,
 }
 
-impl Patient {
+impl Part {
     fn begin(&mut self) {
-        self.troubles += 1;
+        self.faults += 1;
     }
 
     fn end(&mut self) {
-        self.troubles -= 1;
+        self.faults -= 1;
         self.since = Instant::now();
     }
 
-    fn well_since(&self) -> Option<Instant> {
-        (self.troubles == 0).then_some(self.since)
+    fn undisturbed_since(&self) -> Option<Instant> {
+        (self.faults == 0).then_some(self.since)
     }
 }
 
 impl Disturbances {
     pub(super) fn new() -> Self {
-        let well = Patient { troubles: 0, since: Instant::now() };
-        let state = State { database: well, servers: [well; SERVERS], away: None, others: well, begun: 0 };
+        let undisturbed = Part { faults: 0, since: Instant::now() };
+        let state =
+            State { database: undisturbed, servers: [undisturbed; SERVERS], away: None, others: undisturbed, begun: 0 };
         Self { state: Mutex::new(state) }
     }
 
     pub(super) fn begin(&self, step: &Step) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.patients(step).for_each(Patient::begin);
+        state.parts_hit(step).for_each(Part::begin);
         state.begun += u64::from(step.fault.target() != Target::Client);
     }
 
     pub(super) fn end(&self, step: &Step) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.patients(step).for_each(Patient::end);
+        state.parts_hit(step).for_each(Part::end);
     }
 
-    /// From now on the database answers nobody.
+    /// The database answers nobody from now on.
     pub(super) fn away(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).away = Some(Instant::now());
     }
 
-    /// It may answer again.
+    /// The database may answer again.
     pub(super) fn back(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).away = None;
     }
@@ -82,28 +83,28 @@ impl Disturbances {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).away
     }
 
-    /// Since when a server has had nothing to complain of; `None` = it has.
-    pub(super) fn well_since(&self, server: usize) -> Option<Instant> {
+    /// Since when no fault disturbs a server or the database; none while one does.
+    pub(super) fn undisturbed_since(&self, server: usize) -> Option<Instant> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(state.database.well_since()?.max(state.servers[server].well_since()?))
+        Some(state.database.undisturbed_since()?.max(state.servers[server].undisturbed_since()?))
     }
 
-    /// How many faults have begun, if no other is at work and no other's consequences are.
+    /// How many faults have begun, if one of the database is the only one that lasts or has effects.
     pub(super) fn alone(&self) -> Option<u64> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_over = state.others.well_since().is_some_and(|since| since.elapsed() > AFTERMATH);
-        (is_over && state.database.troubles == 1).then_some(state.begun)
+        let is_over = state.others.undisturbed_since().is_some_and(|since| since.elapsed() > AFTERMATH);
+        (is_over && state.database.faults == 1).then_some(state.begun)
     }
 
-    /// Whether nothing has begun since so many had.
+    /// Whether no fault has begun since then.
     pub(super) fn alone_since(&self, begun: u64) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).begun == begun
     }
 }
 
 impl State {
-    /// Whom a deed is done to.
-    fn patients(&mut self, step: &Step) -> impl Iterator<Item = &mut Patient> {
+    /// What a fault disturbs.
+    fn parts_hit(&mut self, step: &Step) -> impl Iterator<Item = &mut Part> {
         let Self { database, servers, others, .. } = self;
         let aim = step.fault.target();
         let is_database = aim == Target::Database;

@@ -1,4 +1,4 @@
-//! Looks on: whether servers say truly that they are ready, and how much memory they take.
+//! Checks all the time whether the readiness of the servers is true, and how much memory they use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use super::deployment::Deployment;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// A server that answers later than this does not answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A server is ready within 5 s of its database; the rest is for a machine that is busy with others.
-const READY: Duration = Duration::from_secs(45);
-/// A server asks its database each second and waits 3 s for an answer; and so again.
-const NOT_READY: Duration = Duration::from_secs(7);
-/// Far more than a server takes for what is asked of it here; a leak that matters is beyond it.
+/// A server that answers later counts as one that does not answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A server must be ready within 5 s of its database. The rest allows for a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(45);
+/// A server asks its database each second and waits 3 s for an answer, and is not ready after the second failure.
+const UNREADY_TIMEOUT: Duration = Duration::from_secs(7);
+/// Far more than this load needs, so only a leak exceeds it.
 const MOST_MEMORY: u64 = 512 << 20;
 
-/// Begins to look.
-pub(super) fn look(deployment: &Arc<Deployment>, tasks: &mut JoinSet<()>) {
+/// Starts the checks.
+pub(super) fn start(deployment: &Arc<Deployment>, tasks: &mut JoinSet<()>) {
     for index in 0..deployment.servers.len() {
         tasks.spawn(memory(Arc::clone(deployment), index));
         tasks.spawn(readiness(Arc::clone(deployment), index));
     }
 }
 
-/// Waits until all servers say that they are ready.
-pub(super) async fn all_ready(deployment: &Deployment, patience: Duration) -> Result<()> {
+/// Waits until all servers are ready.
+pub(super) async fn all_ready(deployment: &Deployment, limit: Duration) -> Result<()> {
     let wait = async {
         for server in &deployment.servers {
             while !is_ready(*server.address.borrow()).await {
@@ -40,28 +40,32 @@ pub(super) async fn all_ready(deployment: &Deployment, patience: Duration) -> Re
             }
         }
     };
-    ensure!(timeout(patience, wait).await.is_ok(), "the servers are not ready after {patience:?}");
+    ensure!(timeout(limit, wait).await.is_ok(), "the servers are not ready after {limit:?}");
     Ok(())
 }
 
-/// Holds a server to what it says of itself: ready soon after nothing is wrong, and not ready while the database is away.
+/// Checks that a server is ready soon after the last fault, and not ready while the database is away.
 async fn readiness(deployment: Arc<Deployment>, index: usize) {
     let server = &deployment.servers[index];
     let mut late = None;
     loop {
         sleep(LOOK).await;
-        let (well, away, address) =
-            (deployment.disturbances.well_since(index), deployment.disturbances.away_since(), *server.address.borrow());
+        let (undisturbed, away, address) = (
+            deployment.disturbances.undisturbed_since(index),
+            deployment.disturbances.away_since(),
+            *server.address.borrow(),
+        );
         let is_ready = is_ready(address).await;
-        // Only what was so before and after it was asked is so.
-        let stays_well = well.filter(|_| deployment.disturbances.well_since(index) == well);
+        // Only a condition that held before and after the question counts.
+        let stays_undisturbed = undisturbed.filter(|_| deployment.disturbances.undisturbed_since(index) == undisturbed);
         let stays_away = away.filter(|_| deployment.disturbances.away_since() == away);
-        if is_ready && stays_away.is_some_and(|since| since.elapsed() > NOT_READY) {
-            deployment
-                .findings
-                .violation(format!("{} says that it is ready {NOT_READY:?} after the database went", server.name));
+        if is_ready && stays_away.is_some_and(|since| since.elapsed() > UNREADY_TIMEOUT) {
+            deployment.findings.violation(format!(
+                "{} says that it is ready {UNREADY_TIMEOUT:?} after the database went down",
+                server.name
+            ));
         }
-        match stays_well {
+        match stays_undisturbed {
             Some(since) if is_ready => {
                 if late != Some(since) {
                     let after = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -69,11 +73,11 @@ async fn readiness(deployment: Arc<Deployment>, index: usize) {
                 }
                 late = Some(since);
             }
-            Some(since) if late != Some(since) && since.elapsed() > READY => {
+            Some(since) if late != Some(since) && since.elapsed() > READY_TIMEOUT => {
                 late = Some(since);
                 deployment
                     .findings
-                    .violation(format!("{} is not ready {READY:?} after nothing was wrong", server.name));
+                    .violation(format!("{} is not ready {READY_TIMEOUT:?} after the last fault", server.name));
             }
             _ => {}
         }
@@ -93,14 +97,14 @@ async fn memory(deployment: Arc<Deployment>, index: usize) {
     }
 }
 
-/// How much memory a process has, in bytes.
+/// The resident memory of a process, in bytes.
 fn resident(pid: u32) -> Option<u64> {
     const PAGE: u64 = 4_096;
     let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     text.split(' ').nth(1)?.parse::<u64>().ok().map(|pages| pages * PAGE)
 }
 
-/// What `/readyz` says. Who does not answer is not ready.
+/// The answer of `/readyz`. No answer is not ready.
 async fn is_ready(address: Option<SocketAddr>) -> bool {
     let Some(address) = address else { return false };
     let ask = async {
@@ -111,5 +115,5 @@ async fn is_ready(address: Option<SocketAddr>) -> bool {
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    timeout(PATIENCE, ask).await.is_ok_and(|answer| answer.is_ok_and(|it| it.starts_with(b"HTTP/1.1 200 ")))
+    timeout(TIMEOUT, ask).await.is_ok_and(|answer| answer.is_ok_and(|it| it.starts_with(b"HTTP/1.1 200 ")))
 }

@@ -1,4 +1,4 @@
-//! A run from its beginning to its end.
+//! A run from start to end.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,14 +22,14 @@ use crate::findings::{Findings, SharedFindings};
 use crate::history::{Plan, Planned, What};
 use crate::workload::Known;
 
-/// How long all servers may take until they serve.
-const START: Duration = Duration::from_secs(180);
-/// How long a client may take to end what it has begun, once nothing is broken.
+/// How long all servers may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a client may take to end its calls, once all faults are over.
 const CLIENTS_END: Duration = Duration::from_secs(120);
-/// How long a watcher may take to be told all, once everything has ended.
+/// How long a watcher may take to see the last change, once all runs have ended.
 const WATCHERS_END: Duration = Duration::from_secs(60);
 
-/// What a run is told.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub seed: u64,
@@ -38,11 +38,11 @@ pub struct Options {
     pub folder: PathBuf,
     /// The program under test.
     pub program: PathBuf,
-    /// Only these faults; none named = all.
+    /// Only these faults; empty means all.
     pub only: Vec<Fault>,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
     pub verdict: Verdict,
@@ -66,11 +66,11 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs, judges, and leaves everything that was written in the folder.
+/// Runs, judges, and leaves all files in the folder.
 ///
 /// # Errors
 ///
-/// When the lab itself fails, so that nothing can be said about the program.
+/// The lab itself fails, which says nothing about the program.
 pub async fn run(options: &Options) -> Result<Report> {
     let steps = plan(options.seed, options.seconds, &options.only);
     prepare(options, &steps)?;
@@ -87,11 +87,11 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(Report { verdict: checker::check(&options.folder)?, findings: found })
 }
 
-/// Everything that happens, to the end of all processes.
+/// From the start of the load to the end of all processes.
 async fn play(options: &Options, deployment: &Arc<Deployment>, steps: Vec<Step>) -> Result<()> {
-    let mut looking = JoinSet::new();
-    monitor::look(deployment, &mut looking);
-    monitor::all_ready(deployment, START).await?;
+    let mut monitoring = JoinSet::new();
+    monitor::start(deployment, &mut monitoring);
+    monitor::all_ready(deployment, START_TIMEOUT).await?;
 
     let (stop, (settled, settling), known) =
         (CancellationToken::new(), watch::channel(false), Arc::new(Known::default()));
@@ -120,22 +120,22 @@ async fn play(options: &Options, deployment: &Arc<Deployment>, steps: Vec<Step>)
         Ok(ended) => ended?,
         Err(_) => deployment
             .findings
-            .violation(format!("a watcher has had no bookmark {WATCHERS_END:?} after everything had ended")),
+            .violation(format!("a watcher has received no bookmark {WATCHERS_END:?} after the end of all runs")),
     }
     deployment.recorder.record(What::Settled { in_time })?;
     settle::dump(deployment).await?;
-    looking.shutdown().await;
+    monitoring.shutdown().await;
     settle::close(deployment).await?;
     Ok(())
 }
 
-/// Makes the folder, and writes down what will happen.
+/// Makes the folder, and writes the plan into it.
 fn prepare(options: &Options, steps: &[Step]) -> Result<()> {
     let folder = &options.folder;
     fs::create_dir_all(folder.join("logs")).with_context(|| format!("can not make {}", folder.display()))?;
-    let said = Command::new(&options.program).arg("--version").output();
-    let said = said.with_context(|| format!("can not run {}", options.program.display()))?;
-    ensure!(said.status.success(), "{} --version failed", options.program.display());
+    let output = Command::new(&options.program).arg("--version").output();
+    let output = output.with_context(|| format!("can not run {}", options.program.display()))?;
+    ensure!(output.status.success(), "{} --version failed", options.program.display());
     let faults = steps.iter().map(|step| Planned {
         after_ms: step.after_ms,
         for_ms: step.for_ms,
@@ -145,7 +145,7 @@ fn prepare(options: &Options, steps: &[Step]) -> Result<()> {
     let plan = Plan {
         seed: options.seed,
         seconds: options.seconds,
-        version: String::from_utf8_lossy(&said.stdout).trim().to_owned(),
+        version: String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         faults: faults.collect(),
     };
     write(&folder.join("seed.json"), &serde_json::to_vec_pretty(&plan)?)
@@ -155,7 +155,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(path, bytes).with_context(|| format!("can not write {}", path.display()))
 }
 
-/// Waits for all of them.
+/// Waits for all tasks.
 async fn all(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
     while let Some(ended) = tasks.join_next().await {
         match ended {

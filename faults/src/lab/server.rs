@@ -1,4 +1,4 @@
-//! A server: a real `ops serve`, on a port of its own choice, reached over proxies whose addresses stay.
+//! A server: a real `ops serve` on a random port, behind proxies whose addresses stay.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use crate::findings::SharedFindings;
 use crate::history::{Recorder, What};
 use crate::proxy::Proxy;
 
-/// Short, so that half a minute has whole processes of leases.
+/// Short, so that leases begin and end within half a minute.
 pub(super) const LEASE: &str = "4s";
-/// What it says when it serves; before that it may not find its database, and then its supervisor starts it again.
+/// A log line of a server that serves. Before that it may end because it does not find its database.
 const SERVING: &str = "readiness has changed";
 
 /// One server.
@@ -26,7 +26,7 @@ pub(super) struct Server {
     pub(super) program: PathBuf,
     pub(super) database_url: String,
     pub(super) folder: PathBuf,
-    /// Over which clients and workers reach it.
+    /// The proxies of clients and workers to this server.
     pub(super) proxies: Vec<Arc<Proxy>>,
     /// Where it listens now.
     pub(super) address: watch::Sender<Option<SocketAddr>>,
@@ -69,7 +69,7 @@ impl Supervised for Server {
     async fn began(&self, process: &Process) {
         self.record(What::ServerStarted { server: self.name.clone(), pid: process.pid() });
         let log = logs::path(&self.folder, &process.actor);
-        match logs::said(&log, "listening on http://", &process.child).await {
+        match logs::line_with(&log, "listening on http://", &process.child).await {
             Ok(address) => self.reachable(address.parse().ok()).await,
             Err(error) => tracing::warn!(actor = process.actor, %error, "a server does not listen"),
         }

@@ -1,4 +1,4 @@
-//! Keeps a process alive: starts it again when it has ended, unless it shall be down.
+//! Keeps a process alive: starts it again when it has ended, unless it is to stay down.
 
 use std::io;
 use std::process::{Command, ExitStatus};
@@ -11,22 +11,22 @@ use nix::sys::signal::{Signal, kill};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Before a process that ended is started again, as whoever supervises it would wait.
+/// The wait before a restart, as supervisors of production do.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// What is supervised alive.
+/// A program to keep alive.
 #[async_trait]
 pub(super) trait Supervised: Send + Sync + 'static {
-    /// What a process of this number is called.
+    /// The name of its process of this number.
     fn actor(&self, number: u32) -> String;
 
-    /// How a process begins.
+    /// The command that starts a process.
     fn command(&self, actor: &str) -> io::Result<Command>;
 
-    /// It was started; it is alive when this returns.
+    /// Called after each start. The process is up when this returns.
     async fn began(&self, process: &Process);
 
-    /// It has ended; `was_meant`: the lab has ended it.
+    /// Called after each end; `was_meant` if the lab ended it.
     async fn ended(&self, process: &Process, status: ExitStatus, was_meant: bool);
 }
 
@@ -42,7 +42,7 @@ impl Process {
         self.child.pid.as_raw().unsigned_abs()
     }
 
-    /// Nothing happens to one that has ended: its number may be another's.
+    /// Does nothing to a process that has ended: its pid may belong to another one.
     pub(super) fn signal(&self, signal: Signal) {
         if self.child.exit.borrow().is_none()
             && let Err(error) = kill(self.child.pid, signal)
@@ -52,7 +52,7 @@ impl Process {
     }
 }
 
-/// Keeps one process alive. Dropped, it ends it.
+/// Keeps one process alive. Dropping this kills it.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     is_wanted: watch::Sender<bool>,
@@ -61,7 +61,7 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts it at once.
+    /// Starts the process.
     pub(super) fn start(supervised: Arc<dyn Supervised>) -> Self {
         let (is_wanted, wanted) = watch::channel(true);
         let (processes, process) = watch::channel(None);
@@ -70,25 +70,25 @@ impl Supervisor {
         Self { is_wanted, process, _task: task }
     }
 
-    /// The process, while it processes.
+    /// The process, while it is up.
     pub(super) fn process(&self) -> Option<Process> {
         self.process.borrow().clone()
     }
 
-    /// Starts it again, and returns when it processes.
+    /// Starts it again, and returns when it is up.
     pub(super) async fn up(&self) {
         self.is_wanted.send_replace(true);
         let mut process = self.process.clone();
         let _ended_with_the_lab = process.wait_for(Option::is_some).await;
     }
 
-    /// Ends it with a signal, by SIGKILL if it is not gone after this time. True if the signal was enough.
-    pub(super) async fn down(&self, signal: Signal, patience: Duration) -> bool {
+    /// Ends it by a signal, and by SIGKILL after the timeout. True if the signal was enough.
+    pub(super) async fn down(&self, signal: Signal, limit: Duration) -> bool {
         self.is_wanted.send_replace(false);
         let mut process = self.process.clone();
         let send = |signal| self.process.borrow().as_ref().map(|process| process.signal(signal));
         let _none = send(signal);
-        let in_time = tokio::time::timeout(patience, process.wait_for(Option::is_none)).await.is_ok();
+        let in_time = tokio::time::timeout(limit, process.wait_for(Option::is_none)).await.is_ok();
         if !in_time {
             let _none = send(Signal::SIGKILL);
             let _ended_with_the_lab = process.wait_for(Option::is_none).await;
@@ -129,7 +129,7 @@ async fn keep(
     }
 }
 
-/// Whoever is told to keep nothing more ends what it supervised.
+/// Kills the process when the supervisor is dropped.
 struct KillOnDrop(Process);
 
 impl Drop for KillOnDrop {

@@ -1,4 +1,4 @@
-//! One direction of a link: what was read and is not written yet, and when it may be.
+//! One direction of a link: bytes that were read and not written yet, and when to write them.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,24 +9,24 @@ use tokio::time::Instant;
 
 use super::orders::{Flow, Pass};
 
-/// What one direction of a link keeps at the most; who sends more has to wait, as with a slow network.
+/// The most bytes that a direction keeps. A sender of more has to wait, as with a slow network.
 const ROOM: usize = 256 * 1024;
-/// A bound of bytes a second is kept in so many steps.
+/// A limit of bytes a second is kept in this many steps.
 const STEPS: u32 = 20;
 
-/// Bytes on their way.
+/// The bytes on their way.
 #[derive(Debug)]
 pub(super) struct Direction {
     flow: Flow,
     queue: VecDeque<(Instant, Vec<u8>)>,
     queued: usize,
-    /// Nothing is written before this.
+    /// Nothing is written before this time.
     paced: Instant,
     /// The source has ended.
     pub(super) is_ended: bool,
-    /// And so was the sink told.
+    /// The sink has seen the end.
     pub(super) is_told: bool,
-    /// Bytes are gone for ever.
+    /// Bytes were lost.
     pub(super) has_lost: bool,
 }
 
@@ -43,7 +43,7 @@ impl Direction {
         }
     }
 
-    /// Flows like this from now on. What swallowed bytes can not go on: false.
+    /// Adopts a flow. False if bytes were lost, so the link can not continue.
     pub(super) fn flow(&mut self, flow: Flow) -> bool {
         let goes_on = flow.pass == Pass::Swallow || !self.has_lost;
         self.flow = flow;
@@ -66,13 +66,13 @@ impl Direction {
         self.queue.push_back((Instant::now() + self.flow.delay, bytes));
     }
 
-    /// When the next bytes may be written; `None` = not until something else happens.
+    /// When the next bytes may be written; none while the orders hold them, or there are none.
     pub(super) fn due(&self) -> Option<Instant> {
         let (due, _) = self.queue.front()?;
         (self.flow.pass == Pass::Through).then(|| self.paced.max(*due))
     }
 
-    /// Writes what is due.
+    /// Writes the bytes that are due.
     pub(super) fn write(&mut self, sink: &TcpStream) -> io::Result<()> {
         while self.due().is_some_and(|due| due <= Instant::now()) {
             let Some((_, bytes)) = self.queue.front_mut() else { break };
@@ -94,12 +94,12 @@ impl Direction {
         Ok(())
     }
 
-    /// Whether the sink shall be told now that no more comes.
+    /// Whether to close the sink now.
     pub(super) fn is_over(&self) -> bool {
         self.is_ended && !self.is_told && self.queue.is_empty() && self.flow.pass == Pass::Through
     }
 
-    /// Whether all that was let pass has been written.
+    /// Whether all bytes have been written.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -1,7 +1,7 @@
-//! A TCP proxy that does on demand what networks do.
+//! A TCP proxy that injects faults of networks.
 //!
-//! In reading order: [`Orders`] say what all links of a proxy do from now on, a [`Trap`] what happens to one of them at an
-//! exact point of the protocol that it speaks, and [`Proxy`] carries it out.
+//! In reading order: [`Orders`] say what all links of a proxy do, a [`Trap`] is a fault of one link at an exact point
+//! of its protocol, and [`Proxy`] carries both out.
 
 mod orders;
 mod trap;

@@ -1,4 +1,4 @@
-//! What is known to all clients of a run.
+//! The sessions and runs that all clients know.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-/// Sessions and runs that were answered.
+/// Sessions and runs that a server has acknowledged.
 #[derive(Debug, Default)]
 pub struct Known {
     sessions: Mutex<Vec<Uuid>>,
@@ -27,7 +27,7 @@ impl Known {
         (!sessions.is_empty()).then(|| sessions[rng.random_range(0..sessions.len())])
     }
 
-    /// One of the latest runs, which are those that still do something.
+    /// One of the latest runs, which have mostly not ended.
     pub fn run(&self, rng: &mut StdRng) -> Option<Uuid> {
         const LATEST: usize = 60;
         let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +39,7 @@ impl Known {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a session away from everybody, unless it is one of the few that are left.
+    /// Removes a session, unless only few are left.
     pub fn take_session(&self, rng: &mut StdRng) -> Option<Uuid> {
         const FEW: usize = 5;
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);

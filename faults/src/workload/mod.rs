@@ -1,7 +1,7 @@
-//! What is asked of the system while faults are injected: everything from one seed.
+//! The load during the faults, all chosen by the seed.
 //!
-//! In reading order: a [`Script`] is what a run does, [`Known`] is what is known to all clients, [`Caller`] reaches the
-//! servers, and then each kind of actor has a file.
+//! In reading order: a [`Script`] is what a run does, [`Known`] are the sessions and runs that all clients know,
+//! [`Caller`] reaches the servers, and then each kind of actor has a file.
 
 mod caller;
 mod known;

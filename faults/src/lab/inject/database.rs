@@ -1,4 +1,4 @@
-//! What is done to PostgreSQL's processes.
+//! Faults of PostgreSQL's processes.
 
 use anyhow::Result;
 use devpg::DevpgError;
@@ -6,17 +6,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::lab::deployment::Deployment;
 
-/// All its processes are killed; it starts again when this is over.
+/// Kills all its processes, and starts it again at the end.
 pub(super) async fn kill(deployment: &Deployment, end: Instant) -> Result<()> {
     match deployment.database.cluster.kill_hard().await {
-        // It has ended by itself, over a disk that was full.
+        // A full disk has ended it before.
         Err(DevpgError::NotRunning { .. }) => {}
         killed => killed?,
     }
     away(deployment, end).await
 }
 
-/// It shuts down in order; it starts again when this is over.
+/// Shuts it down, and starts it again at the end.
 pub(super) async fn restart(deployment: &Deployment, end: Instant) -> Result<()> {
     deployment.database.cluster.stop().await?;
     away(deployment, end).await
@@ -31,7 +31,7 @@ async fn away(deployment: &Deployment, end: Instant) -> Result<()> {
     deployment.database.come_back().await
 }
 
-/// All its processes stop in their tracks, and go on when this is over.
+/// Stops all its processes (SIGSTOP), and resumes them at the end.
 pub(super) async fn hang(deployment: &Deployment, end: Instant) -> Result<()> {
     deployment.database.cluster.pause().await?;
     deployment.disturbances.away();

@@ -1,4 +1,4 @@
-//! What a full file system does to PostgreSQL.
+//! Fills the file system of PostgreSQL.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use super::sql;
 use crate::lab::deployment::Deployment;
 use crate::lab::fault::SqlFault;
 
-/// Between two looks whether it is back.
+/// Between two looks whether PostgreSQL is back.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Fills the disk, and empties it again; PostgreSQL may have ended over that, and is then started again.
+/// Fills the disk, and empties it at the end. PostgreSQL may have ended meanwhile and is started again.
 pub(super) async fn fill(deployment: &Deployment, mut rng: StdRng, end: Instant) -> Result<()> {
     let database = &deployment.database;
     let Some(disk) = &database.disk else {
-        // Nothing else that statements fail with says so much of the disk.
-        deployment.findings.count("full disks that were only said");
+        // Without a file system to fill, statements fail as they do on a full disk.
+        deployment.findings.count("full disks by failing statements");
         sql::inject(&database.proxies[0], SqlFault::Statement, rng, end).await;
         return Ok(());
     };
@@ -28,7 +28,7 @@ pub(super) async fn fill(deployment: &Deployment, mut rng: StdRng, end: Instant)
     if rng.random_bool(0.5)
         && let Ok(mut connection) = database.connect().await
     {
-        // The next segment of the log finds no room, and PostgreSQL panics. Refused, it has gone before.
+        // The next segment of the log finds no space, and PostgreSQL panics. An error means that it has ended already.
         let _refused = sqlx::raw_sql("SELECT pg_switch_wal()").execute(&mut connection).await;
     }
     sleep_until(end).await;

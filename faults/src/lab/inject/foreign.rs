@@ -1,4 +1,5 @@
-//! What others do in the same database: lock what the servers need, take their connections, end their sessions.
+//! Sessions of other programs in the same database: they lock rows and tables, take connections, end sessions of
+//! servers.
 
 use std::time::Duration;
 
@@ -13,22 +14,22 @@ use crate::lab::database::{CONNECTIONS, Database};
 use crate::lab::fault::ForeignSession;
 use crate::proxy::Cut;
 
-/// Between two of what is done again and again.
+/// The longest time between two repetitions.
 const AGAIN: Duration = Duration::from_millis(800);
 
-/// How long writes are held up before something is killed.
+/// How long writes are held up before the kill.
 const HELD: Duration = Duration::from_millis(900);
 
 const TABLES: [&str; 6] =
     ["ops.runs", "ops.sessions", "ops.workers", "ops.run_cancels", "ops.run_changes", "ops.lease_service"];
 const RUNS: &str = "SELECT id FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
-/// In the order that nobody else takes.
+/// In an order that no server uses.
 const RUNS_BACKWARDS: &str = "SELECT id FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled') \
                               ORDER BY id DESC LIMIT 30";
 const END_BACKENDS: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ops' AND random() < 0.7";
 
-/// Does it until the end.
+/// Acts until the end.
 pub(super) async fn inject(database: &Database, session: ForeignSession, mut rng: StdRng, end: Instant) -> Result<()> {
     match session {
         ForeignSession::EndsBackends => end_backends(database, &mut rng, end).await,
@@ -42,13 +43,13 @@ pub(super) async fn inject(database: &Database, session: ForeignSession, mut rng
         }
         ForeignSession::LocksSessions => hold(database, "SELECT FROM ops.sessions ORDER BY id FOR UPDATE", end).await,
         ForeignSession::HoldsTransaction => hold(database, "SELECT pg_current_xact_id()", end).await,
-        // Whatever he waits for at the end, he is gone with his connection.
+        // The timeout ends a session that still waits for a lock.
         ForeignSession::Deadlocks => timeout_at(end + AGAIN, deadlock(database, end)).await.unwrap_or(Ok(())),
     }
 }
 
-/// Holds up what servers write, so that much of it is on its way; the lock goes with the connection. None if nobody could
-/// lock anything.
+/// Locks what servers write, so that many writes are in flight. Dropping the connection frees the lock. None if nothing
+/// could be locked.
 pub(super) async fn lock_what_is_written(database: &Database, mut rng: StdRng) -> Option<PgConnection> {
     const LOCKS: [&str; 3] = [
         "LOCK TABLE ops.session_deltas IN SHARE MODE",
@@ -66,17 +67,17 @@ pub(super) async fn lock_what_is_written(database: &Database, mut rng: StdRng) -
     Some(connection)
 }
 
-/// Holds what a statement takes.
+/// Holds the locks of a statement.
 async fn hold(database: &Database, statement: &str, end: Instant) -> Result<()> {
     let mut connection = database.connect().await?;
-    // Who waits for a lock makes all others wait behind him: that is part of what is held.
+    // While the statement waits for its lock, others wait behind it, which is part of the fault.
     execute(&mut connection, "BEGIN").await?;
     let held = async {
         execute(&mut connection, statement).await?;
         sleep_until(end).await;
         execute(&mut connection, "ROLLBACK").await
     };
-    // Whatever it waits for, at the end it is gone with its connection.
+    // The timeout ends a session that still waits for a lock.
     match timeout_at(end + AGAIN, held).await {
         Ok(done) => done,
         Err(_) => Ok(()),
@@ -92,7 +93,7 @@ async fn end_backends(database: &Database, rng: &mut StdRng, end: Instant) -> Re
     Ok(())
 }
 
-/// Takes all connections that are free, and those that the servers lose meanwhile.
+/// Takes all free connections, and those that the servers lose meanwhile.
 async fn take_connections(database: &Database, end: Instant) -> Result<()> {
     let mut taken = Vec::new();
     while Instant::now() < end {
@@ -107,7 +108,7 @@ async fn take_connections(database: &Database, end: Instant) -> Result<()> {
     Ok(())
 }
 
-/// Locks runs one by one in the wrong order; whoever waits for the stranger loses, since he is more patient.
+/// Locks runs one by one in the wrong order. The servers lose the deadlocks, because their deadlock timeout is shorter.
 async fn deadlock(database: &Database, end: Instant) -> Result<()> {
     let mut connection = database.connect().await?;
     execute(&mut connection, "SET deadlock_timeout = '20s'").await?;

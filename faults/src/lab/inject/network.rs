@@ -1,4 +1,4 @@
-//! What networks do to somebody's proxies.
+//! Faults of the network, by the proxies of the target.
 
 use std::io;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::lab::fault::NetworkFault;
 use crate::proxy::{Cut, Flow, Orders, Pass, Proxy, Trap};
 
-/// Between two cuts: time to come back, and to be cut again in the middle of that.
+/// The longest time between two cuts: long enough to reconnect, short enough to cut that again.
 const AGAIN: Duration = Duration::from_millis(900);
-/// The longest that bytes are on their way.
+/// The longest delay of bytes.
 const DELAY: Duration = Duration::from_millis(700);
 
-/// Makes trouble on these proxies, and mends them.
+/// Disturbs these proxies until the end.
 pub(super) async fn inject(
     proxies: &[Arc<Proxy>],
     fault: NetworkFault,

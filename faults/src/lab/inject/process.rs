@@ -1,4 +1,4 @@
-//! What is done to a process.
+//! Faults of a process.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::lab::supervisor::Supervisor;
 
-/// How long a process may take to end in order; then whoever asked it kills it.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// How long a process may take to shut down before SIGKILL.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// It is killed, and comes back when this is over.
+/// Kills it, and starts it again at the end.
 pub(super) async fn kill(supervisor: &Supervisor, end: Instant) {
-    supervisor.down(Signal::SIGKILL, PATIENCE).await;
+    supervisor.down(Signal::SIGKILL, SHUTDOWN_TIMEOUT).await;
     sleep_until(end).await;
     supervisor.up().await;
 }
 
-/// It stops in its tracks, and goes on when this is over.
+/// Stops it (SIGSTOP), and resumes it at the end.
 pub(super) async fn stop(supervisor: &Supervisor, end: Instant) {
     let Some(process) = supervisor.process() else { return };
     process.signal(Signal::SIGSTOP);
@@ -25,9 +25,9 @@ pub(super) async fn stop(supervisor: &Supervisor, end: Instant) {
     process.signal(Signal::SIGCONT);
 }
 
-/// It is asked to end, and comes back when this is over.
+/// Shuts it down (SIGTERM), and starts it again at the end.
 pub(super) async fn terminate(supervisor: &Supervisor, end: Instant) {
-    supervisor.down(Signal::SIGTERM, PATIENCE).await;
+    supervisor.down(Signal::SIGTERM, SHUTDOWN_TIMEOUT).await;
     sleep_until(end).await;
     supervisor.up().await;
 }

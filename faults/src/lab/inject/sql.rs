@@ -1,4 +1,4 @@
-//! What happens exactly at a COMMIT, at a statement, or at the beginning of a session.
+//! Faults at a COMMIT, at a statement, or at the start of a session.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::network::how;
 use crate::lab::fault::SqlFault;
 use crate::proxy::{Cut, Proxy, Trap};
 
-/// Between two traps; most statements are let alone, so that some work is done.
+/// The longest time between two traps. Most statements pass, so that some work is done.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// Whoever meets these is told to try again, or to come back later.
+/// Errors that a server must retry.
 const FAILURES: [(&str, &str); 5] = [
     ("40P01", "deadlock detected"),
     ("40001", "could not serialize access due to concurrent update"),
@@ -24,12 +24,12 @@ const FAILURES: [(&str, &str); 5] = [
 const STARTUP_FAILURES: [(&str, &str); 2] =
     [("53300", "sorry, too many clients already"), ("57P03", "the database system is starting up")];
 
-/// Lays traps until the end, and takes away those that have not sprung.
+/// Sets traps until the end, and removes those that have not sprung.
 pub(super) async fn inject(proxy: &Proxy, fault: SqlFault, mut rng: StdRng, end: Instant) {
     while Instant::now() < end {
         proxy.arm(trap(fault, &mut rng));
         if fault == SqlFault::Startup {
-            // Who has a session needs no other.
+            // Only a server without a session opens a new one.
             proxy.cut(Cut::Rst);
         }
         sleep(rng.random_range(Duration::ZERO..AGAIN)).await;

@@ -1,4 +1,4 @@
-//! Does what is planned: each deed begins, lasts, and is undone.
+//! Carries out one step of the plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::lab::plan::{CLIENTS, Step};
 use crate::lab::supervisor::Supervisor;
 use crate::proxy::Proxy;
 
-/// How long after its time a deed may take to be undone.
+/// How long it may take to undo a fault.
 const UNDO_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Does one step at its time.
+/// Injects the fault of a step at its time, and undoes it.
 ///
 /// # Errors
 ///
-/// When the lab itself fails, so that nothing that follows could be judged.
+/// The lab itself fails, so nothing that follows can be judged.
 pub(in crate::lab) async fn step(deployment: Arc<Deployment>, step: Step, begin: Instant) -> Result<()> {
     sleep_until(begin + Duration::from_millis(step.after_ms)).await;
-    // A database that is long in coming back is not taken away again before.
+    // Faults of the database wait until it is back from the last one.
     let turn = match step.fault.target() {
         Target::Database => Some(deployment.database.turn.lock().await),
         _ => None,
@@ -72,7 +72,7 @@ async fn inject(deployment: &Deployment, step: &Step, end: Instant) -> Result<()
         Action::StopDatabase => database::hang(deployment, end).await?,
         Action::FillDisk => disk::fill(deployment, rng, end).await?,
         Action::Foreign(session) => {
-            // What a stranger can not do, he leaves: he is not who is judged.
+            // A foreign session may fail: it is not under test.
             if let Err(error) = foreign::inject(&deployment.database, session, rng, end).await {
                 tracing::warn!(?session, %error, "a foreign session has failed");
                 deployment.findings.count("foreign sessions failed");
@@ -97,7 +97,7 @@ fn proxies<'h>(deployment: &'h Deployment, step: &Step) -> &'h [Arc<Proxy>] {
     }
 }
 
-/// Whom the history names: a worker by its process, everybody else by name.
+/// The name in the history: of a worker its process, of all others their name.
 fn target(deployment: &Deployment, step: &Step) -> String {
     match step.fault.target() {
         Target::Server | Target::DatabaseLink => deployment.servers[step.index].name.clone(),

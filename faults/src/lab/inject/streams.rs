@@ -1,4 +1,4 @@
-//! Whether workers keep their streams while only the database is away: their servers are there.
+//! Checks that workers keep their streams while only the database is away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use tokio::time::sleep;
 use crate::lab::deployment::Deployment;
 use crate::lab::plan::Step;
 
-/// Who lost a stream at the end of an outage has another one by now.
+/// After this time a worker that lost its stream has another one.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
-/// How things were before.
+/// The state before the fault.
 pub(super) struct Before {
     begun: u64,
     accepted: u64,
 }
 
-/// Looks, if this is an outage of the database and of nothing else.
+/// The state before an outage of the database alone; none for other faults.
 pub(super) fn look(deployment: &Deployment, step: &Step) -> Option<Before> {
     let begun = deployment.disturbances.alone().filter(|_| step.fault.action().ends_postgres())?;
     Some(Before { begun, accepted: accepted(deployment) })
 }
 
-/// Holds the workers to it, unless something else has been done meanwhile.
+/// Checks the workers, unless another fault has begun meanwhile.
 pub(super) async fn stayed(deployment: &Arc<Deployment>, before: Option<Before>) {
     let Some(before) = before else { return };
     sleep(AFTERWARDS).await;
@@ -37,7 +37,7 @@ pub(super) async fn stayed(deployment: &Arc<Deployment>, before: Option<Before>)
     }
 }
 
-/// How often workers have connected.
+/// How many connections workers have opened.
 fn accepted(deployment: &Deployment) -> u64 {
     deployment.worker_proxies.iter().flatten().map(|line| line.accepted()).sum()
 }

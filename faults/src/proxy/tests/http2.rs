@@ -38,14 +38,14 @@ async fn a_response_is_dropped_and_the_link_is_cut_though_the_request_has_arrive
         pair.proxy.arm(dropped());
         says(&mut pair.client, b"request").await;
         hears(&mut pair.server, b"request").await;
-        // What is no response passes.
+        // Frames that are no response pass.
         let other = [frame(SETTINGS, b"settings"), frame(DATA, b"")].concat();
         says(&mut pair.server, &other).await;
         hears(&mut pair.client, &other).await;
         assert_eq!(*sprung.borrow(), 0);
         says(&mut pair.server, &response).await;
         sprung.wait_for(|count| *count == 1).await.unwrap();
-        // What is asked for until the cut arrives too.
+        // Requests until the cut arrive, too.
         says(&mut pair.client, b"another").await;
         hears(&mut pair.server, b"another").await;
         has_heard_nothing(&pair.client);

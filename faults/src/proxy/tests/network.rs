@@ -71,7 +71,7 @@ async fn swallowed_bytes_are_gone_and_so_is_the_link_when_the_network_heals() {
     let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.order(|orders| orders.to_client = pass(Pass::Swallow)).await.unwrap();
     says(&mut pair.server, b"lost").await;
-    // Once this has arrived, what was said before it has been read and lost: both directions share a link.
+    // Once this has arrived, the earlier bytes have been read and lost, because both directions share a link.
     says(&mut pair.client, b"heard").await;
     hears(&mut pair.server, b"heard").await;
     says(&mut pair.server, b"lost too").await;
@@ -88,7 +88,7 @@ async fn bytes_take_at_least_the_time_of_a_delay_and_keep_their_order() {
     let mut pair = Pair::open(Protocol::Any).await;
     let slow = Flow { delay: DELAY, ..Flow::default() };
     pair.proxy.order(|orders| orders.to_server = slow).await.unwrap();
-    // The link has its orders when what passes through it is slow; until then nothing is proved.
+    // The link has its orders once bytes are slow; until then nothing is proved.
     loop {
         let begin = Instant::now();
         says(&mut pair.client, b"one").await;
@@ -118,13 +118,13 @@ async fn a_bound_of_bytes_a_second_is_kept_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_refusing_proxy_is_as_nobody_and_comes_back_where_it_was() {
+async fn a_refusing_proxy_refuses_connections_and_comes_back_on_its_port() {
     let mut pair = Pair::open(Protocol::Any).await;
     let address = pair.proxy.address();
     for _ in 0..3 {
         pair.proxy.order(|orders| orders.is_refusing = true).await.unwrap();
         assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        // What is connected stays so.
+        // Open connections stay.
         says(&mut pair.client, b"here").await;
         hears(&mut pair.server, b"here").await;
         pair.proxy.order(|orders| orders.is_refusing = false).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_refusing_proxy_is_as_nobody_and_comes_back_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_client_is_cut_off_when_nobody_is_behind_the_proxy() {
+async fn a_client_is_cut_off_when_no_server_is_behind_the_proxy() {
     let pair = Pair::open(Protocol::Any).await;
     let Pair { proxy, listener, .. } = pair;
     drop(listener);
@@ -150,7 +150,7 @@ async fn more_than_a_link_keeps_waits_with_its_sender_and_arrives() {
     let bytes = vec![7; 8 << 20];
     let (reading, mut writing) = pair.client.split();
     let mut written = 0;
-    // Until the sender waits, and the other direction has been heard after that.
+    // Until the sender has to wait.
     while written < bytes.len() {
         match writing.try_write(&bytes[written..]) {
             Ok(count) => written += count,

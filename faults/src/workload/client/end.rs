@@ -27,7 +27,7 @@ impl Client {
         Ok(())
     }
 
-    /// Closes or cancels a session in which others may just enqueue; whether that is answered shows in the end.
+    /// Closes or cancels a session in which others may be enqueuing. The final state shows whether that is consistent.
     pub(super) async fn end_session(&mut self) -> Result<()> {
         let Some(session_id) = self.known.take_session(&mut self.rng).map(|id| id.to_string()) else { return Ok(()) };
         let mut calls = self.caller.sessions();
@@ -52,7 +52,7 @@ impl Client {
                 Some(status) => What::CancelAnswered { run, status },
                 None => What::CancelFailed { run, code: "no status".into() },
             },
-            Err(refusal) => What::CancelFailed { run, code: refusal.code },
+            Err(failure) => What::CancelFailed { run, code: failure.code },
         };
         Ok(self.recorder.record(what)?)
     }

@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::state::Client;
 use crate::history::{Asked, What};
-use crate::workload::caller::Refusal;
+use crate::workload::caller::Failure;
 use crate::workload::script::{KIND, Script, max_attempts};
 
-/// How long the same call is tried again.
-const PERSISTENCE: Duration = Duration::from_secs(40);
+/// How long the same call is retried.
+const RETRY_BUDGET: Duration = Duration::from_secs(40);
 
 impl Client {
     pub(super) async fn enqueue_one(&mut self) -> Result<()> {
@@ -35,14 +35,14 @@ impl Client {
         self.enqueue(session, request_id, specs).await
     }
 
-    /// Asks, and with a request id asks again until there is an answer that says what became of it.
+    /// Enqueues. With a request id it retries until the answer is definite.
     async fn enqueue(&mut self, session: Uuid, request_id: Option<String>, specs: Vec<RunSpec>) -> Result<()> {
         let asked = |spec: &RunSpec| Asked {
             key: spec.labels.get("key").cloned().unwrap_or_default(),
             max_attempts: spec.max_attempts.unwrap_or(1),
         };
         let runs: Vec<_> = specs.iter().map(asked).collect();
-        let end = Instant::now() + PERSISTENCE;
+        let end = Instant::now() + RETRY_BUDGET;
         loop {
             let call = self.unique("call");
             let (request_id, runs) = (request_id.clone(), runs.clone());
@@ -53,8 +53,8 @@ impl Client {
                     self.known.add_runs(&ids);
                     return Ok(self.recorder.record(What::EnqueueAnswered { call, ids })?);
                 }
-                Err(refusal) => {
-                    let Refusal { code, reason, is_definite, delay } = refusal;
+                Err(failure) => {
+                    let Failure { code, reason, is_definite, delay } = failure;
                     let is_final = is_definite && reason != "OVERLOADED";
                     self.recorder.record(What::EnqueueRefused { call, code, reason, definite: is_definite })?;
                     if is_final || !is_repeatable || Instant::now() >= end {
@@ -66,7 +66,7 @@ impl Client {
         }
     }
 
-    async fn send(&mut self, specs: &[RunSpec]) -> Result<Vec<Uuid>, Refusal> {
+    async fn send(&mut self, specs: &[RunSpec]) -> Result<Vec<Uuid>, Failure> {
         let mut calls = self.caller.runs();
         let ids = if let [spec] = specs {
             let request = EnqueueRunRequest { run: Some(spec.clone()) };
@@ -75,7 +75,7 @@ impl Client {
             let request = EnqueueRunsRequest { runs: specs.to_vec() };
             self.caller.call(calls.enqueue_runs(request)).await?.run_ids
         };
-        // An id that is none is found out as a run that is not there.
+        // The checker finds a malformed id as a run that does not exist.
         Ok(ids.iter().map(|id| Uuid::parse_str(id).unwrap_or_default()).collect())
     }
 

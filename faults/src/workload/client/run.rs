@@ -12,11 +12,11 @@ use super::state::Client;
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Client {
-    /// Works until it is told to stop, ends what it has begun, and does a little of everything once more.
+    /// Works until `stop`, and then calls a little of everything once more.
     ///
     /// # Errors
     ///
-    /// When its history can not be written.
+    /// Its history can not be written.
     pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         self.create_session().await?;
         while !stop.is_cancelled() {
@@ -33,7 +33,7 @@ impl Client {
             let pause = self.rng.random_range(Duration::ZERO..PAUSE);
             let _stopped = tokio::time::timeout(pause, stop.cancelled()).await;
         }
-        // Nothing is broken any more, so that each client has seen something, whatever was done to it.
+        // All faults are over, so each client sees something, however its calls failed before.
         self.create_session().await?;
         self.enqueue_one().await?;
         self.look().await?;

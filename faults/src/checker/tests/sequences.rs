@@ -1,4 +1,4 @@
-//! Any past along the edges of the state machine is one past, whoever sees which part of it; and one lie in it is found.
+//! Any sequence of states along the edges is good, whoever sees which part of it, and one wrong state in it is found.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use super::*;
 /// A state of a run: status, fence, attempt.
 type State = (Status, i64, i32);
 
-/// The states that a run goes through, from its enqueue, by these choices.
+/// The states of a run from its enqueue, by these choices.
 fn walk(choices: &[u8]) -> Vec<State> {
     let mut states = vec![(Status::Queued, 0, 0)];
     for choice in choices {
@@ -30,7 +30,7 @@ fn walk(choices: &[u8]) -> Vec<State> {
     states
 }
 
-/// What is found of the past of a run, of which others saw these revisions. Each asks once.
+/// The violations if clients saw these revisions of a run, each once.
 fn found_of(states: &[State], seen: impl IntoIterator<Item = (i64, State)>) -> Vec<String> {
     let mut folder = good();
     folder.events.retain(|event| !matches!(event.what, What::RunSeen { .. } | What::WatchSaw { .. }));
@@ -50,7 +50,7 @@ fn found_of(states: &[State], seen: impl IntoIterator<Item = (i64, State)>) -> V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    # ![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_past_along_the_edges_is_good_and_a_lie_about_one_revision_is_found(
@@ -68,7 +68,7 @@ proptest! {
         let other = if status == Status::Succeeded { Status::Failed } else { Status::Succeeded };
         let lie = [(other, fence, attempt), (status, fence + 1, attempt), (status, fence, attempt + 1)][lied];
         let truth = (1..).zip(states.iter().copied());
-        let told = truth.chain([(i64::try_from(index).unwrap() + 1, lie)]);
-        prop_assert!(!found_of(&states, told).is_empty());
+        let seen = truth.chain([(i64::try_from(index).unwrap() + 1, lie)]);
+        prop_assert!(!found_of(&states, seen).is_empty());
     }
 }
