@@ -12,7 +12,7 @@ for ((i = 1; i <= $#; i++)); do
   fi
 done
 case $crate in
-  proto | server | frames | requests | json)
+  proto | engine | server | frames | requests | json)
     exec "$rustc" "$@" --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
       -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
       -Cllvm-args=-sanitizer-coverage-trace-compares

@@ -56,3 +56,18 @@ impl Times {
         [figure("p50", 50.0), figure("p99", 99.0)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_all_durations_in_any_order() {
+        let times = Times::default();
+        (0..=100).rev().for_each(|millis| times.add(Duration::from_millis(millis)));
+        let near = |percentile, millis: f64| (times.percentile(percentile) - millis).abs() <= millis / 1_000.0;
+        assert!(times.len() == 101 && near(50.0, 50.0) && near(99.0, 99.0) && near(100.0, 100.0), "{times:?}");
+        times.clear();
+        assert_eq!((times.len(), times.percentile(50.0)), (0, 0.0));
+    }
+}
