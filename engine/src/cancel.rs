@@ -1,9 +1,10 @@
 //! Cancelling all runs of a session.
 
+use futures::FutureExt;
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::store::run::cancel::{CancelProgress, session_cancel_page};
 use crate::wakeups::Topic;
 
@@ -11,7 +12,9 @@ use crate::wakeups::Topic;
 pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<(), StoreError> {
     let mut after = Uuid::nil();
     loop {
-        let page = engine.db.transaction(move |c| Box::pin(session_cancel_page(c, session_id, after)));
+        let page = engine.db(Class::Engine).transaction((session_id, after), |c, (session_id, after)| {
+            session_cancel_page(c, *session_id, *after).boxed()
+        });
         let progress = page.await?;
         engine.hints.give(Topic::Cancels);
         engine.hints.give(Topic::Changes);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::batch::budget::Budget;
-use crate::db::Db;
+use crate::db::{Class, Db};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::enqueue::Enqueue;
 use crate::settings::{EngineSettings, POLL_INTERVAL};
@@ -26,12 +26,8 @@ use crate::watch::hub::ChangeHub;
 /// The parts of the engine, for the use cases.
 #[derive(Debug)]
 pub struct Engine {
-    /// For the engine itself, which goes first.
-    pub db: Db,
-    /// For what workers ask for, and for cancels.
-    pub workers_db: Db,
-    /// For all other requests.
-    pub requests_db: Db,
+    /// The database, by class of work.
+    databases: [Db; 3],
     pub settings: EngineSettings,
     /// This process, as the database knows it.
     pub server_id: Uuid,
@@ -69,7 +65,7 @@ impl Engine {
     ) -> Arc<Self> {
         let server_id = Uuid::now_v7();
         let hints = Hints::new(server_id);
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let registry = Arc::new(Registry::default());
         let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
         let (results, result_rounds) = Results::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
@@ -88,9 +84,7 @@ impl Engine {
         let connections = db.max_connections();
         let engine = Arc::new(Self {
             stream_bytes: Budget::new(settings.stream_bytes),
-            db: db.clone(),
-            workers_db: db.gated((connections / 4).max(2)),
-            requests_db: db.gated((connections * 2 / 5).max(2)),
+            databases: [db.clone(), db.bounded((connections / 4).max(2)), db.bounded((connections * 2 / 5).max(2))],
             settings,
             server_id,
             hints: hints.clone(),
@@ -117,6 +111,11 @@ impl Engine {
         rounds.spawn(hints.clone().send(db.clone(), stop.rounds.clone()));
         loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
         engine
+    }
+
+    /// The database, for work of a class.
+    pub fn db(&self, class: Class) -> &Db {
+        &self.databases[class as usize]
     }
 
     /// Each second, gives back what workers have not accepted in time.

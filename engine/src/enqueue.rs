@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use crate::batch::halving::bisect;
 use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
+use crate::idempotent::in_progress;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::request::id::{RequestClaim, payload_hash, request_first};
@@ -107,9 +109,7 @@ impl Enqueue {
         let rounds = if request_id.is_some() { &self.with_request_id } else { &self.plain };
         match rounds.submit(call).await {
             Ok(result) => Ok(result?),
-            Err(EngineError::Store(StoreError::LockTimeout)) => {
-                Err(Refusal::RequestInProgress(request_id.unwrap_or_default()).into())
-            }
+            Err(EngineError::Store(error)) => Err(in_progress(error, request_id.unwrap_or_default())),
             Err(error) => Err(error),
         }
     }
@@ -158,12 +158,7 @@ async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError
 /// single run tells of all.
 async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
     let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
-    let created = db
-        .run(move |c| {
-            let ids = ids.clone();
-            Box::pin(async move { run_created(c, &ids).await })
-        })
-        .await?;
+    let created = db.read(ids, |c, ids| run_created(c, ids).boxed()).await?;
     if created.is_empty() {
         return Ok(None);
     }
@@ -190,10 +185,8 @@ async fn made_before(
         let created_at = created.get(&run.id).copied();
         let id = match (&run.spec.request_id, created_at) {
             (Some(request_id), None) => {
-                let (tenant, request_id) = (run.tenant.clone(), request_id.clone());
-                let first = db.run(move |c| {
-                    let (tenant, request_id) = (tenant.clone(), request_id.clone());
-                    Box::pin(async move { request_first(c, &tenant, REQUEST_SCOPE, &request_id).await })
+                let first = db.read((run.tenant.clone(), request_id.clone()), |c, (tenant, request_id)| {
+                    request_first(c, tenant, REQUEST_SCOPE, request_id).boxed()
                 });
                 first.await?.unwrap_or(run.id)
             }
@@ -215,15 +208,12 @@ async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreErro
 
 /// All calls in one statement, if none is refused.
 async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<Verdicts>, StoreError> {
-    let created_at = db.statement({
-        let calls = calls.clone();
-        move |c| {
-            let calls = calls.clone();
-            Box::pin(async move {
-                let runs: Vec<&NewRun> = calls.iter().flat_map(|call| call.runs.iter()).collect();
-                run_enqueue(c, &runs).await
-            })
+    let created_at = db.write(calls.clone(), |c, calls| {
+        async move {
+            let runs: Vec<&NewRun> = calls.iter().flat_map(|call| call.runs.iter()).collect();
+            run_enqueue(c, &runs).await
         }
+        .boxed()
     });
     let Some(created_at) = created_at.await? else { return Ok(None) };
     let enqueued = |call: &EnqueueCall| Enqueued {
@@ -235,15 +225,14 @@ async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<Verd
 
 /// Judges call by call, and writes those that are not refused.
 async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
-    db.transaction(move |c| {
-        let calls = calls.clone();
-        Box::pin(async move {
+    db.transaction(calls, |c, calls| {
+        async move {
             let sessions: BTreeSet<Uuid> =
                 calls.iter().flat_map(|call| call.runs.iter().map(|run| run.spec.session_id)).collect();
             let open = session_open_in_tx(c, &sessions.into_iter().collect::<Vec<_>>()).await?;
             let mut verdicts: Vec<Result<Vec<Uuid>, Refusal>> =
                 calls.iter().map(|call| check_sessions(call, &open)).collect();
-            claim_requests(c, &calls, &mut verdicts).await?;
+            claim_requests(c, calls, &mut verdicts).await?;
 
             let fresh = |(call, verdict)| fresh_runs(call, verdict);
             let new: Vec<&NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
@@ -258,7 +247,8 @@ async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, Sto
                 ids,
             };
             Ok(calls.iter().zip(verdicts).map(|(call, verdict)| verdict.map(|ids| enqueued((call, ids)))).collect())
-        })
+        }
+        .boxed()
     })
     .await
 }

@@ -14,6 +14,7 @@ pub mod store;
 pub mod batch;
 pub mod dispatch;
 pub mod enqueue;
+pub mod idempotent;
 pub mod stream;
 pub mod wakeups;
 pub mod watch;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use futures::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -96,10 +97,7 @@ impl Hints {
             let is_owed = |topic: &Topic| self.signals[*topic as usize].is_owed.swap(false, Ordering::Acquire);
             let channels: Vec<&str> = TOPICS.into_iter().filter(is_owed).map(Topic::channel).collect();
             let server_id = self.server_id;
-            let sent = db.run(move |c| {
-                let channels = channels.clone();
-                Box::pin(async move { hint_send(c, &channels, server_id).await })
-            });
+            let sent = db.write(channels, move |c, channels| hint_send(c, channels, server_id).boxed());
             if let Err(error) = sent.await {
                 tracing::debug!(%error, "a hint was not sent; the others will poll");
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use prometheus::IntGauge;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,11 +18,8 @@ use crate::services::artifact::artifacts::Artifacts;
 use crate::services::health::HealthSwitch;
 use crate::services::routes::{Services, routes};
 use crate::services::run::runs::Runs;
-use crate::services::run::runs_read::RunsRead;
-use crate::services::session::session_end::SessionEnd;
 use crate::services::session::sessions::Sessions;
 use crate::services::worker::workers::Workers;
-use crate::services::worker::workers_read::WorkersRead;
 use crate::telemetry::observe::Observe;
 use crate::transport;
 use engine::db::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
@@ -91,15 +89,12 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let engine = Engine::start(db.clone(), config.engine.clone(), &mut loops, &mut rounds, &stop);
     repair::start(&engine, &mut loops, &stop.loops);
 
-    let (limits, requests) = (Arc::new(config.limits.clone()), engine.requests_db.clone());
+    let limits = Arc::new(config.limits.clone());
     let services = Services {
-        sessions: Sessions::new(requests.clone(), limits.clone()),
-        session_end: SessionEnd::new(engine.clone()),
-        runs: Runs::new(engine.clone(), streams.clone(), closing.clone()),
-        runs_read: RunsRead::new(requests.clone(), limits.clone()),
-        workers: Workers::new(engine.clone(), streams.clone(), closing.clone()),
-        workers_read: WorkersRead::new(requests.clone(), limits.clone()),
-        artifacts: Artifacts::new(requests.clone(), limits.clone()),
+        sessions: Sessions::new(engine.clone(), limits.clone()),
+        runs: Runs::new(engine.clone(), limits.clone(), streams.clone(), closing.clone()),
+        workers: Workers::new(engine.clone(), limits.clone(), streams.clone(), closing.clone()),
+        artifacts: Artifacts::new(engine.clone(), limits.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let routes =
@@ -169,7 +164,7 @@ async fn probe(
     closing: CancellationToken,
 ) {
     loop {
-        let asked = tokio::time::timeout(PROBE_PATIENCE, db.run(|c| Box::pin(feed_cursor(c)))).await;
+        let asked = tokio::time::timeout(PROBE_PATIENCE, db.read((), |c, ()| feed_cursor(c).boxed())).await;
         let answered = asked
             .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {PROBE_PATIENCE:?}").into())));
         if closing.is_cancelled() {

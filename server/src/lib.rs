@@ -1,7 +1,7 @@
 //! The control plane of Ops Control Room, as a library over the [`engine`].
 //!
-//! From the edge downwards: [`transport`] serves connections; [`edge`] has what holds for every call; [`services`] has a folder for
-//! each service of the contract, with its conversions, use cases and handlers; [`http`] has what is not gRPC. [`telemetry`] collects
+//! From the edge downwards: `transport` serves connections; `edge` has what holds for every call; `services` has a folder for
+//! each service of the contract, with its conversions, use cases and handlers; `http` has what is not gRPC. `telemetry` collects
 //! the metrics. [`run`] in `app` wires it all. [`doctor`] stands apart: it examines a database before a server uses it.
 
 mod app;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use uuid::Uuid;
 
 use crate::db::{Db, StoreError};
@@ -69,11 +70,8 @@ impl LockedRuns {
             return Ok(HashSet::new());
         }
         let looked = runs.clone();
-        let locked = self.db.run(move |c| {
-            let runs = runs.clone();
-            Box::pin(async move { run_locked(c, &runs).await })
-        });
-        let locked: HashSet<Uuid> = locked.await?.into_iter().collect();
+        let locked = self.db.read(runs, |c, runs| run_locked(c, runs).boxed()).await?;
+        let locked: HashSet<Uuid> = locked.into_iter().collect();
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         looked.iter().for_each(|run| {
             found.remove(run);

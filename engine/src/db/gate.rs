@@ -1,4 +1,4 @@
-//! Who may use the pool: the engine always, requests up to a part of it.
+//! How many units of work of a class run at a time.
 //!
 //! Connections are few, and calls may be many. Without a gate a burst of reads would take all of them, and heartbeats, results
 //! and cancels would wait behind it until leases end.
@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::db::StoreError;
 
-/// How long a unit of work may wait at a gate. Whoever waits longer is refused, and told when to come back.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a unit of work may wait at a gate; then it is refused.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Units of work that may wait, for each that may run: what the patience allows for work of a few milliseconds.
+/// Units of work that may wait, for each that may run: what the timeout allows for work of a few milliseconds.
 const WAITING_PER_UNIT: usize = 100;
 
 /// Lets a few units of work run at a time, and a bounded number wait.
@@ -40,13 +40,13 @@ impl Gate {
     /// Waits for its turn.
     pub async fn enter(&self) -> Result<Pass, StoreError> {
         let inside = self.inside.clone().try_acquire_owned().map_err(|_| self.refusal())?;
-        match tokio::time::timeout(PATIENCE, self.running.clone().acquire_owned()).await {
+        match tokio::time::timeout(TIMEOUT, self.running.clone().acquire_owned()).await {
             Ok(Ok(running)) => Ok(Pass([running, inside])),
             Ok(Err(_)) | Err(_) => Err(self.refusal()),
         }
     }
 
-    /// Those who run wait for the database, or are too many.
+    /// The database is away, or too much work waits.
     fn refusal(&self) -> StoreError {
         if self.away.load(Ordering::Relaxed) {
             StoreError::Unavailable("it did not answer those who came before".into())

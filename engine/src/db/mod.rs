@@ -9,5 +9,5 @@ pub mod pool;
 mod warm;
 
 pub use error::StoreError;
-pub use pool::{DatabaseUrl, Db, DbSettings};
+pub use pool::{Class, DatabaseUrl, Db, DbSettings, Work};
 pub use sqlx::PgConnection;

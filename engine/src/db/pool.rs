@@ -15,21 +15,33 @@ use crate::db::StoreError;
 use crate::db::gate::Gate;
 use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
 
-/// What a unit of work returns.
+/// A unit of work on its way.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+/// Who has the work done: each class has a bound of its own on how many units run at a time, so that a burst of requests never
+/// takes the connections that heartbeats, results and cancels need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The engine itself, and workers' streams. Not bounded here: their own batches and credits bound them.
+    Engine,
+    /// What workers ask for by unary calls, and cancels.
+    Priority,
+    /// All other requests.
+    Normal,
+}
 
 /// How often a unit of work that met another transaction (40001, 40P01) is run again.
 const SERIALIZATION_RETRIES: usize = 4;
 
-/// How long to wait for a connection: whoever waits longer is told that the database is away.
-const ACQUIRE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a unit of work waits for a connection. After that the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long opening a connection may take. It goes on when who asked for it has lost patience, and serves the next: else a
-/// database that takes longer than that patience would never be reached.
-const OPENING_PATIENCE: Duration = Duration::from_secs(4);
+/// How long opening a connection may take. Opening outlives its caller; the next caller uses the connection. Otherwise a database
+/// that takes longer than [`ACQUIRE_TIMEOUT`] would never be reached.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// One that does not say so in this time is not.
-const PING_PATIENCE: Duration = Duration::from_secs(1);
+/// A connection that misses this ping timeout is dead.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a database is.
 #[derive(Debug, Clone)]
@@ -56,30 +68,29 @@ pub struct DbSettings {
     pub deadline: Duration,
 }
 
-/// When a unit of work is committed.
+/// How a unit of work is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Commits {
-    /// Each statement by itself, and nobody has to know which were.
-    Each,
+enum Commit {
+    /// It writes nothing, or nothing of which anybody has to know whether it was committed.
+    Nothing,
     /// By its only statement.
-    Itself,
+    Statement,
     /// As a transaction.
-    AtItsEnd,
-    /// As a transaction that does not wait long for a lock.
-    AtItsEndOrLocked,
-    /// As a transaction that waits for others of its kind, but not long.
-    InTurn,
+    Transaction,
+    /// As a transaction of many callers, which one foreign lock must not hold up.
+    Batch,
+    /// As a transaction that waits for its turn.
+    Turn,
 }
 
-impl Commits {
-    /// How its transaction begins, if it is one.
+impl Commit {
+    /// How its transaction begins, if it is one. One message, so that a lock timeout costs no round trip of its own.
     fn begin(self) -> Option<&'static str> {
         match self {
-            Commits::Each | Commits::Itself => None,
-            Commits::AtItsEnd => Some("BEGIN"),
-            // One message: it costs no round trip of its own.
-            Commits::AtItsEndOrLocked => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
-            Commits::InTurn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
+            Commit::Nothing | Commit::Statement => None,
+            Commit::Transaction => Some("BEGIN"),
+            Commit::Batch => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
+            Commit::Turn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
         }
     }
 }
@@ -101,7 +112,7 @@ pub struct Db {
     deadline: Duration,
     /// Whether the database did not answer the last unit of work.
     away: Arc<AtomicBool>,
-    /// Where units of work wait for their turn, if they do not go first.
+    /// Bounds how many units of work run, if anything here does.
     gate: Option<Gate>,
 }
 
@@ -125,7 +136,7 @@ impl Db {
         );
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
-            .acquire_timeout(OPENING_PATIENCE)
+            .acquire_timeout(OPENING_TIMEOUT)
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
@@ -133,7 +144,7 @@ impl Db {
                     if meta.idle_for <= TRUSTED_IDLE {
                         return Ok(true);
                     }
-                    let ping = tokio::time::timeout(PING_PATIENCE, connection.ping());
+                    let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
                     ping.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut)).map(|()| true)
                 })
             })
@@ -153,62 +164,68 @@ impl Db {
         }
     }
 
-    /// The same for another kind of callers, of whose units of work so many run at a time.
-    pub fn gated(&self, units: usize) -> Self {
+    /// The same database for work of a class, of which so many units run at a time.
+    pub fn bounded(&self, units: usize) -> Self {
         Self { gate: Some(Gate::new(units, self.away.clone())), ..self.clone() }
     }
 
-    /// Runs one statement, or several that need not be one transaction.
-    pub async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// Runs statements that read, or write what needs no transaction: nobody has to know which of them were committed.
+    pub async fn read<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
+        I: Send + Sync + 'static,
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, Commits::Each).await
+        self.unit(input, work, Commit::Nothing).await
     }
 
-    /// Runs one statement that writes and is committed by itself. If its answer is lost, it may have happened or not.
-    pub async fn statement<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// Runs one statement that writes and is committed by itself. [`StoreError::CommitUnknown`]: its answer was lost.
+    pub async fn write<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
+        I: Send + Sync + 'static,
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, Commits::Itself).await
+        self.unit(input, work, Commit::Statement).await
     }
 
-    /// Runs a transaction: begins, works, commits. When this returns `Ok`, it is committed.
-    pub async fn transaction<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// Runs a transaction: begins, works, commits. `Ok` means that it is committed.
+    pub async fn transaction<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
+        I: Send + Sync + 'static,
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, Commits::AtItsEnd).await
+        self.unit(input, work, Commit::Transaction).await
     }
 
-    /// The same for a round of many, which one lock shall not hold up: `LockTimeout` if one was not had in 2 s.
-    pub async fn round<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// A transaction of many callers: [`StoreError::LockTimeout`] if it waits 2 s for a lock.
+    pub async fn batch<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
+        I: Send + Sync + 'static,
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, Commits::AtItsEndOrLocked).await
+        self.unit(input, work, Commit::Batch).await
     }
 
-    /// The same for what waits until others have done theirs: `LockTimeout` if they have not in 500 ms.
-    pub async fn turn<T, W>(&self, work: W) -> Result<T, StoreError>
+    /// A transaction that waits for its turn: [`StoreError::LockTimeout`] if that does not come in 500 ms.
+    pub async fn turn<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
+        I: Send + Sync + 'static,
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        self.unit(work, Commits::InTurn).await
+        self.unit(input, work, Commit::Turn).await
     }
 
-    async fn unit<T, W>(&self, work: W, commits: Commits) -> Result<T, StoreError>
+    async fn unit<I, T, W>(&self, input: I, work: W, commit: Commit) -> Result<T, StoreError>
     where
+        I: Send + Sync + 'static,
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        // Whoever gives up while it waits for its turn leaves; from then on its work goes on without it.
+        // A caller that goes away while it waits for the gate leaves; from then on its work goes on without it.
         let pass = match &self.gate {
             Some(gate) => Some(gate.enter().await?),
             None => None,
@@ -218,7 +235,7 @@ impl Db {
             let _pass = pass;
             let mut attempt = 0;
             loop {
-                let result = db.attempt(&work, commits).await;
+                let result = db.attempt(&input, &work, commit).await;
                 away.store(result.as_ref().is_err_and(StoreError::is_outage), Ordering::Relaxed);
                 match result {
                     Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
@@ -233,19 +250,19 @@ impl Db {
     }
 
     /// A unit of work, once.
-    async fn attempt<T, W>(&self, work: &W, commits: Commits) -> Result<T, StoreError>
+    async fn attempt<I, T, W>(&self, input: &I, work: &W, commit: Commit) -> Result<T, StoreError>
     where
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T>,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T>,
     {
         let (mut warmed, deadline) = (self.connection().await?, self.deadline);
         let connection: &mut PgConnection = &mut warmed.connection;
-        let mut committing = commits == Commits::Itself;
+        let mut committing = commit == Commit::Statement;
         let unit = async {
-            let Some(begin) = commits.begin() else {
-                return work(connection).await;
+            let Some(begin) = commit.begin() else {
+                return work(connection, input).await;
             };
             let mut transaction = connection.begin_with(begin).await?;
-            match work(&mut transaction).await {
+            match work(&mut transaction, input).await {
                 Ok(value) => {
                     committing = true;
                     transaction.commit().await?;
@@ -276,8 +293,7 @@ impl Db {
         }
     }
 
-    /// A connection that was just used, or else one from the pool. That is waited for in a task of its own, which goes on when this
-    /// one has lost patience.
+    /// A connection that was just used, or else one from the pool. A task of its own waits for the pool; it outlives this call.
     async fn connection(&self) -> Result<Warmed, StoreError> {
         if let Some(warmed) = self.warm.take() {
             return Ok(warmed);
@@ -287,15 +303,15 @@ impl Db {
             let _waiting = waiting;
             pool.acquire().await.map(Warmed::new)
         });
-        let patience = self.deadline.min(ACQUIRE_PATIENCE);
-        match tokio::time::timeout(patience, opening).await {
+        let timeout = self.deadline.min(ACQUIRE_TIMEOUT);
+        match tokio::time::timeout(timeout, opening).await {
             Ok(Ok(connection)) => Ok(connection?),
             Ok(Err(panic)) => Err(StoreError::defect(panic.to_string())),
-            Err(_) => Err(StoreError::Unavailable(format!("no connection within {patience:?}").into())),
+            Err(_) => Err(StoreError::Unavailable(format!("no connection within {timeout:?}").into())),
         }
     }
 
-    /// Says that somebody waits for a connection of the pool, who does not ask here for it.
+    /// Announces a wait for the pool by somebody who does not ask here for the connection.
     pub(super) fn waiting(&self) -> Waiting {
         self.warm.waiting()
     }

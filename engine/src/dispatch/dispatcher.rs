@@ -223,21 +223,19 @@ impl Dispatcher {
         let (began, clock) = (Instant::now(), spans::clock());
         let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
         let (most, demand) = (demand.slots.len() + outlook.beyond(), Arc::new(demand));
-        let work = demand.clone();
         let claimed = if outlook.in_turn() {
-            let claim = self.db.turn(move |c| {
-                let demand = work.clone();
-                Box::pin(async move {
+            let claim = self.db.turn(demand.clone(), move |c, demand| {
+                async move {
                     run_claim_turn_in_tx(c, &demand.group.tenant).await?;
                     run_claim(c, &demand.group, &demand.slots, most, by).await
-                })
+                }
+                .boxed()
             });
             claim.await
         } else {
-            let claim = self.db.statement(move |c| {
-                let demand = work.clone();
-                Box::pin(async move { run_claim(c, &demand.group, &demand.slots, most, by).await })
-            });
+            let claim = self
+                .db
+                .write(demand.clone(), move |c, demand| run_claim(c, &demand.group, &demand.slots, most, by).boxed());
             claim.await
         };
         let Claimed { runs, looked } = match claimed {
@@ -271,11 +269,7 @@ impl Dispatcher {
         let claimable = if given > 0 {
             looked
         } else {
-            let count = self.db.run(move |c| {
-                let demand = demand.clone();
-                Box::pin(async move { run_claimable(c, &demand.group, most).await })
-            });
-            count.await?
+            self.db.read(demand, move |c, demand| run_claimable(c, &demand.group, most).boxed()).await?
         };
         if claimable > given {
             // What was not had is locked by others, with more behind it if that was not all that it looked at.
@@ -352,9 +346,8 @@ impl Dispatcher {
     /// be alive any more.
     async fn undo_lost_rounds(&self) {
         let lost = self.lock_lost_rounds().clone();
-        for (by, _) in &lost {
-            let by = *by;
-            match self.db.run(move |c| Box::pin(run_claim_undo(c, by))).await {
+        for (by, _) in lost {
+            match self.db.write(by, |c, by| run_claim_undo(c, *by).boxed()).await {
                 Ok(0) => {}
                 Ok(_) => {
                     tracing::info!(round = by.round, "a claim that was not answered was given back");

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::store::run::backlog::{backlog, foreign_oldest};
 
 const PERIOD: Duration = Duration::from_secs(5);
@@ -26,8 +27,9 @@ pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
 }
 
 async fn once(engine: &Engine) -> Result<(), StoreError> {
-    let looked = engine.db.run(|c| Box::pin(async move { Ok((backlog(c).await?, foreign_oldest(c).await?)) }));
-    let (rows, foreign) = looked.await?;
+    let db = engine.db(Class::Engine);
+    let rows = db.read((), |c, ()| backlog(c).boxed()).await?;
+    let foreign = db.read((), |c, ()| foreign_oldest(c).boxed()).await?;
     let counts: HashMap<_, _> =
         rows.iter().map(|row| ((row.state.as_str(), row.lane.as_str()), (row.runs, row.age_seconds))).collect();
     engine.metrics.sampled(|state, lane| counts.get(&(state, lane)).copied().unwrap_or_default());

@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Engine;
 use crate::cancel::cancel_runs;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::repair::poll::Wakes;
 use crate::repair::ticker;
 use crate::store::run::cancel::{run_cancel_unconfirmed, session_cancel_open};
@@ -23,12 +24,13 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 /// `finished` are sessions all of whose runs were asked to stop: they take no more runs, so that each is looked through once,
 /// however long its runs take to stop.
 async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize, StoreError> {
-    let ended = engine.db.run(|c| Box::pin(run_cancel_unconfirmed(c))).await?;
+    let ended = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
     if ended > 0 {
         engine.hints.give(Topic::Changes);
         engine.hints.give(Topic::Cancels);
     }
-    let open: HashSet<Uuid> = engine.db.run(|c| Box::pin(session_cancel_open(c))).await?.into_iter().collect();
+    let open = engine.db(Class::Engine).read((), |c, ()| session_cancel_open(c).boxed()).await?;
+    let open: HashSet<Uuid> = open.into_iter().collect();
     let lock = || finished.lock().unwrap_or_else(PoisonError::into_inner);
     lock().retain(|session| open.contains(session));
     let unfinished: Vec<Uuid> = open.difference(&lock()).copied().collect();

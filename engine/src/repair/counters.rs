@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::repair::poll::Wakes;
 use crate::store::session::end::{FOLD_SESSIONS, Folded, session_fold_in_tx};
 
@@ -27,5 +28,5 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 async fn once(engine: &Engine) -> Result<Folded, StoreError> {
-    engine.db.transaction(|c| Box::pin(session_fold_in_tx(c))).await
+    engine.db(Class::Engine).transaction((), |c, ()| session_fold_in_tx(c).boxed()).await
 }

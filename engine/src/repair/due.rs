@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::repair::poll::Wakes;
 use crate::repair::ticker;
 use crate::store::run::due::run_due;
@@ -16,7 +17,7 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 async fn once(engine: &Engine) -> Result<u64, StoreError> {
-    let offered = engine.db.run(|c| Box::pin(run_due(c))).await?;
+    let offered = engine.db(Class::Engine).write((), |c, ()| run_due(c).boxed()).await?;
     if offered > 0 {
         engine.hints.give(Topic::Work);
         engine.hints.give(Topic::Changes);

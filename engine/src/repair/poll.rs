@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
+use crate::db::Class;
 use crate::store::poll::{Found, poll};
 use crate::wakeups::Topic;
 
@@ -25,7 +27,7 @@ pub struct Wakes {
 
 pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
     loop {
-        match engine.db.run(|c| Box::pin(poll(c))).await {
+        match engine.db(Class::Engine).write((), |c, ()| poll(c).boxed()).await {
             Ok(found) => wake(&engine, &wakes, found),
             Err(error) => tracing::warn!(%error, "nobody knows what there is to do; it is asked again"),
         }

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::repair::poll::Wakes;
 use crate::repair::ticker;
 use crate::store::run::lease::run_expire;
-use crate::store::worker::worker::worker_mark_lost;
+use crate::store::worker::record::worker_mark_lost;
 use crate::wakeups::Topic;
 
 /// What a round ended.
@@ -27,10 +28,11 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
-    let mut recovered =
-        Recovered { leases_ended: 0, workers_lost: engine.db.run(|c| Box::pin(worker_mark_lost(c))).await? };
+    let db = engine.db(Class::Engine);
+    let workers_lost = db.write((), |c, ()| worker_mark_lost(c).boxed()).await?;
+    let mut recovered = Recovered { leases_ended: 0, workers_lost };
     loop {
-        let leases = engine.db.run(|c| Box::pin(run_expire(c))).await?;
+        let leases = db.write((), |c, ()| run_expire(c).boxed()).await?;
         let ended = leases.requeued + leases.ended;
         engine.metrics.grant_ended("lost", ended);
         if ended > 0 {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::repair::ticker;
 use crate::store::feed::feed_prune;
 use crate::store::run::cancel::cancel_prune;
@@ -27,14 +28,10 @@ pub async fn run(engine: Arc<Engine>, closing: CancellationToken) {
 }
 
 async fn once(engine: &Engine) -> Result<Pruned, StoreError> {
-    let pruned = engine.db.run(|c| {
-        Box::pin(async move {
-            Ok(Pruned {
-                changes: feed_prune(c).await?,
-                request_ids: request_id_prune(c).await?,
-                orders: cancel_prune(c).await?,
-            })
-        })
-    });
-    pruned.await
+    let db = engine.db(Class::Engine);
+    Ok(Pruned {
+        changes: db.write((), |c, ()| feed_prune(c).boxed()).await?,
+        request_ids: db.write((), |c, ()| request_id_prune(c).boxed()).await?,
+        orders: db.write((), |c, ()| cancel_prune(c).boxed()).await?,
+    })
 }

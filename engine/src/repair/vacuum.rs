@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
+use crate::db::Class;
 use crate::repair::poll::Wakes;
 use crate::store::run::vacuum::queue_vacuum;
 
@@ -16,7 +17,7 @@ const REST: u32 = 10;
 pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
     while let Some(()) = closing.run_until_cancelled(wakes.vacuum.notified()).await {
         let begin = Instant::now();
-        match closing.run_until_cancelled(queue_vacuum(&engine.db)).await {
+        match closing.run_until_cancelled(queue_vacuum(engine.db(Class::Engine))).await {
             None => return,
             Some(Ok(true)) => {}
             Some(Ok(false)) => {

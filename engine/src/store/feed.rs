@@ -10,7 +10,7 @@ use crate::domain::TenantId;
 /// Where a reader of the feed stands: it has seen what is visible in this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedCursor {
-    /// A `pg_snapshot`, as text, of no transaction after the newest in the feed ([`durable`]).
+    /// A `pg_snapshot`, as text, of no transaction after the newest in the feed (`durable`).
     pub snapshot: String,
     /// When it was taken, by the database's clock.
     pub taken_at: DateTime<Utc>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
 use crate::store::run::cancel::{cancel_pending, cancel_told};
-use crate::store::worker::worker::worker_draining;
+use crate::store::worker::record::worker_draining;
 use crate::stream::registry::Registry;
 use crate::telemetry::Metrics;
 use crate::wakeups::{Hints, Topic};
@@ -33,9 +34,8 @@ async fn round(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), St
     if workers.is_empty() {
         return Ok(());
     }
-    let read = db.run(move |c| {
-        let workers = workers.clone();
-        Box::pin(async move { Ok((cancel_pending(c, &workers).await?, worker_draining(c, &workers).await?)) })
+    let read = db.read(workers, |c, workers| {
+        async move { Ok((cancel_pending(c, workers).await?, worker_draining(c, workers).await?)) }.boxed()
     });
     let (orders, draining) = read.await?;
     let mut told = Vec::new();
@@ -57,9 +57,5 @@ async fn round(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), St
     if told.is_empty() {
         return Ok(());
     }
-    db.run(move |c| {
-        let told = told.clone();
-        Box::pin(async move { cancel_told(c, &told).await })
-    })
-    .await
+    db.write(told, |c, told| cancel_told(c, told).boxed()).await
 }

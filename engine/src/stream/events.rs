@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
@@ -66,12 +67,7 @@ impl Events {
 
 /// One round: which batches were kept.
 async fn round(db: Db, hints: Hints, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
-    let rows = batches;
-    let kept = db.run(move |c| {
-        let rows = rows.clone();
-        Box::pin(async move { run_events_append(c, &rows).await })
-    });
-    let kept = kept.await?;
+    let kept = db.write(batches, |c, batches| run_events_append(c, batches).boxed()).await?;
     hints.give(Topic::Changes);
     Ok(kept)
 }

@@ -63,7 +63,7 @@ impl GrantBook {
     }
 
     /// How many grants the stream has.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.grants.len()
     }
 

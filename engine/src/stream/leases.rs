@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat};
-use crate::store::worker::worker::worker_heard;
+use crate::store::worker::record::worker_heard;
 use crate::telemetry::Metrics;
 use crate::wakeups::{Hints, Topic};
 
@@ -94,11 +95,8 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> R
     let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
     let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
-    let heard = db.run(move |c| {
-        let streams = streams.clone();
-        Box::pin(async move { worker_heard(c, &streams).await })
-    });
-    let heard: HashSet<Uuid> = heard.await?.into_iter().collect();
+    let heard = db.write(streams, |c, streams| worker_heard(c, streams).boxed()).await?;
+    let heard: HashSet<Uuid> = heard.into_iter().collect();
     if progressed {
         hints.give(Topic::Changes);
     }
@@ -124,11 +122,8 @@ async fn written(
     let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
     let touched = locked.around(&runs, |locked| {
         let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
-        let rows: Arc<[LeaseBeat]> = rows.iter().filter(free).cloned().collect();
-        db.round(move |c| {
-            let rows = rows.clone();
-            Box::pin(async move { run_heartbeat(c, &rows).await })
-        })
+        let rows: Vec<LeaseBeat> = rows.iter().filter(free).cloned().collect();
+        db.batch(rows, |c, rows| run_heartbeat(c, rows).boxed())
     });
     touched.await
 }

@@ -1,7 +1,7 @@
 //! A worker's stream, and every write of a grant.
 //!
 //! A stream's life: [`open`] registers it as a [`connection`] in the [`registry`]; [`serve`] handles each frame until the stream
-//! ends. The [`connection`] knows its [`grants`]. What a worker reports is written by [`worker_grants`] and [`results`], [`leases`]
+//! ends. The [`connection`] knows its [`grants`]. What a worker reports is written by `worker_grants` and [`results`], [`leases`]
 //! and [`events`]; [`cancels`] sends it what the database has for it; [`releases`] gives back what was not begun.
 
 mod answers;

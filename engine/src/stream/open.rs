@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::Engine;
 use crate::EngineError;
-use crate::db::{PgConnection, StoreError};
+use crate::db::{Class, PgConnection, StoreError};
 use crate::domain::frame::{Hello, Resume, ServerFrame, Welcome};
 use crate::domain::{Lease, Refusal, TenantId};
 use crate::settings::HEARTBEATS_PER_LEASE;
@@ -22,7 +23,7 @@ use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat};
 use crate::store::run::release::{Release, run_release_in_tx};
 use crate::store::run::report::{Begin, run_begin_in_tx};
-use crate::store::worker::worker::{
+use crate::store::worker::record::{
     HeldGrant, StreamOpening, worker_held_in_tx, worker_insert, worker_lock_in_tx, worker_resume_in_tx,
 };
 use crate::stream::connection::{Connection, OUTBOX_FRAMES};
@@ -68,10 +69,8 @@ pub async fn open(
         None => {
             let (worker_id, secret) = (Uuid::now_v7(), new_secret());
             let opening = new_opening(worker_id, &secret);
-            let inserted = engine.workers_db.run(move |c| {
-                let opening = opening.clone();
-                Box::pin(async move { worker_insert(c, &opening).await })
-            });
+            let db = engine.db(Class::Priority);
+            let inserted = db.write(opening, |c, opening| worker_insert(c, opening).boxed());
             (worker_id, secret, Opened { epoch: inserted.await?, standing: Vec::new() })
         }
     };
@@ -113,26 +112,24 @@ enum Resumed {
 /// Takes a worker up again that knows its secret. What it names stands if it is still its own; what it does not name, it
 /// was not told to start, so that goes back at once.
 async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
-    engine
-        .db
-        .transaction(move |c| {
-            let (opening, resume) = (opening.clone(), resume.clone());
-            Box::pin(async move {
-                let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
-                    return Ok(Resumed::Unknown);
-                };
-                if !bool::from(worker.secret_hash.ct_eq(&opening.secret_hash)) {
-                    return Ok(Resumed::Unknown);
-                }
-                if resume.sequence != 0 && resume.sequence <= worker.resume_sequence {
-                    return Ok(Resumed::Late);
-                }
-                let epoch = worker_resume_in_tx(c, &opening, resume.sequence).await?;
-                let standing = settle_held(c, resume.worker_id, epoch, &resume.held).await?;
-                Ok(Resumed::Opened(Opened { epoch, standing }))
-            })
-        })
-        .await
+    let resumed = engine.db(Class::Engine).transaction((opening, resume), |c, (opening, resume)| {
+        async move {
+            let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
+                return Ok(Resumed::Unknown);
+            };
+            if !bool::from(worker.secret_hash.ct_eq(&opening.secret_hash)) {
+                return Ok(Resumed::Unknown);
+            }
+            if resume.sequence != 0 && resume.sequence <= worker.resume_sequence {
+                return Ok(Resumed::Late);
+            }
+            let epoch = worker_resume_in_tx(c, opening, resume.sequence).await?;
+            let standing = settle_held(c, resume.worker_id, epoch, &resume.held).await?;
+            Ok(Resumed::Opened(Opened { epoch, standing }))
+        }
+        .boxed()
+    });
+    resumed.await
 }
 
 async fn settle_held(

@@ -1,8 +1,8 @@
 //! Giving grants back that were not begun.
 
 use std::future::Future;
-use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -69,11 +69,8 @@ async fn release(db: &Db, locked: &LockedRuns, releases: Vec<Release>) -> Vec<Re
     loop {
         let released = locked.around(&runs, |locked| {
             let free = |release: &&Release| !locked.contains(&release.guard.lease.run_id);
-            let batch: Arc<[Release]> = releases.iter().filter(free).copied().collect();
-            db.round(move |c| {
-                let batch = batch.clone();
-                Box::pin(async move { run_release_in_tx(c, &batch).await })
-            })
+            let batch: Vec<Release> = releases.iter().filter(free).copied().collect();
+            db.batch(batch, |c, batch| run_release_in_tx(c, batch).boxed())
         });
         match released.await {
             Ok((released, locked)) => {

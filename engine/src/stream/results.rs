@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -198,20 +199,20 @@ async fn round(
 
     // What is carried by a report is answered as accepted: should the report be refused, that answer says it.
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
-    let begin_rows: Arc<Vec<Begin>> = Arc::new(begins.iter().map(|(_, begin)| *begin).collect());
-    let report_rows: Arc<Vec<GrantReport>> = Arc::new(reports.iter().map(|(_, report)| report.clone()).collect());
-    let written = db.round(move |c| {
-        let (begins, reports) = (begin_rows.clone(), report_rows.clone());
-        Box::pin(async move {
+    let begin_rows: Vec<Begin> = begins.iter().map(|(_, begin)| *begin).collect();
+    let report_rows: Vec<GrantReport> = reports.iter().map(|(_, report)| report.clone()).collect();
+    let written = db.batch((begin_rows, report_rows), |c, (begins, reports)| {
+        async move {
             if !begins.is_empty() && !reports.is_empty() {
                 let begun = begins.iter().map(|begin| begin.guard.lease.run_id);
                 let ended = reports.iter().map(|report| report.guard.lease.run_id);
                 run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
             }
-            let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, &begins).await? };
-            let ended = if reports.is_empty() { Vec::new() } else { run_report_in_tx(c, &reports).await? };
+            let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, begins).await? };
+            let ended = if reports.is_empty() { Vec::new() } else { run_report_in_tx(c, reports).await? };
             Ok((begun, ended))
-        })
+        }
+        .boxed()
     });
     let (begun, ended) = written.await?;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::Engine;
 use crate::EngineError;
 use crate::batch::budget::Held;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{EventRange, Heartbeat, ReasonText, Refused, ServerFrame, WorkerFrame};
 use crate::domain::weight::Weight;
@@ -24,7 +25,7 @@ use crate::domain::{Lease, Refusal};
 use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::store::event::append::GuardedEvents;
 use crate::store::run::release::Release;
-use crate::store::worker::worker::worker_stream_ended;
+use crate::store::worker::record::worker_stream_ended;
 use crate::stream::answers::{is_undecided, reason_of};
 use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::worker_grants::StreamGrants;
@@ -248,7 +249,8 @@ impl WorkerStream {
         }
         let state = if goodbye { WorkerState::Gone } else { WorkerState::Disconnected };
         let (id, epoch) = (connection.worker_id, connection.epoch);
-        let ended = engine.db.run(move |c| Box::pin(worker_stream_ended(c, id, epoch, state))).await;
+        let ended =
+            engine.db(Class::Engine).write((), move |c, ()| worker_stream_ended(c, id, epoch, state).boxed()).await;
         if let Err(error) = ended {
             tracing::debug!(%error, "the end of a stream was not written; the worker will be marked as lost");
         }

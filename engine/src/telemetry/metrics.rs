@@ -119,9 +119,9 @@ impl Maker {
     }
 }
 
-impl Metrics {
+impl Default for Metrics {
     /// All of them at zero.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let registry = Registry::new();
         let make = Maker(registry.clone());
         let build = Opts::new("ops_build_info", "Always 1; the version is in the label")
@@ -200,7 +200,9 @@ impl Metrics {
         }
         Self(Arc::new(families))
     }
+}
 
+impl Metrics {
     /// Measures the rounds of a batcher.
     pub fn measured<I, F, W>(
         &self,

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -91,17 +92,11 @@ impl ChangeHub {
     /// What was committed since the cursor, read once and delivered. Answers the next cursor.
     async fn read(&self, cursor: Option<&FeedCursor>) -> Result<FeedCursor, StoreError> {
         let Some(cursor) = cursor.cloned() else {
-            let cursor = self.db.run(|c| Box::pin(feed_cursor(c))).await?;
+            let cursor = self.db.read((), |c, ()| feed_cursor(c).boxed()).await?;
             self.hand_out(&[], &cursor);
             return Ok(cursor);
         };
-        let batch = self
-            .db
-            .run(move |c| {
-                let cursor = cursor.clone();
-                Box::pin(async move { feed_read(c, &cursor).await })
-            })
-            .await?;
+        let batch = self.db.read(cursor, |c, cursor| feed_read(c, cursor).boxed()).await?;
         let FeedBatch { run_ids, event_run_ids, overflown, cursor } = batch;
         if overflown {
             self.subscribers.lock().values().for_each(|subscriber| subscriber.overflow());
@@ -150,12 +145,7 @@ impl ChangeHub {
 /// These runs as they are now; one that is not there any more was deleted.
 pub async fn read_news(db: &Db, page: &[(TenantId, Uuid)]) -> Result<Vec<RunNews>, StoreError> {
     let ids: Vec<Uuid> = page.iter().map(|(_, id)| *id).collect();
-    let runs = db
-        .run(move |c| {
-            let ids = ids.clone();
-            Box::pin(async move { run_get_many(c, &ids).await })
-        })
-        .await?;
+    let runs = db.read(ids, |c, ids| run_get_many(c, ids).boxed()).await?;
     let mut runs: HashMap<Uuid, Arc<Run>> = runs.into_iter().map(|run| (run.id, Arc::new(run))).collect();
     let news = |(tenant, id): &(TenantId, Uuid)| match runs.remove(id) {
         Some(run) => RunNews::Now(run),

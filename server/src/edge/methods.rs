@@ -97,7 +97,6 @@ pub static METHODS: &[Method] = &[
     unary("ops.v1.ArtifactService/GetArtifact", Class::Normal),
     unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal),
     unary("grpc.health.v1.Health/Check", Class::Normal),
-    unary("grpc.health.v1.Health/List", Class::Normal),
     stream("grpc.health.v1.Health/Watch", Shape::ServerStream, Class::Normal),
     stream("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),
     stream("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),

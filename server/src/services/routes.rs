@@ -24,13 +24,10 @@ use crate::services::artifact::grpc::ArtifactApi;
 use crate::services::health::HealthSwitch;
 use crate::services::run::grpc::RunApi;
 use crate::services::run::runs::Runs;
-use crate::services::run::runs_read::RunsRead;
 use crate::services::session::grpc::SessionApi;
-use crate::services::session::session_end::SessionEnd;
 use crate::services::session::sessions::Sessions;
 use crate::services::worker::grpc::WorkerApi;
 use crate::services::worker::workers::Workers;
-use crate::services::worker::workers_read::WorkersRead;
 use engine::domain::Limits;
 use engine::telemetry::Metrics;
 
@@ -38,11 +35,8 @@ use engine::telemetry::Metrics;
 #[derive(Debug, Clone)]
 pub struct Services {
     pub sessions: Sessions,
-    pub session_end: SessionEnd,
     pub runs: Runs,
-    pub runs_read: RunsRead,
     pub workers: Workers,
-    pub workers_read: WorkersRead,
     pub artifacts: Artifacts,
 }
 
@@ -57,11 +51,9 @@ pub async fn routes(
 ) -> Result<(axum::Router, HealthSwitch), tonic_reflection::server::Error> {
     let (message_in, message_out) = (limits.message_in, limits.message_out);
     let admission = from_fn_with_state(Admission::new(limits.request_bytes, limits.calls), admit);
-    let sessions =
-        SessionApi { sessions: services.sessions, session_end: services.session_end, limits: Arc::clone(&limits) };
-    let runs = RunApi { runs: services.runs, runs_read: services.runs_read, limits: Arc::clone(&limits) };
-    let workers =
-        WorkerApi { workers: services.workers, workers_read: services.workers_read, limits: Arc::clone(&limits) };
+    let sessions = SessionApi { sessions: services.sessions, limits: limits.clone() };
+    let runs = RunApi { runs: services.runs, limits: limits.clone() };
+    let workers = WorkerApi { workers: services.workers, limits: limits.clone() };
     let artifacts = ArtifactApi { artifacts: services.artifacts, limits };
 
     macro_rules! sized {

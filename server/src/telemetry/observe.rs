@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::telemetry::process;
 use engine::Engine;
+use engine::db::Class;
 use engine::wakeups::Topic;
 
 /// Answers with the metrics.
@@ -22,7 +23,7 @@ impl Observe {
         let (engine, metrics) = (&self.engine, &self.engine.metrics);
         let streams = engine.registry.all();
         metrics.streams.set(signed(streams.len()));
-        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.book().len()).sum()));
+        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.book().count()).sum()));
         let (watchers, unread) = engine.hub.watchers();
         metrics.watchers.set(signed(watchers));
         metrics.feed_age_seconds.set(unread.as_secs_f64());
@@ -31,10 +32,11 @@ impl Observe {
             let hints = metrics.hints.with_label_values(&[name]);
             hints.inc_by(engine.hints.given(topic).saturating_sub(hints.get()));
         }
-        let (connections, idle) = (engine.db.pool().size() as usize, engine.db.pool().num_idle());
+        let (connections, idle) =
+            (engine.db(Class::Engine).pool().size() as usize, engine.db(Class::Engine).pool().num_idle());
         metrics.database_connections.with_label_values(&["idle"]).set(signed(idle));
         metrics.database_connections.with_label_values(&["busy"]).set(signed(connections.saturating_sub(idle)));
-        metrics.database_units.set(signed(engine.db.units()));
+        metrics.database_units.set(signed(engine.db(Class::Engine).units()));
         if let Some(usage) = process::usage() {
             let cpu = &metrics.process_cpu_seconds;
             cpu.inc_by((usage.cpu_seconds - cpu.get()).max(0.0));

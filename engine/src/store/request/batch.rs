@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::TenantId;
-use crate::store::request::id::{RequestClaim, request_patience_in_tx};
+use crate::store::request::id::{RequestClaim, request_lock_timeout_in_tx};
 
 /// A request that names an id, and what it is about to make.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub async fn request_claim_many_in_tx(
     c: &mut PgConnection,
     keys: &[RequestKey],
 ) -> Result<Vec<RequestClaim>, StoreError> {
-    request_patience_in_tx(c).await?;
+    request_lock_timeout_in_tx(c).await?;
     let tenants: Vec<String> = keys.iter().map(|key| key.tenant.as_str().to_owned()).collect();
     let scopes: Vec<String> = keys.iter().map(|key| key.scope.to_owned()).collect();
     let ids: Vec<String> = keys.iter().map(|key| key.request_id.clone()).collect();

@@ -30,7 +30,7 @@ pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
 
 /// Waits for the locks of this transaction no longer than this: a call with the same `request_id` that is still executed
 /// holds its key, and who waits for it shall be told instead of holding a connection.
-pub async fn request_patience_in_tx(c: &mut PgConnection) -> Result<(), StoreError> {
+pub async fn request_lock_timeout_in_tx(c: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query!("SELECT set_config('lock_timeout', '2s', true)").fetch_one(c).await?;
     Ok(())
 }

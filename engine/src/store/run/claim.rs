@@ -172,7 +172,7 @@ pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, most: usize
 }
 
 /// Whether a unary call got runs, and those that its worker still holds of them.
-pub async fn run_claimed_before(
+pub async fn run_claimed_before_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
     worker_id: Uuid,

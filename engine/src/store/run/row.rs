@@ -10,7 +10,7 @@ use crate::db::StoreError;
 use crate::domain::run::{Cancellation, Progress, WaitReason};
 use crate::domain::{Lane, Run, RunError, RunStatus, TenantId, TraceParent};
 
-/// A run as it is in the database. [`run_rows!`] reads it.
+/// A run as it is in the database. `run_rows!` reads it.
 #[derive(Debug, Clone)]
 pub struct RunRow {
     pub id: Uuid,

@@ -1,4 +1,4 @@
-//! Sessions: [`session`] creates, reads and changes them; [`end`] closes, cancels and completes them, and folds their counters.
+//! Sessions: [`record`] creates, reads and changes them; [`end`] closes, cancels and completes them, and folds their counters.
 
 pub mod end;
-pub mod session;
+pub mod record;

@@ -1,4 +1,4 @@
-//! Workers: [`worker`] writes who they are and on which stream, [`read`] lists them.
+//! Workers: [`record`] writes who they are and on which stream, [`read`] lists them.
 
 pub mod read;
-pub mod worker;
+pub mod record;

@@ -4,93 +4,58 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use engine::EngineError;
-use engine::db::{Db, StoreError};
+use engine::db::{Class, Db, PgConnection, StoreError};
 use engine::domain::artifact::{Artifact, ArtifactContent, ArtifactParent, NewArtifact};
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::{Limits, Refusal, Resource, TenantId};
+use engine::idempotent::{self, Request};
 use engine::store::artifact::{artifact_get, artifact_insert, artifact_list};
-use engine::store::request::id::{
-    RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx, request_release_in_tx,
-};
+use engine::store::request::id::payload_hash;
 use engine::store::run::read::run_exists;
-use engine::store::session::session::session_exists;
-
-const SCOPE: &str = "CreateArtifact";
+use engine::store::session::record::session_exists;
+use engine::{Engine, EngineError};
+use futures::FutureExt;
 
 /// The use cases of artifacts.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    db: Db,
+    engine: Arc<Engine>,
     limits: Arc<Limits>,
 }
 
 impl Artifacts {
-    pub fn new(db: Db, limits: Arc<Limits>) -> Self {
-        Self { db, limits }
+    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>) -> Self {
+        Self { engine, limits }
     }
 
     /// Keeps an artifact, and answers it without its text; for a repeated `request_id`, answers the first one.
-    pub async fn create(&self, tenant: &TenantId, new: NewArtifact) -> Result<Artifact, EngineError> {
-        let id = Uuid::now_v7();
-        let request_id = new.request_id.clone();
-        let (owner, new) = (tenant.clone(), Arc::new(new));
-        let created = self
-            .db
-            .transaction(move |c| {
-                let (tenant, new) = (owner.clone(), Arc::clone(&new));
-                Box::pin(async move {
-                    let mut made = id;
-                    if let Some(request_id) = &new.request_id {
-                        request_patience_in_tx(c).await?;
-                        match request_claim_in_tx(c, &tenant, SCOPE, request_id, &hash(&new), &[id]).await? {
-                            RequestClaim::Fresh => {}
-                            RequestClaim::Repeated(ids) => made = ids.first().copied().unwrap_or(id),
-                            RequestClaim::Reused => return Ok(Err(Refusal::RequestIdReused(request_id.clone()))),
-                        }
-                    }
-                    if made == id && !artifact_insert(c, &tenant, id, &new).await? {
-                        if let Some(request_id) = &new.request_id {
-                            request_release_in_tx(c, &tenant, SCOPE, request_id).await?;
-                        }
-                        let exists = run_exists(c, &tenant, new.run_id).await?;
-                        return Ok(Err(match new.lease {
-                            Some((_, fence)) if exists => Refusal::LeaseLost { run_id: new.run_id, fence },
-                            _ => Refusal::not_found(Resource::Run, new.run_id),
-                        }));
-                    }
-                    let artifact = artifact_get(c, &tenant, made).await?;
-                    Ok(artifact.ok_or(Refusal::not_found(Resource::Artifact, made)))
-                })
-            })
-            .await;
-        let artifact = match (created, request_id) {
-            (Err(StoreError::LockTimeout), Some(request_id)) => {
-                return Err(Refusal::RequestInProgress(request_id).into());
-            }
-            // Whether it was committed can be read under the id that was made for it.
-            (Err(StoreError::CommitUnknown(why)), None) => {
-                self.get(tenant, id).await.map_err(|_| StoreError::CommitUnknown(why))?
-            }
-            (created, _) => created??,
+    pub async fn create(&self, tenant: TenantId, new: NewArtifact) -> Result<Artifact, EngineError> {
+        let request = Request {
+            tenant: tenant.clone(),
+            scope: "CreateArtifact",
+            request_id: new.request_id.clone(),
+            payload_hash: hash(&new),
         };
-        Ok(without_text(artifact))
+        let created = idempotent::create(
+            self.db(),
+            request,
+            (tenant, new),
+            |c, (tenant, new), id| insert(c, tenant, new, id).boxed(),
+            |c, (tenant, _), id| artifact_get(c, tenant, id).map(move |found| found.map(|it| existing(it, id))).boxed(),
+        );
+        created.await.map(without_text)
     }
 
     /// One artifact with its text.
-    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Artifact, EngineError> {
-        let tenant = tenant.clone();
-        let artifact = self.db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { artifact_get(c, &tenant, id).await })
-        });
-        Ok(artifact.await?.ok_or(Refusal::not_found(Resource::Artifact, id))?)
+    pub async fn get(&self, tenant: TenantId, id: Uuid) -> Result<Artifact, EngineError> {
+        let artifact = self.db().read(tenant, move |c, tenant| artifact_get(c, tenant, id).boxed());
+        Ok(existing(artifact.await?, id)?)
     }
 
     /// The newest artifacts of a run or a session, without their texts.
     pub async fn list(
         &self,
-        tenant: &TenantId,
+        tenant: TenantId,
         parent: ArtifactParent,
         page: PageRequest,
     ) -> Result<Page<Artifact>, EngineError> {
@@ -99,15 +64,14 @@ impl Artifacts {
             ArtifactParent::Session(id) => ("session", Refusal::not_found(Resource::Session, id)),
         };
         let (ArtifactParent::Run(parent_id) | ArtifactParent::Session(parent_id)) = parent;
-        let scope = PageScope::new("ListArtifacts", tenant).with(condition, [parent_id.to_string()]);
+        let scope = PageScope::new("ListArtifacts", &tenant).with(condition, [parent_id.to_string()]);
         let after: Option<Uuid> = scope.decode(&page.token)?;
-        let (tenant, max_bytes) = (tenant.clone(), self.limits.page_bytes);
-        let list = self.db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move {
+        let max_bytes = self.limits.page_bytes;
+        let list = self.db().read(tenant, move |c, tenant| {
+            async move {
                 let exists = match parent {
-                    ArtifactParent::Run(id) => run_exists(c, &tenant, id).await?,
-                    ArtifactParent::Session(id) => session_exists(c, &tenant, id).await?,
+                    ArtifactParent::Run(id) => run_exists(c, tenant, id).await?,
+                    ArtifactParent::Session(id) => session_exists(c, tenant, id).await?,
                 };
                 if !exists {
                     return Ok(None);
@@ -115,14 +79,40 @@ impl Artifacts {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|artifact: &Artifact| artifact.id).or(after);
-                    let rows = artifact_list(c, &tenant, parent, before, wanted).await?;
+                    let rows = artifact_list(c, tenant, parent, before, wanted).await?;
                     fill.take(rows, wanted, artifact_bytes);
                 }
                 Ok(Some(fill))
-            })
+            }
+            .boxed()
         });
         Ok(list.await?.ok_or(missing)?.finish(|last| scope.encode(last.id)))
     }
+
+    fn db(&self) -> &Db {
+        self.engine.db(Class::Normal)
+    }
+}
+
+/// Writes an artifact; refused if its run is not there or, for a worker, its grant does not stand any more.
+async fn insert(
+    c: &mut PgConnection,
+    tenant: &TenantId,
+    new: &NewArtifact,
+    id: Uuid,
+) -> Result<Result<(), Refusal>, StoreError> {
+    if artifact_insert(c, tenant, id, new).await? {
+        return Ok(Ok(()));
+    }
+    let exists = run_exists(c, tenant, new.run_id).await?;
+    Ok(Err(match new.lease {
+        Some((_, fence)) if exists => Refusal::LeaseLost { run_id: new.run_id, fence },
+        _ => Refusal::not_found(Resource::Run, new.run_id),
+    }))
+}
+
+fn existing(artifact: Option<Artifact>, id: Uuid) -> Result<Artifact, Refusal> {
+    artifact.ok_or(Refusal::not_found(Resource::Artifact, id))
 }
 
 /// What makes two requests for an artifact the same. The grant is not part of it: a later attempt may repeat an earlier.

@@ -15,14 +15,12 @@ use crate::edge::status::status_of;
 use crate::edge::trace::traceparent_of;
 use crate::services::run::convert;
 use crate::services::run::runs::Runs;
-use crate::services::run::runs_read::RunsRead;
 use engine::domain::Limits;
 
 /// The handlers of RunService.
 #[derive(Debug, Clone)]
 pub struct RunApi {
     pub runs: Runs,
-    pub runs_read: RunsRead,
     pub limits: Arc<Limits>,
 }
 
@@ -57,7 +55,7 @@ impl RunService for RunApi {
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
         respond(request, async |caller, request| {
             let id = single_id("run_id", &request.run_id)?;
-            let run = self.runs_read.get(&caller.tenant, id).await?;
+            let run = self.runs.get(&caller.tenant, id).await?;
             Ok(v1::GetRunResponse { run: Some(run.to_proto()) })
         })
         .await
@@ -66,7 +64,7 @@ impl RunService for RunApi {
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
         respond(request, async |caller, request| {
             let (filter, page) = convert::list_runs(request, &self.limits)?;
-            let page = self.runs_read.list(&caller.tenant, filter, page).await?;
+            let page = self.runs.list(caller.tenant, filter, page).await?;
             Ok(v1::ListRunsResponse {
                 runs: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,
@@ -117,7 +115,7 @@ impl RunService for RunApi {
     ) -> Result<Response<v1::ListRunEventsResponse>, Status> {
         respond(request, async |caller, request| {
             let (run_id, min_level, page) = convert::list_run_events(request, &self.limits)?;
-            let page = self.runs_read.list_events(&caller.tenant, run_id, min_level, page).await?;
+            let page = self.runs.list_events(caller.tenant, run_id, min_level, page).await?;
             Ok(v1::ListRunEventsResponse {
                 events: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,

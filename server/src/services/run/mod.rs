@@ -1,9 +1,8 @@
-//! RunService: [`Runs`] enqueues, reads and cancels; `watch` and `tail` stream.
+//! RunService: [`runs`] enqueues, reads and cancels; [`watch`] and [`tail`] stream.
 
 pub mod convert;
 pub mod grpc;
 pub mod runs;
-pub mod runs_read;
 pub mod tail;
 pub mod watch;
 pub mod watch_token;

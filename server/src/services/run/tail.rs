@@ -1,9 +1,9 @@
 //! Following a run's log: what is there, then each event as it comes, until the run has ended.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::db::Class;
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
@@ -82,11 +82,10 @@ impl Runs {
         min_level: EventLevel,
         after: EventPosition,
     ) -> Result<Vec<RunEvent>, EngineError> {
-        let tenant = Arc::new(tenant.clone());
-        let read = self.engine.requests_db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { event_list(c, &tenant, run_id, after, min_level, PAGE).await })
-        });
+        let read = self
+            .engine
+            .db(Class::Normal)
+            .read(tenant.clone(), move |c, tenant| event_list(c, tenant, run_id, after, min_level, PAGE).boxed());
         Ok(read.await?)
     }
 }

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::db::Class;
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
@@ -61,7 +63,7 @@ impl Runs {
 
     /// Streams what happens to runs.
     pub async fn watch(&self, tenant: TenantId, request: WatchRequest) -> Result<WatchStream, EngineError> {
-        let (identity, now) = self.engine.requests_db.run(|c| Box::pin(database_identity(c))).await?;
+        let (identity, now) = self.engine.db(Class::Normal).read((), |c, ()| database_identity(c).boxed()).await?;
         let filter_hash = watch_token::filter_hash(&tenant, &request.filter);
         let resumed = match &request.resume_token {
             Some(token) => Some(watch_token::decode(token, &identity, &filter_hash, now)?),
@@ -162,9 +164,8 @@ impl Watch {
         loop {
             let page = patiently(|| {
                 let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
-                self.engine.requests_db.run(move |c| {
-                    let (tenant, filter) = (tenant.clone(), filter.clone());
-                    Box::pin(async move { run_list(c, &tenant, &filter, before, READ_PAGE as i64).await })
+                self.engine.db(Class::Normal).read((tenant, filter), move |c, (tenant, filter)| {
+                    run_list(c, tenant, filter, before, READ_PAGE as i64).boxed()
                 })
             });
             let page: Vec<Arc<Run>> = page.await?.into_iter().map(Arc::new).collect();
@@ -221,9 +222,8 @@ impl Watch {
     async fn fill_gap(&mut self, cursor: &FeedCursor) -> Result<Result<(), Gone>, EngineError> {
         let changed = patiently(|| {
             let (tenant, cursor) = (self.tenant.clone(), cursor.clone());
-            self.engine.requests_db.run(move |c| {
-                let (tenant, cursor) = (tenant.clone(), cursor.clone());
-                Box::pin(async move { feed_changed_since(c, &tenant, &cursor, GAP_RUNS + 1).await })
+            self.engine.db(Class::Normal).read((tenant, cursor), |c, (tenant, cursor)| {
+                feed_changed_since(c, tenant, cursor, GAP_RUNS + 1).boxed()
             })
         });
         let changed: Vec<(TenantId, Uuid)> = changed.await?.into_iter().map(|id| (self.tenant.clone(), id)).collect();
@@ -231,7 +231,7 @@ impl Watch {
             return Err(Refusal::RevisionCompacted.into());
         }
         for page in changed.chunks(READ_PAGE) {
-            let news = patiently(|| read_news(&self.engine.requests_db, page)).await?;
+            let news = patiently(|| read_news(self.engine.db(Class::Normal), page)).await?;
             self.subscription.settle(&news).await;
             for event in news.iter().filter_map(|news| self.subscription.event(news)) {
                 if self.send(event).await.is_err() {

@@ -1,115 +1,144 @@
-//! Sessions: created, read and changed. [`super::session_end`] ends them.
+//! The use cases of sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use uuid::Uuid;
-
-use engine::EngineError;
-use engine::db::{Db, StoreError};
+use engine::cancel::cancel_runs;
+use engine::db::Class;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
 use engine::domain::{Limits, Refusal, Resource, Session, TenantId};
-use engine::store::request::id::{RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx};
-use engine::store::session::session::{session_get, session_insert, session_list, session_update};
+use engine::idempotent::{self, Request};
+use engine::store::request::id::payload_hash;
+use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
+use engine::store::session::record::{session_get, session_insert, session_list, session_update};
+use engine::{Engine, EngineError};
+use futures::FutureExt;
+use uuid::Uuid;
 
 /// The use cases of sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
-    db: Db,
+    engine: Arc<Engine>,
     limits: Arc<Limits>,
 }
 
 impl Sessions {
-    pub fn new(db: Db, limits: Arc<Limits>) -> Self {
-        Self { db, limits }
+    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>) -> Self {
+        Self { engine, limits }
     }
 
     /// Creates a session; for a repeated `request_id`, answers the first one as it is now.
-    pub async fn create(&self, tenant: &TenantId, new: NewSession) -> Result<Session, EngineError> {
-        let id = Uuid::now_v7();
-        let request_id = new.request_id.clone();
-        let (owner, new) = (tenant.clone(), Arc::new(new));
-        let created = self
-            .db
-            .transaction(move |c| {
-                let (tenant, new) = (owner.clone(), Arc::clone(&new));
-                Box::pin(async move {
-                    let mut made = id;
-                    if let Some(request_id) = &new.request_id {
-                        let hash = payload_hash([&*new.name, &new.description, &new.triggered_by, &new.context]);
-                        request_patience_in_tx(c).await?;
-                        match request_claim_in_tx(c, &tenant, "CreateSession", request_id, &hash, &[id]).await? {
-                            RequestClaim::Fresh => {}
-                            RequestClaim::Repeated(ids) => made = ids.first().copied().unwrap_or(id),
-                            RequestClaim::Reused => return Ok(Err(Refusal::RequestIdReused(request_id.clone()))),
-                        }
-                    }
-                    if made == id {
-                        session_insert(c, &tenant, id, &new).await?;
-                    }
-                    let session = session_get(c, &tenant, made).await?;
-                    Ok(session.ok_or(Refusal::not_found(Resource::Session, made)))
-                })
-            })
-            .await;
-        match (created, request_id) {
-            (Err(StoreError::LockTimeout), Some(request_id)) => Err(Refusal::RequestInProgress(request_id).into()),
-            // Whether it was committed can be read under the id that was made for it.
-            (Err(StoreError::CommitUnknown(why)), None) => {
-                self.get(tenant, id).await.map_err(|_| StoreError::CommitUnknown(why).into())
-            }
-            (created, _) => Ok(created??),
-        }
+    pub async fn create(&self, tenant: TenantId, new: NewSession) -> Result<Session, EngineError> {
+        let request = Request {
+            tenant: tenant.clone(),
+            scope: "CreateSession",
+            request_id: new.request_id.clone(),
+            payload_hash: payload_hash([&*new.name, &new.description, &new.triggered_by, &new.context]),
+        };
+        let created = idempotent::create(
+            self.engine.db(Class::Normal),
+            request,
+            (tenant, new),
+            |c, (tenant, new), id| session_insert(c, tenant, id, new).map(|done| done.map(Ok)).boxed(),
+            |c, (tenant, _), id| session_get(c, tenant, id).map(move |found| found.map(|it| existing(it, id))).boxed(),
+        );
+        created.await
     }
 
     /// One session with its exact counters.
-    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Session, EngineError> {
-        let tenant = tenant.clone();
-        let session = self.db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { session_get(c, &tenant, id).await })
-        });
-        Ok(session.await?.ok_or(Refusal::not_found(Resource::Session, id))?)
+    pub async fn get(&self, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
+        self.read(Class::Normal, tenant, id).await
     }
 
     /// The newest sessions of some statuses; none named = all.
     pub async fn list(
         &self,
-        tenant: &TenantId,
+        tenant: TenantId,
         statuses: Vec<SessionStatus>,
         page: PageRequest,
     ) -> Result<Page<Session>, EngineError> {
-        let scope =
-            PageScope::new("ListSessions", tenant).with("statuses", statuses.iter().map(|status| status.as_str()));
+        let words = statuses.iter().map(|status| status.as_str());
+        let scope = PageScope::new("ListSessions", &tenant).with("statuses", words);
         let after: Option<Uuid> = scope.decode(&page.token)?;
-        let (tenant, statuses, max_bytes) = (tenant.clone(), Arc::new(statuses), self.limits.page_bytes);
-        let list = self.db.run(move |c| {
-            let (tenant, statuses) = (tenant.clone(), Arc::clone(&statuses));
-            Box::pin(async move {
+        let max_bytes = self.limits.page_bytes;
+        let list = self.engine.db(Class::Normal).read((tenant, statuses), move |c, (tenant, statuses)| {
+            async move {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|session: &Session| session.id).or(after);
-                    let rows = session_list(c, &tenant, &statuses, before, wanted).await?;
+                    let rows = session_list(c, tenant, statuses, before, wanted).await?;
                     fill.take(rows, wanted, session_bytes);
                 }
                 Ok(fill)
-            })
+            }
+            .boxed()
         });
         Ok(list.await?.finish(|last| scope.encode(last.id)))
     }
 
     /// Changes what the patch names.
-    pub async fn update(&self, tenant: &TenantId, id: Uuid, patch: SessionPatch) -> Result<Session, EngineError> {
-        let (tenant, patch) = (tenant.clone(), Arc::new(patch));
-        let session = self.db.transaction(move |c| {
-            let (tenant, patch) = (tenant.clone(), Arc::clone(&patch));
-            Box::pin(async move {
-                session_update(c, &tenant, id, &patch).await?;
-                session_get(c, &tenant, id).await
-            })
+    pub async fn update(&self, tenant: TenantId, id: Uuid, patch: SessionPatch) -> Result<Session, EngineError> {
+        let session = self.engine.db(Class::Normal).transaction((tenant, patch), move |c, (tenant, patch)| {
+            async move {
+                session_update(c, tenant, id, patch).await?;
+                session_get(c, tenant, id).await
+            }
+            .boxed()
         });
-        Ok(session.await?.ok_or(Refusal::not_found(Resource::Session, id))?)
+        Ok(existing(session.await?, id)?)
     }
+
+    /// Closes a session: it takes no more runs, and the fold completes it when its last run has ended.
+    pub async fn close(&self, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
+        let closed = self.engine.db(Class::Priority).transaction(tenant.clone(), move |c, tenant| {
+            async move {
+                if session_lock_in_tx(c, tenant, id).await? {
+                    session_close_in_tx(c, id).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        closed.await?;
+        self.read(Class::Priority, tenant, id).await
+    }
+
+    /// Cancels a session: it takes no more runs, and all its runs are cancelled or asked to stop. The runs follow in pages, after
+    /// the session is seen as cancelled, so that nothing waits long and no run slips in.
+    pub async fn cancel(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        reason: String,
+        grace: Duration,
+    ) -> Result<Session, EngineError> {
+        let db = self.engine.db(Class::Priority);
+        let cancelled = db.transaction((tenant.clone(), reason), move |c, (tenant, reason)| {
+            async move {
+                if session_lock_in_tx(c, tenant, id).await? {
+                    session_cancel_in_tx(c, id, reason, grace).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        cancelled.await?;
+        let session = self.read(Class::Priority, tenant.clone(), id).await?;
+        if session.status == SessionStatus::Cancelled {
+            cancel_runs(&self.engine, id).await?;
+        }
+        self.read(Class::Priority, tenant, id).await
+    }
+
+    async fn read(&self, class: Class, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
+        let session = self.engine.db(class).read(tenant, move |c, tenant| session_get(c, tenant, id).boxed());
+        Ok(existing(session.await?, id)?)
+    }
+}
+
+fn existing(session: Option<Session>, id: Uuid) -> Result<Session, Refusal> {
+    session.ok_or(Refusal::not_found(Resource::Session, id))
 }
 
 fn session_bytes(session: &Session) -> usize {

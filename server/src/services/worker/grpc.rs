@@ -11,7 +11,6 @@ use crate::edge::convert::ToProto;
 use crate::edge::convert::fields::single_id;
 use crate::edge::respond::respond;
 use crate::services::worker::workers::Workers;
-use crate::services::worker::workers_read::WorkersRead;
 use crate::services::worker::{connect, convert};
 use engine::domain::Limits;
 
@@ -19,7 +18,6 @@ use engine::domain::Limits;
 #[derive(Debug, Clone)]
 pub struct WorkerApi {
     pub workers: Workers,
-    pub workers_read: WorkersRead,
     pub limits: Arc<Limits>,
 }
 
@@ -91,7 +89,7 @@ impl WorkerService for WorkerApi {
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         respond(request, async |caller, request| {
             let (states, page) = convert::list_workers(request, &self.limits)?;
-            let page = self.workers_read.list(&caller.tenant, states, page).await?;
+            let page = self.workers.list(caller.tenant, states, page).await?;
             Ok(v1::ListWorkersResponse {
                 workers: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,

@@ -1,4 +1,4 @@
-//! WorkerService: [`connect`] is the gRPC side of a worker's stream and [`frames`] converts what flows over it; [`Workers`] has the
+//! WorkerService: [`connect`] is the gRPC side of a worker's stream and [`frames`] converts what flows over it; [`workers`] has the
 //! unary twins, and draining.
 
 pub mod connect;
@@ -6,4 +6,3 @@ pub mod convert;
 pub mod frames;
 pub mod grpc;
 pub mod workers;
-pub mod workers_read;

@@ -1,8 +1,10 @@
-//! The unary twins of a worker's stream, and draining.
+//! The use cases of workers: the unary twins of the stream, lists, and draining.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+use futures::future::ready;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,37 +12,40 @@ use uuid::Uuid;
 
 use engine::Engine;
 use engine::EngineError;
-use engine::db::StoreError;
+use engine::db::{Class, Db, StoreError};
 use engine::dispatch::demand::{UNARY_EPOCH, UnaryClaim};
 use engine::domain::event::EventBatch;
 use engine::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
+use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::{MESSAGE_BYTES, messages};
-use engine::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile};
-use engine::domain::{Lease, Refusal, Resource, Run, TenantId};
+use engine::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile, WorkerState};
+use engine::domain::{Lease, Limits, Refusal, Resource, Run, TenantId};
+use engine::idempotent::{self, Request};
 use engine::store::event::append::GuardedEvents;
-use engine::store::request::id::{RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx};
+use engine::store::request::id::payload_hash;
 use engine::store::run::cancel::{cancel_pending, cancel_told};
-use engine::store::run::claim::{ClaimGroup, run_claimed_before};
+use engine::store::run::claim::{ClaimGroup, run_claimed_before_in_tx};
 use engine::store::run::guard::Guard;
 use engine::store::run::read::run_get;
 use engine::store::run::release::Release;
-use engine::store::worker::read::worker_get;
-use engine::store::worker::worker::{worker_drain, worker_upsert_unary};
+use engine::store::worker::read::{worker_get, worker_list};
+use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
 use engine::stream::open;
 use engine::wakeups::Topic;
 
-/// Use cases of workers that use unary calls, and of those who drain workers.
+/// The use cases of workers.
 #[derive(Debug, Clone)]
 pub struct Workers {
     engine: Arc<Engine>,
+    limits: Arc<Limits>,
     streams: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl Workers {
-    pub fn new(engine: Arc<Engine>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
-        Self { engine, streams, shutdown }
+    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self { engine, limits, streams, shutdown }
     }
 
     /// Where a worker's stream is served.
@@ -52,7 +57,7 @@ impl Workers {
         &self.engine
     }
 
-    /// Opens a worker's stream: [`super::stream::serve`] serves it.
+    /// Opens a worker's stream: [`engine::stream::serve`] serves it.
     pub async fn open(
         &self,
         tenant: TenantId,
@@ -122,10 +127,8 @@ impl Workers {
         worker_id: Uuid,
         claim_id: Uuid,
     ) -> Result<Option<Vec<Run>>, StoreError> {
-        let tenant = tenant.clone();
-        let read = self.engine.workers_db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { run_claimed_before(c, &tenant, worker_id, claim_id).await })
+        let read = self.db().transaction(tenant.clone(), move |c, tenant| {
+            run_claimed_before_in_tx(c, tenant, worker_id, claim_id).boxed()
         });
         read.await
     }
@@ -156,25 +159,16 @@ impl Workers {
             // A worker that has a stream sends its heartbeats there.
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
-        let orders = self.engine.workers_db.run(move |c| {
-            Box::pin(async move {
-                let orders = cancel_pending(c, &[worker_id]).await?;
-                let revoked = |order: &&CancelOrder| order.kind == CancelKind::Revoke;
-                let told: Vec<Lease> = orders
-                    .iter()
-                    .filter(revoked)
-                    .map(|order| Lease { run_id: order.run_id, fence: order.fence })
-                    .collect();
-                if !told.is_empty() {
-                    cancel_told(c, &told).await?;
-                }
-                Ok(orders)
-            })
-        });
+        let orders = self.db().read((), move |c, ()| async move { cancel_pending(c, &[worker_id]).await }.boxed());
         let (cancels, revokes): (Vec<CancelOrder>, Vec<CancelOrder>) =
             orders.await?.into_iter().partition(|order| order.kind == CancelKind::Cancel);
+        let revoked: Vec<Lease> =
+            revokes.iter().map(|order| Lease { run_id: order.run_id, fence: order.fence }).collect();
         let mut lost = answer.lost;
-        lost.extend(revokes.iter().map(|order| Lease { run_id: order.run_id, fence: order.fence }));
+        lost.extend(&revoked);
+        if !revoked.is_empty() {
+            self.db().write(revoked, |c, revoked| cancel_told(c, revoked).boxed()).await?;
+        }
         lost.sort();
         lost.dedup();
         Ok((lost, cancels))
@@ -207,16 +201,40 @@ impl Workers {
 
     /// Asks a worker to end what it holds and take no more.
     pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
-        let of = tenant.clone();
-        let drained = self.engine.workers_db.run(move |c| {
-            let of = of.clone();
-            Box::pin(async move { worker_drain(c, &of, worker_id).await })
-        });
+        let drained = self.db().write(tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
         if !drained.await? {
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
         self.engine.hints.give(Topic::Cancels);
         self.worker(&tenant, worker_id).await
+    }
+
+    /// The newest workers of some states; none named = those that are not gone.
+    pub async fn list(
+        &self,
+        tenant: TenantId,
+        states: Vec<WorkerState>,
+        page: PageRequest,
+    ) -> Result<Page<Worker>, EngineError> {
+        let scope = PageScope::new("ListWorkers", &tenant).with("states", states.iter().map(|state| state.as_str()));
+        let after: Option<Uuid> = scope.decode(&page.token)?;
+        let max_bytes = self.limits.page_bytes;
+        let list = self.engine.db(Class::Normal).read((tenant, states), move |c, (tenant, states)| {
+            async move {
+                let mut fill = PageFill::new(page.size, max_bytes);
+                while let Some(wanted) = fill.wants() {
+                    let before = fill.last().map(|worker: &Worker| worker.id).or(after);
+                    fill.take(worker_list(c, tenant, states, before, wanted).await?, wanted, worker_bytes);
+                }
+                Ok(fill)
+            }
+            .boxed()
+        });
+        Ok(list.await?.finish(|last| scope.encode(last.id)))
+    }
+
+    fn db(&self) -> &Db {
+        self.engine.db(Class::Priority)
     }
 
     async fn register(
@@ -232,10 +250,8 @@ impl Workers {
             labels: Default::default(),
             version: String::new(),
         };
-        let tenant = tenant.clone();
-        let registered = self.engine.workers_db.run(move |c| {
-            let (tenant, profile) = (tenant.clone(), profile.clone());
-            Box::pin(async move { worker_upsert_unary(c, &tenant, &profile, lease).await })
+        let registered = self.db().write((tenant.clone(), profile), move |c, (tenant, profile)| {
+            worker_upsert_unary(c, tenant, profile, lease).boxed()
         });
         registered.await
     }
@@ -252,43 +268,40 @@ impl Workers {
             "{worker_id} {:?} {:?} {} {:?} {:?}",
             request.lanes, request.kinds, request.max_runs, request.wait, request.lease_timeout
         );
-        let (hash, new_id) = (payload_hash([payload.as_str()]), Uuid::now_v7());
-        let (tenant, id) = (tenant.clone(), request_id.to_owned());
-        let claimed = self.engine.workers_db.transaction(move |c| {
-            let (tenant, id, hash) = (tenant.clone(), id.clone(), hash.clone());
-            Box::pin(async move {
-                request_patience_in_tx(c).await?;
-                request_claim_in_tx(c, &tenant, "Claim", &id, &hash, &[new_id]).await
-            })
-        });
-        match claimed.await {
-            Ok(RequestClaim::Fresh) => Ok(new_id),
-            Ok(RequestClaim::Repeated(ids)) => Ok(ids.first().copied().unwrap_or(new_id)),
-            Ok(RequestClaim::Reused) => Err(Refusal::RequestIdReused(request_id.to_owned()).into()),
-            Err(StoreError::LockTimeout) => Err(Refusal::RequestInProgress(request_id.to_owned()).into()),
-            Err(error) => Err(error.into()),
-        }
+        let request = Request {
+            tenant: tenant.clone(),
+            scope: "Claim",
+            request_id: Some(request_id.to_owned()),
+            payload_hash: payload_hash([payload.as_str()]),
+        };
+        // Nothing is written but the id itself.
+        let claim_id = idempotent::create(
+            self.db(),
+            request,
+            (),
+            |_, (), _| ready(Ok(Ok(()))).boxed(),
+            |_, (), id| ready(Ok(Ok(id))).boxed(),
+        );
+        claim_id.await
     }
 
     async fn run(&self, tenant: &TenantId, run_id: Uuid) -> Result<Run, EngineError> {
-        let tenant = tenant.clone();
-        let read = self.engine.workers_db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { run_get(c, &tenant, run_id).await })
-        });
+        let read = self.db().read(tenant.clone(), move |c, tenant| run_get(c, tenant, run_id).boxed());
         Ok(read.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?)
     }
 
     async fn worker(&self, tenant: &TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
-        let tenant = tenant.clone();
-        let read = self.engine.workers_db.run(move |c| {
-            let tenant = tenant.clone();
-            Box::pin(async move { worker_get(c, &tenant, worker_id).await })
-        });
+        let read = self.db().read(tenant.clone(), move |c, tenant| worker_get(c, tenant, worker_id).boxed());
         Ok(read.await?.ok_or(Refusal::not_found(Resource::Worker, worker_id))?)
     }
 }
 
 fn assignments(runs: Vec<Run>) -> Vec<Assignment> {
     runs.into_iter().map(|run| Assignment { run }).collect()
+}
+
+fn worker_bytes(worker: &Worker) -> usize {
+    let kinds: usize = worker.kinds.iter().map(|kind| kind.len() + 8).sum();
+    let labels: usize = worker.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
+    512 + worker.name.len() + worker.version.len() + kinds + labels
 }
