@@ -12,8 +12,8 @@ DATA ?= .ops
 # dev is built in a fraction of the time of release, and from what the tests are built from.
 PROFILE ?= dev
 
-# What `make faults` does: how many seeds, how many at a time, how long each is under faults, and the first one, if they are
-# not to be those that nobody chose.
+# `make faults`: the number of seeds, how many at a time, the seconds of faults of each, and the first seed. Without a first
+# seed they are random.
 SEEDS ?= 10
 PARALLEL ?= 2
 SECONDS ?= 30
@@ -23,7 +23,7 @@ FIRST_SEED ?=
 TIME ?= 300
 FUZZ_RUNS := 20000
 
-# What `make bench` is told, as `make bench BENCH="drain --runs 5"`.
+# Arguments of `bench`, as in `make bench BENCH="drain --runs 5"`.
 BENCH ?=
 
 GRPCURL := .tools/bin/grpcurl
@@ -43,7 +43,7 @@ help: ## List what there is to do
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=$(LISTEN), DATA=$(DATA) (a folder) and PROFILE=$(PROFILE) (or release)."
-	@echo "  make faults takes SEEDS=$(SEEDS), PARALLEL=$(PARALLEL), SECONDS=$(SECONDS) and FIRST_SEED (or else nobody chooses)."
+	@echo "  make faults takes SEEDS=$(SEEDS), PARALLEL=$(PARALLEL), SECONDS=$(SECONDS) and FIRST_SEED (random without it)."
 
 ##@ To see it
 
@@ -72,35 +72,35 @@ test: need-cargo need-cxx need-postgres tools ## Run all tests of the whole work
 	fuzz/run.sh -runs=$(FUZZ_RUNS) -seed=1
 	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
 
-.PHONY: faults faults-broken overload
-faults: need-cargo need-postgres ## Kill, stop and cut off real processes by seeds, and prove that every promise was kept
+.PHONY: faults faults-broken
+faults: need-cargo need-postgres ## Inject faults into real processes by seeds, and prove that every promise holds
 	@$(CARGO) build $(LOCKED) --workspace --bins --examples
 	@"$$($(TARGET))/debug/faults" campaign --seeds $(SEEDS) --parallel $(PARALLEL) --seconds $(SECONDS) \
 		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED))
 
-overload: need-cargo need-postgres ## Offer a server ten times what it can do, and tell what came of it
-	@$(CARGO) build $(LOCKED) --release --package cli --package faults --bins
-	@"$$($(TARGET))/release/faults" overload
-
-faults-broken: need-cargo need-postgres ## See three builds without one guard each be caught by `make faults`
+faults-broken: need-cargo need-postgres ## Prove that `make faults` catches three builds without one guard each
 	@faults/broken/run.sh
 
-.PHONY: bench bench-long bench-peers
+.PHONY: bench bench-long bench-peers overload
 bench: need-cargo need-postgres ## Measure this machine: a real server with real workers next to plain SQL
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" $(BENCH)
 
-bench-long: need-cargo need-postgres ## The same with what takes minutes: millions of runs, thousands of workers
+bench-long: need-cargo need-postgres ## The same with the scenarios of minutes: millions of runs, thousands of workers
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" --long $(BENCH)
 
-bench-peers: need-cargo need-postgres ## The same as other queues do it, which are installed below .tools
+bench-peers: need-cargo need-postgres ## Measure other queues beside it, which are installed below .tools
 	PEERS_HOME=$(CURDIR)/.tools/peers bench/peers/install.sh
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" peers $(BENCH)
 
+overload: need-cargo need-postgres ## Offer a server ten times its capacity, and check what it still promises
+	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
+	@"$$($(TARGET))/release/bench" overload $(BENCH)
+
 .PHONY: fuzz
-fuzz: need-cargo need-cxx ## Look for input that breaks what reads it, for TIME seconds a target
+fuzz: need-cargo need-cxx ## Look for input that breaks its readers, for TIME seconds a target
 	fuzz/run.sh -max_total_time=$(TIME)
 
 .PHONY: check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# RUSTC_WORKSPACE_WRAPPER: cargo calls it in place of rustc, for crates of this workspace. What is fuzzed is compiled with the
-# marks by which libFuzzer sees how far an input has come; dependencies are those of the ordinary build.
+# RUSTC_WORKSPACE_WRAPPER: cargo calls this in place of rustc for crates of this workspace. Fuzzed crates are compiled with the
+# coverage marks of libFuzzer; dependencies are those of the ordinary build.
 set -euo pipefail
 rustc=$1
 shift
@@ -12,7 +12,7 @@ for ((i = 1; i <= $#; i++)); do
   fi
 done
 case $crate in
-  proto | server | frames | requests | json)
+  proto | engine | server | frames | requests | json)
     exec "$rustc" "$@" --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
       -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
       -Cllvm-args=-sanitizer-coverage-trace-compares

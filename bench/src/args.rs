@@ -3,19 +3,23 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
+use crate::overload;
 use crate::scenarios::{SCENARIOS, Scenario};
 
 /// Measures a real server with real workers on this machine.
 #[derive(Debug, Parser)]
-#[command(name = "bench", version)]
+#[command(name = "bench", version, args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// What to measure; all that is short, if nothing is named
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The scenarios to measure; without a name all short ones
     #[arg(value_name = "SCENARIO")]
     pub names: Vec<String>,
 
-    /// Measure also what takes minutes
+    /// Also measure the scenarios that take minutes
     #[arg(long, conflicts_with = "names")]
     pub long: bool,
 
@@ -23,25 +27,46 @@ pub struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
 
-    /// The program to measure; the one beside this, if not said
+    /// The program to measure [default: `ops` beside this program]
     #[arg(long, value_name = "FILE")]
-    pub ops: Option<PathBuf>,
+    ops: Option<PathBuf>,
 
     /// Where the database writes; a file system in memory would make commits free
     #[arg(long, value_name = "FOLDER", default_value = "/var/tmp")]
     pub disk: PathBuf,
 
-    /// Where to write the figures for machines
+    /// Where to write the figures as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Keep what the servers said in this folder
+    /// Keep the logs of the servers in this folder
     #[arg(long, value_name = "FOLDER")]
     pub logs: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Offer a server many times its capacity, and check what it still promises
+    Overload(OverloadArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct OverloadArgs {
+    /// How long the load lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    seconds: u64,
+
+    /// How many times the capacity is offered
+    #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
+    times: f64,
+
+    /// The program under test [default: `ops` beside this program]
+    #[arg(long, value_name = "FILE")]
+    ops: Option<PathBuf>,
+}
+
 impl Args {
-    /// What is to be measured, in the order of the report.
+    /// The scenarios to measure, in the order of the report.
     pub fn scenarios(&self) -> Result<Vec<&'static Scenario>> {
         for name in &self.names {
             let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
@@ -57,4 +82,22 @@ impl Args {
         };
         Ok(SCENARIOS.iter().filter(is_wanted).collect())
     }
+
+    /// The program to measure.
+    pub fn program(&self) -> Result<PathBuf> {
+        program(self.ops.as_ref())
+    }
+}
+
+impl OverloadArgs {
+    pub fn options(&self) -> Result<overload::Options> {
+        Ok(overload::Options { seconds: self.seconds, times: self.times, program: program(self.ops.as_ref())? })
+    }
+}
+
+fn program(named: Option<&PathBuf>) -> Result<PathBuf> {
+    Ok(match named {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()?.with_file_name("ops"),
+    })
 }

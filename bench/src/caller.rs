@@ -1,13 +1,13 @@
-//! Who enqueues.
+//! Enqueues runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use client::Client;
 use futures::future::try_join_all;
 use proto::v1::run_service_client::RunServiceClient;
-use proto::v1::session_service_client::SessionServiceClient;
 use proto::v1::{CreateSessionRequest, EnqueueRunRequest, EnqueueRunsRequest, Lane, RunSpec, run_spec};
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
@@ -15,26 +15,26 @@ use tonic::transport::Channel;
 use crate::server::Server;
 use crate::times::now;
 
-/// The kind of all runs that are executed at once.
+/// The kind of the runs that workers execute.
 pub const KIND: &str = "bench";
 
-/// Somebody with a session of its own.
+/// A client with a session.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    pub channel: Channel,
+    client: Client,
     pub session: String,
 }
 
 impl Caller {
     pub async fn new(server: &Server) -> Result<Self> {
-        let channel = server.connect().await?;
+        let client = server.connect().await?;
         let request = CreateSessionRequest { name: "bench".to_owned(), ..CreateSessionRequest::default() };
-        let answer = SessionServiceClient::new(channel.clone()).create_session(request).await?.into_inner();
-        Ok(Self { channel, session: answer.session.context("a session was not answered")?.id })
+        let answer = client.sessions().create_session(request).await?.into_inner();
+        Ok(Self { client, session: answer.session.context("an answer without a session")?.id })
     }
 
     pub fn runs(&self) -> RunServiceClient<Channel> {
-        RunServiceClient::new(self.channel.clone())
+        self.client.runs()
     }
 
     /// A run that does nothing.
@@ -42,7 +42,7 @@ impl Caller {
         RunSpec { session_id: self.session.clone(), lane: Lane::A.into(), kind: KIND.to_owned(), ..RunSpec::default() }
     }
 
-    /// Enqueues so many runs in calls of `batch` runs, with so many calls at a time.
+    /// Enqueues `runs` in calls of `batch` runs, with `at_once` calls at a time.
     pub async fn enqueue(&self, runs: usize, batch: usize, at_once: usize) -> Result<()> {
         let left = Arc::new(AtomicUsize::new(runs));
         let take = |left: &AtomicUsize| {
@@ -67,7 +67,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Enqueues one run that carries the moment at which it was due, for the worker to tell how long that was ago.
+    /// Enqueues one run that carries its due time, from which the worker takes the time to its start.
     pub async fn enqueue_due(&self, due: u64) -> Result<()> {
         let spec = RunSpec { params: Some(run_spec::Params::ParamsJson(due_params(due))), ..self.spec() };
         self.runs().enqueue_run(EnqueueRunRequest { run: Some(spec) }).await?;
@@ -79,25 +79,25 @@ fn due_params(due: u64) -> String {
     format!("{{\"due\":{due}}}")
 }
 
-/// When a run was due, if its params say it.
+/// The due time in the params of a run, if there is one.
 pub fn due_of(params: &str) -> Option<u64> {
-    // The server may write the object with blanks of its own.
+    // The server may write the object with other blanks.
     let digits = params.split_once("\"due\":")?.1.trim_start();
     digits[..digits.find(|c: char| !c.is_ascii_digit())?].parse().ok()
 }
 
-/// Calls `work` at a fixed pace for so many times, whether or not it has been answered before: who is slow does not slow down
-/// who asks, and each is timed from when it was due.
+/// Calls `work` at a fixed rate, with the due time of each call. The model is open: a slow answer delays no later call, and each call
+/// is timed from its due time.
 pub async fn at_pace<F>(per_second: f64, times: usize, work: impl Fn(u64) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let (ticks, mut ticking) = mpsc::unbounded_channel();
-    // A thread, because the runtime's clock is only as fine as a millisecond, which would be part of what is measured.
+    // A thread, because the timer of the runtime has a resolution of a millisecond, which would be part of the figure.
     let pacer = std::thread::spawn(move || {
         let begin = now();
         for number in 0..times {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "nanoseconds of some minutes")]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "nanoseconds of a few minutes")]
             let due = begin + (number as f64 * 1e9 / per_second) as u64;
             std::thread::sleep(Duration::from_nanos(due.saturating_sub(now())));
             if ticks.send(due).is_err() {
@@ -115,6 +115,6 @@ where
     while let Some(done) = calls.join_next().await {
         done??;
     }
-    ensure!(pacer.join().is_ok(), "the pacer has panicked");
+    ensure!(pacer.join().is_ok(), "the thread that sets the pace has panicked");
     Ok(())
 }

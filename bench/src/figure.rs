@@ -1,8 +1,10 @@
-//! A figure: what was measured once, and what it should be.
+//! A figure: one measured value, and its target.
+
+use std::time::Instant;
 
 use serde::Serialize;
 
-/// What is to be reached.
+/// What a figure has to reach.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -19,10 +21,10 @@ impl Target {
     }
 }
 
-/// Something that was measured.
+/// A measured value.
 #[derive(Debug, Clone)]
 pub struct Figure {
-    /// What, within its scenario.
+    /// Unique within its scenario.
     pub name: String,
     pub unit: &'static str,
     pub value: f64,
@@ -41,4 +43,9 @@ impl Figure {
     pub fn at_most(self, most: f64) -> Self {
         Self { target: Some(Target::AtMost(most)), ..self }
     }
+}
+
+/// How many a second since `begin`.
+pub fn rate(count: usize, begin: Instant) -> f64 {
+    count as f64 / begin.elapsed().as_secs_f64()
 }

@@ -1,4 +1,4 @@
-//! On what was measured.
+//! The machine on which the figures were measured.
 
 use std::fs;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 use sqlx::{PgConnection, Row};
 
-use crate::house::{Bench, DATABASE_SETTINGS};
+use crate::deployment::{Bench, DATABASE_SETTINGS};
 
 #[derive(Debug, Serialize)]
 pub struct Machine {
@@ -17,10 +17,10 @@ pub struct Machine {
     pub kernel: String,
     pub postgres: String,
     pub postgres_settings: Vec<String>,
-    /// How long the database takes to commit one row, the median: what its disk takes.
+    /// The median time in which the database commits one row, which is mostly that of its disk.
     pub commit_us: f64,
     pub ops: String,
-    /// Load averages before anything was measured: other work makes figures worse.
+    /// Load averages before the first measurement: other work makes figures worse.
     pub load: String,
 }
 

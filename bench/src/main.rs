@@ -1,44 +1,62 @@
-//! The program `bench`: load on real `ops serve` processes over loopback, and what it measured.
+//! The program `bench`: load on real `ops serve` processes over loopback, and the figures of it.
 //!
-//! A scenario measures a few figures, once a run; the report has the median of all runs, and how far they were apart.
-//! Whatever a scenario did is checked against the database afterwards: a figure of work that was lost or done twice is none.
+//! A scenario measures a few figures once a run. The report has the median of all runs and their range. Each scenario checks its work
+//! against the database: a figure of work that was lost or done twice is an error.
+//!
+//! In reading order: a `deployment` is a database with servers on it, a `caller` enqueues, a `fleet` of workers executes, `audit`
+//! checks, and `scenarios` put these together. `overload` is a measurement apart, with verdicts instead of targets.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
-mod args;
-mod audit;
-mod caller;
 mod figure;
-mod fleet;
-mod fleet_stream;
-mod house;
-mod machine;
-mod report;
-mod scenarios;
-mod server;
 mod times;
 
+mod server;
+
+mod deployment;
+mod machine;
+
+mod caller;
+mod fleet;
+
+mod audit;
+
+mod overload;
+mod scenarios;
+
+mod args;
+mod report;
+
+use args::{Args, Command};
+
 fn main() -> ExitCode {
-    match execute(&args::Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    execute(&Args::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 #[tokio::main]
-async fn execute(args: &args::Args) -> Result<()> {
-    // The first provider stands; here is no other.
+async fn execute(args: &Args) -> Result<ExitCode> {
+    // Fails only if a provider was installed before, and none was.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Some(Command::Overload(overload)) = &args.command {
+        let report = Box::pin(overload::run(&overload.options()?)).await?;
+        print!("{report}");
+        return Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    measure(args).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(args: &Args) -> Result<()> {
     let scenarios = args.scenarios()?;
-    let bench = house::Bench::open(args).await?;
+    let bench = deployment::Bench::open(args.program()?, &args.disk, args.logs.as_deref()).await?;
     let mut report = report::Report::new(&bench).await?;
-    // Run by run and not scenario by scenario, so that a slow minute of the machine does not fall on one of them alone.
+    // Run by run and not scenario by scenario, so that a slow minute of the machine does not fall on one scenario alone.
     for run in 1..=args.runs {
         for scenario in &scenarios {
             eprintln!("{} ({run} of {})", scenario.name, args.runs);

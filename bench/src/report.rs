@@ -1,4 +1,4 @@
-//! All figures, for people and for machines.
+//! All figures, as a table and as JSON.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use crate::deployment::Bench;
 use crate::figure::{Figure, Target};
-use crate::house::Bench;
 use crate::machine::Machine;
 use crate::scenarios::Scenario;
 
@@ -19,7 +19,7 @@ pub struct Report {
     abouts: Vec<(&'static str, &'static str)>,
 }
 
-/// One figure, of all runs.
+/// One figure with the values of all runs.
 #[derive(Debug, Serialize)]
 struct Line {
     scenario: &'static str,
@@ -52,7 +52,7 @@ impl Report {
         Ok(Self { machine: Machine::of(bench).await?, lines: Vec::new(), abouts: Vec::new() })
     }
 
-    /// Adds what a scenario measured in one run.
+    /// Adds the figures of one run of a scenario.
     pub fn add(&mut self, scenario: &Scenario, figures: Vec<Figure>) {
         if !self.abouts.iter().any(|(name, _)| *name == scenario.name) {
             self.abouts.push((scenario.name, scenario.about));
@@ -93,7 +93,7 @@ impl fmt::Display for Report {
         table.set_header(["scenario", "figure", "median", "unit", "least to most", "to reach", ""]);
         for line in &self.lines {
             let (target, verdict) = match line.target {
-                Some(target) => (said(target), if target.is_met(line.median) { "met" } else { "NOT met" }),
+                Some(target) => (target_text(target), if target.is_met(line.median) { "met" } else { "NOT met" }),
                 None => (String::new(), ""),
             };
             let cells = [line.scenario, &line.figure, &number(line.median), line.unit, &line.range(), &target, verdict];
@@ -107,14 +107,14 @@ impl fmt::Display for Report {
     }
 }
 
-fn said(target: Target) -> String {
+fn target_text(target: Target) -> String {
     match target {
         Target::AtLeast(least) => format!("at least {}", number(least)),
         Target::AtMost(most) => format!("at most {}", number(most)),
     }
 }
 
-/// Three digits that mean something are enough.
+/// With three significant digits, which is more than the runs agree in.
 fn number(value: f64) -> String {
     match value.abs() {
         magnitude if magnitude >= 1_000.0 => {

@@ -1,25 +1,26 @@
-//! A real `ops serve`, and what it takes of the machine.
+//! A real `ops serve`, and the memory and processor time that it uses.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use client::{Client, Settings};
 use devpg::spawn::{Child, spawn};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{SysconfVar, sysconf};
-use tonic::transport::{Channel, Endpoint};
 
-/// How long a server may take until it serves, and until it has ended.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a start and a shutdown may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two looks into the log.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// A server, which ends with this.
+/// A server process. Dropping this kills it.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     pub url: String,
-    /// From the start of the process until it was ready.
+    /// From the start of the process to its readiness.
     pub started_in: Duration,
 }
 
@@ -41,7 +42,7 @@ impl Server {
                 server.url = address;
             } else {
                 ensure!(server.child.exit.borrow().is_none(), "the server has ended:\n{text}");
-                ensure!(begin.elapsed() < PATIENCE, "the server is not ready:\n{text}");
+                ensure!(begin.elapsed() < TIMEOUT, "the server is not ready:\n{text}");
                 tokio::time::sleep(LOOK).await;
             }
         }
@@ -49,9 +50,10 @@ impl Server {
         Ok(server)
     }
 
-    /// A connection of its own.
-    pub async fn connect(&self) -> Result<Channel> {
-        Ok(Endpoint::from_shared(self.url.clone())?.tcp_nodelay(true).connect().await?)
+    /// A new connection, without pings, which would be part of the load.
+    pub async fn connect(&self) -> Result<Client> {
+        let settings = Settings { pings: None, user_agent: "ops-bench", ..Settings::default() };
+        Ok(Client::connect(&self.url, &settings).await?)
     }
 
     /// Resident memory, in bytes.
@@ -65,9 +67,9 @@ impl Server {
     /// Processor time so far, in seconds.
     pub fn processor(&self) -> Result<f64> {
         let stat = self.proc("stat")?;
-        // The name of the program, in parentheses, may have blanks.
+        // The name of the program, in parentheses, may contain blanks.
         let (_, fields) = stat.rsplit_once(") ").context("the server has ended")?;
-        // Of the fields after it, the twelfth and the next are the ticks in the program and in the kernel.
+        // The twelfth and thirteenth field after it are the ticks in the program and in the kernel.
         let fields: Vec<&str> = fields.split(' ').collect();
         let ticks = fields.get(11..13).context("expected ticks in /proc/PID/stat")?;
         let ticks = ticks[0].parse::<u64>()? + ticks[1].parse::<u64>()?;
@@ -79,10 +81,10 @@ impl Server {
         Ok(std::fs::read_to_string(format!("/proc/{}/{file}", self.child.pid))?)
     }
 
-    /// Ends it in order.
+    /// Shuts it down.
     pub async fn stop(mut self) -> Result<()> {
         kill(self.child.pid, Signal::SIGTERM)?;
-        let ended = tokio::time::timeout(PATIENCE, self.child.exit.wait_for(Option::is_some)).await;
+        let ended = tokio::time::timeout(TIMEOUT, self.child.exit.wait_for(Option::is_some)).await;
         match *ended.context("the server does not end")?? {
             Some(status) if status.success() => Ok(()),
             status => bail!("the server ended with {status:?}"),
@@ -93,13 +95,13 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.exit.borrow().is_none() {
-            // It may have ended just now.
+            // It may have ended meanwhile.
             let _ = kill(self.child.pid, Signal::SIGKILL);
         }
     }
 }
 
-/// Where a server listens, from its log.
+/// The address on which a server listens, from its log.
 fn address(log: &str) -> Option<String> {
     let (_, rest) = log.split_once("listening on ")?;
     let end = rest.find(|c: char| c == '"' || c.is_whitespace())?;

@@ -1,4 +1,4 @@
-//! How long many things took.
+//! Durations, and their percentiles.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,25 +7,25 @@ use hdrhistogram::Histogram;
 
 use crate::figure::Figure;
 
-/// Nanoseconds since this process first asked, to be carried through a server in a text.
+/// Nanoseconds since the first call in this process: a time that can be sent through a server as a number.
 pub fn now() -> u64 {
     static BEGIN: OnceLock<Instant> = OnceLock::new();
     u64::try_from(BEGIN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Durations, in microseconds to three digits.
+/// Durations, in microseconds with three significant digits.
 #[derive(Debug)]
 pub struct Times(Mutex<Histogram<u64>>);
 
 impl Default for Times {
     fn default() -> Self {
-        // From a microsecond to an hour is within what three digits can tell.
+        // From a microsecond to an hour.
         Self(Mutex::new(Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are in order")))
     }
 }
 
 impl Times {
-    /// Adds what began at this moment of [`now`] and ends here.
+    /// Adds the time since this value of [`now`].
     pub fn add_since(&self, began: u64) {
         self.add(Duration::from_nanos(now().saturating_sub(began)));
     }
@@ -33,6 +33,11 @@ impl Times {
     pub fn add(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
+    }
+
+    /// Forgets all durations.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).reset();
     }
 
     pub fn len(&self) -> u64 {
@@ -45,9 +50,24 @@ impl Times {
         histogram.value_at_percentile(percentile) as f64 / 1_000.0
     }
 
-    /// Half of all took no longer, and 99 of 100.
+    /// The median and the 99th percentile.
     pub fn figures(&self, what: &str) -> [Figure; 2] {
         let figure = |name, percentile| Figure::new(format!("{what}, {name}"), "ms", self.percentile(percentile));
         [figure("p50", 50.0), figure("p99", 99.0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_all_durations_in_any_order() {
+        let times = Times::default();
+        (0..=100).rev().for_each(|millis| times.add(Duration::from_millis(millis)));
+        let near = |percentile, millis: f64| (times.percentile(percentile) - millis).abs() <= millis / 1_000.0;
+        assert!(times.len() == 101 && near(50.0, 50.0) && near(99.0, 99.0) && near(100.0, 100.0), "{times:?}");
+        times.clear();
+        assert_eq!((times.len(), times.percentile(50.0)), (0, 0.0));
     }
 }

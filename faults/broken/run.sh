@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# run.sh [NAME...]: proves that the checker finds what it is there to find. Each NAME.patch beside this takes one guard out
-# of the server; that is built apart from everything else, put under the faults that provoke it, and has to be caught by
-# the proof that the guard belongs to. The same seed has to be good with the program as it is.
+# run.sh [NAME...]: proves that the checker catches missing guards. Each NAME.patch beside this removes one guard from the
+# server. The patched server is built apart, put under the faults that provoke it, and must be caught by the proof of that
+# guard. The same seed must be good for the unpatched program.
 #
-# SEEDS is how many seeds are tried for each, SECONDS_EACH how long each is under faults. What is built stays in
-# target/broken (or BROKEN_TARGET), for the next time.
+# SEEDS: how many seeds are tried for each patch. SECONDS_EACH: how long each injects faults. Builds stay in target/broken
+# (or BROKEN_TARGET) for the next time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -15,7 +15,7 @@ programs=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_dir
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(no-fence cursor-by-sequence answer-before-commit)
 
-# Which proof has to catch it, and which faults provoke it.
+# The proof that has to catch a patch, and the faults that provoke it.
 proof_of() {
   case $1 in
     no-fence) echo results ;;
@@ -27,31 +27,31 @@ proof_of() {
 faults_of() {
   case $1 in
     no-fence) echo worker-stop,worker-deaf,worker-mute ;;
-    cursor-by-sequence) echo line-slow,server-stop ;;
+    cursor-by-sequence) echo link-slow,server-stop ;;
     answer-before-commit) echo commit-lost ;;
   esac
 }
 
-# build NAME: the sources with the patch, built to $target/ops-NAME. Times of files are kept, so that what no patch touches is
-# built once for all of them.
+# build NAME: builds the sources with the patch to $target/ops-NAME. File times are kept, so that unpatched crates are built
+# once for all patches.
 build() {
   rm -rf "$target/tree"
   mkdir -p "$target/tree"
   git ls-files -z --cached --others --exclude-standard | tar --null --files-from - --create | tar --extract --directory "$target/tree"
   (
     cd "$target/tree"
-    # What another patch changed is older again: nobody would build it anew.
+    # Files that another patch changed are older again, and cargo would not build them anew.
     sed -n 's|^+++ b/||p' faults/broken/*.patch | sort -u | xargs touch
-    # Outside of a repository, so that the patch is applied to what is here.
+    # Outside of a repository, so that git applies the patch to this folder.
     GIT_CEILING_DIRECTORIES=$target git apply "faults/broken/$1.patch"
-    # Changed statements are checked against a database, since .sqlx has them as they were.
+    # Changed statements are checked against a database, since .sqlx has the unpatched ones.
     "$programs/examples/with_database" migrations \
       env -u SQLX_OFFLINE CARGO_TARGET_DIR="$target" cargo build --locked --quiet --bin ops
   )
   cp "$target/debug/ops" "$target/ops-$1"
 }
 
-# seed_ends FOLDER SEED FAULTS [ARGUMENT...]: runs a seed, and answers how it ended: good, broken or failed.
+# seed_ends FOLDER SEED FAULTS [ARGUMENT...]: runs a seed and prints how it ended: good, broken or failed.
 seed_ends() {
   local folder=$1 seed=$2 faults=$3 code=0
   shift 3
@@ -64,7 +64,7 @@ seed_ends() {
   esac
 }
 
-# catch NAME: tries seeds until one is caught by the right proof.
+# catch NAME: tries seeds until the right proof catches one.
 catch() {
   local name=$1 proof faults seed end
   proof=$(proof_of "$name")
@@ -87,7 +87,7 @@ catch() {
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-# PostgreSQL does not run as root, and has to enter it.
+# PostgreSQL's own user, which is not root, has to enter it.
 chmod 755 "$folder"
 
 cargo build --locked --quiet --workspace --bins --examples

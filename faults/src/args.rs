@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use faults::lab::{Deed, Options};
-use faults::overload;
+use faults::lab::{Fault, Options};
 use faults::workload::work;
 
-/// Real servers, workers and a real database under faults, and the proofs that nothing promised was broken.
+/// Injects faults into real servers, workers and a real database, and proves that every promise was kept.
 #[derive(Debug, Parser)]
 #[command(name = "faults", version, max_term_width = 110)]
 #[command(
@@ -22,53 +21,51 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Inject the faults of a seed into real processes under load, and judge what happened
+    /// Inject the faults of a seed into real processes under load, and check the history
     Run(RunArgs),
-    /// Be a worker of such a run
+    /// Run as a worker of such a run
     #[command(hide = true)]
     Worker(WorkerArgs),
-    /// Judge what a run wrote down
+    /// Check the history of a run again
     Check {
         /// The folder of the run
         folder: PathBuf,
     },
-    /// Offer a server many times what it can do, and tell what came of it
-    Overload(OverloadArgs),
-    /// Run many seeds, some at once, and tell what came of them
+    /// Run many seeds, some at once, and summarize
     Campaign(CampaignArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CampaignArgs {
-    /// How many
+    /// The number of seeds
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     pub(crate) seeds: usize,
-    /// How many at a time
+    /// The number of seeds at a time
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub(crate) parallel: usize,
-    /// Seeds one after the other from this [default: seeds that nobody chose]
+    /// The first of consecutive seeds [default: random seeds]
     #[arg(long, value_name = "SEED")]
     pub(crate) first_seed: Option<u64>,
-    /// How long faults are injected in each
+    /// How long each run injects faults
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) seconds: u64,
-    /// Where runs write; what was not good stays there [default: a new folder for temporary files]
+    /// Where runs write; runs that were not good stay there [default: a new folder for temporary files]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) keep_failed: Option<PathBuf>,
-    /// What is passed on to each run, after `--`
+    /// More arguments of each run, after `--`
     #[arg(last = true, value_name = "ARGUMENT")]
     pub(crate) arguments: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// What everything is chosen by: the same seed makes the same plan
+    /// The source of all random choices: the same seed makes the same plan
     #[arg(long, value_name = "NUMBER")]
     seed: u64,
-    /// How long faults are injected; what is broken then is mended, and everything has to come to its end
+    /// How long faults are injected; then all faults end, and all runs have to end
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     seconds: u64,
-    /// Where everything is written; a new or empty folder [default: a new folder for temporary files, kept if a promise was
+    /// Where the run writes; a new or empty folder [default: a new folder for temporary files, kept if a promise was
     /// broken]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -77,11 +74,11 @@ pub(crate) struct RunArgs {
     ops: Option<PathBuf>,
     /// Only these faults [default: all]
     #[arg(long, value_name = "FAULT,..", value_enum, value_delimiter = ',')]
-    only: Vec<Deed>,
+    only: Vec<Fault>,
 }
 
 impl RunArgs {
-    /// What is to be done, and whether the folder shall stay when all was good.
+    /// The options, and whether to keep the folder of a good run.
     pub(crate) fn options(self) -> Result<(Options, bool)> {
         let is_kept = self.folder.is_some();
         let folder = match self.folder {
@@ -95,27 +92,6 @@ impl RunArgs {
         let program = program(self.ops)?;
         let options = Options { seed: self.seed, seconds: self.seconds, folder, program, only: self.only };
         Ok((options, is_kept))
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OverloadArgs {
-    /// How long that is
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    seconds: u64,
-    /// How many times what it can do
-    #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
-    times: f64,
-    /// The program under test [default: `ops` beside this program]
-    #[arg(long, value_name = "PATH")]
-    ops: Option<PathBuf>,
-}
-
-impl OverloadArgs {
-    /// What is to be done, with its logs in this folder.
-    pub(crate) fn options(self, folder: PathBuf) -> Result<overload::Options> {
-        let program = program(self.ops)?;
-        Ok(overload::Options { seconds: self.seconds, times: self.times, folder, program })
     }
 }
 

@@ -1,39 +1,39 @@
-//! What the lab and its clients find themselves, besides the history: promises that need no history to be judged.
+//! What the lab and its clients find at once: broken promises that need no history to be judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// What is kept of it.
+/// All findings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
-    /// Promises that were broken, each in one sentence.
+    /// Broken promises, each in one sentence.
     pub violations: BTreeSet<String>,
-    /// Numbers that say what happened.
+    /// Counts and maxima.
     pub facts: BTreeMap<String, u64>,
 }
 
-/// Where everybody who finds something writes it.
+/// Findings that all tasks of a run add to.
 #[derive(Debug, Default)]
-pub struct Notebook {
+pub struct SharedFindings {
     found: Mutex<Findings>,
 }
 
-impl Notebook {
-    /// A promise was broken.
+impl SharedFindings {
+    /// Adds a broken promise.
     pub fn violation(&self, what: impl Into<String>) {
         let what = what.into();
         tracing::error!(%what, "a promise was broken");
         self.with(|found| found.violations.insert(what));
     }
 
-    /// Something happened once more.
+    /// Counts an event.
     pub fn count(&self, what: &str) {
         self.with(|found| *found.facts.entry(what.to_owned()).or_default() += 1);
     }
 
-    /// Something was as much as this; the most is kept.
+    /// Keeps the maximum of a value.
     pub fn most(&self, what: &str, value: u64) {
         self.with(|found| {
             let most = found.facts.entry(what.to_owned()).or_default();
@@ -41,7 +41,7 @@ impl Notebook {
         });
     }
 
-    /// All that was found so far.
+    /// All findings so far.
     pub fn all(&self) -> Findings {
         self.with(|found| found.clone())
     }

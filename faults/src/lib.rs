@@ -1,10 +1,9 @@
-//! Real servers, real workers and a real PostgreSQL under faults, chosen by a seed; and the proofs that nothing that was
-//! promised was broken.
+//! Injects faults, chosen by a seed, into real servers, real workers and a real PostgreSQL, and proves that every
+//! promise was kept.
 //!
-//! [`history`] is what everybody writes down while it happens; [`checker`] judges that afterwards, and needs nothing else.
-//! The [`lab`] makes it happen: through a [`proxy`] wherever something is said, with a [`workload`] all the time. What needs
-//! no history to be judged goes into [`findings`]. [`campaign`] does that with many seeds.
-//! [`overload`] is a load instead of a fault, and tells figures.
+//! [`history`] is what each actor writes down during a run; [`checker`] judges it afterwards, and needs nothing else.
+//! [`lab`] runs the processes and injects the faults, with a [`proxy`] on each connection and a [`workload`] all the
+//! time. [`findings`] are broken promises that need no history. [`campaign`] runs many seeds.
 
 pub mod history;
 
@@ -19,5 +18,3 @@ pub mod workload;
 pub mod lab;
 
 pub mod campaign;
-
-pub mod overload;

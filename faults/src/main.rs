@@ -1,4 +1,4 @@
-//! The program `faults`. The command line is in [`args`]; what it asks for is done by the library.
+//! The program `faults`. The command line is in [`args`], all else in the library.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// 0 when all promises were kept, 1 when one was broken, 2 when that could not be found out.
+/// 0 if all promises were kept, 1 if one was broken, 2 if the run failed.
 fn execute(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Check { folder } => {
@@ -30,7 +30,6 @@ fn execute(cli: Cli) -> Result<ExitCode> {
             let (options, is_kept) = args.options()?;
             run::run(&options, is_kept)
         }
-        Command::Overload(args) => run::overload(args),
         Command::Worker(args) => run::worker(args.into()),
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{CampaignArgs, OverloadArgs};
+use crate::args::CampaignArgs;
 
 /// Injects the faults of a seed. What was written stays when something was broken.
 pub(crate) fn run(options: &Options, is_kept: bool) -> Result<ExitCode> {
@@ -64,23 +64,6 @@ pub(crate) fn campaign(args: CampaignArgs) -> Result<ExitCode> {
         (false, true) => ExitCode::FAILURE,
         (false, false) => ExitCode::from(2),
     })
-}
-
-/// Offers too much, and prints what came of it.
-pub(crate) fn overload(args: OverloadArgs) -> Result<ExitCode> {
-    start_log("faults=info,devpg=warn");
-    let folder = tempfile::Builder::new().prefix("overload-").tempdir()?;
-    fs::create_dir(folder.path().join("logs"))?;
-    let options = args.options(folder.path().to_owned())?;
-    let report = runtime()?.block_on(async {
-        let asked = asked_to_end()?;
-        tokio::select! {
-            report = Box::pin(faults::overload::run(&options)) => report,
-            () = asked.cancelled() => bail!("a signal ended it"),
-        }
-    })?;
-    print!("{report}");
-    Ok(if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Is a worker of a lab.

@@ -1,5 +1,5 @@
-//! The checks of JSON text, against another reader of JSON: what is accepted is what `jsonb` keeps, what is refused is refused
-//! for a reason, and what is accepted is accepted again when it is written anew.
+//! The checks of JSON text, against another reader of JSON: accepted texts are those that `jsonb` keeps, refused ones
+//! are refused for a reason, and an accepted value is accepted again when it is written anew.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| -> libfuzzer_sys::Corpus {
     const MAX_BYTES: usize = 2_048;
     const MAX_DEPTH: usize = 16;
 
-    // With numbers of any precision, serde_json takes an object with a certain key, which begins with this, for a number.
+    // With numbers of any precision, serde_json reads an object with a key that begins so as a number.
     if text.contains('$') || text.contains("\\u0024") {
         return Corpus::Reject;
     }
@@ -34,7 +34,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| -> libfuzzer_sys::Corpus {
     let object = check(text, Shape::Object, MAX_BYTES, MAX_DEPTH);
     assert_eq!(object.is_ok(), value.is_object(), "{text:?}: {object:?}");
     let written = value.to_string();
-    // Written anew it may be longer, by its escapes.
+    // Escapes may make the new text longer.
     let again = check(&written, Shape::Any, 10 * MAX_BYTES, MAX_DEPTH);
     assert_eq!(again, Ok(()), "{text:?} as {written:?}");
     let read = serde_json::from_str::<serde_json::Value>(&written).map_err(|error| error.to_string());

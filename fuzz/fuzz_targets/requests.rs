@@ -1,5 +1,5 @@
-//! Requests of unary calls: any bytes are a request, or are refused with what is wrong; nothing panics. The first byte chooses
-//! the call.
+//! Requests of unary calls: any bytes are a request or are refused with a reason, and nothing panics. The first byte
+//! chooses the call.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -11,7 +11,7 @@ use {
     server::fuzzing::{Limits, artifact, run, session, status_of, worker},
 };
 
-/// Converts, and looks at how a refusal is told.
+/// Converts, and checks the status of a refusal.
 #[cfg(fuzzing)]
 fn convert<M: Message + Default, T, E: Into<engine::EngineError>>(
     bytes: &[u8],
@@ -21,7 +21,7 @@ fn convert<M: Message + Default, T, E: Into<engine::EngineError>>(
     if let Err(error) = convert(message, &Limits::default()) {
         let status = status_of(error);
         assert!(!status.message().is_empty() && !status.details().is_empty(), "{status:?}");
-        // It goes into a header, of which many clients take 8 KiB.
+        // The details go into a header, and many clients take only 8 KiB of headers.
         assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
     }
     Corpus::Keep

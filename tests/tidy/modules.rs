@@ -116,7 +116,7 @@ fn module(inside: &str) -> Vec<String> {
 }
 
 fn without_tests(text: &str) -> &str {
-    text.find("\nmod tests").map_or(text, |end| &text[..end])
+    text.find("\nmod tests {").map_or(text, |end| &text[..end])
 }
 
 /// The paths of a file's `pub use`.

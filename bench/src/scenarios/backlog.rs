@@ -1,16 +1,16 @@
-//! How a claim fares with millions of queued runs.
+//! What a claim costs with millions of queued runs.
 
 use anyhow::Result;
 
 use super::fill::{Filled, fill};
 use crate::caller::{Caller, KIND};
+use crate::deployment::Bench;
 use crate::figure::Figure;
-use crate::fleet::{Doing, Fleet};
-use crate::house::Bench;
+use crate::fleet::{Execution, Fleet};
 use crate::times::{Times, now};
 
-pub const ABOUT: &str = "A claim of one run by a worker with one slot, from its report until its next run may begin: with 1,000 queued, with 5 \
-                         million queued, and with 1 million of other kinds queued in front, at a higher priority.";
+pub const ABOUT: &str = "A claim of one run by a worker with one slot, from its report to the start of its next run: with 1,000 queued, \
+                         with 5 million queued, and with 1 million of other kinds queued in front, at a higher priority.";
 
 const CLAIMS: u64 = 500;
 
@@ -30,15 +30,15 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-/// How long half of the claims took at the most, in milliseconds.
+/// The median time of a claim, in milliseconds.
 async fn claims(bench: &Bench, queued: &[Filled]) -> Result<f64> {
-    let house = bench.house(1).await?;
-    let caller = Caller::new(&house.servers[0]).await?;
+    let deployment = bench.deploy(1).await?;
+    let caller = Caller::new(&deployment.servers[0]).await?;
     for filled in queued {
-        fill(&house, &caller, filled).await?;
+        fill(&deployment, &caller, filled).await?;
     }
-    house.database.checkpoint().await?;
-    let mut fleet = Fleet::start(&house.servers, 1, 1, Doing::End).await?;
+    deployment.database.checkpoint().await?;
+    let mut fleet = Fleet::start(&deployment.servers, 1, 1, Execution::EndAtOnce).await?;
     fleet.ended(50).await?;
     let times = Times::default();
     for ended in 51..=50 + CLAIMS {
@@ -47,6 +47,6 @@ async fn claims(bench: &Bench, queued: &[Filled]) -> Result<f64> {
         times.add_since(begin);
     }
     drop(fleet);
-    house.close().await?;
+    deployment.close().await?;
     Ok(times.percentile(50.0))
 }

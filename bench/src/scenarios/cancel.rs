@@ -1,4 +1,4 @@
-//! How soon a worker is told to stop.
+//! How soon a cancel reaches the worker.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use anyhow::{Result, ensure};
 use proto::v1::CancelRunRequest;
 
 use crate::caller::{Caller, at_pace};
+use crate::deployment::Bench;
 use crate::figure::Figure;
-use crate::fleet::{Doing, Fleet};
-use crate::house::Bench;
+use crate::fleet::{Execution, Fleet};
 
-pub const ABOUT: &str = "From the moment a cancel was due, 50 a second at one server, until the worker at the other server is told, while \
-                         both servers enqueue and execute 10,000 runs a second for others.";
+pub const ABOUT: &str = "From the due time of a cancel, 50 a second at one server, to its arrival at a worker of the other server, while both \
+                         servers enqueue and execute 10,000 other runs a second.";
 
 const CANCELS: usize = 500;
 const PER_SECOND: f64 = 50.0;
@@ -20,19 +20,19 @@ const LOAD_PER_SECOND: f64 = 100.0;
 const LOAD_BATCH: usize = 100;
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let house = bench.house(2).await?;
-    let caller = Caller::new(&house.servers[0]).await?;
+    let deployment = bench.deploy(2).await?;
+    let caller = Caller::new(&deployment.servers[0]).await?;
     caller.enqueue(CANCELS, CANCELS, 1).await?;
-    let mut keeper = Fleet::start(&house.servers[1..], 1, CANCELS as i64, Doing::Keep).await?;
+    let mut keeper = Fleet::start(&deployment.servers[1..], 1, CANCELS as i64, Execution::KeepUntilCancelled).await?;
     keeper.started(CANCELS as u64).await?;
     let kept: Vec<String> =
         sqlx::query_scalar("SELECT id::text FROM ops.runs WHERE status IN ('claimed', 'running') ORDER BY id")
-            .fetch_all(&mut house.database.connect().await?)
+            .fetch_all(&mut deployment.database.connect().await?)
             .await?;
     ensure!(kept.len() == CANCELS, "{} of {CANCELS} runs are held", kept.len());
     let kept = Arc::new(kept);
 
-    let mut workers = Fleet::start(&house.servers, 2, 500, Doing::End).await?;
+    let mut workers = Fleet::start(&deployment.servers, 2, 500, Execution::EndAtOnce).await?;
     let seconds = CANCELS as f64 / PER_SECOND;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
     let batches = (seconds * LOAD_PER_SECOND) as usize;
@@ -55,11 +55,11 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     cancels?;
     keeper.ended(CANCELS as u64).await?;
     workers.ended((batches * LOAD_BATCH) as u64).await?;
-    ensure!(keeper.seen.cancel_times.len() == CANCELS as u64, "some cancels were not told");
+    ensure!(keeper.seen.cancel_times.len() == CANCELS as u64, "some cancels did not reach the worker");
     let confirmed = sqlx::query_scalar("SELECT count(*) FROM ops.runs WHERE status = 'cancelled' AND cancel_confirmed");
-    let confirmed: i64 = confirmed.fetch_one(&mut house.database.connect().await?).await?;
+    let confirmed: i64 = confirmed.fetch_one(&mut deployment.database.connect().await?).await?;
     ensure!(confirmed == CANCELS as i64, "{confirmed} of {CANCELS} cancels were confirmed");
-    house.close().await?;
-    let [p50, p99] = keeper.seen.cancel_times.figures("cancel asked to worker told");
+    deployment.close().await?;
+    let [p50, p99] = keeper.seen.cancel_times.figures("cancel to worker");
     Ok(vec![p50, p99.at_most(50.0)])
 }

@@ -1,9 +1,9 @@
-//! Runs by the million, straight into the database: they are there to be in the way.
+//! Writes millions of runs straight into the database, as ballast for what is measured.
 
 use anyhow::Result;
 
 use crate::caller::Caller;
-use crate::house::House;
+use crate::deployment::Deployment;
 
 /// Queued runs.
 pub struct Filled {
@@ -12,10 +12,10 @@ pub struct Filled {
     pub priority: i32,
 }
 
-/// Puts runs into the caller's session, as `ops.enqueue_run()` would, and counts them.
-pub async fn fill(house: &House<'_>, caller: &Caller, filled: &Filled) -> Result<()> {
+/// Adds runs to the caller's session and its counters, as `ops.enqueue_run()` does.
+pub async fn fill(deployment: &Deployment<'_>, caller: &Caller, filled: &Filled) -> Result<()> {
     put(
-        house,
+        deployment,
         caller,
         filled,
         "INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES ('default', $1::uuid, $2)",
@@ -30,10 +30,10 @@ pub async fn fill(house: &House<'_>, caller: &Caller, filled: &Filled) -> Result
     .await
 }
 
-/// Puts runs there that have succeeded, a hundred a millisecond until now: with ids in the order of time, as the server gives them.
-pub async fn fill_finished(house: &House<'_>, caller: &Caller, runs: i64) -> Result<()> {
+/// Adds runs that have succeeded, a hundred a millisecond until now, with ids in the order of time as the server makes them.
+pub async fn fill_finished(deployment: &Deployment<'_>, caller: &Caller, runs: i64) -> Result<()> {
     let filled = Filled { kind: "finished", runs, priority: 0 };
-    put(house, caller, &filled, "INSERT INTO ops.session_deltas (tenant_id, session_id, total, succeeded) VALUES ('default', $1::uuid, $2, $2)", "
+    put(deployment, caller, &filled, "INSERT INTO ops.session_deltas (tenant_id, session_id, total, succeeded) VALUES ('default', $1::uuid, $2, $2)", "
         INSERT INTO ops.runs (id, tenant_id, session_id, lane, kind, priority, status, attempt, fence, worker_id, claimed_by,
                               lease_ms, claimed_at, started_at, heartbeat_at, finished_at, result, outcome_source, outcome_hash,
                               revision)
@@ -46,13 +46,13 @@ pub async fn fill_finished(house: &House<'_>, caller: &Caller, runs: i64) -> Res
 }
 
 async fn put(
-    house: &House<'_>,
+    deployment: &Deployment<'_>,
     caller: &Caller,
     filled: &Filled,
     count: &'static str,
     insert: &'static str,
 ) -> Result<()> {
-    let mut c = house.database.connect().await?;
+    let mut c = deployment.database.connect().await?;
     sqlx::query(count).bind(&caller.session).bind(filled.runs).execute(&mut c).await?;
     let bound = sqlx::query(insert).bind(&caller.session).bind(filled.runs).bind(filled.kind).bind(filled.priority);
     bound.execute(&mut c).await?;

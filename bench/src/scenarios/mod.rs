@@ -1,10 +1,10 @@
-//! What is measured, one file each.
+//! The scenarios, a file each.
 
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
+use crate::deployment::Bench;
 use crate::figure::Figure;
-use crate::house::Bench;
 
 mod backlog;
 mod cancel;
@@ -24,19 +24,19 @@ mod sustained;
 mod watch;
 mod xmin;
 
-/// Something that can be measured.
+/// A measurement.
 pub struct Scenario {
     pub name: &'static str,
-    /// What its figures mean.
+    /// The meaning of its figures.
     pub about: &'static str,
-    /// It takes minutes.
+    /// Takes minutes.
     pub is_long: bool,
-    /// It is measured only if it is named.
+    /// Runs only if it is named.
     pub is_apart: bool,
     pub measure: for<'b> fn(&'b Bench) -> LocalBoxFuture<'b, Result<Vec<Figure>>>,
 }
 
-/// A scenario, by the module that has its `measure` and `ABOUT`; and which of its flags are set.
+/// A scenario from the module with its `measure` and `ABOUT`, with these flags set.
 macro_rules! scenario {
     ($name:ident $(, $flag:ident)?) => {
         Scenario {
@@ -71,8 +71,3 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(streams, is_long),
     scenario!(peers, is_apart),
 ];
-
-/// So many a second.
-fn rate(count: usize, since: std::time::Instant) -> f64 {
-    count as f64 / since.elapsed().as_secs_f64()
-}

@@ -1,4 +1,4 @@
-//! What the database can do without a server.
+//! What the database does without a server.
 
 use std::time::Instant;
 
@@ -7,20 +7,19 @@ use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::rate;
-use crate::figure::Figure;
-use crate::house::{Bench, Database};
+use crate::deployment::{Bench, Database};
+use crate::figure::{Figure, rate};
 
-pub const ABOUT: &str = "The same life in plain SQL, with no server in between, on a bare table: no foreign keys, fences, guards, counters, \
-                         kinds or change feed. What the database itself can do here.";
+pub const ABOUT: &str = "The same life in plain SQL on a bare table, without a server: no foreign keys, fences, guards, counters, kinds or \
+                         change feed. The limit of the database on this machine.";
 
 const RUNS: usize = 200_000;
 const INSERT_BATCH: usize = 1_000;
 const BATCH: i64 = 500;
 const LANES: [&str; 4] = ["A", "B", "C", "D"];
 
-/// The columns that a run has at the least, in the best layout of those that were compared: a flag that says what can be claimed,
-/// half-filled pages, eager autovacuum.
+/// The least columns of a run, in the fastest of the layouts that were compared: a flag for runs that can be claimed, half-filled
+/// pages, eager autovacuum.
 const TABLE: &str = "
     CREATE TABLE bare (
         id           uuid PRIMARY KEY,
@@ -83,7 +82,7 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Inserts, claims and completes at the same time, a connection for each. Answers how many a second went through.
+/// Inserts, claims and completes at the same time, on a connection each: runs a second.
 pub async fn life(bench: &Bench, runs: usize) -> Result<f64> {
     let database = table(bench).await?;
     let (mut inserting, mut claiming, mut completing) =
@@ -134,7 +133,7 @@ async fn table(bench: &Bench) -> Result<Database<'_>> {
     Ok(database)
 }
 
-/// A connection whose plans do not depend on when the table was last looked at.
+/// A connection whose plans do not depend on the time of the last ANALYZE.
 async fn connect(database: &Database<'_>) -> Result<PgConnection> {
     let mut c = database.connect().await?;
     let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
@@ -158,7 +157,7 @@ async fn complete(c: &mut PgConnection, ids: &[Uuid], worker: Uuid) -> Result<u6
     Ok(sqlx::query(COMPLETE).bind(ids).bind(worker).execute(c).await?.rows_affected())
 }
 
-/// Claims and completes until there is nothing more. Answers how many.
+/// Claims and completes until nothing is left: the number of runs.
 async fn drain(mut c: PgConnection) -> Result<u64> {
     let (worker, mut done, mut empty, mut lane) = (Uuid::now_v7(), 0, 0, 0);
     while empty < LANES.len() {

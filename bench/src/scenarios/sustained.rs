@@ -1,4 +1,4 @@
-//! Whether what is fast for seconds is fast for minutes.
+//! Whether the throughput of seconds lasts for minutes.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::drain::{SLOTS, WORKERS};
-use super::{rate, sql};
+use super::sql;
 use crate::audit;
 use crate::caller::Caller;
-use crate::figure::Figure;
-use crate::fleet::{Doing, Fleet};
-use crate::house::Bench;
+use crate::deployment::Bench;
+use crate::figure::{Figure, rate};
+use crate::fleet::{Execution, Fleet};
 
-pub const ABOUT: &str = "Enqueued and executed at the same time for 5 minutes, at most 50,000 runs ahead of what has ended; then as many runs in \
-                         plain SQL.";
+pub const ABOUT: &str = "Enqueued and executed at the same time for 5 minutes, with at most 50,000 runs open; then as many runs in plain \
+                         SQL.";
 
 const LASTS: Duration = Duration::from_secs(300);
 const AHEAD: u64 = 50_000;
 const STEP: usize = 10_000;
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
-    let house = bench.house(1).await?;
-    let caller = Caller::new(&house.servers[0]).await?;
-    let mut fleet = Fleet::start(&house.servers, WORKERS, SLOTS, Doing::End).await?;
-    house.database.checkpoint().await?;
+    let deployment = bench.deploy(1).await?;
+    let caller = Caller::new(&deployment.servers[0]).await?;
+    let mut fleet = Fleet::start(&deployment.servers, WORKERS, SLOTS, Execution::EndAtOnce).await?;
+    deployment.database.checkpoint().await?;
     let begin = Instant::now();
     let mut runs = 0;
     while begin.elapsed() < LASTS {
@@ -36,9 +36,9 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     }
     fleet.ended(runs as u64).await?;
     let life = rate(runs, begin);
-    audit::all_succeeded(&house, &fleet, runs as u64).await?;
+    audit::all_succeeded(&deployment, &fleet, runs as u64).await?;
     drop(fleet);
-    house.close().await?;
+    deployment.close().await?;
     let plain = sql::life(bench, runs).await?;
     Ok(vec![
         Figure::new("whole life, 5 minutes", "runs/s", life),

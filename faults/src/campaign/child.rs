@@ -1,4 +1,4 @@
-//! One seed: `faults run` in a process of its own, bounded in time, and what it leaves behind.
+//! One seed: `faults run` in a process of its own, with a time limit.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -11,13 +11,13 @@ use devpg::spawn::{self, spawn};
 use nix::sys::signal::{Signal, kill};
 use tokio::time::timeout;
 
-use super::Options;
+use super::options::Options;
 use crate::checker::{self, Verdict};
 
-/// A run that was asked to end has its processes to end.
-const ENDING: Duration = Duration::from_secs(30);
+/// How long a run may take after SIGTERM, to end its processes.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A run that goes on.
+/// A run that has not ended.
 #[derive(Debug)]
 pub(super) struct Child {
     seed: u64,
@@ -34,28 +34,28 @@ pub enum Outcome {
     Good,
     /// A promise was broken.
     Broken,
-    /// The run itself failed, so nothing is known.
+    /// The run itself failed, so it proves nothing.
     Failed,
-    /// It had to be ended.
+    /// It exceeded its time and was killed.
     Hung,
 }
 
-/// What came of a seed.
+/// The result of one seed.
 #[derive(Debug, Clone)]
 pub struct End {
     pub seed: u64,
     pub outcome: Outcome,
     pub took: Duration,
-    /// If it came far enough to be judged.
+    /// None if the run ended too early to be judged.
     pub verdict: Option<Verdict>,
-    /// Where it wrote, if that was kept.
+    /// The folder of the run, if it was kept.
     pub kept: Option<PathBuf>,
-    /// The last lines that it printed.
-    pub said: String,
+    /// The last lines of its output.
+    pub output_end: String,
 }
 
-/// How much of what a run printed is told.
-const SAID_LINES: usize = 12;
+/// How many lines of the output are kept.
+const OUTPUT_LINES: usize = 12;
 
 impl Child {
     pub(super) async fn start(options: &Options, seed: u64) -> Result<Self> {
@@ -69,15 +69,15 @@ impl Child {
             .args(arguments)
             .stdout(file.try_clone()?)
             .stderr(file);
-        // Asked to end when this process dies, and then it ends its own.
+        // It gets SIGTERM when this process dies, and then ends its own processes.
         let process = spawn(command, Some(Signal::SIGTERM)).await;
         let process = process.with_context(|| format!("can not run {}", program.display()))?;
         Ok(Self { seed, process, folder, output, started: Instant::now(), seconds: Duration::from_secs(*seconds) })
     }
 
-    /// Waits for its end, for so long after its faults.
-    pub(super) async fn end(mut self, patience: Duration) -> Result<End> {
-        let code = self.wait(self.seconds + patience).await?;
+    /// Waits for its end, until `after_faults` after its last fault.
+    pub(super) async fn end(mut self, after_faults: Duration) -> Result<End> {
+        let code = self.wait(self.seconds + after_faults).await?;
         let outcome = match code {
             Some(0) => Outcome::Good,
             Some(1) => Outcome::Broken,
@@ -85,9 +85,9 @@ impl Child {
             None => Outcome::Hung,
         };
         let took = self.started.elapsed();
-        // What ended too early to be judged says why in its output.
+        // A run that ended too early to be judged says why in its output.
         let verdict = checker::check(&self.folder).ok();
-        let said = last_lines(&fs::read(&self.output).unwrap_or_default());
+        let output_end = last_lines(&fs::read(&self.output).unwrap_or_default());
         let mut kept = None;
         if outcome == Outcome::Good {
             fs::remove_file(&self.output)?;
@@ -97,18 +97,18 @@ impl Child {
         } else {
             kept = Some(self.folder);
         }
-        Ok(End { seed: self.seed, outcome, took, verdict, kept, said })
+        Ok(End { seed: self.seed, outcome, took, verdict, kept, output_end })
     }
 
-    /// Its exit code, or none if it had to be ended.
+    /// Its exit code; none if it was killed.
     async fn wait(&mut self, longest: Duration) -> Result<Option<i32>> {
         let spawn::Child { pid, exit } = &mut self.process;
-        for (patience, signal) in [(longest, Signal::SIGTERM), (ENDING, Signal::SIGKILL)] {
-            if let Ok(status) = timeout(patience, exit.wait_for(Option::is_some)).await {
+        for (limit, signal) in [(longest, Signal::SIGTERM), (SHUTDOWN_TIMEOUT, Signal::SIGKILL)] {
+            if let Ok(status) = timeout(limit, exit.wait_for(Option::is_some)).await {
                 let code = status?.and_then(|status| status.code()).unwrap_or(2);
                 return Ok((signal == Signal::SIGTERM).then_some(code));
             }
-            // It may end at this very moment.
+            // It may have ended meanwhile.
             let _ = kill(*pid, signal);
         }
         exit.wait_for(Option::is_some).await?;
@@ -127,7 +127,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A line; and what it said, if it was not good.
+/// A line, and the end of the output of a run that was not good.
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "seed {:<10} {:<6} {:>4} s", self.seed, self.outcome.to_string(), self.took.as_secs())?;
@@ -136,7 +136,7 @@ impl fmt::Display for End {
             write!(f, "  {:>5} runs {:>5} executions {faults:>3} faults", facts.runs, facts.executions)?;
         }
         if self.outcome != Outcome::Good {
-            for line in self.said.lines() {
+            for line in self.output_end.lines() {
                 write!(f, "\n    {line}")?;
             }
         }
@@ -147,7 +147,7 @@ impl fmt::Display for End {
 fn last_lines(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(SAID_LINES)..].join("\n")
+    lines[lines.len().saturating_sub(OUTPUT_LINES)..].join("\n")
 }
 
 #[cfg(test)]
@@ -157,23 +157,23 @@ mod tests {
 
     use super::*;
 
-    /// A program in the place of this one, which does what the script says; `$7` is the folder of the run.
-    async fn end_of(script: &str, folder: &Path, patience: Duration) -> End {
+    /// The result of a script in place of the program `faults`. `$7` is the folder of the run.
+    async fn end_of(script: &str, folder: &Path, after_faults: Duration) -> End {
         let program = folder.join("program");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let options =
             Options { program, arguments: vec![], seeds: vec![], parallel: 1, seconds: 0, folder: folder.to_owned() };
-        Child::start(&options, 5).await.unwrap().end(patience).await.unwrap()
+        Child::start(&options, 5).await.unwrap().end(after_faults).await.unwrap()
     }
 
     #[tokio::test]
     async fn the_exit_code_says_how_it_ended_and_only_what_was_good_is_removed() {
         for (code, outcome) in [(0, Outcome::Good), (1, Outcome::Broken), (2, Outcome::Failed)] {
             let folder = tempfile::tempdir().unwrap();
-            let script = format!("mkdir \"$7\"; echo said; exit {code}");
+            let script = format!("mkdir \"$7\"; echo words; exit {code}");
             let end = end_of(&script, folder.path(), Duration::from_secs(60)).await;
-            assert_eq!((end.outcome, end.said.as_str()), (outcome, "said"));
+            assert_eq!((end.outcome, end.output_end.as_str()), (outcome, "words"));
             assert_eq!(folder.path().join("seed-5").exists(), outcome != Outcome::Good);
             assert_eq!(end.kept.is_some(), outcome != Outcome::Good);
         }

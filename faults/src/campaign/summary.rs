@@ -1,13 +1,13 @@
-//! What came of all seeds, as a table.
+//! The results of all seeds, as a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{End, Outcome};
+use super::child::{End, Outcome};
 use crate::checker::Proof;
-use crate::history::Fault;
+use crate::history::FaultClass;
 
 /// How often something happened, and in how many seeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ struct Times {
     seeds: usize,
 }
 
-/// What came of a campaign.
+/// The result of a campaign.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
     seeds: usize,
@@ -24,9 +24,9 @@ pub struct Summary {
     executions: usize,
     events: usize,
     longest: Duration,
-    faults: BTreeMap<Fault, Times>,
+    faults: BTreeMap<FaultClass, Times>,
     violations: BTreeMap<Proof, Times>,
-    /// Those that were not good.
+    /// The seeds that were not good.
     bad: Vec<(u64, Outcome, Option<PathBuf>)>,
 }
 
@@ -55,12 +55,12 @@ impl Summary {
         }
     }
 
-    /// Whether every promise was kept with every seed.
+    /// Whether every seed kept every promise.
     pub fn is_good(&self) -> bool {
         self.bad.is_empty()
     }
 
-    /// Whether a promise was broken with some seed, and not only a run that failed.
+    /// Whether a seed broke a promise; a run that only failed does not count.
     pub fn is_broken(&self) -> bool {
         self.bad.iter().any(|(_, outcome, _)| *outcome == Outcome::Broken)
     }
@@ -98,21 +98,21 @@ mod tests {
     use super::*;
     use crate::checker::{Facts, Verdict, Violation};
 
-    fn end(seed: u64, outcome: Outcome, faults: &[(Fault, usize)], broken: &[Proof]) -> End {
+    fn end(seed: u64, outcome: Outcome, faults: &[(FaultClass, usize)], broken: &[Proof]) -> End {
         let facts = Facts { runs: 10, faults: faults.iter().copied().collect(), ..Facts::default() };
         let violation = |proof: &Proof| Violation { proof: *proof, what: String::new(), lines: Vec::new() };
         let verdict = Verdict { seed, facts, violations: broken.iter().map(violation).collect() };
         let took = Duration::from_secs(seed);
-        End { seed, outcome, took, verdict: Some(verdict), kept: None, said: String::new() }
+        End { seed, outcome, took, verdict: Some(verdict), kept: None, output_end: String::new() }
     }
 
     #[test]
     fn it_counts_seeds_faults_and_violations_and_says_how_to_repeat() {
         let mut summary = Summary::default();
-        summary.add(&end(1, Outcome::Good, &[(Fault::WorkerKilled, 2)], &[]));
+        summary.add(&end(1, Outcome::Good, &[(FaultClass::WorkerKilled, 2)], &[]));
         assert!(summary.is_good());
         let broken = [Proof::Watching, Proof::Watching];
-        summary.add(&end(2, Outcome::Broken, &[(Fault::WorkerKilled, 3), (Fault::ServerKilled, 1)], &broken));
+        summary.add(&end(2, Outcome::Broken, &[(FaultClass::WorkerKilled, 3), (FaultClass::ServerKilled, 1)], &broken));
         summary.add(&End { verdict: None, ..end(3, Outcome::Hung, &[], &[]) });
         let text = summary.to_string();
         for line in [

@@ -1,24 +1,25 @@
-//! What was acknowledged is there, what was refused is not, and what is in doubt is there as a whole or not at all.
+//! Acknowledged requests are stored, refused ones are not, and one in doubt is stored as a whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Asked, Event, What};
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let requests = requests(story);
-    let mut found = sessions(story);
-    found.extend(requests.iter().flat_map(|request| judge_request(story, request)));
-    found.extend(request_ids(story, &requests));
-    found.extend(by_sql(story));
-    found.extend(strangers(story));
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let requests = requests(evidence);
+    let mut found = sessions(evidence);
+    found.extend(requests.iter().flat_map(|request| judge_request(evidence, request)));
+    found.extend(request_ids(evidence, &requests));
+    found.extend(by_sql(evidence));
+    found.extend(unexpected_runs(evidence));
     found
 }
 
-/// One thing that was asked for, perhaps by several calls with the same request id.
+/// One request, perhaps by several calls with the same request id.
 struct Request<'a> {
     request_id: Option<&'a str>,
     session: Uuid,
@@ -39,7 +40,7 @@ impl Request<'_> {
         })
     }
 
-    /// Whether the server said to each call that nothing was done.
+    /// Whether each call was answered that nothing was done.
     fn all_refused(&self) -> bool {
         let refused = |end: &Event| matches!(end.what, What::EnqueueRefused { definite: true, .. });
         self.calls.iter().all(|call| call.end.is_some_and(refused))
@@ -50,8 +51,8 @@ impl Request<'_> {
     }
 }
 
-fn requests<'a>(story: &Story<'a>) -> Vec<Request<'a>> {
-    let ends: BTreeMap<&str, &Event> = story
+fn requests<'a>(evidence: &Evidence<'a>) -> Vec<Request<'a>> {
+    let ends: BTreeMap<&str, &Event> = evidence
         .events
         .iter()
         .filter_map(|event| match &event.what {
@@ -60,11 +61,11 @@ fn requests<'a>(story: &Story<'a>) -> Vec<Request<'a>> {
         })
         .collect();
     let mut requests: Vec<Request<'_>> = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::EnqueueAsked { call, session, request_id, runs } = &event.what else { continue };
         let call = Call { asked: event, end: ends.get(call.as_str()).copied() };
         let request_id = request_id.as_deref();
-        // The same id with other runs is another request, which is to be refused while the first is kept.
+        // The same id with other runs is another request, which the server must refuse.
         let same =
             |it: &&mut Request<'_>| request_id.is_some() && it.request_id == request_id && it.runs == runs.as_slice();
         match requests.iter_mut().find(same) {
@@ -75,10 +76,10 @@ fn requests<'a>(story: &Story<'a>) -> Vec<Request<'a>> {
     requests
 }
 
-fn judge_request(story: &Story<'_>, request: &Request<'_>) -> Vec<Violation> {
+fn judge_request(evidence: &Evidence<'_>, request: &Request<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut broken = |what: String| found.push(Violation::new(Proof::Acknowledged, what, request.lines()));
-    let there: Vec<_> = request.runs.iter().filter(|run| story.keys.contains_key(run.key.as_str())).collect();
+    let there: Vec<_> = request.runs.iter().filter(|run| evidence.keys.contains_key(run.key.as_str())).collect();
     let mut answered = request.answers().peekable();
     if answered.peek().is_none() {
         if request.all_refused() && !there.is_empty() {
@@ -99,7 +100,7 @@ fn judge_request(story: &Story<'_>, request: &Request<'_>) -> Vec<Violation> {
         }
         for (asked, id) in request.runs.iter().zip(ids) {
             let key = &asked.key;
-            let Some(run) = story.runs.get(id) else {
+            let Some(run) = evidence.runs.get(id) else {
                 broken(format!("run {id} ({key}) was acknowledged to {actor}, and is not in the database"));
                 continue;
             };
@@ -121,12 +122,12 @@ fn names(runs: &[&Asked]) -> String {
     runs.iter().map(|run| run.key.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// One request id made one set of runs.
-fn request_ids(story: &Story<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
+/// One request id makes one set of runs.
+fn request_ids(evidence: &Evidence<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
     let mut made: BTreeMap<&str, Vec<&Request<'_>>> = BTreeMap::new();
     for request in requests {
         if let Some(id) = request.request_id
-            && request.runs.iter().any(|run| story.keys.contains_key(run.key.as_str()))
+            && request.runs.iter().any(|run| evidence.keys.contains_key(run.key.as_str()))
         {
             made.entry(id).or_default().push(request);
         }
@@ -140,9 +141,9 @@ fn request_ids(story: &Story<'_>, requests: &[Request<'_>]) -> Vec<Violation> {
         .collect()
 }
 
-fn sessions(story: &Story<'_>) -> Vec<Violation> {
-    let lost = story.events.iter().filter_map(|event| match event.what {
-        What::SessionCreated { session } if !story.sessions.contains_key(&session) => {
+fn sessions(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let lost = evidence.events.iter().filter_map(|event| match event.what {
+        What::SessionCreated { session } if !evidence.sessions.contains_key(&session) => {
             let what = format!("session {session} was acknowledged to {}, and is not in the database", event.actor);
             Some(Violation::new(Proof::Acknowledged, what, [event.clone()]))
         }
@@ -151,12 +152,12 @@ fn sessions(story: &Story<'_>) -> Vec<Violation> {
     lost.collect()
 }
 
-/// In a transaction of the client's own: commit = enqueued, rollback = gone.
-fn by_sql(story: &Story<'_>) -> Vec<Violation> {
+/// Enqueued in a client's transaction: stored if and only if it was committed.
+fn by_sql(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::SqlEnqueued { session, key, id, committed } = &event.what else { continue };
-        let runs = story.keys.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let runs = evidence.keys.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
         let right = runs.iter().any(|run| (id.is_none() || *id == Some(run.id)) && run.session == *session);
         let what = match committed {
             Some(true) if !right => format!("{key} was committed with ops.enqueue_run(), and is not in the database"),
@@ -168,9 +169,9 @@ fn by_sql(story: &Story<'_>) -> Vec<Violation> {
     found
 }
 
-/// Runs that nobody asked for, and runs that were made twice.
-fn strangers(story: &Story<'_>) -> Vec<Violation> {
-    let asked: BTreeSet<&str> = story
+/// Runs that no client requested, and runs that were stored twice.
+fn unexpected_runs(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let asked: BTreeSet<&str> = evidence
         .events
         .iter()
         .flat_map(|event| match &event.what {
@@ -180,11 +181,11 @@ fn strangers(story: &Story<'_>) -> Vec<Violation> {
         })
         .collect();
     let mut found = Vec::new();
-    for (key, runs) in &story.keys {
+    for (key, runs) in &evidence.keys {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.id).collect();
-        let lines = || ids.iter().flat_map(|id| story.about(*id));
+        let lines = || ids.iter().flat_map(|id| evidence.about(*id));
         if !asked.contains(key) {
-            let what = format!("nobody asked for {key:?}, and it is in the database: {ids:?}");
+            let what = format!("no client requested {key:?}, and it is in the database: {ids:?}");
             found.push(Violation::new(Proof::Acknowledged, what, lines()));
         }
         if runs.len() > 1 {

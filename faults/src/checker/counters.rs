@@ -1,24 +1,25 @@
-//! A session's counters are those of its runs: at the end, and possible at each moment that somebody saw them.
+//! The counters of a session match its runs in the end, and are plausible whenever a client reads them.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Counters, Event, RunRow, Status, What};
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let mut found = at_the_end(story);
-    found.extend(as_seen(story));
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut found = at_the_end(evidence);
+    found.extend(as_seen(evidence));
     found
 }
 
-fn at_the_end(story: &Story<'_>) -> Vec<Violation> {
+fn at_the_end(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for (id, session) in &story.sessions {
+    for (id, session) in &evidence.sessions {
         let count = |wanted: &dyn Fn(&RunRow) -> bool| -> i64 {
-            let runs = story.runs.values().filter(|run| run.session == *id && wanted(run));
+            let runs = evidence.runs.values().filter(|run| run.session == *id && wanted(run));
             i64::try_from(runs.count()).unwrap_or(i64::MAX)
         };
         let expected = [
@@ -37,12 +38,12 @@ fn at_the_end(story: &Story<'_>) -> Vec<Violation> {
     found
 }
 
-/// Whether what was seen can have been: the parts make no more than the whole, and what ended never comes back. Two who ask at the same
-/// time may be answered in either order, so one who asks is compared with himself only.
-fn as_seen(story: &Story<'_>) -> Vec<Violation> {
+/// The parts are never more than the total, and no counter falls. Answers to two clients at the same time may come in
+/// either order, so each client is compared only with itself.
+fn as_seen(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut last: BTreeMap<(&str, Uuid), (Counters, &Event)> = BTreeMap::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::CountersSeen { session, counters: now } = event.what else { continue };
         let parts = now.succeeded + now.failed + now.cancelled;
         let least = [now.succeeded, now.failed, now.cancelled].into_iter().min();

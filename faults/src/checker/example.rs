@@ -1,4 +1,4 @@
-//! A good history, written by hand: small, and with something of everything. Tests break one thing in it.
+//! A small good history that has a bit of everything. Tests break one thing in it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::history::{
-    Asked, Counters, Event, Fault, Filter, FinalState, Folder, GrantRow, Outcome, Plan, RunRow, SessionRow, Status,
-    Verdict, What,
+    Asked, Counters, Event, FaultClass, Filter, FinalState, Folder, GrantRow, Outcome, Plan, RunRow, SessionRow,
+    Status, Verdict, What,
 };
 
 pub const SESSION: Uuid = Uuid::from_u128(0x5e55);
@@ -21,7 +21,7 @@ pub const PARKED: Uuid = Uuid::from_u128(0xc);
 /// Its worker died, and it had one attempt.
 pub const LOST: Uuid = Uuid::from_u128(0xd);
 
-/// The history, an event a second.
+/// The history, with an event a second.
 pub fn good() -> Folder {
     let whats = whats();
     let events = whats.into_iter().zip(1..).map(|((actor, what), second)| Event {
@@ -105,8 +105,8 @@ fn executed() -> Vec<(&'static str, What)> {
         ("all", saw(CANCELLED, 5, Status::Cancelled, 1, 1)),
         ("ended", watched("ended", CANCELLED, 5, Status::Cancelled, 1, 1)),
         ("w2-1", began(LOST, 1, 1, "lost")),
-        ("lab", fault(Fault::WorkerKilled, "w2-1")),
-        ("lab", over(Fault::WorkerKilled, "w2-1")),
+        ("lab", fault(FaultClass::WorkerKilled, "w2-1")),
+        ("lab", over(FaultClass::WorkerKilled, "w2-1")),
         ("all", saw(LOST, 4, Status::Failed, 1, 1)),
     ]
 }
@@ -145,7 +145,7 @@ fn only_cancelled() -> Filter {
     Filter { statuses: vec![Status::Cancelled], ..Filter::default() }
 }
 
-/// `ended` others than the one that succeeded: one failed, the rest were cancelled.
+/// `ended` more runs than those that succeeded: one failed, the rest were cancelled.
 pub fn counters(total: i64, succeeded: i64, ended: i64) -> Counters {
     let failed = i64::from(ended > 0);
     Counters { total, succeeded, failed, cancelled: ended - failed }

@@ -1,44 +1,44 @@
-//! What was executed is what was granted: once a grant, with the attempt that is counted, never more often than allowed, and
-//! never twice at a time unless something had been done to those who execute.
+//! Executions match grants: each grant is executed once at most, as the attempt that is counted, within `max_attempts`,
+//! and never two of a run at a time unless a fault explains it.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::story::Execution;
-use super::{Proof, Story, Violation};
-use crate::history::{Event, Fault, RunRow, What};
+use super::evidence::{Evidence, Execution};
+use super::verdict::{Proof, Violation};
+use crate::history::{Event, FaultClass, RunRow, What};
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut by_run: BTreeMap<Uuid, Vec<Execution<'_>>> = BTreeMap::new();
-    for execution in &story.executions {
+    for execution in &evidence.executions {
         by_run.entry(execution.run).or_default().push(*execution);
     }
     let mut found = Vec::new();
     for (id, executions) in &mut by_run {
-        let Some(run) = story.runs.get(id) else {
+        let Some(run) = evidence.runs.get(id) else {
             let what = format!("run {id} was executed, and is not in the database");
-            found.push(Violation::new(Proof::Executions, what, story.about(*id)));
+            found.push(Violation::new(Proof::Executions, what, evidence.about(*id)));
             continue;
         };
-        found.extend(executions.iter().flat_map(|execution| fits_its_grant(story, run, execution)));
-        found.extend(overlaps(story, executions));
+        found.extend(executions.iter().flat_map(|execution| fits_its_grant(evidence, run, execution)));
+        found.extend(overlaps(evidence, executions));
         executions.sort_by_key(|execution| execution.fence);
         found.extend(executions.windows(2).filter_map(|pair| follow(&pair[0], &pair[1])));
     }
-    for run in story.runs.values().filter(|run| run.attempt > run.max_attempts) {
+    for run in evidence.runs.values().filter(|run| run.attempt > run.max_attempts) {
         let what = format!("run {} has {} attempts of {}", run.id, run.attempt, run.max_attempts);
-        found.push(Violation::new(Proof::Executions, what, story.about(run.id)));
+        found.push(Violation::new(Proof::Executions, what, evidence.about(run.id)));
     }
     found
 }
 
-fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) -> Vec<Violation> {
+fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'_>) -> Vec<Violation> {
     let Execution { fence, attempt, key, .. } = *execution;
     let (id, actor) = (run.id, &execution.began.actor);
     let mut found = Vec::new();
-    let mut broken = |what: String| found.push(Violation::new(Proof::Executions, what, story.about(id)));
+    let mut broken = |what: String| found.push(Violation::new(Proof::Executions, what, evidence.about(id)));
     if run.labels.get("key").map(String::as_str) != Some(key) {
         broken(format!("{actor} executed run {id} as {key}, and it is {:?}", run.labels));
     }
@@ -48,8 +48,8 @@ fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) ->
     let counted = if fence == run.fence {
         Some((run.attempt, counted_surely(run)))
     } else {
-        // A worker's word, or an error by which recovery ended what ran: of what had begun.
-        let grant = story.grants.get(&(id, fence));
+        // Surely counted: a worker has reported it, or recovery has ended a running run with an error.
+        let grant = evidence.grants.get(&(id, fence));
         grant.map(|grant| (grant.attempt, grant.outcome_source == "worker" || grant.error.is_some()))
     };
     match counted {
@@ -57,7 +57,7 @@ fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) ->
             broken(format!("{actor} executed run {id}, fence {fence}, and the last grant was {}", run.fence));
         }
         None => broken(format!("{actor} executed run {id}, fence {fence}, and nothing is kept of that grant")),
-        // The start of a grant that was lost before it was written down is not counted.
+        // A start that was lost before it was written is not counted.
         Some((counted, surely)) if counted != attempt && (surely || counted != attempt - 1) => {
             broken(format!("{actor} executed run {id}, fence {fence} as attempt {attempt}, and counted is {counted}"));
         }
@@ -66,7 +66,7 @@ fn fits_its_grant(story: &Story<'_>, run: &RunRow, execution: &Execution<'_>) ->
     found
 }
 
-/// Whether the attempt of the last grant must have been counted when the run ended.
+/// Whether the attempt of the last grant was surely counted when the run ended.
 fn counted_surely(run: &RunRow) -> bool {
     matches!(run.outcome_source.as_deref(), Some("worker" | "recovery"))
 }
@@ -90,18 +90,18 @@ fn follow(first: &Execution<'_>, second: &Execution<'_>) -> Option<Violation> {
     Some(Violation::new(Proof::Executions, what, [first.began.clone(), second.began.clone()]))
 }
 
-/// How long after its end a fault may still explain that a lease was lost: a worker has to find its way back, and leases that
-/// are counted from the end of an outage run out after it.
+/// How long after its end a fault may explain a lost lease: a worker has to find a server, and leases that begin anew
+/// at the end of an outage expire after it.
 const AFTERMATH_US: i64 = 15_000_000;
 
-fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
+fn overlaps(evidence: &Evidence<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
     let mut found = Vec::new();
     for (index, first) in executions.iter().enumerate() {
-        // What has no end may have been killed, or stopped in the middle.
+        // An execution without an end may have been killed or stopped.
         let Some(ended) = first.ended else { continue };
         for second in executions[index + 1..].iter().filter(|second| second.fence != first.fence) {
             let both = second.began.at_us < ended.at_us;
-            if both && !explained(story, first.began, second.began.at_us) {
+            if both && !explained(evidence, first.began, second.began.at_us) {
                 let what = format!(
                     "run {} was executed by {} (fence {}) and {} (fence {}) at a time, and nothing had been done to anybody",
                     first.run, first.began.actor, first.fence, second.began.actor, second.fence
@@ -117,10 +117,10 @@ fn overlaps(story: &Story<'_>, executions: &[Execution<'_>]) -> Vec<Violation> {
     found
 }
 
-/// Whether a fault that may have cost the first of two executions its lease was at work until the second began.
-fn explained(story: &Story<'_>, first: &Event, until_us: i64) -> bool {
-    let mut open: BTreeMap<(Fault, &str), i64> = BTreeMap::new();
-    for event in story.events.iter().take_while(|event| event.at_us <= until_us) {
+/// Whether a fault that can cost the first of two executions its lease lasted until the second began.
+fn explained(evidence: &Evidence<'_>, first: &Event, until_us: i64) -> bool {
+    let mut open: BTreeMap<(FaultClass, &str), i64> = BTreeMap::new();
+    for event in evidence.events.iter().take_while(|event| event.at_us <= until_us) {
         match &event.what {
             What::FaultBegan { fault, target, .. } if costs_leases(*fault, target, &first.actor) => {
                 open.insert((*fault, target), i64::MAX);
@@ -134,11 +134,13 @@ fn explained(story: &Story<'_>, first: &Event, until_us: i64) -> bool {
     open.values().any(|until| *until >= first.at_us)
 }
 
-/// What is done to one worker costs no other its leases.
-fn costs_leases(fault: Fault, target: &str, worker: &str) -> bool {
+/// A fault of one worker costs no other worker its leases.
+fn costs_leases(fault: FaultClass, target: &str, worker: &str) -> bool {
     match fault {
-        Fault::ClientCut => false,
-        Fault::WorkerKilled | Fault::WorkerStopped | Fault::WorkerAsked | Fault::WorkerCut => target == worker,
+        FaultClass::ClientCut => false,
+        FaultClass::WorkerKilled | FaultClass::WorkerStopped | FaultClass::WorkerTerminated | FaultClass::WorkerCut => {
+            target == worker
+        }
         _ => true,
     }
 }

@@ -1,18 +1,19 @@
-//! Once nothing more is done to anybody, everything ends; and what was promised about cancels holds.
+//! Everything ends once the faults are over, and answered cancels take effect.
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{RunRow, Status, What};
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let mut found = not_ended(story);
-    found.extend(cancels(story));
-    found.extend(sessions(story));
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut found = not_ended(evidence);
+    found.extend(cancels(evidence));
+    found.extend(sessions(evidence));
     found
 }
 
-fn not_ended(story: &Story<'_>) -> Vec<Violation> {
-    let waiting = story.runs.values().filter(|run| !run.status.is_terminal());
+fn not_ended(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let waiting = evidence.runs.values().filter(|run| !run.status.is_terminal());
     let mut found: Vec<Violation> = waiting
         .map(|run| {
             let RunRow { id, status, fence, attempt, .. } = run;
@@ -21,10 +22,10 @@ fn not_ended(story: &Story<'_>) -> Vec<Violation> {
                 run.wait_reason.as_deref().unwrap_or("nothing to wait for"),
                 run.claimed_by
             );
-            Violation::new(Proof::Liveness, what, story.about(*id))
+            Violation::new(Proof::Liveness, what, evidence.about(*id))
         })
         .collect();
-    let late = story.first(|what| matches!(what, What::Settled { in_time: false }));
+    let late = evidence.first(|what| matches!(what, What::Settled { in_time: false }));
     if let Some(late) = late.filter(|_| found.is_empty()) {
         let what = "not everything had settled in time".to_owned();
         found.push(Violation::new(Proof::Liveness, what, [late.clone()]));
@@ -32,12 +33,12 @@ fn not_ended(story: &Story<'_>) -> Vec<Violation> {
     found
 }
 
-/// A cancel that was answered is not forgotten, and what it was answered with stands.
-fn cancels(story: &Story<'_>) -> Vec<Violation> {
+/// An answered cancel takes effect, and a terminal status in its answer is final.
+fn cancels(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::CancelAnswered { run: id, status } = event.what else { continue };
-        let Some(run) = story.runs.get(&id) else { continue };
+        let Some(run) = evidence.runs.get(&id) else { continue };
         let stands = match status {
             Status::Succeeded | Status::Failed | Status::Cancelled => run.status == status,
             Status::Queued | Status::Claimed | Status::Running => run.cancel_requested && run.status != Status::Failed,
@@ -46,17 +47,17 @@ fn cancels(story: &Story<'_>) -> Vec<Violation> {
             let asked = if run.cancel_requested { "was asked to stop" } else { "was never asked to stop" };
             let what =
                 format!("a cancel of run {id} was answered with {status}, and the run is {} and {asked}", run.status);
-            found.push(Violation::new(Proof::Liveness, what, story.about(id)));
+            found.push(Violation::new(Proof::Liveness, what, evidence.about(id)));
         }
     }
     found
 }
 
-/// A session completes only when nothing in it goes on.
-fn sessions(story: &Story<'_>) -> Vec<Violation> {
+/// A session completes only after all its runs have ended.
+fn sessions(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for session in story.sessions.values().filter(|session| session.status == "completed") {
-        let open = story.runs.values().filter(|run| run.session == session.id && !run.status.is_terminal()).count();
+    for session in evidence.sessions.values().filter(|session| session.status == "completed") {
+        let open = evidence.runs.values().filter(|run| run.session == session.id && !run.status.is_terminal()).count();
         if open > 0 {
             let what = format!("session {} is completed, and {open} of its runs have not ended", session.id);
             found.push(Violation::new(Proof::Liveness, what, []));

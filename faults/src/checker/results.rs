@@ -1,4 +1,4 @@
-//! At most one result is accepted a grant, and what is kept of a run was reported by an execution of the very grant that ended
+//! At most one result a grant is accepted, and the stored result of a run is from an execution of the grant that ended
 //! it.
 
 use std::collections::BTreeMap;
@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Event, Outcome, RunRow, Status, Verdict, What, token_of};
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let mut found = accepted_once(story);
-    found.extend(accepted_is_kept(story));
-    found.extend(story.runs.values().flat_map(|run| kept_of_run(story, run)));
-    found.extend(kept_of_grants(story));
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut found = accepted_once(evidence);
+    found.extend(accepted_is_kept(evidence));
+    found.extend(evidence.runs.values().flat_map(|run| kept_of_run(evidence, run)));
+    found.extend(kept_of_grants(evidence));
     found
 }
 
@@ -25,8 +26,8 @@ struct Accepted<'a> {
     event: &'a Event,
 }
 
-fn accepted<'a>(story: &Story<'a>) -> impl Iterator<Item = Accepted<'a>> {
-    story.events.iter().filter_map(|event| match &event.what {
+fn accepted<'a>(evidence: &Evidence<'a>) -> impl Iterator<Item = Accepted<'a>> {
+    evidence.events.iter().filter_map(|event| match &event.what {
         What::ReportAnswered { run, fence, token, verdict: Verdict::Accepted } => {
             Some(Accepted { run: *run, fence: *fence, token, event })
         }
@@ -34,10 +35,10 @@ fn accepted<'a>(story: &Story<'a>) -> impl Iterator<Item = Accepted<'a>> {
     })
 }
 
-fn accepted_once(story: &Story<'_>) -> Vec<Violation> {
+fn accepted_once(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut first: BTreeMap<(Uuid, i64), Accepted<'_>> = BTreeMap::new();
     let mut found = Vec::new();
-    for now in accepted(story) {
+    for now in accepted(evidence) {
         if let Some(before) = first.get(&(now.run, now.fence)) {
             if before.token != now.token {
                 let what = format!(
@@ -53,18 +54,18 @@ fn accepted_once(story: &Story<'_>) -> Vec<Violation> {
     found
 }
 
-/// What a worker was told is accepted, the database has: with the run, or with the grant that the run has gone on from.
-fn accepted_is_kept(story: &Story<'_>) -> Vec<Violation> {
+/// An accepted result is stored: with the run, or with an earlier grant of it.
+fn accepted_is_kept(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for Accepted { run: id, fence, token, .. } in accepted(story) {
-        let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, story.about(id)));
-        let Some(run) = story.runs.get(&id) else {
+    for Accepted { run: id, fence, token, .. } in accepted(evidence) {
+        let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, evidence.about(id)));
+        let Some(run) = evidence.runs.get(&id) else {
             broken(format!("a result of run {id}, fence {fence} was accepted, and the run is not in the database"));
             continue;
         };
         let (kept, place) = if run.outcome_source.as_deref() == Some("worker") && run.fence == fence {
             (outcome(run).and_then(token_of), "the run")
-        } else if let Some(grant) = story.grants.get(&(id, fence)).filter(|grant| grant.outcome_source == "worker") {
+        } else if let Some(grant) = evidence.grants.get(&(id, fence)).filter(|grant| grant.outcome_source == "worker") {
             (grant.error.as_ref().and_then(token_of), "the grant")
         } else {
             broken(format!(
@@ -76,7 +77,7 @@ fn accepted_is_kept(story: &Story<'_>) -> Vec<Violation> {
             ));
             continue;
         };
-        // Outcomes without a text of the worker's own carry no token.
+        // An outcome without a text of the handler has no token.
         if kept.is_some_and(|kept| kept != token) {
             broken(format!("the result {token} of run {id}, fence {fence} was accepted, and {place} keeps {kept:?}"));
         }
@@ -88,11 +89,11 @@ fn outcome(run: &RunRow) -> Option<&Value> {
     run.result.as_ref().or(run.error.as_ref())
 }
 
-/// What a run ended with names an execution of the grant that it has.
-fn kept_of_run(story: &Story<'_>, run: &RunRow) -> Vec<Violation> {
+/// The stored outcome of a run names an execution of its last grant.
+fn kept_of_run(evidence: &Evidence<'_>, run: &RunRow) -> Vec<Violation> {
     let RunRow { id, fence, status, .. } = run;
     let mut found = Vec::new();
-    let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, story.about(*id)));
+    let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, evidence.about(*id)));
     if *status == Status::Succeeded && run.outcome_source.as_deref() != Some("worker") {
         broken(format!("run {id}, fence {fence} succeeded by the word of {:?}", run.outcome_source));
     }
@@ -103,13 +104,13 @@ fn kept_of_run(story: &Story<'_>, run: &RunRow) -> Vec<Violation> {
         return found;
     }
     match outcome(run).and_then(token_of) {
-        // An error may be the worker's own: a handler that ran out of time or was stopped.
+        // The error may be of the worker runtime, for a handler that ran out of time or was stopped.
         None if *status != Status::Succeeded => {}
         None => broken(format!(
             "run {id}, fence {fence} succeeded with a result that no execution reported: {:?}",
             run.result
         )),
-        Some(token) => match story.ends.get(token) {
+        Some(token) => match evidence.ends.get(token) {
             None => broken(format!("run {id}, fence {fence} keeps {token}, and no execution ended with that")),
             Some(end) if (end.run, end.fence) != (*id, *fence) => broken(format!(
                 "run {id} was ended by fence {fence}, and keeps {token}, which {} reported for run {}, fence {}",
@@ -125,7 +126,7 @@ fn kept_of_run(story: &Story<'_>, run: &RunRow) -> Vec<Violation> {
     found
 }
 
-/// Whether a run may end so by this outcome; a failure after a cancel was asked for is the cancel's confirmation.
+/// Whether this outcome can lead to this status. A failure after a cancel confirms the cancel.
 fn may_lead_to(outcome: Outcome, status: Status) -> bool {
     match outcome {
         Outcome::Succeeded => status == Status::Succeeded,
@@ -134,17 +135,17 @@ fn may_lead_to(outcome: Outcome, status: Status) -> bool {
     }
 }
 
-fn kept_of_grants(story: &Story<'_>) -> Vec<Violation> {
+fn kept_of_grants(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    for ((id, fence), grant) in &story.grants {
-        let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, story.about(*id)));
-        if let Some(run) = story.runs.get(id)
+    for ((id, fence), grant) in &evidence.grants {
+        let mut broken = |what: String| found.push(Violation::new(Proof::Results, what, evidence.about(*id)));
+        if let Some(run) = evidence.runs.get(id)
             && run.fence < *fence
         {
             broken(format!("run {id} has fence {}, and its grant {fence} has ended", run.fence));
         }
         let token = grant.error.as_ref().and_then(token_of);
-        if let Some((token, end)) = token.and_then(|token| Some((token, story.ends.get(token)?)))
+        if let Some((token, end)) = token.and_then(|token| Some((token, evidence.ends.get(token)?)))
             && (end.run, end.fence) != (*id, *fence)
         {
             broken(format!(

@@ -1,11 +1,12 @@
-//! A run has one past: each revision is one state, states follow each other along the edges of the state machine, fences never
-//! fall, and nothing follows a terminal state. Whoever looks, at whatever server, sees a part of that one past.
+//! A run has one sequence of states: each revision is one state, states follow the edges of the state machine, fences
+//! never fall, and nothing follows a terminal state. Every client sees a part of that sequence, on any server.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Event, Status, What};
 
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +27,15 @@ impl Seen<'_> {
     }
 }
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let mut pasts: BTreeMap<Uuid, BTreeMap<i64, Seen<'_>>> = BTreeMap::new();
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let mut sequences: BTreeMap<Uuid, BTreeMap<i64, Seen<'_>>> = BTreeMap::new();
     let mut found = Vec::new();
-    let in_the_end = story.runs.values().map(|run| {
+    let in_the_end = evidence.runs.values().map(|run| {
         let seen = Seen { status: run.status, fence: run.fence, attempt: run.attempt, event: None };
         (run.id, run.revision, seen)
     });
-    let seen = story.events.iter().filter_map(|event| match event.what {
+    let seen = evidence.events.iter().filter_map(|event| match event.what {
         What::RunSeen { run, status, revision, fence, attempt }
         | What::WatchSaw { run, revision, status, attempt, fence, .. } => {
             Some((run, revision, Seen { status, fence, attempt, event: Some(event) }))
@@ -42,7 +43,7 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
         _ => None,
     });
     for (run, revision, now) in seen.chain(in_the_end) {
-        let first = pasts.entry(run).or_default().entry(revision).or_insert(now);
+        let first = sequences.entry(run).or_default().entry(revision).or_insert(now);
         if (first.status, first.fence, first.attempt) != (now.status, now.fence, now.attempt) {
             let what = format!(
                 "revision {revision} of run {run} is {} for {}, and {} for {}",
@@ -54,20 +55,20 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
             found.push(Violation::new(Proof::States, what, [first.event, now.event].into_iter().flatten().cloned()));
         }
     }
-    for (run, past) in &pasts {
-        found.extend(one_past(*run, past, story));
+    for (run, sequence) in &sequences {
+        found.extend(one_sequence(*run, sequence, evidence));
     }
-    found.extend(seen_in_order(story));
+    found.extend(seen_in_order(evidence));
     found
 }
 
-fn one_past(run: Uuid, past: &BTreeMap<i64, Seen<'_>>, story: &Story<'_>) -> Vec<Violation> {
+fn one_sequence(run: Uuid, sequence: &BTreeMap<i64, Seen<'_>>, evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut broken = |what: String, lines: &[Seen<'_>]| {
         let lines = lines.iter().filter_map(|seen| seen.event).cloned();
         found.push(Violation::new(Proof::States, what, lines));
     };
-    let states: Vec<(i64, Seen<'_>)> = past.iter().map(|(revision, seen)| (*revision, *seen)).collect();
+    let states: Vec<(i64, Seen<'_>)> = sequence.iter().map(|(revision, seen)| (*revision, *seen)).collect();
     for pair in states.windows(2) {
         let [(before, was), (after, is)] = [pair[0], pair[1]];
         let (was_by, is_by) = (was.by(), is.by());
@@ -88,7 +89,7 @@ fn one_past(run: Uuid, past: &BTreeMap<i64, Seen<'_>>, story: &Story<'_>) -> Vec
             broken(what, &[was, is]);
         }
     }
-    let end = story.runs.get(&run).map(|run| run.revision);
+    let end = evidence.runs.get(&run).map(|run| run.revision);
     match (end, states.last()) {
         (None, Some((revision, last))) => {
             broken(
@@ -105,7 +106,7 @@ fn one_past(run: Uuid, past: &BTreeMap<i64, Seen<'_>>, story: &Story<'_>) -> Vec
     found
 }
 
-/// The edges of the contract; a run may also change without changing its status.
+/// The edges of the contract. A run may also change without a change of its status.
 fn may_become(was: Status, is: Status) -> bool {
     match was {
         Status::Queued => matches!(is, Status::Queued | Status::Claimed | Status::Running | Status::Cancelled),
@@ -114,11 +115,11 @@ fn may_become(was: Status, is: Status) -> bool {
     }
 }
 
-/// An actor that asks again is never answered with an older state.
-fn seen_in_order(story: &Story<'_>) -> Vec<Violation> {
+/// A client that asks again never gets an older state.
+fn seen_in_order(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut last: BTreeMap<(&str, Uuid), (i64, &Event)> = BTreeMap::new();
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         let What::RunSeen { run, revision, .. } = event.what else { continue };
         if let Some((before, earlier)) = last.insert((&event.actor, run), (revision, event))
             && revision < before

@@ -1,27 +1,27 @@
-//! What is found, in words that explain themselves.
+//! Violations and verdicts, and their texts.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Story;
-use crate::history::{Event, Fault, What};
+use super::evidence::Evidence;
+use crate::history::{Event, FaultClass, What};
 
-/// Which promise.
+/// The promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
-    /// The history says enough to prove something.
+    /// The history is complete enough to prove something.
     Whole,
-    /// What was acknowledged is there, what was refused is not.
+    /// Acknowledged requests are stored, refused ones are not.
     Acknowledged,
     /// One accepted result a grant, of an execution of that grant.
     Results,
-    /// One past a run.
+    /// One sequence of states a run.
     States,
-    /// What was executed is what was granted.
+    /// Executions match grants.
     Executions,
-    /// A session's counters are those of its runs.
+    /// The counters of a session match its runs.
     Counters,
-    /// Who watches misses no end.
+    /// Watchers miss no change.
     Watching,
     /// Everything ends.
     Liveness,
@@ -42,13 +42,13 @@ impl fmt::Display for Proof {
     }
 }
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Violation {
     pub proof: Proof,
-    /// One sentence that names the run, the fence, and who says what.
+    /// One sentence that names the run, the fence and the actors.
     pub what: String,
-    /// The lines of the history that show it.
+    /// The events that show it.
     pub lines: Vec<Event>,
 }
 
@@ -58,7 +58,7 @@ impl Violation {
     }
 }
 
-/// How many lines are printed for a violation; the folder has all of them.
+/// The most events that are printed for a violation. The folder has all of them.
 const MOST_LINES: usize = 24;
 
 impl fmt::Display for Violation {
@@ -80,22 +80,22 @@ fn seconds(at_us: i64) -> f64 {
     at_us as f64 / 1e6
 }
 
-/// What happened, in numbers: a run in which little happened proves little.
+/// The size of a run. A small one proves little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     pub events: usize,
     pub runs: usize,
     pub executions: usize,
-    pub faults: BTreeMap<Fault, usize>,
-    /// Histories whose last line was torn by the end of their process.
+    pub faults: BTreeMap<FaultClass, usize>,
+    /// Histories with a torn last line.
     pub torn: usize,
 }
 
 impl Facts {
-    pub(super) fn of(story: &Story<'_>) -> Self {
+    pub(super) fn of(evidence: &Evidence<'_>) -> Self {
         let mut facts =
-            Self { events: story.events.len(), runs: story.runs.len(), torn: story.torn, ..Self::default() };
-        for event in story.events {
+            Self { events: evidence.events.len(), runs: evidence.runs.len(), torn: evidence.torn, ..Self::default() };
+        for event in evidence.events {
             match event.what {
                 What::ExecutionBegan { .. } => facts.executions += 1,
                 What::FaultBegan { fault, .. } => *facts.faults.entry(fault).or_default() += 1,
@@ -106,7 +106,7 @@ impl Facts {
     }
 }
 
-/// How a run is judged.
+/// The verdict on a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub seed: u64,

@@ -1,38 +1,39 @@
-//! Who watches misses no end: after everything has settled, each watcher knows each run of its filter as the database has it;
-//! and until then no run goes backwards for it.
+//! Watchers miss no change: in the end each watcher knows each run of its filter as the database has it, and until then
+//! it sees no run go backwards.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::{Event, Filter, RunRow, Status, What};
 
-/// What one watcher knows.
+/// The knowledge of one watcher.
 #[derive(Debug, Default)]
 struct Watcher<'a> {
     filter: Filter,
-    /// The last that it was told of each run that is in its filter.
+    /// The last state that it saw of each run in its filter.
     present: BTreeMap<Uuid, (i64, Status, &'a Event)>,
-    /// The newest revision that it was ever told, over all its streams.
+    /// The newest revision that it ever saw, over all its streams.
     newest: BTreeMap<Uuid, (i64, &'a Event)>,
-    /// Since when it has a stream.
+    /// Since when it has a stream; none without one.
     open_since: Option<i64>,
 }
 
-/// What breaks the promise.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
+/// The violations of the promise.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut watchers: BTreeMap<&str, Watcher<'_>> = BTreeMap::new();
     let mut committed: BTreeMap<Uuid, i64> = BTreeMap::new();
     let mut found = Vec::new();
-    for event in story.events {
+    for event in evidence.events {
         match &event.what {
             What::WatchOpened { watcher, filter, resumed } => {
                 let watcher = watchers.entry(watcher).or_default();
                 watcher.filter = filter.clone();
                 watcher.open_since = Some(event.at_us);
                 if !resumed {
-                    // What it knew may have left the filter unseen: the snapshot begins anew.
+                    // A run may have left the filter unseen, so the snapshot replaces the knowledge.
                     watcher.present.clear();
                 }
             }
@@ -44,7 +45,7 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
                 if let Some((before, earlier)) = watcher.newest.insert(*run, (*revision, event))
                     && *revision < before
                 {
-                    let what = format!("{name} was told revision {before} of run {run}, and later {revision}");
+                    let what = format!("{name} saw revision {before} of run {run}, and later {revision}");
                     found.push(Violation::new(Proof::Watching, what, [earlier.clone(), event.clone()]));
                 }
             }
@@ -53,8 +54,8 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
             }
             What::WatchDeleted { watcher, run } => {
                 watchers.entry(watcher).or_default().present.remove(run);
-                if story.runs.contains_key(run) {
-                    let what = format!("{watcher} was told that run {run} was deleted, and it is in the database");
+                if evidence.runs.contains_key(run) {
+                    let what = format!("{watcher} saw that run {run} was deleted, and it is in the database");
                     found.push(Violation::new(Proof::Watching, what, [event.clone()]));
                 }
             }
@@ -63,11 +64,11 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
             }
             What::WatchDue { run } => {
                 let since = committed.get(run).copied().unwrap_or(i64::MAX);
-                found.extend(watchers.iter().filter_map(|(name, it)| overdue(story, name, it, *run, since, event)));
+                found.extend(watchers.iter().filter_map(|(name, it)| overdue(evidence, name, it, *run, since, event)));
             }
             What::WatchSettled { watcher } => {
                 let it = watchers.entry(watcher).or_default();
-                found.extend(story.runs.values().filter_map(|run| unsettled(story, watcher, it, run)));
+                found.extend(evidence.runs.values().filter_map(|run| unsettled(evidence, watcher, it, run)));
             }
             _ => {}
         }
@@ -75,7 +76,7 @@ pub fn violations(story: &Story<'_>) -> Vec<Violation> {
     found
 }
 
-/// Whether a run is what a watcher asked for.
+/// Whether a run is in a filter.
 fn matches(filter: &Filter, run: &RunRow) -> bool {
     let named = |names: &[String], name: &String| names.is_empty() || names.contains(name);
     filter.session.is_none_or(|session| session == run.session)
@@ -84,10 +85,9 @@ fn matches(filter: &Filter, run: &RunRow) -> bool {
         && (filter.statuses.is_empty() || filter.statuses.contains(&run.status))
 }
 
-/// Whether a run that has long been committed, and has not changed since, is not known to a watcher that had its stream all
-/// the while.
+/// The violation if a watcher with a stream does not know a run that was committed long ago and has not changed since.
 fn overdue(
-    story: &Story<'_>,
+    evidence: &Evidence<'_>,
     name: &str,
     watcher: &Watcher<'_>,
     id: Uuid,
@@ -95,34 +95,32 @@ fn overdue(
     due: &Event,
 ) -> Option<Violation> {
     let followed = watcher.open_since.is_some_and(|open| open < since_us);
-    let run = story.runs.get(&id)?;
+    let run = evidence.runs.get(&id)?;
     let wanted = matches(&Filter { statuses: Vec::new(), ..watcher.filter.clone() }, run);
     let by_status = !watcher.filter.statuses.is_empty();
     if !followed || !wanted || by_status || watcher.newest.contains_key(&id) {
         return None;
     }
-    let what = format!("{name} followed while run {id} was committed, and was never told of it");
-    let mut lines = story.about(id);
+    let what = format!("{name} followed while run {id} was committed, and never saw it");
+    let mut lines = evidence.about(id);
     lines.retain(|event| event.at_us <= due.at_us);
     Some(Violation::new(Proof::Watching, what, lines))
 }
 
-/// Whether a watcher that has settled knows a run otherwise than the database has it.
-fn unsettled(story: &Story<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
+/// The violation if a settled watcher knows a run otherwise than the database.
+fn unsettled(evidence: &Evidence<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
     let RunRow { id, status, revision, .. } = run;
     let what = match (watcher.present.get(id), matches(&watcher.filter, run)) {
-        (None, true) => format!("{name} was never told that run {id} is {status} (revision {revision})"),
+        (None, true) => format!("{name} never saw that run {id} is {status} (revision {revision})"),
         (Some((seen, seen_status, _)), true) if (seen, seen_status) != (revision, status) => {
             format!(
-                "{name} was last told that run {id} is {seen_status} (revision {seen}); it is {status} (revision {revision})"
+                "{name} last saw that run {id} is {seen_status} (revision {seen}); it is {status} (revision {revision})"
             )
         }
         (Some((seen, seen_status, _)), false) => {
-            format!(
-                "{name} was told that run {id} is {seen_status} (revision {seen}), and never that it left the filter"
-            )
+            format!("{name} saw that run {id} is {seen_status} (revision {seen}), and never that it left the filter")
         }
         _ => return None,
     };
-    Some(Violation::new(Proof::Watching, what, story.about(*id)))
+    Some(Violation::new(Proof::Watching, what, evidence.about(*id)))
 }

@@ -1,17 +1,18 @@
-//! A history that says little proves little: what every run must contain, so that the other proofs mean something.
+//! The least that a history must contain, so that the other proofs mean something.
 
-use super::{Proof, Story, Violation};
+use super::evidence::Evidence;
+use super::verdict::{Proof, Violation};
 use crate::history::What;
 
-/// What is missing.
-pub fn violations(story: &Story<'_>) -> Vec<Violation> {
-    let has = |wanted: fn(&What) -> bool| story.first(wanted).is_some();
+/// The missing parts.
+pub fn violations(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let has = |wanted: fn(&What) -> bool| evidence.first(wanted).is_some();
     let needed = [
-        (!story.runs.is_empty(), "no run is in the database"),
-        (!story.executions.is_empty(), "nothing was executed"),
+        (!evidence.runs.is_empty(), "no run is in the database"),
+        (!evidence.executions.is_empty(), "nothing was executed"),
         (has(|what| matches!(what, What::WatchSettled { .. })), "no watcher settled"),
         (has(|what| matches!(what, What::Quiet)), "the faults were never over"),
-        (has(|what| matches!(what, What::Settled { .. })), "nobody waited for the end"),
+        (has(|what| matches!(what, What::Settled { .. })), "the lab did not wait for the end"),
     ];
     let missing = needed.into_iter().filter(|(there, _)| !there);
     missing.map(|(_, what)| Violation::new(Proof::Whole, what.to_owned(), [])).collect()

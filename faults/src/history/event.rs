@@ -1,20 +1,20 @@
-//! What can happen. Each variant is one sentence of one actor, about what it did or saw itself.
+//! The events of a history. Each is what one actor did or saw itself.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Fault, Status};
+use super::{FaultClass, Status};
 
 /// One line of a history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// See [`now_us`](super::now_us).
+    /// From [`now_us`](super::now_us).
     pub at_us: i64,
     pub actor: String,
     pub what: What,
 }
 
-// Tagged from outside: with numbers of arbitrary precision, serde_json can not read numbers in enums that are tagged inside.
+// Externally tagged: with numbers of arbitrary precision serde_json can not read numbers in internally tagged enums.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
@@ -22,31 +22,32 @@ pub enum What {
     SessionCreated {
         session: Uuid,
     },
-    /// Written before the call is sent. `call` is unique in the run's history.
+    /// Recorded before the call is sent. `call` is unique in the history of the run.
     EnqueueAsked {
         call: String,
         session: Uuid,
         request_id: Option<String>,
         runs: Vec<Asked>,
     },
-    /// In the order of what was asked for.
+    /// In the order of the request.
     EnqueueAnswered {
         call: String,
         ids: Vec<Uuid>,
     },
-    /// `definite`: the server said that nothing was done. Anything else is in doubt: all of it was done, or nothing.
+    /// `definite`: the server said that nothing was done. Otherwise the call is in doubt: all of it was done, or
+    /// nothing.
     EnqueueRefused {
         call: String,
         code: String,
         reason: String,
         definite: bool,
     },
-    /// Written before `ops.enqueue_run()` is called in a transaction of the client's own.
+    /// Recorded before `ops.enqueue_run()` is called in a client's transaction.
     SqlAsked {
         session: Uuid,
         key: String,
     },
-    /// How that transaction ended; `committed` is none when the answer to its COMMIT was lost.
+    /// How that transaction ended. `committed` is none if the answer to its COMMIT was lost.
     SqlEnqueued {
         session: Uuid,
         key: String,
@@ -56,7 +57,7 @@ pub enum What {
     CancelAsked {
         run: Uuid,
     },
-    /// `status` is that of the run in the answer.
+    /// `status` is the run's status in the answer.
     CancelAnswered {
         run: Uuid,
         status: Status,
@@ -65,7 +66,7 @@ pub enum What {
         run: Uuid,
         code: String,
     },
-    /// In the answer of any call that gives a run.
+    /// A run in the answer of any call.
     RunSeen {
         run: Uuid,
         status: Status,
@@ -79,7 +80,7 @@ pub enum What {
     },
 
     // ---- by watchers ----
-    /// A stream was opened; `resumed` if by a token, and otherwise it begins with a snapshot.
+    /// A stream was opened: by a token if `resumed`, otherwise with a snapshot.
     WatchOpened {
         watcher: String,
         filter: Filter,
@@ -108,13 +109,13 @@ pub enum What {
         watcher: String,
         code: String,
     },
-    /// Everything has ended, and the watcher has had a bookmark since.
+    /// All runs have ended, and the watcher has received a bookmark since.
     WatchSettled {
         watcher: String,
     },
 
-    /// Said by the lab: the run was committed long ago, has not changed since, and all faults are over, so by now everybody who
-    /// followed at the time of its commit must have been told of it.
+    /// From the lab: the run was committed long ago, has not changed since, and all faults are over. So every watcher
+    /// that followed at the time of the commit must have seen it by now.
     WatchDue {
         run: Uuid,
     },
@@ -125,14 +126,14 @@ pub enum What {
         worker: String,
         process: u32,
     },
-    /// The first thing that a handler does. `key` is what the run's params hold.
+    /// The first action of a handler. `key` is the one in the params of the run.
     ExecutionBegan {
         run: Uuid,
         fence: i64,
         attempt: i32,
         key: String,
     },
-    /// The last thing that a handler does. `token` is unique and goes with the outcome: in a result as `token`, in an error as
+    /// The last action of a handler. `token` is unique and part of the outcome: in a result as `token`, in an error as
     /// `context.token`.
     ExecutionEnded {
         run: Uuid,
@@ -140,7 +141,7 @@ pub enum What {
         token: String,
         outcome: Outcome,
     },
-    /// Only a worker that speaks the protocol itself sees this.
+    /// Only workers that speak the protocol themselves see this.
     ReportAnswered {
         run: Uuid,
         fence: i64,
@@ -149,14 +150,14 @@ pub enum What {
     },
 
     // ---- by the lab ----
-    /// `target` is the actor that it is done to.
+    /// `target` is the actor that the fault hits.
     FaultBegan {
-        fault: Fault,
+        fault: FaultClass,
         target: String,
         detail: String,
     },
     FaultEnded {
-        fault: Fault,
+        fault: FaultClass,
         target: String,
     },
     ServerStarted {
@@ -170,7 +171,7 @@ pub enum What {
     },
     /// All faults are over.
     Quiet,
-    /// The lab stopped waiting: every run had ended, or the time to settle was over.
+    /// The lab stops waiting: every run has ended, or the time to settle is over.
     Settled {
         in_time: bool,
     },
@@ -179,12 +180,13 @@ pub enum What {
 /// One run of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Unique in the run's history, and kept in params and labels as `key`: so a run is found though its id was never answered.
+    /// Unique in the history, and kept in params and labels as `key`, so that a run is found even if its id was never
+    /// answered.
     pub key: String,
     pub max_attempts: i32,
 }
 
-/// As the server answers them: how many there were ever, and how many of them have ended in which way.
+/// The counters of a session as a server answers them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     pub total: i64,
@@ -193,7 +195,7 @@ pub struct Counters {
     pub cancelled: i64,
 }
 
-/// What a watcher asked for; what is empty restricts nothing.
+/// The filter of a watcher. An empty field restricts nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     pub session: Option<Uuid>,
@@ -205,20 +207,20 @@ pub struct Filter {
     pub statuses: Vec<Status>,
 }
 
-/// What a handler ended with.
+/// The outcome of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Succeeded,
-    /// For good.
+    /// Without a retry.
     Failed,
-    /// To be tried again, if there is an attempt left.
+    /// With a retry, if an attempt is left.
     Retry,
     Cancelled,
     Snoozed,
 }
 
-/// What the server said to a report.
+/// The server's answer to a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {

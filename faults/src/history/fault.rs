@@ -1,4 +1,4 @@
-//! What is done to the processes, and the plan that a seed makes of it.
+//! The classes of faults, and the plan of a run.
 
 use std::fmt;
 
@@ -6,62 +6,62 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fault {
+pub enum FaultClass {
     /// SIGKILL.
     WorkerKilled,
     /// SIGSTOP, and SIGCONT later.
     WorkerStopped,
     /// SIGTERM.
-    WorkerAsked,
+    WorkerTerminated,
     /// Its connections are cut, refused, or carry nothing for a while.
     WorkerCut,
     ServerKilled,
     ServerStopped,
-    ServerAsked,
-    /// What the server says to the database, or hears from it, is cut or held up.
+    ServerTerminated,
+    /// Its connections to the database are cut or held up.
     ServerCut,
     DatabaseKilled,
-    /// Shut down in order, and started again.
+    /// Shut down, and started again.
     DatabaseRestarted,
     DatabaseStopped,
-    /// Statements fail, or commits are cut off, though the database is well.
+    /// Statements fail, or connections break at a COMMIT, although the database is up.
     StatementsFailed,
-    /// Strangers hold all connections that there may be.
+    /// Foreign sessions hold all connections.
     ConnectionsTaken,
     DiskFull,
     /// Some or all backends are terminated.
     BackendsEnded,
-    /// A stranger holds a lock that the servers need.
+    /// A foreign transaction holds a lock that the servers need.
     LockHeld,
-    /// A stranger's transaction stays open.
+    /// A foreign transaction stays open.
     TransactionHeld,
     ClientCut,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FaultClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = serde_json::to_value(self).map_err(|_| fmt::Error)?;
         f.write_str(word.as_str().unwrap_or_default())
     }
 }
 
-/// What a run's `seed.json` holds: enough to do the same again.
+/// The plan of a run (`seed.json`), enough to repeat it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub seed: u64,
     pub seconds: u64,
-    /// Of the program under test, as it says itself.
+    /// The version that the program under test prints.
     pub version: String,
     /// In the order of their times.
     pub faults: Vec<Planned>,
 }
 
-/// One fault, as planned.
+/// One fault of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// Since the workload began.
+    /// Since the start of the load.
     pub after_ms: u64,
     pub for_ms: u64,
-    pub fault: Fault,
+    pub fault: FaultClass,
     pub target: String,
 }

@@ -1,4 +1,4 @@
-//! An actor's file: one event a line, one write a line, so that SIGKILL tears nothing but the last line.
+//! The history of one actor: one event a line and one write a line, so that SIGKILL can tear only the last line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{Event, What, now_us};
 
-/// Writes down what one actor does and sees. May be shared by the tasks of the actor.
+/// Records the events of one actor. Its tasks may share this.
 #[derive(Debug)]
 pub struct Recorder {
     actor: String,
@@ -16,11 +16,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins the history of an actor in a run's folder.
+    /// Starts the history of an actor in the folder of a run.
     ///
     /// # Errors
     ///
-    /// When the actor has a history already: an actor lives once.
+    /// The actor has a history already.
     pub fn create(folder: &Path, actor: &str) -> io::Result<Self> {
         let histories = folder.join("history");
         fs::create_dir_all(&histories)?;
@@ -28,16 +28,16 @@ impl Recorder {
         Ok(Self { actor: actor.to_owned(), file })
     }
 
-    /// Writes an event down, at this moment. When it returns, the line is with the kernel, and outlives this process.
+    /// Records an event now. When this returns, the kernel has the line, which outlives this process.
     ///
     /// # Errors
     ///
-    /// When the file can not be written: what comes after could not be judged, so the caller ends.
+    /// The file can not be written. The caller has to end, because later events could not be judged.
     pub fn record(&self, what: What) -> io::Result<()> {
         let event = Event { at_us: now_us(), actor: self.actor.clone(), what };
         let mut line = serde_json::to_vec(&event)?;
         line.push(b'\n');
-        // One write(2) on a file opened to append: lines of several tasks do not mix.
+        // One write(2) on a file opened for appending: lines of several tasks do not mix.
         match (&self.file).write(&line)? {
             written if written == line.len() => Ok(()),
             written => Err(io::Error::new(io::ErrorKind::WriteZero, format!("{written} of {} bytes", line.len()))),
@@ -45,18 +45,18 @@ impl Recorder {
     }
 }
 
-/// A last line that was not written to its end.
+/// A last line that is incomplete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Torn {
     pub actor: String,
     pub text: String,
 }
 
-/// Reads an actor's file. Its last line may be torn; that it is, is told.
+/// Reads the history of an actor: its events, and its last line if it is torn.
 ///
 /// # Errors
 ///
-/// When a line in the middle is no event: then the file was not written by a [`Recorder`].
+/// A line before the last one is not an event, so no [`Recorder`] wrote the file.
 pub fn read(path: &Path) -> Result<(Vec<Event>, Option<Torn>)> {
     let bytes = fs::read(path).with_context(|| format!("can not read {}", path.display()))?;
     let mut events = Vec::new();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Status;
 
-/// The statement whose one text is a run's `final.json`.
+/// The statement that returns the text of `final.json`.
 pub const DUMP: &str = include_str!("final.sql");
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub struct GrantRow {
     pub error: Option<Value>,
 }
 
-/// With what is not folded yet.
+/// With the counts that are not folded yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionRow {
     pub id: Uuid,
@@ -63,13 +63,13 @@ pub struct SessionRow {
     pub cancelled: i64,
 }
 
-/// The key under which a run was asked for.
+/// The key of a run in the request that made it.
 pub fn key_of(run: &RunRow) -> Option<&str> {
     run.labels.get("key").map(String::as_str)
 }
 
-/// The token in what was kept of an outcome, a result or an error: it names the execution that reported it. A worker that shuts
-/// down keeps what its handler said within what it says itself.
+/// The token in a stored result or error, which names the execution that reported it. A worker that shuts down puts the
+/// error of its handler into its own error.
 pub fn token_of(outcome: &Value) -> Option<&str> {
     let places = ["/token", "/context/token", "/context/error/context/token"];
     places.iter().find_map(|place| outcome.pointer(place)).and_then(Value::as_str)

@@ -1,4 +1,4 @@
-//! A run's folder, read as a whole.
+//! The folder of a run, as the checker reads it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 
 use super::{Event, FinalState, Plan, Torn, read};
 
-/// All that a run wrote down.
+/// All that a run wrote.
 #[derive(Debug, Clone)]
 pub struct Folder {
     pub path: PathBuf,
     pub plan: Plan,
-    /// Of all actors, in the order of time.
+    /// The events of all actors, in the order of time.
     pub events: Vec<Event>,
     pub torn: Vec<Torn>,
     pub end: FinalState,
@@ -24,7 +24,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// When something is missing or is not what a run writes.
+    /// A file is missing or is not what a run writes.
     pub fn open(path: &Path) -> Result<Self> {
         let plan = json(&path.join("seed.json"))?;
         let end = json(&path.join("final.json"))?;
@@ -40,7 +40,7 @@ impl Folder {
             }
         }
         ensure!(!events.is_empty(), "nothing is written down in {}", histories.display());
-        // Stable: what one actor wrote in one microsecond stays in its order.
+        // A stable sort: events of one actor in one microsecond keep their order.
         events.sort_by_key(|event| event.at_us);
         Ok(Self { path: path.to_owned(), plan, events, torn, end })
     }

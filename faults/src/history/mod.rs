@@ -1,15 +1,16 @@
-//! What is written down while a run goes on, and read again to be judged.
+//! The history that a run writes and the checker reads.
 //!
-//! A run's folder is self-contained:
+//! The folder of a run is self-contained:
 //!
 //! ```text
-//! seed.json              what was chosen: the seed, and the faults in the order of their times
-//! history/ACTOR.jsonl    what each actor did and saw: an event a line, as it happened
+//! seed.json              the plan: the seed, and the faults in the order of their times
+//! history/ACTOR.jsonl    what each actor did and saw: an event a line
 //! final.json             the database after everything has settled
-//! logs/                  what the processes said
+//! logs/                  the logs of the processes
 //! ```
 //!
-//! An actor is one life of one process, or one part of it: nobody else writes its file.
+//! An actor is one process, or a part of one. Only the actor writes its file; a process that is started again is
+//! another actor.
 
 mod clock;
 mod event;
@@ -21,7 +22,7 @@ mod status;
 
 pub use clock::now_us;
 pub use event::{Asked, Counters, Event, Filter, Outcome, Verdict, What};
-pub use fault::{Fault, Plan, Planned};
+pub use fault::{FaultClass, Plan, Planned};
 pub use file::{Recorder, Torn, read};
 pub use final_state::{DUMP, FinalState, GrantRow, RunRow, SessionRow, key_of, token_of};
 pub use folder::Folder;

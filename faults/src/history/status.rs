@@ -1,11 +1,11 @@
-//! Where a run stands.
+//! The status of a run.
 
 use std::fmt;
 
 use proto::v1::RunStatus as Wire;
 use serde::{Deserialize, Serialize};
 
-/// The six of the contract.
+/// The six statuses of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -18,7 +18,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// What a server answered; none for what the contract does not know.
+    /// From the contract; none for an unknown value.
     pub fn of_wire(status: i32) -> Option<Self> {
         match Wire::try_from(status).ok()? {
             Wire::Unspecified => None,

@@ -11,29 +11,29 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::disk::Disk;
-use crate::proxy::{Cut, Proxy, Speaks};
+use crate::proxy::{Cut, Protocol, Proxy};
 
-/// Few enough that strangers can take all of them.
+/// Few, so that foreign sessions can take all of them.
 pub(super) const CONNECTIONS: u32 = 60;
-/// The lab's own questions are small; one that takes longer has no answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The lab's own statements are small. One that takes longer has no answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const NAME: &str = "ops";
 const ROLE: &str = "faults_server";
 
-/// A cluster, and a line to it for each server.
+/// A cluster, and a proxy to it for each server.
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) cluster: Cluster,
-    pub(super) lines: Vec<Arc<Proxy>>,
-    /// What it lies on, if that is its own.
+    pub(super) proxies: Vec<Arc<Proxy>>,
+    /// The file system of the run, if there is one.
     pub(super) disk: Option<Disk>,
     password: String,
-    /// What is done to it is done one after the other.
+    /// Faults of the database take turns.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Database {
-    /// Starts a private cluster that keeps its promises (fsync and all), with an empty database.
+    /// Starts a durable private cluster (fsync on) with an empty database.
     pub(super) async fn open(folder: &Path, servers: usize) -> Result<Self> {
         let disk = Disk::mount(folder)?;
         let options = match &disk {
@@ -44,7 +44,7 @@ impl Database {
             .setting("fsync", "on")
             .setting("full_page_writes", "on")
             .setting("autovacuum", "on")
-            // Room in the log is taken before it is needed, as is usual, and there is not much of it.
+            // The write-ahead log is allocated ahead, as is the default, and small.
             .setting("wal_init_zero", "on")
             .setting("max_wal_size", "96MB")
             .setting("max_connections", CONNECTIONS.to_string())
@@ -53,17 +53,17 @@ impl Database {
         cluster.create_database(NAME).await?;
         let password = Uuid::new_v4().to_string();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.port()));
-        let mut lines = Vec::new();
+        let mut proxies = Vec::new();
         for _ in 0..servers {
-            lines.push(Arc::new(Proxy::open(Speaks::Postgres, Some(address)).await?));
+            proxies.push(Arc::new(Proxy::open(Protocol::Postgres, Some(address)).await?));
         }
-        let database = Self { cluster, lines, disk, password, turn: tokio::sync::Mutex::default() };
+        let database = Self { cluster, proxies, disk, password, turn: tokio::sync::Mutex::default() };
         database.make_role().await?;
         Ok(database)
     }
 
-    /// Makes the role of the servers. Its password is checked in one round of MD5: the thousands of SCRAM take a build
-    /// without optimisations so long that all servers together would do little else after each cut.
+    /// Makes the role of the servers, with an MD5 password: SCRAM costs a debug build so much processor time that the
+    /// servers would do little else after each cut.
     async fn make_role(&self) -> Result<()> {
         let path = self.cluster.data_dir().join("pg_hba.conf");
         let rules = std::fs::read_to_string(&path)?;
@@ -76,38 +76,38 @@ impl Database {
         Ok(())
     }
 
-    /// Where a server finds it: behind its line.
-    pub(super) fn url_of_line(&self, server: usize) -> String {
-        let Self { lines, password, .. } = self;
-        // Encrypted, it could not be followed.
-        format!("postgres://{ROLE}:{password}@{}/{NAME}?sslmode=disable", lines[server].address())
+    /// The URL of a server, through its proxy.
+    pub(super) fn url_for_server(&self, server: usize) -> String {
+        let Self { proxies, password, .. } = self;
+        // Without TLS, because the proxy reads the protocol.
+        format!("postgres://{ROLE}:{password}@{}/{NAME}?sslmode=disable", proxies[server].address())
     }
 
-    /// Where whoever has no line finds it.
+    /// The URL without a proxy.
     pub(super) fn url(&self) -> String {
         self.cluster.url(NAME)
     }
 
-    /// A session of the lab's own.
+    /// A session of the lab itself.
     pub(super) async fn connect(&self) -> Result<PgConnection> {
         let url = self.url();
-        let connection = tokio::time::timeout(PATIENCE, PgConnection::connect(&url)).await;
+        let connection = tokio::time::timeout(TIMEOUT, PgConnection::connect(&url)).await;
         Ok(connection.context("the database does not answer")??)
     }
 
-    /// Nobody listens at its port any more.
+    /// Makes its port refuse connections.
     pub(super) async fn leave(&self) -> Result<()> {
-        for line in &self.lines {
-            line.order(|orders| orders.is_refusing = true).await?;
-            line.cut(Cut::Rst);
+        for proxy in &self.proxies {
+            proxy.order(|orders| orders.is_refusing = true).await?;
+            proxy.cut(Cut::Rst);
         }
         Ok(())
     }
 
-    /// It listens again.
+    /// Makes its port accept connections.
     pub(super) async fn come_back(&self) -> Result<()> {
-        for line in &self.lines {
-            line.order(|orders| orders.is_refusing = false).await?;
+        for proxy in &self.proxies {
+            proxy.order(|orders| orders.is_refusing = false).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A small file system of the run's own, for PostgreSQL to run out of.
+//! A small file system for the PostgreSQL of a run, which a fault can fill.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -12,18 +12,18 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::statvfs;
 
-/// Room for a cluster, and for what half a minute writes.
+/// Enough for a cluster and the writes of half a minute.
 const SIZE: &str = "size=448m,mode=0755";
 
-/// A page: less than this is no room.
+/// A page: PostgreSQL can not use less.
 const LEAST: i64 = 4_096;
 
-/// Gives this process mounts of its own, which nobody else sees and which end with its last process, however that ends. To be
-/// called while it has one thread.
+/// Gives this process private mounts, which vanish with its last process, however that ends. Call it while the process
+/// has one thread.
 ///
 /// # Errors
 ///
-/// When the system does not let it, as it lets only root.
+/// The system forbids it; it allows only root.
 pub fn own_mounts() -> nix::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none = None::<&str>;
@@ -36,7 +36,7 @@ pub(super) struct Disk {
     path: PathBuf,
 }
 
-/// So that the run's folder can be removed by the run itself.
+/// Unmounts, so that the run can remove its folder.
 impl Drop for Disk {
     fn drop(&mut self) {
         if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH) {
@@ -46,16 +46,16 @@ impl Drop for Disk {
 }
 
 impl Disk {
-    /// Mounts one in the run's folder; none if the system does not let it.
+    /// Mounts one in the run's folder; none if the system forbids it.
     pub(super) fn mount(folder: &Path) -> Result<Option<Self>> {
-        // PostgreSQL's own user has to pass through.
+        // PostgreSQL's own user must be able to enter.
         fs::set_permissions(folder, Permissions::from_mode(0o711))?;
         let path = folder.join("disk");
         fs::create_dir_all(&path)?;
         match mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some(SIZE)) {
             Ok(()) => Ok(Some(Self { path })),
             Err(errno) => {
-                tracing::warn!(%errno, "no file system of its own: that a disk is full is only said");
+                tracing::warn!(%errno, "no file system of its own: statements fail as on a full disk");
                 fs::remove_dir(&path)?;
                 Ok(None)
             }
@@ -66,7 +66,7 @@ impl Disk {
         &self.path
     }
 
-    /// Takes all the room that is left, in ever smaller pieces: how much that is, the system knows only about.
+    /// Takes all free space, in ever smaller pieces, because the system knows the free space only roughly.
     pub(super) fn fill(&self) -> io::Result<()> {
         let balloon = File::create(self.balloon())?;
         let left = statvfs(&self.path)?;
@@ -82,7 +82,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives it back.
+    /// Frees it.
     pub(super) fn empty(&self) -> io::Result<()> {
         match fs::remove_file(self.balloon()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! What processes say, kept in the run's folder.
+//! The logs of all processes, in the run's folder.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,9 +11,9 @@ use devpg::spawn::Child;
 
 /// Between two looks into a log.
 const LOOK: Duration = Duration::from_millis(20);
-/// A process that says nothing for so long does not start.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// What the standard library prints when a thread panics.
+/// A process that logs nothing for this time does not start.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The text of the standard library when a thread panics.
 const PANIC: &str = " panicked at ";
 
 /// The log of a process of this name.
@@ -21,15 +21,15 @@ pub(crate) fn path(folder: &Path, name: &str) -> PathBuf {
     folder.join("logs").join(format!("{name}.log"))
 }
 
-/// Sends all that the command says to its log.
+/// Sends the output of a command to its log.
 pub(crate) fn redirect(command: &mut Command, path: &Path) -> io::Result<()> {
     let log: File = OpenOptions::new().append(true).create(true).open(path)?;
     command.stdout(log.try_clone()?).stderr(log);
     Ok(())
 }
 
-/// What follows these words in a process's log, up to the end of the line, as soon as it is said.
-pub(crate) async fn said(path: &Path, words: &str, child: &Child) -> Result<String> {
+/// Waits for a line with these words in a log: the rest of the line after them.
+pub(crate) async fn line_with(path: &Path, words: &str, child: &Child) -> Result<String> {
     let look = async {
         loop {
             let has_ended = child.exit.borrow().is_some();
@@ -39,15 +39,15 @@ pub(crate) async fn said(path: &Path, words: &str, child: &Child) -> Result<Stri
                 return Ok(rest.to_owned());
             }
             if has_ended {
-                bail!("it ended before it said `{words}`");
+                bail!("it ended before it logged `{words}`");
             }
             tokio::time::sleep(LOOK).await;
         }
     };
-    tokio::time::timeout(PATIENCE, look).await?
+    tokio::time::timeout(TIMEOUT, look).await?
 }
 
-/// Each line in the logs of a run that tells of a panic.
+/// The lines with a panic in the logs of a run.
 pub(super) fn panics(folder: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder.join("logs"))? {

@@ -1,32 +1,33 @@
-//! The acting half: a database, servers and workers as real processes, faults by a plan, and what all of them wrote down.
+//! Runs a database, servers and workers as real processes, injects faults by a plan, and collects the histories.
 //!
-//! In reading order: a `plan` is made from the seed, a `keeper` keeps a process alive, `database`, `server` and `worker`
-//! say what is kept, the `house`(self) has all of them, `deeds` do what is planned, `health` looks on, and
-//! `run`(run::run) is a run from its beginning to its end.
+//! In reading order: `fault` has the kinds of faults, and `plan` chooses them by the seed. A `supervisor` keeps a
+//! process alive, `database`, `server` and `worker` are the processes, and a `deployment` is all of them.
+//! `disturbances` knows which faults last, `inject` carries out the plan, `monitor` checks the servers meanwhile,
+//! `actors` starts the load, `settle` ends it, and [`run`](run::run) is a run from start to end.
 
-mod deed;
+mod fault;
 mod plan;
 
-mod keeper;
 pub(crate) mod logs;
+mod supervisor;
 
 mod database;
 mod server;
 mod worker;
 
 mod disk;
-mod wellness;
+mod disturbances;
 
-mod house;
+mod deployment;
 
-mod deeds;
-mod health;
+mod inject;
+mod monitor;
 
-mod cast;
+mod actors;
 mod settle;
 
 mod run;
 
-pub use deed::Deed;
 pub use disk::own_mounts;
+pub use fault::Fault;
 pub use run::{Options, Report, run};

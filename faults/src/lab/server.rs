@@ -1,4 +1,4 @@
-//! A server: a real `ops serve`, on a port of its own choice, reached over lines whose addresses stay.
+//! A server: a real `ops serve` on a random port, behind proxies whose addresses stay.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +9,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::keeper::{Kept, Life};
 use super::logs;
-use crate::findings::Notebook;
+use super::supervisor::{Process, Supervised};
+use crate::findings::SharedFindings;
 use crate::history::{Recorder, What};
 use crate::proxy::Proxy;
 
-/// Short, so that half a minute has whole lives of leases.
+/// Short, so that leases begin and end within half a minute.
 pub(super) const LEASE: &str = "4s";
-/// What it says when it serves; before that it may not find its database, and then its supervisor starts it again.
+/// A log line of a server that serves. Before that it may end because it does not find its database.
 const SERVING: &str = "readiness has changed";
 
 /// One server.
@@ -26,33 +26,33 @@ pub(super) struct Server {
     pub(super) program: PathBuf,
     pub(super) database_url: String,
     pub(super) folder: PathBuf,
-    /// Over which clients and workers reach it.
-    pub(super) lines: Vec<Arc<Proxy>>,
+    /// The proxies of clients and workers to this server.
+    pub(super) proxies: Vec<Arc<Proxy>>,
     /// Where it listens now.
     pub(super) address: watch::Sender<Option<SocketAddr>>,
     pub(super) recorder: Arc<Recorder>,
-    pub(super) notebook: Arc<Notebook>,
+    pub(super) findings: Arc<SharedFindings>,
 }
 
 impl Server {
     async fn reachable(&self, address: Option<SocketAddr>) {
         self.address.send_replace(address);
-        for line in &self.lines {
-            if let Err(error) = line.order(|orders| orders.upstream = address).await {
-                self.notebook.violation(format!("the lab failed: {error}"));
+        for proxy in &self.proxies {
+            if let Err(error) = proxy.order(|orders| orders.upstream = address).await {
+                self.findings.violation(format!("the lab failed: {error}"));
             }
         }
     }
 
     fn record(&self, what: What) {
         if let Err(error) = self.recorder.record(what) {
-            self.notebook.violation(format!("the lab failed: its history can not be written: {error}"));
+            self.findings.violation(format!("the lab failed: its history can not be written: {error}"));
         }
     }
 }
 
 #[async_trait]
-impl Kept for Server {
+impl Supervised for Server {
     fn actor(&self, number: u32) -> String {
         format!("{}-{number}", self.name)
     }
@@ -66,22 +66,22 @@ impl Kept for Server {
         Ok(command)
     }
 
-    async fn began(&self, life: &Life) {
-        self.record(What::ServerStarted { server: self.name.clone(), pid: life.pid() });
-        let log = logs::path(&self.folder, &life.actor);
-        match logs::said(&log, "listening on http://", &life.child).await {
+    async fn began(&self, process: &Process) {
+        self.record(What::ServerStarted { server: self.name.clone(), pid: process.pid() });
+        let log = logs::path(&self.folder, &process.actor);
+        match logs::line_with(&log, "listening on http://", &process.child).await {
             Ok(address) => self.reachable(address.parse().ok()).await,
-            Err(error) => tracing::warn!(actor = life.actor, %error, "a server does not listen"),
+            Err(error) => tracing::warn!(actor = process.actor, %error, "a server does not listen"),
         }
     }
 
-    async fn ended(&self, life: &Life, status: ExitStatus, was_meant: bool) {
+    async fn ended(&self, process: &Process, status: ExitStatus, was_meant: bool) {
         self.reachable(None).await;
-        let log = std::fs::read_to_string(logs::path(&self.folder, &life.actor)).unwrap_or_default();
+        let log = std::fs::read_to_string(logs::path(&self.folder, &process.actor)).unwrap_or_default();
         if !was_meant && log.contains(SERVING) {
-            self.notebook.violation(format!("the server {} ended by itself: {status}", life.actor));
+            self.findings.violation(format!("the server {} ended by itself: {status}", process.actor));
         }
         let why = if was_meant { format!("the lab: {status}") } else { format!("by itself: {status}") };
-        self.record(What::ServerEnded { server: self.name.clone(), pid: life.pid(), why });
+        self.record(What::ServerEnded { server: self.name.clone(), pid: process.pid(), why });
     }
 }

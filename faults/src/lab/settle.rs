@@ -1,4 +1,4 @@
-//! The end of a run: nothing is broken any more, and everything comes to its end.
+//! The end of a run: all faults are over, and all runs end.
 
 use std::fs;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::house::House;
+use super::deployment::Deployment;
 use crate::history::{DUMP, Recorder, What};
-use crate::workload::{Book, parked};
+use crate::workload::{Known, parked};
 
-/// How long the runs of half a minute may take to end once nothing is broken; the machine may be busy with others.
-const SETTLE: Duration = Duration::from_secs(180);
-/// How long a watcher may take for its bookmarks, which come every 5 s, from wherever it has lost its server.
-const TOLD: Duration = Duration::from_secs(60);
+/// How long the runs of half a minute may take to end after the faults, on a busy machine.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a watcher may take for its bookmarks, which come every 5 s, even if it has to find a server first.
+const BOOKMARK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a process may take to end in order.
-const END: Duration = Duration::from_secs(60);
+/// How long a process may take to shut down.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
 const PARKED: &str = "SELECT id FROM ops.runs WHERE kind = 'parked' AND status = 'queued'";
 const OPEN: &str = "SELECT count(*) FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
-/// What a session that was closed comes to, once its runs have ended.
+/// A closed session completes once its runs have ended.
 const OPEN_SESSIONS: &str = "SELECT count(*) FROM ops.sessions WHERE closed_at IS NOT NULL AND status = 'active'";
-/// Runs that can be claimed and are not in the queue, or the reverse, and runs that are held and no lease is looked after.
+/// Runs that can be claimed and are not in the queue, or the reverse, and claimed runs without a lease.
 const ASTRAY: &str = "SELECT coalesce(q.run_id, r.id) \
      FROM (SELECT * FROM ops.runs WHERE status = 'queued' AND wait_reason IS NULL) r \
      FULL JOIN ops.run_queue q \
@@ -38,106 +38,109 @@ const ASTRAY: &str = "SELECT coalesce(q.run_id, r.id) \
      SELECT r.id FROM ops.runs r \
      WHERE r.status IN ('claimed', 'running') \
        AND NOT EXISTS (SELECT FROM ops.run_leases l WHERE l.worker_id = r.worker_id AND r.id = ANY (l.run_ids))";
-/// Workers report a run when its log is kept: what its last attempt wrote must be there.
+/// Workers report a run after its log is stored, so the log of its last attempt must be complete.
 const UNLOGGED: &str = "SELECT r.id FROM ops.runs r \
      WHERE r.status = 'succeeded' AND r.claimed_by ~ '^w[0-9]' AND (r.params ->> 'logs')::bigint <> \
            (SELECT count(*) FROM ops.run_events e WHERE e.run_id = r.id AND e.fence = r.fence)";
 
-/// Commits late what nobody executes, and waits until every watcher must have been told of it; then it is cancelled.
-pub(super) async fn late_commits(house: &House, book: &Book, mut bookmarks: Vec<watch::Receiver<u64>>) -> Result<()> {
-    // Who has to find its server again first proves nothing about what it missed.
-    told(house, &mut bookmarks, 1).await;
-    let recorder = Recorder::create(&house.folder, "late")?;
-    parked::enqueue_late(&house.database.url(), book, &recorder).await?;
-    // The first may have been on its way already.
-    told(house, &mut bookmarks, 2).await;
-    let mut connection = house.database.connect().await?;
+/// Commits runs late that no worker executes, waits until every watcher must have seen them, and cancels them.
+pub(super) async fn late_commits(
+    deployment: &Deployment,
+    known: &Known,
+    mut bookmarks: Vec<watch::Receiver<u64>>,
+) -> Result<()> {
+    // A watcher that still has to find a server proves nothing about what it missed.
+    received(deployment, &mut bookmarks, 1).await;
+    let recorder = Recorder::create(&deployment.folder, "late")?;
+    parked::enqueue_late(&deployment.database.url(), known, &recorder).await?;
+    // The first bookmark may have been on its way already.
+    received(deployment, &mut bookmarks, 2).await;
+    let mut connection = deployment.database.connect().await?;
     let runs: Vec<Uuid> = sqlx::query_scalar(PARKED).fetch_all(&mut connection).await?;
     for run in &runs {
-        house.recorder.record(What::WatchDue { run: *run })?;
+        deployment.recorder.record(What::WatchDue { run: *run })?;
     }
-    parked::cancel_all(house.caller("lab")?, &runs).await
+    parked::cancel_all(deployment.caller("lab")?, &runs).await
 }
 
-/// Waits until each watcher has had so many more bookmarks.
-async fn told(house: &House, bookmarks: &mut [watch::Receiver<u64>], more: u64) {
+/// Waits until each watcher has received this many more bookmarks.
+async fn received(deployment: &Deployment, bookmarks: &mut [watch::Receiver<u64>], more: u64) {
     for bookmarks in bookmarks {
         let wanted = *bookmarks.borrow() + more;
-        if timeout(TOLD, bookmarks.wait_for(|count| *count >= wanted)).await.is_err() {
-            house
-                .notebook
-                .violation(format!("a watcher has had no {more} bookmarks within {TOLD:?}, with nothing broken"));
+        if timeout(BOOKMARK_TIMEOUT, bookmarks.wait_for(|count| *count >= wanted)).await.is_err() {
+            deployment.findings.violation(format!(
+                "a watcher has not received {more} bookmarks within {BOOKMARK_TIMEOUT:?} without faults"
+            ));
         }
     }
 }
 
-/// Waits until every run has ended, and says whether that came in time.
-pub(super) async fn settle(house: &House) -> Result<bool> {
+/// Waits until every run has ended: whether that was in time.
+pub(super) async fn settle(deployment: &Deployment) -> Result<bool> {
     let begin = Instant::now();
-    let mut connection = house.database.connect().await?;
+    let mut connection = deployment.database.connect().await?;
     loop {
         for run in sqlx::query_scalar::<_, Uuid>(ASTRAY).fetch_all(&mut connection).await? {
-            house
-                .notebook
-                .violation(format!("run {run} is not where its status says: in the queue, or among the leases"));
+            deployment.findings.violation(format!("run {run} does not match the queue or the leases"));
         }
         let open: i64 = sqlx::query_scalar(OPEN).fetch_one(&mut connection).await?;
         let sessions: i64 = sqlx::query_scalar(OPEN_SESSIONS).fetch_one(&mut connection).await?;
         if open == 0 && sessions == 0 {
-            house.notebook.most("settled after ms", u64::try_from(begin.elapsed().as_millis())?);
+            deployment.findings.most("settled after ms", u64::try_from(begin.elapsed().as_millis())?);
             return Ok(true);
         }
-        if begin.elapsed() > SETTLE {
-            let what =
-                format!("{open} runs and {sessions} closed sessions have not ended {SETTLE:?} after the last fault");
-            house.notebook.violation(what);
+        if begin.elapsed() > SETTLE_TIMEOUT {
+            let what = format!(
+                "{open} runs and {sessions} closed sessions have not ended {SETTLE_TIMEOUT:?} after the last fault"
+            );
+            deployment.findings.violation(what);
             return Ok(open == 0);
         }
         sleep(LOOK).await;
     }
 }
 
-/// Writes down the database as it is, and looks at what needs no history.
-pub(super) async fn dump(house: &House) -> Result<()> {
-    let mut connection = house.database.connect().await?;
+/// Stores the final state of the database, and checks what needs no history.
+pub(super) async fn dump(deployment: &Deployment) -> Result<()> {
+    let mut connection = deployment.database.connect().await?;
     for run in sqlx::query_scalar::<_, Uuid>(UNLOGGED).fetch_all(&mut connection).await? {
-        house.notebook.violation(format!("run {run} has succeeded, and its log is not what its handler wrote"));
+        deployment.findings.violation(format!("run {run} has succeeded, and its log is not what its handler wrote"));
     }
     let text: String = sqlx::query_scalar(AssertSqlSafe(DUMP)).fetch_one(&mut connection).await?;
-    let path = house.folder.join("final.json");
+    let path = deployment.folder.join("final.json");
     fs::write(&path, text).with_context(|| format!("can not write {}", path.display()))
 }
 
-/// Ends all processes in order, which they do when asked.
-pub(super) async fn close(house: &House) -> Result<()> {
-    for worker in &house.workers {
-        if !worker.down(Signal::SIGTERM, END).await {
-            house.notebook.violation(format!("a worker did not end within {END:?} of being asked"));
+/// Shuts all processes down, which must work.
+pub(super) async fn close(deployment: &Deployment) -> Result<()> {
+    for worker in &deployment.workers {
+        if !worker.down(Signal::SIGTERM, SHUTDOWN_TIMEOUT).await {
+            deployment.findings.violation(format!("a worker did not shut down within {SHUTDOWN_TIMEOUT:?}"));
         }
     }
-    for server in &house.servers {
-        if !server.keeper.down(Signal::SIGTERM, END).await {
-            house.notebook.violation(format!("{} did not end within {END:?} of being asked", server.name));
+    for server in &deployment.servers {
+        if !server.supervisor.down(Signal::SIGTERM, SHUTDOWN_TIMEOUT).await {
+            deployment.findings.violation(format!("{} did not shut down within {SHUTDOWN_TIMEOUT:?}", server.name));
         }
     }
-    house.database.cluster.stop().await?;
+    deployment.database.cluster.stop().await?;
     Ok(())
 }
 
-/// Keeps what PostgreSQL has said, which is gone with its cluster.
-pub(super) fn keep_log(house: &House) -> Result<()> {
-    let log = fs::read(house.database.cluster.log_path())?;
-    Ok(fs::write(house.folder.join("logs/postgres.log"), log)?)
+/// Keeps the log of PostgreSQL, which vanishes with its cluster.
+pub(super) fn keep_log(deployment: &Deployment) -> Result<()> {
+    let log = fs::read(deployment.database.cluster.log_path())?;
+    Ok(fs::write(deployment.folder.join("logs/postgres.log"), log)?)
 }
 
-/// Everything is as it was before the first fault.
-pub(super) async fn restore(house: &House) -> Result<()> {
-    for server in &house.servers {
-        server.keeper.up().await;
+/// Starts everything again that is down.
+pub(super) async fn restore(deployment: &Deployment) -> Result<()> {
+    for server in &deployment.servers {
+        server.supervisor.up().await;
     }
-    for worker in &house.workers {
+    for worker in &deployment.workers {
         worker.up().await;
     }
-    house.recorder.record(What::Quiet)?;
+    deployment.recorder.record(What::Quiet)?;
     Ok(())
 }

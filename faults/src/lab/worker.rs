@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::keeper::{Kept, Life};
 use super::logs;
-use crate::findings::Notebook;
+use super::supervisor::{Process, Supervised};
+use crate::findings::SharedFindings;
 use crate::proxy::Proxy;
 
 const SLOTS: &str = "16";
@@ -18,13 +18,13 @@ const SLOTS: &str = "16";
 pub(super) struct Worker {
     pub(super) name: String,
     pub(super) folder: PathBuf,
-    /// A line to each server.
-    pub(super) lines: Vec<Arc<Proxy>>,
-    pub(super) notebook: Arc<Notebook>,
+    /// A proxy to each server.
+    pub(super) proxies: Vec<Arc<Proxy>>,
+    pub(super) findings: Arc<SharedFindings>,
 }
 
 #[async_trait]
-impl Kept for Worker {
+impl Supervised for Worker {
     fn actor(&self, number: u32) -> String {
         format!("{}-{number}", self.name)
     }
@@ -32,18 +32,18 @@ impl Kept for Worker {
     fn command(&self, actor: &str) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["worker", "--slots", SLOTS, "--actor", actor, "--folder"]).arg(&self.folder);
-        for line in &self.lines {
-            command.args(["--server", &format!("http://{}", line.address())]);
+        for proxy in &self.proxies {
+            command.args(["--server", &format!("http://{}", proxy.address())]);
         }
         logs::redirect(&mut command, &logs::path(&self.folder, actor))?;
         Ok(command)
     }
 
-    async fn began(&self, _life: &Life) {}
+    async fn began(&self, _life: &Process) {}
 
-    async fn ended(&self, life: &Life, status: ExitStatus, was_meant: bool) {
+    async fn ended(&self, process: &Process, status: ExitStatus, was_meant: bool) {
         if !was_meant {
-            self.notebook.violation(format!("the worker {} ended by itself: {status}", life.actor));
+            self.findings.violation(format!("the worker {} ended by itself: {status}", process.actor));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What looks at the bytes of a link, and may change them.
+//! A filter reads the bytes of a link, and may change them.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) trait Filter: Send {
 pub(super) struct Passed {
     pub(super) to_server: Vec<u8>,
     pub(super) to_client: Vec<u8>,
-    /// The link ends like this once what passes has been written, after this time; and from now on nothing passes.
+    /// The link ends so, after this time and after these bytes are written. Nothing more passes.
     pub(super) cut: Option<(Cut, Duration)>,
 }
 

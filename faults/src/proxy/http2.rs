@@ -1,4 +1,4 @@
-//! Follows the frames that an HTTP/2 server sends, as far as to know where a response begins.
+//! Follows the frames of an HTTP/2 server far enough to know where a response begins.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ const HEADERS: u8 = 1;
 #[derive(Debug)]
 pub(super) struct Http2 {
     traps: Arc<Traps>,
-    /// A header that has not come completely.
+    /// A header that is not complete yet.
     header: Vec<u8>,
-    /// Bytes of the current frame's payload that are still to come.
+    /// The bytes of the current frame's payload that are missing.
     payload: usize,
 }
 

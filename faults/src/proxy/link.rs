@@ -1,4 +1,4 @@
-//! One connection through a proxy: a client's socket, a server's socket, and what passes between them.
+//! One connection through a proxy: a client's socket, a server's socket, and the bytes between them.
 
 use std::io;
 use std::sync::Arc;
@@ -8,40 +8,40 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::direction::Direction;
 use super::filter::{Filter, Passed};
-use super::lane::Lane;
 use super::orders::{Cut, Orders};
 
-/// How much is read at once.
+/// The most bytes of one read.
 const CHUNK: usize = 16 * 1024;
 
-/// A link while it lives.
+/// An open link.
 pub(super) struct Link {
     client: TcpStream,
     server: TcpStream,
     filter: Box<dyn Filter>,
     orders: watch::Receiver<Orders>,
     cuts: u64,
-    to_server: Lane,
-    to_client: Lane,
-    /// A trap has sprung: the link ends then, and reads nothing more from the side that was silenced.
+    to_server: Direction,
+    to_client: Direction,
+    /// Set once a trap has sprung: the link ends then, and reads nothing more from the server.
     end: Option<(Cut, Instant)>,
 }
 
-/// What has happened to a link.
+/// An event of a link.
 enum Happened {
     ClientReadable,
     ServerReadable,
-    /// Something may be written, or is due.
+    /// Bytes can be written, or are due.
     Due,
     Ordered,
-    /// Nobody gives orders any more.
+    /// The proxy was dropped.
     Abandoned,
     TrapOver(Cut),
 }
 
 impl Link {
-    /// `orders` as they were when the client connected.
+    /// `begun` are the orders when the client connected.
     pub(super) fn new(
         client: TcpStream,
         server: TcpStream,
@@ -49,19 +49,19 @@ impl Link {
         orders: watch::Receiver<Orders>,
         begun: &Orders,
     ) -> Self {
-        let (to_server, to_client) = (Lane::new(begun.to_server), Lane::new(begun.to_client));
+        let (to_server, to_client) = (Direction::new(begun.to_server), Direction::new(begun.to_client));
         Self { client, server, filter, orders, cuts: begun.cuts, to_server, to_client, end: None }
     }
 
-    /// Runs to the link's end.
+    /// Runs to the end of the link.
     pub(super) async fn run(mut self) {
         match self.carry().await {
             Ok(Cut::Fin) => {
-                // Both sides read all that was written, then the end.
+                // Both sides read all bytes, then the end.
                 let _ = self.client.shutdown().await;
                 let _ = self.server.shutdown().await;
             }
-            // What broke on one side breaks on the other.
+            // A break of one side breaks the other.
             Ok(Cut::Rst) | Err(_) => {
                 let _ = self.client.set_zero_linger();
                 let _ = self.server.set_zero_linger();
@@ -71,7 +71,7 @@ impl Link {
 
     async fn carry(&mut self) -> io::Result<Cut> {
         let mut buffer = vec![0; CHUNK];
-        // The orders may have changed while the server's side was opened.
+        // The orders may have changed while the connection to the server was opened.
         if let Some(cut) = self.obey() {
             return Ok(cut);
         }
@@ -120,7 +120,7 @@ impl Link {
             }
             return;
         }
-        // Once a trap has sprung the server goes on being heard by nobody, and the client by the server.
+        // Once a trap has sprung, the server still hears the client, but nobody hears the server.
         let mut passed = Passed::default();
         match from {
             Side::Client => self.filter.client_sent(bytes, &mut passed),
@@ -134,7 +134,7 @@ impl Link {
         }
     }
 
-    /// Takes over the orders as they are now; says how the link ends if it does.
+    /// Adopts the current orders: how the link ends, if they end it.
     fn obey(&mut self) -> Option<Cut> {
         let orders = self.orders.borrow_and_update();
         let goes_on = self.to_server.flow(orders.to_server) & self.to_client.flow(orders.to_client);
@@ -184,7 +184,7 @@ async fn until_end(end: Option<(Cut, Instant)>) -> Cut {
     }
 }
 
-/// What has come: nothing = the end of the stream, `None` = nothing yet.
+/// The bytes that have arrived: empty at the end of the stream, none if there are none yet.
 fn read<'b>(source: &TcpStream, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
     match source.try_read(buffer) {
         Ok(count) => Ok(Some(&buffer[..count])),
@@ -193,5 +193,5 @@ fn read<'b>(source: &TcpStream, buffer: &'b mut [u8]) -> io::Result<Option<&'b [
     }
 }
 
-/// What a link needs of its proxy for each protocol.
+/// Makes the filter of a link.
 pub(super) type MakeFilter = Arc<dyn Fn() -> Box<dyn Filter> + Send + Sync>;

@@ -1,4 +1,4 @@
-//! The proxy itself: one address, whose links are born and ended on demand.
+//! The proxy: one address and the links through it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,19 +16,19 @@ use super::orders::{Cut, Orders};
 use super::postgres::Session;
 use super::trap::{Trap, Traps};
 
-/// Connections that wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Which protocol the links of a proxy speak, so that traps find their points.
+/// The protocol of the links, in which traps find their points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
-    /// Any: there are no traps.
-    Anything,
+pub enum Protocol {
+    /// Any protocol: there are no traps.
+    Any,
     Postgres,
     Http2,
 }
 
-/// A proxy on a loopback address of its own. Dropped, it is gone with its links.
+/// A proxy on a loopback address. Dropping it ends its links.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -36,28 +36,28 @@ pub struct Proxy {
     listening: watch::Receiver<bool>,
     traps: Arc<Traps>,
     accepted: Arc<AtomicU64>,
-    /// Bound and never listening: while connections are refused, nobody else is given the port.
+    /// Bound but never listening, so that the port stays taken while connections are refused.
     _placeholder: TcpSocket,
     _task: JoinSet<()>,
 }
 
 impl Proxy {
-    /// Opens a proxy before this server.
+    /// Opens a proxy in front of this server.
     ///
     /// # Errors
     ///
-    /// Whatever keeps a loopback port from being bound.
-    pub async fn open(speaks: Speaks, upstream: Option<SocketAddr>) -> io::Result<Self> {
+    /// A loopback port can not be bound.
+    pub async fn open(protocol: Protocol, upstream: Option<SocketAddr>) -> io::Result<Self> {
         let placeholder = bound((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = placeholder.local_addr()?;
         let (orders, ordered) = watch::channel(Orders { upstream, ..Orders::default() });
         let (listens, listening) = watch::channel(false);
         let (traps, accepted) = (Arc::new(Traps::default()), Arc::new(AtomicU64::new(0)));
         let shared = Arc::clone(&traps);
-        let filter: MakeFilter = match speaks {
-            Speaks::Anything => Arc::new(|| Box::new(Plain)),
-            Speaks::Postgres => Arc::new(move || Box::new(Session::new(Arc::clone(&shared)))),
-            Speaks::Http2 => Arc::new(move || Box::new(Http2::new(Arc::clone(&shared)))),
+        let filter: MakeFilter = match protocol {
+            Protocol::Any => Arc::new(|| Box::new(Plain)),
+            Protocol::Postgres => Arc::new(move || Box::new(Session::new(Arc::clone(&shared)))),
+            Protocol::Http2 => Arc::new(move || Box::new(Http2::new(Arc::clone(&shared)))),
         };
         let mut task = JoinSet::new();
         task.spawn(serve(address, ordered, listens, filter, Arc::clone(&accepted)));
@@ -66,7 +66,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Where it listens, for ever the same.
+    /// Where it listens; it never changes.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -76,11 +76,11 @@ impl Proxy {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Gives new orders, and returns when it listens or refuses as they say. Links follow at once.
+    /// Changes the orders, and returns when it listens or refuses accordingly. Links follow at once.
     ///
     /// # Errors
     ///
-    /// When the port can not be listened on any more.
+    /// The port can not be listened on any more.
     pub async fn order(&self, change: impl FnOnce(&mut Orders)) -> io::Result<()> {
         self.orders.send_modify(change);
         self.settled().await
@@ -99,7 +99,7 @@ impl Proxy {
         self.traps.arm(trap);
     }
 
-    /// Takes away all traps that have not sprung.
+    /// Removes all traps that have not sprung.
     pub fn disarm(&self) {
         self.traps.disarm();
     }
@@ -116,7 +116,7 @@ impl Proxy {
     }
 }
 
-/// A socket on this address, which several may hold as long as one at the most listens.
+/// A socket on this address. Several may hold it while at most one listens.
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -146,7 +146,7 @@ async fn serve(
     }
 }
 
-/// Accepts until connections shall be refused; links live on.
+/// Accepts until connections are to be refused. Links stay.
 async fn accept(
     listener: TcpListener,
     orders: &watch::Receiver<Orders>,
@@ -177,13 +177,13 @@ async fn begin(client: TcpStream, filter: Box<dyn super::filter::Filter>, orders
     let Some(upstream) = begun.upstream else { return };
     match TcpStream::connect(upstream).await {
         Ok(server) => {
-            // Else small frames would wait for each other, which no test is about.
+            // Otherwise small frames wait for each other, and no test is about that.
             let _ = client.set_nodelay(true);
             let _ = server.set_nodelay(true);
             Link::new(client, server, filter, orders, &begun).run().await;
         }
         Err(error) => {
-            tracing::debug!(%upstream, %error, "nobody is behind a proxy");
+            tracing::debug!(%upstream, %error, "no server is behind a proxy");
             let _ = client.set_zero_linger();
         }
     }

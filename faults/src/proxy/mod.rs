@@ -1,7 +1,7 @@
-//! A TCP proxy that does on demand what networks do.
+//! A TCP proxy that injects faults of networks.
 //!
-//! In reading order: [`Orders`] say what all links of a proxy do from now on, a [`Trap`] what happens to one of them at an
-//! exact point of the protocol that it speaks, and [`Proxy`] carries it out.
+//! In reading order: [`Orders`] say what all links of a proxy do, a [`Trap`] is a fault of one link at an exact point
+//! of its protocol, and [`Proxy`] carries both out.
 
 mod orders;
 mod trap;
@@ -10,13 +10,13 @@ mod filter;
 mod http2;
 mod postgres;
 
-mod lane;
+mod direction;
 mod link;
 mod listener;
 
 #[cfg(test)]
 mod tests;
 
-pub use listener::{Proxy, Speaks};
+pub use listener::{Protocol, Proxy};
 pub use orders::{Cut, Flow, Orders, Pass};
 pub use trap::Trap;

@@ -1,4 +1,4 @@
-//! What all links of a proxy do from now on.
+//! What all links of a proxy do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,45 +6,45 @@ use std::time::Duration;
 /// How a link ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cut {
-    /// In order, as when a process closes its socket.
+    /// As when a process closes its socket.
     #[default]
     Fin,
-    /// At once, as when a process is killed with data that nobody read.
+    /// As when a process is killed with unread data.
     Rst,
 }
 
-/// What becomes of the bytes of one direction.
+/// What happens to the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pass {
     /// They arrive.
     #[default]
     Through,
-    /// They wait, and the end of the stream with them: a network that is split, and heals.
+    /// They wait, and so does the end of the stream: a network partition that heals.
     Hold,
-    /// They are gone, and nobody is told: half of a connection whose other side has forgotten it.
+    /// They are lost, and neither side notices: a half-open connection.
     Swallow,
 }
 
-/// How one direction flows.
+/// How the bytes of one direction pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flow {
     pub pass: Pass,
-    /// How long each byte is on its way.
+    /// The delay of each byte.
     pub delay: Duration,
-    /// Bytes a second at the most; `None` = no bound.
+    /// The most bytes a second; none means no limit.
     pub rate: Option<u32>,
 }
 
-/// What all links do. New links take part at once; each is ended by a cut that is ordered while it lives.
+/// What all links do, new ones included. A cut ends the links that are open.
 #[derive(Debug, Clone, Default)]
 pub struct Orders {
-    /// New links go there; `None` = nobody is there, and connections are refused.
+    /// Where new links go; none refuses connections.
     pub upstream: Option<SocketAddr>,
-    /// Connections are refused, as by a machine on which nobody listens.
+    /// Refuses connections, as if nobody listened.
     pub is_refusing: bool,
     pub to_server: Flow,
     pub to_client: Flow,
-    /// How often a cut was ordered, and how the last one is done.
+    /// How many cuts were ordered, and the kind of the last one.
     pub(super) cuts: u64,
     pub(super) cut: Cut,
 }

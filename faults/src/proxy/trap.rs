@@ -1,4 +1,4 @@
-//! What happens to a link at an exact point of the protocol that it speaks.
+//! Faults at an exact point of a protocol.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -8,20 +8,20 @@ use tokio::sync::watch;
 
 use super::orders::Cut;
 
-/// Springs once, on the first link that comes to its point.
+/// Springs once, on the first link that reaches its point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trap {
     /// PostgreSQL: the link is cut exactly before a COMMIT, or a statement that commits itself, reaches the server, so nothing is
     /// committed.
     CutBeforeCommit(Cut),
-    /// PostgreSQL: the link is cut exactly after the server has committed, which the client never hears of.
+    /// PostgreSQL: the link is cut exactly after the server has committed, so the client never learns it.
     CutAfterCommit(Cut),
-    /// PostgreSQL: the server is made to fail instead of executing a statement, with this SQLSTATE.
+    /// PostgreSQL: the server fails with this SQLSTATE instead of executing a statement.
     FailStatement { sqlstate: &'static str, message: &'static str },
-    /// PostgreSQL: a new session is refused with this SQLSTATE, in the server's place.
+    /// PostgreSQL: the proxy refuses a new session with this SQLSTATE.
     FailStartup { sqlstate: &'static str, message: &'static str },
-    /// HTTP/2: the next response, and all after it, never arrive, and the link is cut after this time. What was asked for
-    /// is executed.
+    /// HTTP/2: the next response and all later ones never arrive, and the link is cut after this time. The server
+    /// executes the requests.
     DropResponse { cut_after: Duration },
 }
 
@@ -37,7 +37,7 @@ impl Traps {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).push_back(trap);
     }
 
-    /// Takes away what has not sprung.
+    /// Removes the traps that have not sprung.
     pub(super) fn disarm(&self) {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -47,7 +47,7 @@ impl Traps {
         self.sprung.subscribe()
     }
 
-    /// Springs the first trap that is meant.
+    /// Springs the first trap that fits.
     pub(super) fn spring<T>(&self, meant: impl Fn(&Trap) -> Option<T>) -> Option<T> {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         let (index, found) = armed.iter().enumerate().find_map(|(index, trap)| Some((index, meant(trap)?)))?;

@@ -1,4 +1,4 @@
-//! Reaches the servers, and goes on with the next one when a call fails.
+//! Reaches the servers: after a failure the next call goes to the next server.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -6,121 +6,121 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use client::{Client, Pings, Settings};
 use proto::v1::run_service_client::RunServiceClient;
 use proto::v1::session_service_client::SessionServiceClient;
 use proto::v1::worker_service_client::WorkerServiceClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
 
-use crate::findings::Notebook;
+use crate::findings::SharedFindings;
 
-/// How long a call may take, unless it says otherwise.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// A connection that carries nothing is found out by pings.
+/// How long a call may take unless it says otherwise.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// Short, so that pings find a connection that carries nothing.
 const PING: Duration = Duration::from_secs(2);
+/// The wait before a retry if the server names none.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// One client's way to the servers.
+/// The connections of one actor to all servers.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    channels: Vec<Channel>,
+    clients: Vec<Client>,
     at: usize,
-    notebook: Arc<Notebook>,
+    findings: Arc<SharedFindings>,
 }
 
-/// Why a call failed.
+/// Why a call failed, as the history and the retries need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Failure {
     /// The gRPC code, such as `Unavailable`.
     pub code: String,
-    /// The contract's reason; empty if the server did not say one.
+    /// The contract's reason; empty without one.
     pub reason: String,
-    /// The server said that nothing was done.
+    /// The server says that nothing was done.
     pub is_definite: bool,
-    /// How long to wait before the same is tried again.
+    /// How long to wait before a retry.
     pub delay: Duration,
 }
 
 impl Caller {
-    /// Calls are made when they are needed.
+    /// Connects with the first call.
     ///
     /// # Errors
     ///
     /// None that a socket address can cause.
-    pub fn new(servers: &[SocketAddr], notebook: Arc<Notebook>) -> Result<Self> {
-        let channel = |server: &SocketAddr| -> Result<Channel> {
-            let endpoint = Endpoint::from_shared(format!("http://{server}"))?
-                .connect_timeout(PING)
-                .http2_keep_alive_interval(PING)
-                .keep_alive_timeout(PING)
-                .keep_alive_while_idle(true);
-            Ok(endpoint.connect_lazy())
+    pub fn new(servers: &[SocketAddr], findings: Arc<SharedFindings>) -> Result<Self> {
+        let settings = Settings {
+            connect_timeout: PING,
+            pings: Some(Pings { interval: PING, timeout: PING }),
+            user_agent: "ops-faults",
         };
-        let channels = servers.iter().map(channel).collect::<Result<_>>()?;
-        Ok(Self { channels, at: 0, notebook })
+        let client = |server: &SocketAddr| Client::lazy(&format!("http://{server}"), &settings);
+        let clients = servers.iter().map(client).collect::<Result<_, _>>()?;
+        Ok(Self { clients, at: 0, findings })
     }
 
     pub(super) fn runs(&self) -> RunServiceClient<Channel> {
-        RunServiceClient::new(self.channels[self.at].clone())
+        self.clients[self.at].runs()
     }
 
     pub(super) fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channels[self.at].clone())
+        self.clients[self.at].sessions()
     }
 
     pub(super) fn workers(&self) -> WorkerServiceClient<Channel> {
-        WorkerServiceClient::new(self.channels[self.at].clone())
+        self.clients[self.at].workers()
     }
 
-    /// Goes on with the next server.
-    pub(super) fn turn(&mut self) {
-        self.at = (self.at + 1) % self.channels.len();
+    /// Sends later calls to the next server.
+    pub(super) fn next_server(&mut self) {
+        self.at = (self.at + 1) % self.clients.len();
     }
 
-    /// Waits for a call, with the usual patience.
+    /// Waits for a call, for the usual time.
     pub(super) async fn call<T>(
         &mut self,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<T, Refusal> {
-        self.call_for(PATIENCE, call).await
+    ) -> Result<T, Failure> {
+        self.call_for(CALL_TIMEOUT, call).await
     }
 
     pub(super) async fn call_for<T>(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, Failure> {
         let late = |_| Err(Status::deadline_exceeded("the client has waited long enough"));
-        let answer = tokio::time::timeout(patience, call).await.unwrap_or_else(late);
-        answer.map(tonic::Response::into_inner).map_err(|status| self.refused(&status))
+        let answer = tokio::time::timeout(timeout, call).await.unwrap_or_else(late);
+        answer.map(tonic::Response::into_inner).map_err(|status| self.failed(&status))
     }
 
-    /// Reads a refusal, holds it to what the contract says of refusals, and turns to another server if that may help.
-    pub(super) fn refused(&mut self, status: &Status) -> Refusal {
-        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-        let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        self.notebook.count(&format!("refused {:?} {reason}", status.code()));
-        let must_say_when = matches!(reason.as_str(), "DATABASE_UNAVAILABLE" | "OVERLOADED" | "REQUEST_IN_PROGRESS");
-        if must_say_when && retry.is_none() {
-            self.notebook.violation(format!("{reason} was answered without RetryInfo"));
+    /// Reads an error, checks it against the contract, and moves to the next server if that may help.
+    pub(super) fn failed(&mut self, status: &Status) -> Failure {
+        let refusal = client::Refusal::from(status);
+        let reason = refusal.reason.unwrap_or_default();
+        self.findings.count(&format!("refused {:?} {reason}", status.code()));
+        let needs_delay = matches!(reason.as_str(), "DATABASE_UNAVAILABLE" | "OVERLOADED" | "REQUEST_IN_PROGRESS");
+        if needs_delay && refusal.retry_delay.is_none() {
+            self.findings.violation(format!("{reason} was answered without RetryInfo"));
         }
         if status.code() == Code::Unavailable && reason.is_empty() && status.source().is_none() {
-            self.notebook.count("Unavailable without a reason, perhaps by the server");
+            self.findings.count("Unavailable without a reason, perhaps from the server");
         }
         if reason == "INTERNAL" {
-            self.notebook.violation(format!("a server had a defect: {}", status.message()));
+            self.findings.violation(format!("a server has a defect: {}", status.message()));
         }
         if !matches!(
             status.code(),
             Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition | Code::AlreadyExists
         ) {
-            self.turn();
+            self.next_server();
         }
         let is_definite = matches!(
             reason.as_str(),
             "INVALID_FIELD" | "SESSION_NOT_FOUND" | "SESSION_CLOSED" | "REQUEST_ID_REUSED" | "OVERLOADED"
         );
-        let delay = retry.unwrap_or(Duration::from_millis(200));
-        Refusal { code: format!("{:?}", status.code()), reason, is_definite, delay }
+        let delay = refusal.retry_delay.unwrap_or(RETRY_DELAY);
+        Failure { code: format!("{:?}", status.code()), reason, is_definite, delay }
     }
 }

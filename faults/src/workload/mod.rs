@@ -1,15 +1,13 @@
-//! What is asked of the system while faults are injected: everything from one seed.
+//! The load during the faults, all chosen by the seed.
 //!
-//! In reading order: a [`Script`] is what a run does, [`Book`] is what is known to all clients, [`Caller`] reaches the
-//! servers, and then each kind of actor has a file.
+//! In reading order: a [`Script`] is what a run does, [`Known`] are the sessions and runs that all clients know,
+//! [`Caller`] reaches the servers, and then each kind of actor has a file.
 
-mod book;
 mod caller;
+mod known;
 mod script;
 
 mod client;
-mod counters;
-mod enqueue;
 pub mod parked;
 mod raw;
 mod sql;
@@ -18,9 +16,9 @@ mod watcher;
 
 pub mod work;
 
-pub use book::Book;
 pub use caller::Caller;
 pub use client::Client;
+pub use known::Known;
 pub use raw::RawWorker;
 pub use script::{End, KIND, Script};
 pub use sql::SqlClient;

@@ -1,4 +1,5 @@
-//! Runs that nobody executes: committed late, while others commit, and not changed until every watcher must know them.
+//! Runs that no worker executes: committed late, while others commit, and unchanged until every watcher must have seen
+//! them.
 
 use std::time::Duration;
 
@@ -8,31 +9,31 @@ use sqlx::{Connection, PgConnection, Row};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Book, Caller};
+use super::{Caller, Known};
 use crate::history::{Recorder, What};
 
-/// No worker takes it.
+/// No worker takes this kind.
 pub const PARKED: &str = "parked";
 
 /// How many transactions are open while others commit.
 const LATE: usize = 6;
-/// Longer than servers wait between two looks at what has changed.
+/// Longer than the poll interval of the servers.
 const HELD: Duration = Duration::from_millis(1_300);
-/// How long a cancel is tried again.
-const PERSISTENCE: Duration = Duration::from_secs(30);
+/// How long a cancel is retried.
+const RETRY_BUDGET: Duration = Duration::from_secs(30);
 
 const SESSION: &str = "SET ROLE ops_authenticated; SET ops.tenant_id = 'default'";
 const ENQUEUE: &str =
     "SELECT ops.enqueue_run($1, 'B'::ops.lane_type, $2, labels => jsonb_build_object('key', $3::text))";
 
-/// Enqueues parked runs in transactions that stay open while later ones commit: who follows changes by a number of theirs
-/// passes these over.
+/// Enqueues parked runs in transactions that stay open while later ones commit. A reader that follows changes by a
+/// sequence number misses these runs.
 ///
 /// # Errors
 ///
-/// When the database does not do as it is told, though nothing is broken any more.
-pub async fn enqueue_late(url: &str, book: &Book, recorder: &Recorder) -> Result<()> {
-    let sessions = book.sessions();
+/// The database fails, although all faults are over.
+pub async fn enqueue_late(url: &str, known: &Known, recorder: &Recorder) -> Result<()> {
+    let sessions = known.sessions();
     let Some(session) = sessions.first().copied() else { return Ok(()) };
     let mut late = Vec::new();
     for number in 0..LATE {
@@ -69,17 +70,17 @@ fn committed(recorder: &Recorder, session: Uuid, key: String, id: Uuid) -> Resul
 ///
 /// # Errors
 ///
-/// When one can not be cancelled, though nothing is broken any more.
+/// A run can not be cancelled, although all faults are over.
 pub async fn cancel_all(mut caller: Caller, runs: &[Uuid]) -> Result<()> {
     for run in runs {
-        let end = Instant::now() + PERSISTENCE;
+        let end = Instant::now() + RETRY_BUDGET;
         loop {
             let request = CancelRunRequest { run_id: run.to_string(), ..CancelRunRequest::default() };
             let mut calls = caller.runs();
             match caller.call(calls.cancel_run(request)).await {
                 Ok(_) => break,
-                Err(refusal) if Instant::now() < end => sleep(refusal.delay).await,
-                Err(refusal) => anyhow::bail!("parked run {run} can not be cancelled: {refusal:?}"),
+                Err(failure) if Instant::now() < end => sleep(failure.delay).await,
+                Err(failure) => anyhow::bail!("parked run {run} can not be cancelled: {failure:?}"),
             }
         }
     }

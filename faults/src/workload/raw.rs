@@ -1,5 +1,5 @@
-//! A worker without manners: it speaks the protocol itself, reports late, twice, and otherwise than before, and so sees what
-//! the server says to that.
+//! A worker that misbehaves on purpose: it speaks the protocol itself, and reports late, twice, or a different outcome,
+//! to record the server's answers.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,21 +22,21 @@ use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{Caller, KIND};
-use crate::history::{self, Fault, Recorder, Verdict, What};
+use crate::history::{self, FaultClass, Recorder, Verdict, What};
 
 const NAME: &str = "raw";
-/// Runs that it has at a time.
+/// The runs that it holds at a time.
 const SLOTS: usize = 3;
-/// Frames that wait to be sent; a server that takes none for so long is left.
+/// The most frames that wait to be sent. More are lost.
 const FRAMES: usize = 64;
-/// Between two looks at what is due.
-const BEAT: Duration = Duration::from_millis(500);
-/// Longer than a lease, and than it takes to give its run to somebody else.
+/// Between two heartbeats, with which due reports go out.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// Longer than a lease and the time to give its run to another worker.
 const LATE: Duration = Duration::from_secs(7);
-/// Before it connects again.
+/// The pause before it connects again.
 const AGAIN: Duration = Duration::from_millis(700);
 
-/// The worker, over all its lives.
+/// The worker, over all its streams.
 #[derive(Debug)]
 pub struct RawWorker {
     folder: PathBuf,
@@ -45,16 +45,16 @@ pub struct RawWorker {
     number: u64,
 }
 
-/// One life: a stream, from Hello to its end.
-struct Life {
+/// One stream, from Hello to its end. Each has a history of its own.
+struct Connection {
     actor: String,
     recorder: Recorder,
     sender: mpsc::Sender<ConnectRequest>,
-    /// What was assigned and not started, by run: its key.
+    /// The key of each run that is assigned and not started.
     assigned: BTreeMap<Uuid, String>,
     held: Vec<Held>,
-    /// The report without an answer of each grant: its token, and what comes after its answer.
-    reported: BTreeMap<(Uuid, i64), (String, Manners)>,
+    /// The unanswered report of each grant: its token, and what follows the answer.
+    reported: BTreeMap<(Uuid, i64), (String, Behaviour)>,
     credit: i64,
 }
 
@@ -63,17 +63,17 @@ struct Held {
     run: Uuid,
     fence: i64,
     due: Instant,
-    manners: Manners,
+    behaviour: Behaviour,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manners {
+enum Behaviour {
     Good,
-    /// Says nothing of it until its lease is over, and then reports all the same.
+    /// Sends no heartbeat for it until its lease is over, and then reports it.
     Late,
-    /// Reports, and reports the same again.
+    /// Reports, and then repeats the report.
     Twice,
-    /// Reports, and then something else.
+    /// Reports, and then another outcome.
     Otherwise,
 }
 
@@ -82,11 +82,11 @@ impl RawWorker {
         Self { folder, caller, rng: StdRng::seed_from_u64(seed), number: 0 }
     }
 
-    /// Lives again and again until it is told to stop.
+    /// Opens one stream after the other until `stop`.
     ///
     /// # Errors
     ///
-    /// When a history can not be written.
+    /// A history can not be written.
     pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         while !stop.is_cancelled() {
             let (sender, frames) = mpsc::channel(FRAMES);
@@ -106,9 +106,9 @@ impl RawWorker {
                     let recorder = Recorder::create(&self.folder, &actor)?;
                     let (assigned, held, reported) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
                     let credit = i64::try_from(SLOTS)?;
-                    let life = Life { actor, recorder, sender, assigned, held, reported, credit };
-                    life.live(stream, &mut self.rng, &stop).await?;
-                    self.caller.turn();
+                    let connection = Connection { actor, recorder, sender, assigned, held, reported, credit };
+                    connection.run(stream, &mut self.rng, &stop).await?;
+                    self.caller.next_server();
                 }
                 Err(_refused) => {}
             }
@@ -118,8 +118,8 @@ impl RawWorker {
     }
 }
 
-impl Life {
-    async fn live(
+impl Connection {
+    async fn run(
         mut self,
         mut stream: Streaming<ConnectResponse>,
         rng: &mut StdRng,
@@ -127,34 +127,34 @@ impl Life {
     ) -> Result<()> {
         self.recorder.record(What::WorkerBegan { worker: self.actor.clone(), process: std::process::id() })?;
         send(&self.sender, In::Credit(Credit { total: self.credit }));
-        let mut beat = interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeats = interval(HEARTBEAT_INTERVAL);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 message = stream.message() => match frame(message) {
-                    Some(frame) => self.hear(frame, rng)?,
+                    Some(frame) => self.receive(frame, rng)?,
                     None => break,
                 },
-                _ = beat.tick() => self.beat()?,
+                _ = heartbeats.tick() => self.heartbeat()?,
                 () = stop.cancelled() => {
                     send(&self.sender, In::Goodbye(Goodbye { reason: "the lab ends".to_owned() }));
                     break;
                 }
             }
         }
-        for _late in self.held.iter().filter(|held| held.manners == Manners::Late) {
-            self.forgiven()?;
+        for _late in self.held.iter().filter(|held| held.behaviour == Behaviour::Late) {
+            self.late_run_is_over()?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, frame: Out, rng: &mut StdRng) -> Result<()> {
+    fn receive(&mut self, frame: Out, rng: &mut StdRng) -> Result<()> {
         match frame {
             Out::Assignments(list) => list.assignments.iter().try_for_each(|it| self.accept(it)),
-            Out::Starts(list) => list.starts.iter().try_for_each(|start| self.begin(start, rng)),
+            Out::Starts(list) => list.starts.iter().try_for_each(|start| self.start(start, rng)),
             Out::Revokes(list) => {
                 for revoke in list.revokes {
-                    // What it has begun it reports all the same.
+                    // It reports a run that it has started all the same.
                     if let Ok(run) = Uuid::parse_str(&revoke.run_id)
                         && self.assigned.remove(&run).is_some()
                     {
@@ -176,57 +176,58 @@ impl Life {
         Ok(())
     }
 
-    fn begin(&mut self, start: &Start, rng: &mut StdRng) -> Result<()> {
+    fn start(&mut self, start: &Start, rng: &mut StdRng) -> Result<()> {
         let (run, fence, attempt) = (Uuid::parse_str(&start.run_id)?, start.fence, start.attempt);
         let Some(key) = self.assigned.remove(&run) else { return Ok(()) };
         self.recorder.record(What::ExecutionBegan { run, fence, attempt, key })?;
-        let manners = match rng.random_range(0..10) {
-            0..4 => Manners::Good,
-            4..6 => Manners::Late,
-            6..8 => Manners::Twice,
-            _ => Manners::Otherwise,
+        let behaviour = match rng.random_range(0..10) {
+            0..4 => Behaviour::Good,
+            4..6 => Behaviour::Late,
+            6..8 => Behaviour::Twice,
+            _ => Behaviour::Otherwise,
         };
-        let due = Instant::now() + if manners == Manners::Late { LATE } else { rng.random_range(Duration::ZERO..BEAT) };
-        if manners == Manners::Late {
-            // Whoever is given the run meanwhile executes it at the same time, which nobody is to blame for.
+        let due = Instant::now()
+            + if behaviour == Behaviour::Late { LATE } else { rng.random_range(Duration::ZERO..HEARTBEAT_INTERVAL) };
+        if behaviour == Behaviour::Late {
+            // Another worker may execute the run at the same time, which this fault explains.
             let (target, detail) = (self.actor.clone(), format!("it says nothing of run {run} for {LATE:?}"));
-            self.recorder.record(What::FaultBegan { fault: Fault::WorkerStopped, target, detail })?;
+            self.recorder.record(What::FaultBegan { fault: FaultClass::WorkerStopped, target, detail })?;
         }
-        self.held.push(Held { run, fence, due, manners });
+        self.held.push(Held { run, fence, due, behaviour });
         Ok(())
     }
 
-    /// Says what it holds, and reports what is due.
-    fn beat(&mut self) -> Result<()> {
+    /// Sends a heartbeat, and the reports that are due.
+    fn heartbeat(&mut self) -> Result<()> {
         let now = Instant::now();
         let (due, held): (Vec<_>, Vec<_>) = std::mem::take(&mut self.held).into_iter().partition(|it| it.due <= now);
         self.held = held;
-        let named = self.held.iter().filter(|held| held.manners != Manners::Late);
+        let named = self.held.iter().filter(|held| held.behaviour != Behaviour::Late);
         let leases = named.map(|held| Lease { run_id: held.run.to_string(), fence: held.fence }).collect();
         send(&self.sender, In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new() }));
-        for Held { run, fence, manners, .. } in due {
+        for Held { run, fence, behaviour, .. } in due {
             let token = format!("{}/{run}/{fence}", self.actor);
             let outcome = history::Outcome::Succeeded;
             self.recorder.record(What::ExecutionEnded { run, fence, token: token.clone(), outcome })?;
-            if manners == Manners::Late {
-                self.forgiven()?;
+            if behaviour == Behaviour::Late {
+                self.late_run_is_over()?;
             }
             let outcome = succeeded(&token);
-            self.report((run, fence), token, outcome, manners);
+            self.report((run, fence), token, outcome, behaviour);
             self.make_room();
         }
         Ok(())
     }
 
-    fn report(&mut self, grant: (Uuid, i64), token: String, outcome: Outcome, manners: Manners) {
-        self.reported.insert(grant, (token, manners));
+    fn report(&mut self, grant: (Uuid, i64), token: String, outcome: Outcome, behaviour: Behaviour) {
+        self.reported.insert(grant, (token, behaviour));
         let report = RunReport { run_id: grant.0.to_string(), fence: grant.1, outcome: Some(outcome) };
         send(&self.sender, In::Reports(Reports { reports: vec![report] }));
     }
 
     fn answered(&mut self, result: &RunReportResult) -> Result<()> {
         let (run, fence) = (Uuid::parse_str(&result.run_id)?, result.fence);
-        let Some((token, manners)) = self.reported.remove(&(run, fence)) else { return Ok(()) };
+        let Some((token, behaviour)) = self.reported.remove(&(run, fence)) else { return Ok(()) };
         let verdict = match (result.accepted, result.reason.as_str()) {
             (true, _) => Verdict::Accepted,
             (false, "LEASE_LOST") => Verdict::LeaseLost,
@@ -234,25 +235,25 @@ impl Life {
             (false, reason) => Verdict::Refused(reason.to_owned()),
         };
         self.recorder.record(What::ReportAnswered { run, fence, token: token.clone(), verdict })?;
-        match manners {
-            Manners::Good | Manners::Late => {}
-            Manners::Twice => {
+        match behaviour {
+            Behaviour::Good | Behaviour::Late => {}
+            Behaviour::Twice => {
                 let outcome = succeeded(&token);
-                self.report((run, fence), token, outcome, Manners::Good);
+                self.report((run, fence), token, outcome, Behaviour::Good);
             }
-            Manners::Otherwise => {
+            Behaviour::Otherwise => {
                 let (token, outcome) = (format!("{token}/otherwise"), history::Outcome::Failed);
                 self.recorder.record(What::ExecutionEnded { run, fence, token: token.clone(), outcome })?;
                 let outcome = failed(&token);
-                self.report((run, fence), token, outcome, Manners::Good);
+                self.report((run, fence), token, outcome, Behaviour::Good);
             }
         }
         Ok(())
     }
 
-    /// One of the runs of which it said nothing is no longer its own affair.
-    fn forgiven(&self) -> Result<()> {
-        Ok(self.recorder.record(What::FaultEnded { fault: Fault::WorkerStopped, target: self.actor.clone() })?)
+    /// The fault of one late run is over.
+    fn late_run_is_over(&self) -> Result<()> {
+        Ok(self.recorder.record(What::FaultEnded { fault: FaultClass::WorkerStopped, target: self.actor.clone() })?)
     }
 
     fn make_room(&mut self) {
@@ -273,7 +274,7 @@ fn failed(token: &str) -> Outcome {
     Outcome { outcome: Some(outcome::Outcome::Failed(Failed { error: Some(error), permanent: true })) }
 }
 
-/// What does not fit is lost, as with any stream that ends.
+/// A frame that does not fit is lost, as at the end of a stream.
 fn send(sender: &mpsc::Sender<ConnectRequest>, frame: In) {
     let _lost = sender.try_send(ConnectRequest { frame: Some(frame) });
 }

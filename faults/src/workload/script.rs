@@ -1,4 +1,4 @@
-//! What a run does, as its params say.
+//! The script of a run, in its params.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
@@ -11,16 +11,16 @@ pub const KIND: &str = "script";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
-    /// Names the run, whatever id it is given.
+    /// Names the run independently of its id.
     pub key: String,
     /// How long an attempt takes.
     pub ms: u64,
-    /// How many lines it logs meanwhile.
+    /// How many lines it logs.
     pub logs: u32,
     pub end: End,
-    /// How long it goes on after it was told to stop.
+    /// How long it continues after a cancel.
     pub stubborn_ms: u64,
-    /// Only weight.
+    /// Makes params and result large.
     pub padding: String,
 }
 
@@ -29,13 +29,13 @@ pub struct Script {
 #[serde(rename_all = "snake_case")]
 pub enum End {
     Succeed,
-    /// For good.
+    /// Without a retry.
     Fail,
-    /// Each attempt before this one fails, and then it succeeds.
+    /// Fails in each attempt before this one, then succeeds.
     SucceedAt {
         attempt: i32,
     },
-    /// It is put off by each grant before this one, and then it succeeds.
+    /// Snoozes in each grant before this one, then succeeds.
     SnoozeBefore {
         fence: i64,
         delay_ms: u64,
@@ -43,7 +43,7 @@ pub enum End {
 }
 
 impl Script {
-    /// What a run may do.
+    /// A random script.
     pub fn choose(key: String, rng: &mut StdRng) -> Self {
         let end = match rng.random_range(0..100) {
             0..70 => End::Succeed,
@@ -63,7 +63,7 @@ impl Script {
     }
 }
 
-/// How many attempts a run may have: mostly enough for the faults of half a minute, sometimes not.
+/// A random number of attempts: mostly enough for the faults of half a minute, sometimes not.
 pub(super) fn max_attempts(rng: &mut impl Rng) -> i32 {
     if rng.random_ratio(1, 10) { rng.random_range(1..=2) } else { 20 }
 }

@@ -1,4 +1,4 @@
-//! A client that enqueues by `ops.enqueue_run()` within transactions of its own.
+//! A client that enqueues by `ops.enqueue_run()` in its own transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use uuid::Uuid;
 
 use super::parked::PARKED;
 use super::script::max_attempts;
-use super::{Book, KIND, Script};
+use super::{KIND, Known, Script};
 use crate::history::{Recorder, What};
 
-/// The longest that a transaction is held open.
+/// The longest time that a transaction stays open.
 const HELD: Duration = Duration::from_millis(1_500);
-/// How long a transaction may take altogether; then its connection is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two transactions.
+/// How long a transaction may take in all. Then its connection is dropped.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest pause between two transactions.
 const PAUSE: Duration = Duration::from_millis(400);
 
 const SESSION: &str = "SET ROLE ops_authenticated; SET ops.tenant_id = 'default'";
 const ENQUEUE: &str = "SELECT ops.enqueue_run($1, $2::text::ops.lane_type, $3, $4::text::jsonb, labels => $5::text::jsonb, \
                        max_attempts => $6)";
 
-/// One such client.
+/// The client.
 #[derive(Debug)]
 pub struct SqlClient {
     name: String,
     url: String,
-    book: Arc<Book>,
+    known: Arc<Known>,
     recorder: Recorder,
     rng: StdRng,
     number: u64,
@@ -43,14 +43,14 @@ struct Wanted {
     session: Uuid,
     script: Script,
     max_attempts: i32,
-    /// How long it stays open.
+    /// How long the transaction stays open.
     held: Duration,
-    /// Committed, and not rolled back.
+    /// Whether it is committed or rolled back.
     is_kept: bool,
     is_parked: bool,
 }
 
-/// How far a transaction has come, which says what is known of it when it fails.
+/// How far a transaction has come, which says what an error means.
 #[derive(Debug, Default)]
 struct Reached {
     id: Option<Uuid>,
@@ -58,15 +58,15 @@ struct Reached {
 }
 
 impl SqlClient {
-    pub fn new(name: &str, url: String, book: Arc<Book>, recorder: Recorder, seed: u64) -> Self {
-        Self { name: name.to_owned(), url, book, recorder, rng: StdRng::seed_from_u64(seed), number: 0 }
+    pub fn new(name: &str, url: String, known: Arc<Known>, recorder: Recorder, seed: u64) -> Self {
+        Self { name: name.to_owned(), url, known, recorder, rng: StdRng::seed_from_u64(seed), number: 0 }
     }
 
-    /// Works until it is told to stop.
+    /// Works until `stop`.
     ///
     /// # Errors
     ///
-    /// When its history can not be written.
+    /// Its history can not be written.
     pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         let mut connection = None;
         while !stop.is_cancelled() {
@@ -77,9 +77,9 @@ impl SqlClient {
         Ok(())
     }
 
-    /// One transaction; gives the connection back if it is still good.
+    /// One transaction. Returns the connection if it still works.
     async fn transact(&mut self, connection: Option<PgConnection>) -> Result<Option<PgConnection>> {
-        let Some(session) = self.book.session(&mut self.rng) else { return Ok(connection) };
+        let Some(session) = self.known.session(&mut self.rng) else { return Ok(connection) };
         let Some(mut connection) = self.connected(connection).await else { return Ok(None) };
         self.number += 1;
         let key = format!("{}-key{}", self.name, self.number);
@@ -92,8 +92,8 @@ impl SqlClient {
         let wanted = Wanted { session, script, max_attempts, held, is_kept, is_parked };
         let mut reached = Reached::default();
         let work = transaction(&mut connection, &wanted, &mut reached);
-        let done = tokio::time::timeout(PATIENCE, work).await.map_err(anyhow::Error::from).and_then(|done| done);
-        // Before the COMMIT was sent, an error means that nothing stays.
+        let done = tokio::time::timeout(TIMEOUT, work).await.map_err(anyhow::Error::from).and_then(|done| done);
+        // An error before the COMMIT means that nothing was done.
         let committed = match &done {
             Ok(()) => Some(is_kept),
             Err(_) if reached.is_committing => None,
@@ -102,7 +102,7 @@ impl SqlClient {
         if let (Some(id), Some(true)) = (reached.id, committed)
             && !is_parked
         {
-            self.book.add_runs(&[id]);
+            self.known.add_runs(&[id]);
         }
         self.recorder.record(What::SqlEnqueued { session, key, id: reached.id, committed })?;
         Ok(done.is_ok().then_some(connection))
@@ -117,7 +117,7 @@ impl SqlClient {
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             Ok::<_, sqlx::Error>(connection)
         };
-        tokio::time::timeout(PATIENCE, open).await.ok()?.ok()
+        tokio::time::timeout(TIMEOUT, open).await.ok()?.ok()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A worker without a stream: it claims, and reports, by calls that it repeats until they are answered.
+//! A worker without a stream: it claims and reports by unary calls, which it retries until they are answered.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -20,10 +20,10 @@ const NAME: &str = "unary";
 const CLAIM: i32 = 3;
 /// How long a claim waits for runs.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long a claimed run lives; nothing here takes so long that it would need a heartbeat.
+/// The lease of a claimed run, longer than any execution here, so it needs no heartbeat.
 const LEASE: Duration = Duration::from_secs(4);
-/// How long the same call is tried again: beyond the lease, so that late ones are refused.
-const PERSISTENCE: Duration = Duration::from_secs(10);
+/// How long the same call is retried: beyond the lease, so that late ones are refused.
+const RETRY_BUDGET: Duration = Duration::from_secs(10);
 /// The longest execution.
 const LONGEST: Duration = Duration::from_millis(300);
 
@@ -33,7 +33,7 @@ pub struct UnaryWorker {
     caller: Caller,
     recorder: Recorder,
     rng: StdRng,
-    /// Grants that it has begun: a claim that is repeated answers with some of them again.
+    /// Grants that it has started: a repeated claim answers with some of them again.
     begun: BTreeSet<(Uuid, i64)>,
 }
 
@@ -42,11 +42,11 @@ impl UnaryWorker {
         Self { caller, recorder, rng: StdRng::seed_from_u64(seed), begun: BTreeSet::new() }
     }
 
-    /// Claims and executes until it is told to stop.
+    /// Claims and executes until `stop`.
     ///
     /// # Errors
     ///
-    /// When its history can not be written.
+    /// Its history can not be written.
     pub async fn run(mut self, stop: CancellationToken) -> Result<()> {
         self.recorder.record(What::WorkerBegan { worker: NAME.to_owned(), process: std::process::id() })?;
         for number in 1.. {
@@ -61,7 +61,7 @@ impl UnaryWorker {
         Ok(())
     }
 
-    /// Claims until there is an answer, by the same request.
+    /// Claims by the same request until there is an answer.
     async fn claim(&mut self, request_id: String) -> Result<(String, VecDeque<Assignment>)> {
         let request = ClaimRequest {
             worker_name: NAME.to_owned(),
@@ -72,13 +72,13 @@ impl UnaryWorker {
             request_id,
             ..ClaimRequest::default()
         };
-        let end = Instant::now() + PERSISTENCE;
+        let end = Instant::now() + RETRY_BUDGET;
         loop {
             let mut calls = self.caller.workers();
             match self.caller.call(calls.claim(request.clone())).await {
                 Ok(answer) => return Ok((answer.worker_id, answer.assignments.into())),
                 Err(_) if Instant::now() >= end => return Ok((String::new(), VecDeque::new())),
-                Err(refusal) => sleep(refusal.delay).await,
+                Err(failure) => sleep(failure.delay).await,
             }
         }
     }
@@ -97,19 +97,19 @@ impl UnaryWorker {
         self.recorder.record(ended)?;
         let report = RunReport { run_id: given.id, fence, outcome: Some(succeeded(&token)) };
         let request = ReportRunRequest { worker_id: worker_id.to_owned(), report: Some(report) };
-        let end = Instant::now() + PERSISTENCE;
+        let end = Instant::now() + RETRY_BUDGET;
         loop {
             let mut calls = self.caller.workers();
             let verdict = match self.caller.call(calls.report_run(request.clone())).await {
                 Ok(_) => Verdict::Accepted,
-                Err(refusal) => match refusal.reason.as_str() {
+                Err(failure) => match failure.reason.as_str() {
                     "LEASE_LOST" => Verdict::LeaseLost,
                     "OUTCOME_CONFLICT" => Verdict::Conflict,
                     _ if Instant::now() < end => {
-                        sleep(refusal.delay).await;
+                        sleep(failure.delay).await;
                         continue;
                     }
-                    _ => Verdict::Refused(refusal.code),
+                    _ => Verdict::Refused(failure.code),
                 },
             };
             return Ok(self.recorder.record(What::ReportAnswered { run, fence, token, verdict })?);

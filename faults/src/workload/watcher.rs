@@ -1,4 +1,4 @@
-//! A watcher: follows runs, and goes on by its token on whichever server answers.
+//! A watcher: follows runs, and resumes by its token on any server that answers.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tonic::{Code, Streaming};
 use uuid::Uuid;
 
 use super::Caller;
-use super::caller::Refusal;
+use super::caller::Failure;
 use crate::history::{Filter, Recorder, Status, What};
 
-/// Bookmarks come every 5 s; who has heard nothing for this long has lost its server.
+/// Bookmarks come every 5 s. A stream that is silent for this time is lost.
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// One watcher.
@@ -39,16 +39,16 @@ impl Watcher {
         }
     }
 
-    /// How many bookmarks it has had.
+    /// How many bookmarks it has received.
     pub fn bookmarks(&self) -> watch::Receiver<u64> {
         self.bookmarks.subscribe()
     }
 
-    /// Watches until it is told that all has ended and has had a bookmark since.
+    /// Watches until `settled`, and then until the next bookmark.
     ///
     /// # Errors
     ///
-    /// When its history can not be written.
+    /// Its history can not be written.
     pub async fn run(mut self, mut settled: watch::Receiver<bool>) -> Result<()> {
         loop {
             match self.open().await? {
@@ -57,18 +57,18 @@ impl Watcher {
                         return Ok(self.recorder.record(What::WatchSettled { watcher: self.name.clone() })?);
                     }
                 }
-                Err(refusal) => {
-                    if refusal.reason == "REVISION_COMPACTED" {
+                Err(failure) => {
+                    if failure.reason == "REVISION_COMPACTED" {
                         self.token.clear();
                     }
-                    self.lost(refusal.code)?;
-                    tokio::time::sleep(refusal.delay).await;
+                    self.lost(failure.code)?;
+                    tokio::time::sleep(failure.delay).await;
                 }
             }
         }
     }
 
-    async fn open(&mut self) -> Result<Result<Streaming<WatchRunsResponse>, Refusal>> {
+    async fn open(&mut self) -> Result<Result<Streaming<WatchRunsResponse>, Failure>> {
         let is_resumed = !self.token.is_empty();
         let request = WatchRunsRequest {
             filter: Some(wire(&self.filter)),
@@ -84,14 +84,14 @@ impl Watcher {
         Ok(stream)
     }
 
-    /// Follows one stream to its end; true once it is settled.
+    /// Follows one stream to its end: true once it is settled.
     async fn follow(
         &mut self,
         mut stream: Streaming<WatchRunsResponse>,
         settled: &mut watch::Receiver<bool>,
     ) -> Result<bool> {
         loop {
-            // Looked at before the message is read: a bookmark that was on its way already settles nothing.
+            // Read before the message: a bookmark that was already on its way settles nothing.
             let is_over = *settled.borrow_and_update();
             match tokio::time::timeout(SILENCE, stream.message()).await {
                 Ok(Ok(Some(message))) => {
@@ -100,25 +100,25 @@ impl Watcher {
                     }
                 }
                 Ok(Ok(None)) => {
-                    self.caller.turn();
+                    self.caller.next_server();
                     return self.lost("ended".into()).map(|()| false);
                 }
                 Ok(Err(status)) => {
-                    let refusal = self.caller.refused(&status);
+                    let failure = self.caller.failed(&status);
                     if status.code() == Code::OutOfRange {
                         self.token.clear();
                     }
-                    return self.lost(refusal.code).map(|()| false);
+                    return self.lost(failure.code).map(|()| false);
                 }
                 Err(_) => {
-                    self.caller.turn();
+                    self.caller.next_server();
                     return self.lost("silent".into()).map(|()| false);
                 }
             }
         }
     }
 
-    /// Writes a message down; true if it is a bookmark.
+    /// Records a message: true if it is a bookmark.
     fn take_in(&mut self, message: WatchRunsResponse) -> Result<bool> {
         let watcher = self.name.clone();
         match message.event {

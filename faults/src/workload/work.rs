@@ -1,4 +1,4 @@
-//! A worker process: the product's own worker, whose handler writes down what it does.
+//! A worker process: the real worker runtime, with a handler that records what it does.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use worker::{Handler, HandlerError, Level, RunContext, StopCause, Worker, Worker
 use super::{End, KIND, Script};
 use crate::history::{Outcome, Recorder, What};
 
-/// How long runs may go on after the worker was told to leave.
+/// How long runs may continue after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What a worker process is told.
+/// The options of a worker process.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder of the run.
     pub folder: PathBuf,
-    /// Names the history that it writes; a worker that is started again has another name.
+    /// The name of its history. A worker that is started again has another name.
     pub actor: String,
     pub servers: Vec<String>,
     pub slots: usize,
 }
 
-/// Works until it is told to stop.
+/// Works until `stop`.
 ///
 /// # Errors
 ///
-/// When the worker can not be built, or its history not be written.
+/// The worker can not be built, or its history can not be written.
 pub async fn work(options: Options, stop: CancellationToken) -> Result<()> {
     let recorder = Recorder::create(&options.folder, &options.actor)?;
     recorder.record(What::WorkerBegan { worker: options.actor.clone(), process: std::process::id() })?;
@@ -48,7 +48,7 @@ pub async fn work(options: Options, stop: CancellationToken) -> Result<()> {
     Ok(())
 }
 
-/// Does what the params say.
+/// Executes the script in the params.
 struct Scripted {
     actor: String,
     recorder: Arc<Recorder>,
@@ -72,7 +72,7 @@ impl Handler for Scripted {
     }
 }
 
-/// Takes its time; says why if it was told to stop meanwhile.
+/// Takes the time of the script: the cause if the run is stopped meanwhile.
 async fn play(ctx: &RunContext, script: &Script) -> Option<StopCause> {
     let end = Instant::now() + Duration::from_millis(script.ms);
     for line in 0..script.logs {
@@ -102,7 +102,7 @@ fn answer(outcome: Outcome, script: &Script, token: String) -> Result<Value, Han
     match outcome {
         Outcome::Succeeded => Ok(json!({ "token": token, "padding": script.padding })),
         Outcome::Failed => Err(failed().permanent()),
-        // What fails after a cancel is kept as the error of what was cancelled, and so tells whose end it was.
+        // A failure after a cancel is kept as the error of the cancelled run, so its token names the execution.
         Outcome::Retry | Outcome::Cancelled => Err(failed()),
         Outcome::Snoozed => {
             let End::SnoozeBefore { delay_ms, .. } = script.end else { return Err(failed()) };

@@ -1,4 +1,4 @@
-//! What `jsonb` keeps, judged from a value that serde_json has read.
+//! Judges by serde_json which texts `jsonb` keeps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,17 +9,17 @@ use serde_json::{Map, Number, Value};
 /// The most characters of a number, and the largest exponent.
 const NUMBER_LENGTH: usize = 1_100;
 
-/// What becomes of a text.
+/// The verdict on a text.
 #[derive(Debug)]
 pub enum Verdict {
     Kept(Value),
     Refused(String),
-    /// It is as large as it may be, give or take a few characters: serde_json does not tell how an exponent was written.
+    /// The text is within a few characters of the limit: serde_json does not say how an exponent was written.
     Unclear,
 }
 
-/// A text is kept if it has each key once, no NUL, is no deeper than this, its numbers are within a double, and it is not
-/// larger than this with its numbers written out.
+/// A text is kept if each object has each key once, it has no NUL, is within both limits with its numbers written out,
+/// and its numbers are within a double.
 pub fn judge(text: &str, max_bytes: usize, max_depth: usize) -> Verdict {
     if text.len() > max_bytes {
         return Verdict::Refused("too long".into());
@@ -36,7 +36,7 @@ pub fn judge(text: &str, max_bytes: usize, max_depth: usize) -> Verdict {
     }
 }
 
-/// By how much the numbers of a value grow, at the least and at the most.
+/// How much longer the numbers of a value become: the least and the most.
 fn fits(value: &Value, depth: usize) -> Result<(usize, usize), String> {
     let inner = || depth.checked_sub(1).ok_or("too deep");
     match value {
@@ -68,7 +68,7 @@ fn number_fits(number: &Number) -> Result<(usize, usize), String> {
     if !value.is_finite() || (value == 0.0 && !is_zero) {
         return Err("beyond a double".into());
     }
-    // Moves the point, digit by digit, as the database does.
+    // Moves the decimal point digit by digit, as the database does.
     let digits = mantissa.trim_start_matches('-');
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let (mut whole, mut fraction) = (whole.to_owned(), fraction.to_owned());
@@ -79,7 +79,7 @@ fn number_fits(number: &Number) -> Result<(usize, usize), String> {
         fraction.insert(0, whole.pop().unwrap_or('0'));
     }
     let length = whole.len().max(1) + fraction.len();
-    // A plus that was not there is added to an exponent.
+    // serde_json adds a missing plus to an exponent.
     let shortest = literal.len() - usize::from(literal.contains('+'));
     Ok((length.saturating_sub(literal.len()), length.saturating_sub(shortest)))
 }
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut values = BTreeMap::new();
         while let Some(key) = object.next_key::<String>()? {
-            // With numbers of any precision, serde_json hands a number over as an object with this one key.
+            // With numbers of any precision, serde_json passes a number as an object with this one key.
             if key == "$serde_json::private::Number" {
                 let literal: String = object.next_value()?;
                 return literal.parse().map(Value::Number).map_err(A::Error::custom);

@@ -1,4 +1,4 @@
-//! What was acknowledged, refused, or is in doubt.
+//! Requests that were acknowledged, refused, or are in doubt.
 
 use super::*;
 
@@ -84,12 +84,12 @@ fn a_run_that_was_made_twice() {
 }
 
 #[test]
-fn a_run_that_nobody_asked_for() {
+fn a_run_that_no_client_requested() {
     let breaking = |folder: &mut Folder| {
         remove(folder, |what| matches!(what, What::SqlAsked { key, .. } if key == "parked"));
         remove(folder, |what| matches!(what, What::SqlEnqueued { key, .. } if key == "parked"));
     };
-    finds(breaking, &[(Proof::Acknowledged, "nobody asked for \"parked\"")]);
+    finds(breaking, &[(Proof::Acknowledged, "no client requested \"parked\"")]);
 }
 
 #[test]

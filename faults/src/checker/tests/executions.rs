@@ -100,12 +100,12 @@ fn two_executions_at_a_time_after_a_fault_that_costs_leases() {
     let began = |fault| What::FaultBegan { fault, target: "w1-1".into(), detail: String::new() };
     let excused = |folder: &mut Folder| {
         overlap(folder);
-        insert_after(folder, in_its_time(TWICE), "lab", began(Fault::WorkerStopped));
+        insert_after(folder, in_its_time(TWICE), "lab", began(FaultClass::WorkerStopped));
     };
     finds(excused, &[]);
     let not_excused = |folder: &mut Folder| {
         overlap(folder);
-        insert_after(folder, in_its_time(TWICE), "lab", began(Fault::ClientCut));
+        insert_after(folder, in_its_time(TWICE), "lab", began(FaultClass::ClientCut));
     };
     finds(not_excused, &[(Proof::Executions, "at a time")]);
 }

@@ -1,4 +1,4 @@
-//! What does not end, and what is forgotten.
+//! Runs that do not end, and forgotten cancels.
 
 use super::*;
 

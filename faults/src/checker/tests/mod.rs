@@ -1,22 +1,22 @@
-//! Each promise is seen to be judged: a good history is good, and with one thing broken in it, it is that which is found.
+//! Each promise is checked: the good history is good, and one broken thing in it is found.
 
 use serde_json::json;
 use uuid::Uuid;
 
 use super::example::{CANCELLED, LOST, PARKED, SESSION, TWICE, counters, good, saw, sql};
 use super::{Proof, judge};
-use crate::history::{Event, Fault, Folder, Outcome, RunRow, Status, Verdict, What};
+use crate::history::{Event, FaultClass, Folder, Outcome, RunRow, Status, Verdict, What};
 
 mod acknowledged;
 mod counted;
 mod executions;
 mod liveness;
-mod pasts;
 mod results;
+mod sequences;
 mod states;
 mod watching;
 
-/// What is found when this is done to the good history.
+/// The violations after this change of the good history.
 fn found(breaking: impl FnOnce(&mut Folder)) -> Vec<(Proof, String)> {
     let mut folder = good();
     breaking(&mut folder);
@@ -25,7 +25,7 @@ fn found(breaking: impl FnOnce(&mut Folder)) -> Vec<(Proof, String)> {
     found
 }
 
-/// Demands that exactly these are found, each told with these words.
+/// Asserts that exactly these violations are found, each with these words.
 #[track_caller]
 fn finds(breaking: impl FnOnce(&mut Folder), expected: &[(Proof, &str)]) {
     let found = found(breaking);
@@ -38,14 +38,14 @@ fn run(folder: &mut Folder, id: Uuid) -> &mut RunRow {
     folder.end.runs.iter_mut().find(|run| run.id == id).unwrap()
 }
 
-/// Puts something in right after the first event that fits.
+/// Inserts events after the first one that fits.
 fn insert_after(folder: &mut Folder, wanted: impl Fn(&What) -> bool, actor: &str, what: What) {
     let index = folder.events.iter().position(|event| wanted(&event.what)).unwrap();
     let at_us = folder.events[index].at_us + 1;
     folder.events.insert(index + 1, Event { at_us, actor: actor.into(), what });
 }
 
-/// Puts something in before everything settles.
+/// Inserts events before the history settles.
 fn insert_late(folder: &mut Folder, actor: &str, what: What) {
     insert_after(folder, |what| matches!(what, What::WatchBookmark { .. }), actor, what);
 }
@@ -85,7 +85,7 @@ fn what_still_goes_on_is_judged_by_what_was_acknowledged_and_by_what_does_not_en
                 *in_time = false;
             }
         });
-        // Seen after the database was read.
+        // Seen after the final state was read.
         insert_late(folder, "all", saw(TWICE, 8, Status::Succeeded, 2, 2));
         folder.end.sessions.clear();
     };

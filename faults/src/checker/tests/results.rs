@@ -1,4 +1,4 @@
-//! Results and the grants that they belong to.
+//! Results and their grants.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The one past of a run.
+//! The sequence of states of a run.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What watchers are told.
+//! What watchers see.
 
 use super::*;
 
@@ -9,20 +9,20 @@ fn a_run_that_went_backwards() {
         insert_after(folder, |what| matches!(what, What::WatchSaw { run: TWICE, revision: 7, .. }), "all", again);
     };
     let found = found(breaking);
-    assert!(found.iter().any(|(_, what)| what.contains("was told revision 7 of run")), "{found:#?}");
+    assert!(found.iter().any(|(_, what)| what.contains("saw revision 7 of run")), "{found:#?}");
 }
 
 #[test]
 fn an_end_that_never_came() {
     let breaking =
         |folder: &mut Folder| remove(folder, |what| matches!(what, What::WatchSaw { run: TWICE, revision: 7, .. }));
-    finds(breaking, &[(Proof::Watching, "all was last told that run")]);
+    finds(breaking, &[(Proof::Watching, "all last saw that run")]);
 }
 
 #[test]
 fn a_run_that_was_never_told_of() {
     let breaking = |folder: &mut Folder| remove(folder, |what| matches!(what, What::WatchSaw { run: LOST, .. }));
-    finds(breaking, &[(Proof::Watching, "all was never told that run")]);
+    finds(breaking, &[(Proof::Watching, "all never saw that run")]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_run_that_left_the_filter_told() {
     let breaking = |folder: &mut Folder| {
         insert_late(folder, "ended", What::WatchLeftFilter { watcher: "ended".into(), run: PARKED });
     };
-    finds(breaking, &[(Proof::Watching, "ended was never told that run")]);
+    finds(breaking, &[(Proof::Watching, "ended never saw that run")]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Takes the messages of PostgreSQL's protocol apart.
+//! Splits a byte stream into messages of PostgreSQL's protocol.
 
-/// The tag of the first messages of a client, which have none.
+/// Stands for the tag of a client's first messages, which have none.
 pub(super) const STARTUP: u8 = 0;
 
 /// One whole message.
@@ -12,7 +12,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// What it says, without tag and length.
+    /// Its content, without tag and length.
     pub(super) fn body(&self) -> &[u8] {
         let head = if self.tag == STARTUP { 4 } else { 5 };
         self.bytes.get(head..).unwrap_or_default()
@@ -25,7 +25,7 @@ pub(super) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag][..], &length.to_be_bytes(), body].concat()
 }
 
-/// The text up to the first NUL, and what comes after that.
+/// The text up to the first NUL, and the bytes after that.
 pub(super) fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.iter().position(|byte| *byte == 0) {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),
@@ -33,7 +33,7 @@ pub(super) fn text(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Bytes as they come, of one direction.
+/// The bytes of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     waiting: Vec<u8>,
@@ -49,7 +49,7 @@ impl Frames {
         let head = usize::from(!is_startup);
         let length = self.waiting.get(head..head + 4)?;
         let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]);
-        // A length counts itself.
+        // The length includes itself.
         let end = head + usize::try_from(length).ok()?.max(4);
         if self.waiting.len() < end {
             return None;
@@ -59,12 +59,12 @@ impl Frames {
         Some(Frame { tag: if is_startup { STARTUP } else { bytes[0] }, bytes })
     }
 
-    /// One byte, as the server answers the question for TLS.
+    /// One byte: the server's answer to a request for TLS.
     pub(super) fn byte(&mut self) -> Option<u8> {
         (!self.waiting.is_empty()).then(|| self.waiting.remove(0))
     }
 
-    /// Everything that waits, as it is.
+    /// All bytes that are left.
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.waiting)
     }

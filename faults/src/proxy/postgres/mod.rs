@@ -1,4 +1,4 @@
-//! Follows one PostgreSQL session, as far as to know where transactions are committed and statements executed.
+//! Follows one PostgreSQL session far enough to know where it commits and executes statements.
 
 mod frames;
 mod session;

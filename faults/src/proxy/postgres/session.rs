@@ -1,4 +1,4 @@
-//! One session: what its client prepared, and which of its messages matter to a trap.
+//! One session: its prepared statements, and the messages at which traps spring.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const SSL_REQUEST: &[u8] = &80_877_103_u32.to_be_bytes();
 const GSS_REQUEST: &[u8] = &80_877_104_u32.to_be_bytes();
 const CANCEL_REQUEST: &[u8] = &80_877_102_u32.to_be_bytes();
 
-/// How far the session is.
+/// The stage of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// The client's next message has no tag.
@@ -26,13 +26,13 @@ enum Stage {
     Opaque,
 }
 
-/// What an SQL text is to a trap.
+/// The kind of a statement, for traps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Commit,
     /// Reads rows.
     Reads,
-    /// Writes rows; outside of a transaction it commits them, too.
+    /// Writes rows, and outside of a transaction also commits them.
     Writes,
     Other,
 }
@@ -44,16 +44,16 @@ pub(in crate::proxy) struct Session {
     stage: Stage,
     client: Frames,
     server: Frames,
-    /// What the client prepared, by name.
+    /// The prepared statements of the client, by name.
     statements: HashMap<Vec<u8>, Kind>,
     portals: HashMap<Vec<u8>, Kind>,
     /// Whether messages have come since the last Sync.
     in_group: bool,
-    /// The group up to the next Sync was replaced, and what is left of it is dropped.
+    /// The group up to the next Sync was replaced, and the rest of it is dropped.
     is_replaced: bool,
     /// The server has said that a transaction is open.
     in_transaction: bool,
-    /// What the server was asked for since it was ready last commits by itself.
+    /// A statement since the last ReadyForQuery commits by itself.
     commits_itself: bool,
     is_cut: bool,
 }
@@ -114,8 +114,8 @@ impl Session {
             && matches!(kind, Kind::Reads | Kind::Writes)
             && let Some(failing) = self.failing()
         {
-            // The server itself fails, so that it and the client agree on what became of the transaction. What the
-            // client has sent besides, up to its Sync, a server that has failed would skip too.
+            // The server itself fails, so that it and the client agree on the state of the transaction. It would also
+            // skip the client's messages up to the next Sync.
             out.to_server.extend_from_slice(&failing);
             self.is_replaced = frame.tag != b'Q';
             return self.forget(&frame);
@@ -124,7 +124,7 @@ impl Session {
         out.to_server.extend_from_slice(&frame.bytes);
     }
 
-    /// Keeps what the message prepares, and says what it is about.
+    /// Remembers what the message prepares: the kind of its statement.
     fn learn(&mut self, frame: &Frame) -> Kind {
         let (name, rest) = text(frame.body());
         match frame.tag {
@@ -165,7 +165,7 @@ impl Session {
         })
     }
 
-    /// A statement that fails, if a trap wants that.
+    /// A statement that fails, if a trap demands it.
     fn failing(&self) -> Option<Vec<u8>> {
         self.traps.spring(|trap| match trap {
             Trap::FailStatement { sqlstate, message } => {
@@ -195,7 +195,7 @@ impl Filter for Session {
                     let Some(frame) = self.client.next(false) else { return };
                     self.asked(frame, out);
                 }
-                // A client waits for the answer before it says more.
+                // A client waits for the answer before it sends more.
                 Stage::Asked => return,
                 Stage::Opaque => return out.to_server.append(&mut self.client.take()),
             }

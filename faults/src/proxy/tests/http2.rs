@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Speaks, Trap};
+use super::super::{Protocol, Trap};
 use super::{Pair, has_heard_nothing, hears, hears_a_reset, says};
 
 const SETTINGS: u8 = 4;
@@ -20,7 +20,7 @@ fn dropped() -> Trap {
 
 #[tokio::test]
 async fn frames_pass_in_whatever_pieces_they_come() {
-    let mut pair = Pair::open(Speaks::Http2).await;
+    let mut pair = Pair::open(Protocol::Http2).await;
     let all = [frame(SETTINGS, b""), frame(HEADERS, b"headers"), frame(DATA, &[5; 300]), frame(HEADERS, b"")].concat();
     for byte in &all {
         says(&mut pair.server, &[*byte]).await;
@@ -33,19 +33,19 @@ async fn frames_pass_in_whatever_pieces_they_come() {
 #[tokio::test]
 async fn a_response_is_dropped_and_the_link_is_cut_though_the_request_has_arrived() {
     for response in [frame(HEADERS, b"headers"), frame(DATA, b"data")] {
-        let mut pair = Pair::open(Speaks::Http2).await;
+        let mut pair = Pair::open(Protocol::Http2).await;
         let mut sprung = pair.proxy.sprung();
         pair.proxy.arm(dropped());
         says(&mut pair.client, b"request").await;
         hears(&mut pair.server, b"request").await;
-        // What is no response passes.
+        // Frames that are no response pass.
         let other = [frame(SETTINGS, b"settings"), frame(DATA, b"")].concat();
         says(&mut pair.server, &other).await;
         hears(&mut pair.client, &other).await;
         assert_eq!(*sprung.borrow(), 0);
         says(&mut pair.server, &response).await;
         sprung.wait_for(|count| *count == 1).await.unwrap();
-        // What is asked for until the cut arrives too.
+        // Requests until the cut arrive, too.
         says(&mut pair.client, b"another").await;
         hears(&mut pair.server, b"another").await;
         has_heard_nothing(&pair.client);
@@ -59,7 +59,7 @@ async fn a_response_is_dropped_and_the_link_is_cut_though_the_request_has_arrive
 
 #[tokio::test]
 async fn a_trap_that_is_taken_away_does_not_spring() {
-    let mut pair = Pair::open(Speaks::Http2).await;
+    let mut pair = Pair::open(Protocol::Http2).await;
     pair.proxy.arm(dropped());
     pair.proxy.disarm();
     says(&mut pair.server, &frame(HEADERS, b"headers")).await;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Proxy, Speaks};
+use super::{Protocol, Proxy};
 
-/// What hangs fails by this, and nothing is proved by its length.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Fails a test that hangs. Its length proves nothing.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client and a server with a link between them.
 struct Pair {
@@ -23,7 +23,7 @@ struct Pair {
 }
 
 impl Pair {
-    async fn open(speaks: Speaks) -> Self {
+    async fn open(speaks: Protocol) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = Proxy::open(speaks, Some(listener.local_addr().unwrap())).await.unwrap();
         let client = TcpStream::connect(proxy.address()).await.unwrap();
@@ -39,35 +39,35 @@ impl Pair {
 }
 
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.expect("it comes in time")
+    tokio::time::timeout(TIMEOUT, work).await.expect("it comes in time")
 }
 
 async fn says(stream: &mut TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).await.unwrap();
 }
 
-/// Exactly these bytes come next.
+/// Asserts that exactly these bytes come next.
 async fn hears(stream: &mut TcpStream, bytes: &[u8]) {
     let mut heard = vec![0; bytes.len()];
     in_time(stream.read_exact(&mut heard)).await.unwrap();
     assert_eq!(heard, bytes, "{:?} is not {:?}", String::from_utf8_lossy(&heard), String::from_utf8_lossy(bytes));
 }
 
-/// Nothing has come, though what was sent afterwards in the other direction has arrived.
+/// Asserts that nothing has come, after bytes that were sent later in the other direction have arrived.
 fn has_heard_nothing(stream: &TcpStream) {
     let mut byte = [0];
     let read = stream.try_read(&mut byte);
     assert!(matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{read:?}");
 }
 
-/// Nothing more comes, in order.
+/// Asserts that the stream ends in order.
 async fn hears_the_end(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     in_time(stream.read_to_end(&mut rest)).await.unwrap();
     assert_eq!(rest, b"");
 }
 
-/// Nothing more comes, and the connection is broken.
+/// Asserts that the connection breaks.
 async fn hears_a_reset(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     let error = in_time(stream.read_to_end(&mut rest)).await.unwrap_err();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::super::{Cut, Flow, Pass, Speaks};
+use super::super::{Cut, Flow, Pass, Protocol};
 use super::{Pair, has_heard_nothing, hears, hears_a_reset, hears_the_end, in_time, says};
 
 fn pass(pass: Pass) -> Flow {
@@ -15,7 +15,7 @@ fn pass(pass: Pass) -> Flow {
 
 #[tokio::test]
 async fn bytes_and_the_end_of_each_side_pass_through() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     says(&mut pair.client, b"question").await;
     hears(&mut pair.server, b"question").await;
     pair.client.shutdown().await.unwrap();
@@ -30,7 +30,7 @@ async fn bytes_and_the_end_of_each_side_pass_through() {
 
 #[tokio::test]
 async fn what_breaks_on_one_side_breaks_on_the_other() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     pair.server.set_zero_linger().unwrap();
     drop(pair.server);
     hears_a_reset(&mut pair.client).await;
@@ -38,7 +38,7 @@ async fn what_breaks_on_one_side_breaks_on_the_other() {
 
 #[tokio::test]
 async fn a_cut_ends_the_links_of_now_in_order_or_at_once_and_not_those_that_come() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.cut(Cut::Fin);
     hears_the_end(&mut pair.client).await;
     hears_the_end(&mut pair.server).await;
@@ -53,7 +53,7 @@ async fn a_cut_ends_the_links_of_now_in_order_or_at_once_and_not_those_that_come
 
 #[tokio::test]
 async fn held_bytes_and_a_held_end_arrive_when_the_network_heals() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.order(|orders| orders.to_server = pass(Pass::Hold)).await.unwrap();
     says(&mut pair.client, b"late").await;
     pair.client.shutdown().await.unwrap();
@@ -68,10 +68,10 @@ async fn held_bytes_and_a_held_end_arrive_when_the_network_heals() {
 
 #[tokio::test]
 async fn swallowed_bytes_are_gone_and_so_is_the_link_when_the_network_heals() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.order(|orders| orders.to_client = pass(Pass::Swallow)).await.unwrap();
     says(&mut pair.server, b"lost").await;
-    // Once this has arrived, what was said before it has been read and lost: both directions share a link.
+    // Once this has arrived, the earlier bytes have been read and lost, because both directions share a link.
     says(&mut pair.client, b"heard").await;
     hears(&mut pair.server, b"heard").await;
     says(&mut pair.server, b"lost too").await;
@@ -85,10 +85,10 @@ async fn swallowed_bytes_are_gone_and_so_is_the_link_when_the_network_heals() {
 #[tokio::test]
 async fn bytes_take_at_least_the_time_of_a_delay_and_keep_their_order() {
     const DELAY: Duration = Duration::from_millis(150);
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     let slow = Flow { delay: DELAY, ..Flow::default() };
     pair.proxy.order(|orders| orders.to_server = slow).await.unwrap();
-    // The link has its orders when what passes through it is slow; until then nothing is proved.
+    // The link has its orders once bytes are slow; until then nothing is proved.
     loop {
         let begin = Instant::now();
         says(&mut pair.client, b"one").await;
@@ -102,7 +102,7 @@ async fn bytes_take_at_least_the_time_of_a_delay_and_keep_their_order() {
 
 #[tokio::test]
 async fn a_bound_of_bytes_a_second_is_kept_and_nothing_is_lost() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     let slow = Flow { rate: Some(40_000), ..Flow::default() };
     pair.proxy.order(|orders| orders.to_client = slow).await.unwrap();
     let bytes: Vec<u8> = (0..20_000_u32).map(|it| it.to_le_bytes()[0]).collect();
@@ -118,13 +118,13 @@ async fn a_bound_of_bytes_a_second_is_kept_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_refusing_proxy_is_as_nobody_and_comes_back_where_it_was() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+async fn a_refusing_proxy_refuses_connections_and_comes_back_on_its_port() {
+    let mut pair = Pair::open(Protocol::Any).await;
     let address = pair.proxy.address();
     for _ in 0..3 {
         pair.proxy.order(|orders| orders.is_refusing = true).await.unwrap();
         assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
-        // What is connected stays so.
+        // Open connections stay.
         says(&mut pair.client, b"here").await;
         hears(&mut pair.server, b"here").await;
         pair.proxy.order(|orders| orders.is_refusing = false).await.unwrap();
@@ -135,8 +135,8 @@ async fn a_refusing_proxy_is_as_nobody_and_comes_back_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_client_is_cut_off_when_nobody_is_behind_the_proxy() {
-    let pair = Pair::open(Speaks::Anything).await;
+async fn a_client_is_cut_off_when_no_server_is_behind_the_proxy() {
+    let pair = Pair::open(Protocol::Any).await;
     let Pair { proxy, listener, .. } = pair;
     drop(listener);
     let mut client = TcpStream::connect(proxy.address()).await.unwrap();
@@ -145,12 +145,12 @@ async fn a_client_is_cut_off_when_nobody_is_behind_the_proxy() {
 
 #[tokio::test]
 async fn more_than_a_link_keeps_waits_with_its_sender_and_arrives() {
-    let mut pair = Pair::open(Speaks::Anything).await;
+    let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.order(|orders| orders.to_server = pass(Pass::Hold)).await.unwrap();
     let bytes = vec![7; 8 << 20];
     let (reading, mut writing) = pair.client.split();
     let mut written = 0;
-    // Until the sender waits, and the other direction has been heard after that.
+    // Until the sender has to wait.
     while written < bytes.len() {
         match writing.try_write(&bytes[written..]) {
             Ok(count) => written += count,

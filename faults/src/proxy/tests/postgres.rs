@@ -4,7 +4,7 @@ use devpg::testing::{TestDatabase, database, shared};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-use super::super::{Cut, Proxy, Speaks, Trap};
+use super::super::{Cut, Protocol, Proxy, Trap};
 
 const MADE: &str = "CREATE TABLE kept (id int PRIMARY KEY)";
 
@@ -24,7 +24,7 @@ impl Place {
         })
         .await;
         let upstream = ([127, 0, 0, 1], shared().port()).into();
-        let proxy = Proxy::open(Speaks::Postgres, Some(upstream)).await.unwrap();
+        let proxy = Proxy::open(Protocol::Postgres, Some(upstream)).await.unwrap();
         let options: PgConnectOptions = shared().tcp_url(&database.name).parse().unwrap();
         let options = options.port(proxy.address().port());
         let direct = PgConnection::connect(&database.url).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_session_that_no_trap_waits_for_is_as_without_a_proxy() {
         let duplicate = insert(&mut transaction, 1).await.unwrap_err();
         assert_eq!(code(&duplicate), "23505");
         transaction.rollback().await.unwrap();
-        // Larger than anything that is read at once.
+        // Larger than one read.
         let long: String =
             sqlx::query_scalar("SELECT repeat($1, 1000000)").bind("x").fetch_one(&mut session).await.unwrap();
         assert_eq!(long.len(), 1_000_000);
@@ -94,7 +94,7 @@ async fn a_link_is_cut_before_a_commit_and_nothing_is_committed() {
 }
 
 #[tokio::test]
-async fn a_link_is_cut_after_a_commit_which_is_committed_and_nobody_hears_of_it() {
+async fn a_link_is_cut_after_a_commit_which_the_client_never_learns() {
     let mut place = Place::open().await;
     for (id, cut) in [(1, Cut::Fin), (2, Cut::Rst)] {
         let mut session = place.session().await;
@@ -113,7 +113,7 @@ async fn a_statement_that_commits_itself_is_a_commit() {
     let write = "-- Says what it does.\nWITH written AS (INSERT INTO kept VALUES ($1)) SELECT 1";
     for (trap, kept) in [(Trap::CutBeforeCommit(Cut::Rst), 1), (Trap::CutAfterCommit(Cut::Rst), 3)] {
         let mut session = place.session().await;
-        // Neither what reads, nor what fails, nor what belongs to a transaction.
+        // Statements that read, that fail, or that belong to a transaction do not count.
         sqlx::query(write).bind(kept * 10).execute(&mut session).await.unwrap();
         place.proxy.arm(trap);
         sqlx::query("SELECT count(*) FROM kept").execute(&mut session).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_commit_is_known_when_it_was_prepared_too() {
     let mut place = Place::open().await;
     for (trap, kept) in [(Trap::CutBeforeCommit(Cut::Rst), 0), (Trap::CutAfterCommit(Cut::Rst), 1)] {
         let mut session = place.session().await;
-        // Once without a trap, so that it is prepared and known by its name alone.
+        // First without a trap, so that the statement is prepared and later known by its name alone.
         for _ in 0..2 {
             sqlx::query("BEGIN").execute(&mut session).await.unwrap();
             sqlx::query("COMMIT").execute(&mut session).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_statement_fails_with_its_transaction_and_the_session_goes_on() {
     let mut place = Place::open().await;
     let mut session = place.session().await;
     let fail = Trap::FailStatement { sqlstate: "40P01", message: "deadlock detected" };
-    // First when the statement has to be prepared, then when it is.
+    // First when the statement has to be prepared, then when it is prepared.
     for id in 1..=3 {
         place.proxy.arm(fail.clone());
         let mut transaction = session.begin().await.unwrap();

@@ -1,0 +1,41 @@
+//! Faults of PostgreSQL's processes.
+
+use anyhow::Result;
+use devpg::DevpgError;
+use tokio::time::{Instant, sleep_until};
+
+use crate::lab::deployment::Deployment;
+
+/// Kills all its processes, and starts it again at the end.
+pub(super) async fn kill(deployment: &Deployment, end: Instant) -> Result<()> {
+    match deployment.database.cluster.kill_hard().await {
+        // A full disk has ended it before.
+        Err(DevpgError::NotRunning { .. }) => {}
+        killed => killed?,
+    }
+    away(deployment, end).await
+}
+
+/// Shuts it down, and starts it again at the end.
+pub(super) async fn restart(deployment: &Deployment, end: Instant) -> Result<()> {
+    deployment.database.cluster.stop().await?;
+    away(deployment, end).await
+}
+
+async fn away(deployment: &Deployment, end: Instant) -> Result<()> {
+    deployment.database.leave().await?;
+    deployment.disturbances.away();
+    sleep_until(end).await;
+    deployment.disturbances.back();
+    deployment.database.cluster.restart().await?;
+    deployment.database.come_back().await
+}
+
+/// Stops all its processes (SIGSTOP), and resumes them at the end.
+pub(super) async fn hang(deployment: &Deployment, end: Instant) -> Result<()> {
+    deployment.database.cluster.pause().await?;
+    deployment.disturbances.away();
+    sleep_until(end).await;
+    deployment.disturbances.back();
+    Ok(deployment.database.cluster.resume().await?)
+}

@@ -1,0 +1,11 @@
+//! A client: `state` is its struct, `run` its loop, and the other files are what it does.
+
+mod state;
+
+mod end;
+mod enqueue;
+mod read;
+
+mod run;
+
+pub use state::Client;
