@@ -11,7 +11,9 @@ use super::registry::Registry;
 use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
-use crate::store::cancel::{CancelProgress, cancel_pending, cancel_told, session_cancel_page};
+use crate::store::cancel::{
+    CANCEL_PAGE, cancel_pending, cancel_told, session_cancel_page, session_cancel_runs_in_tx,
+};
 use crate::store::worker::worker_draining;
 use crate::store::{Db, StoreError};
 use crate::telemetry::Metrics;
@@ -65,17 +67,27 @@ async fn round(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), St
     .await
 }
 
-/// Cancels all runs of a cancelled session, in pages. What is cancelled already stays as it is.
-pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<(), StoreError> {
-    let mut after = Uuid::nil();
+/// Cancels all runs of a cancelled session, in pages, but for those that another transaction has locked. What is cancelled already stays
+/// as it is. Answers whether none was locked.
+pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, StoreError> {
+    let (mut after, mut all) = (Uuid::nil(), true);
     loop {
-        let page = engine.db.transaction(move |c| Box::pin(session_cancel_page(c, session_id, after)));
-        let progress = page.await?;
+        let page = engine.db.run(move |c| Box::pin(session_cancel_page(c, session_id, after))).await?;
+        let Some(last) = page.last().copied() else { return Ok(all) };
+        let cancelled = engine.locked_runs.around(&page, |locked| {
+            let free: Arc<[Uuid]> = page.iter().filter(|run| !locked.contains(run)).copied().collect();
+            engine.db.transaction(move |c| {
+                let free = free.clone();
+                Box::pin(async move { session_cancel_runs_in_tx(c, session_id, &free).await })
+            })
+        });
+        let ((), locked) = cancelled.await?;
         engine.hints.give(Topic::Cancels);
         engine.hints.give(Topic::Changes);
-        match progress {
-            CancelProgress::After(last) => after = last,
-            CancelProgress::Done => return Ok(()),
+        all &= locked.is_empty();
+        if page.len() < CANCEL_PAGE as usize {
+            return Ok(all);
         }
+        after = last;
     }
 }

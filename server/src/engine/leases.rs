@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::EngineError;
 use super::hints::{Hints, Topic};
-use super::locked_runs::LockedRuns;
+use super::locked_runs::{LockedRows, Locks};
 use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use crate::domain::Lease;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
-use crate::store::lease::{LeaseBeat, run_heartbeat};
+use crate::store::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::report::Guard;
 use crate::store::worker::worker_heard;
 use crate::store::{Db, StoreError};
@@ -67,7 +67,7 @@ impl Leases {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let locked = Arc::new(LockedRuns::new(db.clone()));
+        let locked = Arc::new(LockedRows::new(db.clone(), Locks::Runs));
         let work = move |beats: Vec<Beat>| {
             let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
             async move {
@@ -87,13 +87,19 @@ impl Leases {
     }
 }
 
-/// One round: which leases are lost. Of a run that a stranger has locked nothing is written, and it is not known whether its is.
-async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
+/// One round: which leases are lost. To a run that another transaction has locked nothing is written; its lease lives on, as its worker
+/// does.
+async fn round(db: &Db, hints: &Hints, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.lease);
     let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
     let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    let late: Arc<[Guard]> =
+        rows.iter().map(|row| row.guard).filter(|guard| locked.contains(&guard.lease.run_id)).collect();
+    if !late.is_empty() {
+        extend(db, late).await;
+    }
     let heard = db.run(move |c| {
         let streams = streams.clone();
         Box::pin(async move { worker_heard(c, &streams).await })
@@ -118,19 +124,30 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> R
 /// Writes heartbeats of leases: which stand, and which runs a stranger has locked.
 async fn written(
     db: &Db,
-    locked: &LockedRuns,
+    locked: &LockedRows,
     rows: &[LeaseBeat],
 ) -> Result<(HashSet<(Uuid, Lease)>, HashSet<Uuid>), StoreError> {
     let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
     let touched = locked.around(&runs, |locked| {
         let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
         let rows: Arc<[LeaseBeat]> = rows.iter().filter(free).cloned().collect();
-        db.round(move |c| {
+        db.transaction(move |c| {
             let rows = rows.clone();
             Box::pin(async move { run_heartbeat(c, &rows).await })
         })
     });
     touched.await
+}
+
+/// Keeps leases of locked runs alive. Should that fail, the next heartbeat does it.
+async fn extend(db: &Db, late: Arc<[Guard]>) {
+    let extended = db.statement(move |c| {
+        let late = late.clone();
+        Box::pin(async move { run_lease_extend(c, &late).await })
+    });
+    if let Err(error) = extended.await {
+        tracing::warn!(%error, "leases of locked runs were not extended");
+    }
 }
 
 /// The leases that a heartbeat names, each with its progress, if it says any.

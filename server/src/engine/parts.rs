@@ -15,6 +15,7 @@ use super::enqueue::Enqueue;
 use super::events::Events;
 use super::hints::Hints;
 use super::leases::Leases;
+use super::locked_runs::{LockedRows, Locks};
 use super::registry::Registry;
 use super::releases::Releases;
 use super::results::Results;
@@ -44,6 +45,8 @@ pub struct Engine {
     pub events: Events,
     pub releases: Releases,
     pub hub: Arc<ChangeHub>,
+    /// Around which runs resumes and cancelled sessions go.
+    pub locked_runs: LockedRows,
     /// For what workers have sent and is not written yet.
     pub stream_bytes: Budget,
     pub metrics: Metrics,
@@ -102,6 +105,7 @@ impl Engine {
             events,
             releases,
             hub: hub.clone(),
+            locked_runs: LockedRows::new(db.clone(), Locks::Runs),
             metrics: metrics.clone(),
         });
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::hints::{Hints, Topic};
-use super::locked_runs::LockedRuns;
+use super::locked_runs::{LockedRows, Locks};
 use super::settings::OUTAGE_RETRY_DELAY;
 use crate::store::Db;
 use crate::store::release::{Release, run_release_in_tx};
@@ -28,7 +28,7 @@ impl Releases {
     pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
         let run = async move {
-            let locked = LockedRuns::new(db.clone());
+            let locked = LockedRows::new(db.clone(), Locks::Runs);
             let mut waiting = Vec::new();
             loop {
                 let next = tokio::select! {
@@ -64,13 +64,13 @@ impl Releases {
 
 /// Tries until the database has answered; what a stranger has locked is left to be tried again. The write is guarded, so that it may
 /// be repeated.
-async fn release(db: &Db, locked: &LockedRuns, releases: Vec<Release>) -> Vec<Release> {
+async fn release(db: &Db, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
     let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.lease.run_id).collect();
     loop {
         let released = locked.around(&runs, |locked| {
             let free = |release: &&Release| !locked.contains(&release.guard.lease.run_id);
             let batch: Arc<[Release]> = releases.iter().filter(free).copied().collect();
-            db.round(move |c| {
+            db.transaction(move |c| {
                 let batch = batch.clone();
                 Box::pin(async move { run_release_in_tx(c, &batch).await })
             })

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::bisect::bisect;
 use super::hints::{Hints, Topic};
-use super::locked_runs::LockedRuns;
+use super::locked_runs::{LockedRows, Locks, around_locked};
 use super::rounds::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
 use crate::domain::weight::Weight;
 use crate::domain::{Lease, Outcome, Refusal, RunStatus};
@@ -90,7 +90,7 @@ impl Results {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (counted, locked) = (metrics.clone(), Arc::new(LockedRuns::new(db.clone())));
+        let (counted, locked) = (metrics.clone(), Arc::new(LockedRows::new(db.clone(), Locks::Runs)));
         let work = move |frames: Vec<Vec<GrantNews>>| {
             let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
             async move {
@@ -142,7 +142,7 @@ async fn round_of_free(
     db: Db,
     hints: Hints,
     metrics: Metrics,
-    locked: &LockedRuns,
+    locked: &LockedRows,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<Verdict>, StoreError> {
     let runs: Vec<Uuid> = news.iter().map(|item| item.lease().run_id).collect();
@@ -153,14 +153,7 @@ async fn round_of_free(
         round(db.clone(), hints.clone(), metrics.clone(), free)
     });
     let (verdicts, locked) = written.await?;
-    let mut verdicts = verdicts.into_iter();
-    let verdict = |run: &Uuid| match locked.contains(run) {
-        true => Err(StoreError::LockTimeout.into()),
-        false => {
-            verdicts.next().ok_or_else(|| StoreError::defect("a round has answered less than it was asked").into())
-        }
-    };
-    Ok(runs.iter().map(verdict).collect())
+    Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
 }
 
 /// One round: writes what there is, commits, and says what became of each.
@@ -201,7 +194,7 @@ async fn round(
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
     let begin_rows: Arc<Vec<Begin>> = Arc::new(begins.iter().map(|(_, begin)| *begin).collect());
     let report_rows: Arc<Vec<GrantReport>> = Arc::new(reports.iter().map(|(_, report)| report.clone()).collect());
-    let written = db.round(move |c| {
+    let written = db.transaction(move |c| {
         let (begins, reports) = (begin_rows.clone(), report_rows.clone());
         Box::pin(async move {
             if !begins.is_empty() && !reports.is_empty() {

@@ -9,9 +9,7 @@ use crate::domain::artifact::{Artifact, ArtifactContent, ArtifactParent, NewArti
 use crate::domain::page::{Page, PageFill, PageRequest, PageScope};
 use crate::domain::{Limits, Refusal, Resource, TenantId};
 use crate::store::artifact::{artifact_get, artifact_insert, artifact_list};
-use crate::store::request::{
-    RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx, request_release_in_tx,
-};
+use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx, request_release_in_tx};
 use crate::store::run_read::run_exists;
 use crate::store::session::session_exists;
 use crate::store::{Db, StoreError};
@@ -42,7 +40,6 @@ impl Artifacts {
                 Box::pin(async move {
                     let mut made = id;
                     if let Some(request_id) = &new.request_id {
-                        request_patience_in_tx(c).await?;
                         match request_claim_in_tx(c, &tenant, SCOPE, request_id, &hash(&new), &[id]).await? {
                             RequestClaim::Fresh => {}
                             RequestClaim::Repeated(ids) => made = ids.first().copied().unwrap_or(id),
@@ -65,7 +62,7 @@ impl Artifacts {
             })
             .await;
         let artifact = match (created, request_id) {
-            (Err(StoreError::LockTimeout), Some(request_id)) => {
+            (Err(StoreError::RequestHeld), Some(request_id)) => {
                 return Err(Refusal::RequestInProgress(request_id).into());
             }
             // Whether it was committed can be read under the id that was made for it.

@@ -8,7 +8,7 @@ use super::ServiceError;
 use crate::domain::page::{Page, PageFill, PageRequest, PageScope};
 use crate::domain::session::{NewSession, SessionPatch, SessionStatus};
 use crate::domain::{Limits, Refusal, Resource, Session, TenantId};
-use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx};
+use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx};
 use crate::store::session::{session_get, session_insert, session_list, session_update};
 use crate::store::{Db, StoreError};
 
@@ -37,7 +37,6 @@ impl Sessions {
                     let mut made = id;
                     if let Some(request_id) = &new.request_id {
                         let hash = payload_hash([&*new.name, &new.description, &new.triggered_by, &new.context]);
-                        request_patience_in_tx(c).await?;
                         match request_claim_in_tx(c, &tenant, "CreateSession", request_id, &hash, &[id]).await? {
                             RequestClaim::Fresh => {}
                             RequestClaim::Repeated(ids) => made = ids.first().copied().unwrap_or(id),
@@ -53,7 +52,7 @@ impl Sessions {
             })
             .await;
         match (created, request_id) {
-            (Err(StoreError::LockTimeout), Some(request_id)) => Err(Refusal::RequestInProgress(request_id).into()),
+            (Err(StoreError::RequestHeld), Some(request_id)) => Err(Refusal::RequestInProgress(request_id).into()),
             // Whether it was committed can be read under the id that was made for it.
             (Err(StoreError::CommitUnknown(why)), None) => {
                 self.get(tenant, id).await.map_err(|_| StoreError::CommitUnknown(why).into())

@@ -24,7 +24,7 @@ use crate::store::claim::{ClaimGroup, run_claimed_before};
 use crate::store::event_append::GuardedEvents;
 use crate::store::release::Release;
 use crate::store::report::Guard;
-use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx, request_patience_in_tx};
+use crate::store::request::{RequestClaim, payload_hash, request_claim_in_tx};
 use crate::store::run_read::run_get;
 use crate::store::worker::{worker_drain, worker_upsert_unary};
 use crate::store::worker_read::worker_get;
@@ -259,16 +259,13 @@ impl Workers {
         let (tenant, id) = (tenant.clone(), request_id.to_owned());
         let claimed = self.engine.workers_db.transaction(move |c| {
             let (tenant, id, hash) = (tenant.clone(), id.clone(), hash.clone());
-            Box::pin(async move {
-                request_patience_in_tx(c).await?;
-                request_claim_in_tx(c, &tenant, "Claim", &id, &hash, &[new_id]).await
-            })
+            Box::pin(async move { request_claim_in_tx(c, &tenant, "Claim", &id, &hash, &[new_id]).await })
         });
         match claimed.await {
             Ok(RequestClaim::Fresh) => Ok(new_id),
             Ok(RequestClaim::Repeated(ids)) => Ok(ids.first().copied().unwrap_or(new_id)),
             Ok(RequestClaim::Reused) => Err(Refusal::RequestIdReused(request_id.to_owned()).into()),
-            Err(StoreError::LockTimeout) => Err(Refusal::RequestInProgress(request_id.to_owned()).into()),
+            Err(StoreError::RequestHeld) => Err(Refusal::RequestInProgress(request_id.to_owned()).into()),
             Err(error) => Err(error.into()),
         }
     }

@@ -18,6 +18,11 @@ use super::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
 /// What a unit of work returns.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
+/// How long a statement waits for a lock before it fails with `LockTimeout`: 2 s by default.
+fn lock_timeout(deadline: Duration) -> Duration {
+    deadline / 5
+}
+
 /// How often a unit of work that met another transaction (40001, 40P01) is run again.
 const SERIALIZATION_RETRIES: usize = 4;
 
@@ -60,8 +65,6 @@ enum Commits {
     Itself,
     /// As a transaction.
     AtItsEnd,
-    /// As a transaction that does not wait long for a lock.
-    AtItsEndOrLocked,
     /// As a transaction that waits for others of its kind, but not long.
     InTurn,
 }
@@ -73,7 +76,6 @@ impl Commits {
             Commits::Each | Commits::Itself => None,
             Commits::AtItsEnd => Some("BEGIN"),
             // One message: it costs no round trip of its own.
-            Commits::AtItsEndOrLocked => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
             Commits::InTurn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
         }
     }
@@ -106,9 +108,13 @@ impl Db {
         let deadline = settings.deadline;
         // Plans must not depend on what the statistics happened to be: the hot path's statements are right as nested loops
         // over indexes, on an empty table and on a huge one.
+        //
+        // Within the deadline the database says itself what a unit of work waited for: a lock, or a statement that takes long. So
+        // neither is taken for a database that does not answer.
         let session = format!(
             "SET ROLE ops_engine; \
-             SET statement_timeout = {ms}; \
+             SET lock_timeout = {lock_ms}; \
+             SET statement_timeout = {statement_ms}; \
              SET idle_in_transaction_session_timeout = {ms}; \
              SET plan_cache_mode = force_generic_plan; \
              SET enable_seqscan = off; \
@@ -116,6 +122,8 @@ impl Db {
              SET enable_mergejoin = off; \
              SET jit = off; \
              SET timezone = 'UTC'",
+            lock_ms = lock_timeout(deadline).as_millis(),
+            statement_ms = (deadline * 9 / 10).as_millis(),
             ms = deadline.as_millis()
         );
         let pool = PgPoolOptions::new()
@@ -178,15 +186,6 @@ impl Db {
         W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
     {
         self.unit(work, Commits::AtItsEnd).await
-    }
-
-    /// The same for a round of many, which one lock shall not hold up: `LockTimeout` if one was not had in 2 s.
-    pub async fn round<T, W>(&self, work: W) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> Work<'c, T> + Send + Sync + 'static,
-    {
-        self.unit(work, Commits::AtItsEndOrLocked).await
     }
 
     /// The same for what waits until others have done theirs: `LockTimeout` if they have not in 500 ms.
