@@ -105,7 +105,10 @@ pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
 pub(crate) fn is_transient(status: &Status) -> bool {
     match reason(status).as_deref() {
         Some(reason) => {
-            matches!(reason, "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "OVERLOADED" | "REQUEST_IN_PROGRESS")
+            matches!(
+                reason,
+                "DATABASE_UNAVAILABLE" | "DATABASE_BUSY" | "SHUTTING_DOWN" | "OVERLOADED" | "REQUEST_IN_PROGRESS"
+            )
         }
         // The server gives a reason with each error, so this one was made on the way: the connection was lost.
         None => matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
@@ -196,6 +199,7 @@ fn hint(error: &anyhow::Error, status: Option<&Status>) -> Option<String> {
         Some("WORKER_NOT_FOUND") => Some("`ops worker list` shows those that there are".to_owned()),
         Some("REQUEST_ID_REUSED") => Some("this --request-id was used with other values; take another one".to_owned()),
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
+        Some("DATABASE_BUSY") => Some("somebody else keeps it locked in the database; `ops doctor` says who".to_owned()),
         Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
         Some("INTERNAL") => {
             let request = details.error_info().and_then(|info| info.metadata.get("request").cloned());

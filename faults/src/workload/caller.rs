@@ -100,7 +100,10 @@ impl Caller {
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
         let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
         self.notebook.count(&format!("refused {:?} {reason}", status.code()));
-        let must_say_when = matches!(reason.as_str(), "DATABASE_UNAVAILABLE" | "OVERLOADED" | "REQUEST_IN_PROGRESS");
+        let must_say_when = matches!(
+            reason.as_str(),
+            "DATABASE_UNAVAILABLE" | "DATABASE_BUSY" | "OVERLOADED" | "REQUEST_IN_PROGRESS"
+        );
         if must_say_when && retry.is_none() {
             self.notebook.violation(format!("{reason} was answered without RetryInfo"));
         }

@@ -219,7 +219,7 @@ impl WorkerStream {
             tokio::select! {
                 received = waiting.recv_many(&mut batches, 1_000) => {
                     if received == 0 {
-                        return;
+                        break;
                     }
                 }
                 Some(run_id) = running.next() => {
@@ -230,7 +230,7 @@ impl WorkerStream {
                     }
                     continue;
                 }
-                () = ended.cancelled() => return,
+                () = ended.cancelled() => break,
             }
             let mut fresh: HashMap<Uuid, Vec<(EventBatch, Held)>> = HashMap::new();
             for batch in batches.drain(..) {
@@ -242,6 +242,7 @@ impl WorkerStream {
                 running.push(self.keep_events_of(run_id, batches));
             }
         }
+        while running.next().await.is_some() {}
     }
 
     /// Keeps events of one run, and answers them in their order.
