@@ -28,11 +28,13 @@ CREATE INDEX sessions_cancelling ON ops.sessions (id)
 CREATE INDEX sessions_closing ON ops.sessions (id) WHERE status = 'active' AND closed_at IS NOT NULL;
 
 -- Changes of a session's counters, one row for each batch and session. Writers only append, so no writer waits for a shared row. The
--- fold adds the rows to the session and deletes them.
+-- fold adds the rows to the session and deletes them. No foreign key: it would ask for the lock of the session, and a foreign lock on a
+-- session would hold up all reports of its runs. A writer holds the lock of a run of the session or of the session itself, so no row
+-- comes after the session and its runs are deleted.
 CREATE TABLE ops.session_deltas (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id   text NOT NULL,
-    session_id  uuid NOT NULL REFERENCES ops.sessions (id) ON DELETE CASCADE,
+    session_id  uuid NOT NULL,
     total       bigint NOT NULL DEFAULT 0,
     succeeded   bigint NOT NULL DEFAULT 0,
     failed      bigint NOT NULL DEFAULT 0,
@@ -40,7 +42,7 @@ CREATE TABLE ops.session_deltas (
 );
 CREATE INDEX session_deltas_session ON ops.session_deltas (session_id);
 
--- Deleting a session deletes its runs. A foreign key of ops.runs would do that too, but it would lock the session once more for each
+-- Deleting a session deletes its runs and their counters. A foreign key of ops.runs would do that too, but it would lock the session once more for each
 -- run that is enqueued. A placeholder: functions/sessions_deleted.sql replaces it.
 CREATE FUNCTION ops.sessions_deleted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER sessions_deleted AFTER DELETE ON ops.sessions

@@ -169,6 +169,9 @@ fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
             Some("this --request-id was used with other values; choose another one".to_owned())
         }
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
+        Some("DATABASE_BUSY") => {
+            Some("somebody else keeps it locked in the database; `ops doctor` says who".to_owned())
+        }
         Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
         Some("INTERNAL") => {
             let request = refusal.metadata.get("request");

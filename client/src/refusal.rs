@@ -57,7 +57,10 @@ impl Refusal {
     pub fn is_transient(&self) -> bool {
         match self.reason.as_deref() {
             Some(reason) => {
-                matches!(reason, "DATABASE_UNAVAILABLE" | "SHUTTING_DOWN" | "OVERLOADED" | "REQUEST_IN_PROGRESS")
+                matches!(
+                    reason,
+                    "DATABASE_UNAVAILABLE" | "DATABASE_BUSY" | "SHUTTING_DOWN" | "OVERLOADED" | "REQUEST_IN_PROGRESS"
+                )
             }
             // Every error of a server has a reason. Without one, the connection was lost.
             None => matches!(self.code, Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),

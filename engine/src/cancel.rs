@@ -5,22 +5,28 @@ use uuid::Uuid;
 
 use crate::Engine;
 use crate::db::{Class, StoreError};
-use crate::store::run::cancel::{CancelProgress, session_cancel_page};
+use crate::store::run::cancel::{CANCEL_PAGE, session_cancel_page, session_cancel_runs_in_tx};
 use crate::wakeups::Topic;
 
-/// Cancels all runs of a cancelled session, in pages. What is cancelled already stays as it is.
-pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<(), StoreError> {
-    let mut after = Uuid::nil();
+/// Cancels all runs of a cancelled session, in pages, without those that other transactions have locked. What is cancelled already
+/// stays as it is. Answers whether no run was locked.
+pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, StoreError> {
+    let db = engine.db(Class::Engine);
+    let (mut after, mut all) = (Uuid::nil(), true);
     loop {
-        let page = engine.db(Class::Engine).transaction((session_id, after), |c, (session_id, after)| {
-            session_cancel_page(c, *session_id, *after).boxed()
+        let page = db.read((), move |c, ()| session_cancel_page(c, session_id, after).boxed()).await?;
+        let Some(last) = page.last().copied() else { return Ok(all) };
+        let cancelled = engine.locked_runs.around(&page, |locked| {
+            let free: Vec<Uuid> = page.iter().filter(|run| !locked.contains(run)).copied().collect();
+            db.transaction(free, move |c, free| session_cancel_runs_in_tx(c, session_id, free).boxed())
         });
-        let progress = page.await?;
+        let ((), locked) = cancelled.await?;
         engine.hints.give(Topic::Cancels);
         engine.hints.give(Topic::Changes);
-        match progress {
-            CancelProgress::After(last) => after = last,
-            CancelProgress::Done => return Ok(()),
+        all &= locked.is_empty();
+        if page.len() < CANCEL_PAGE as usize {
+            return Ok(all);
         }
+        after = last;
     }
 }

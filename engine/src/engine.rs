@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::batch::budget::Budget;
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Class, Db};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::enqueue::Enqueue;
@@ -40,6 +41,8 @@ pub struct Engine {
     pub events: Events,
     pub releases: Releases,
     pub hub: Arc<ChangeHub>,
+    /// Around which runs resumes and cancelled sessions go.
+    pub locked_runs: LockedRows,
     /// For what workers have sent and is not written yet.
     pub stream_bytes: Budget,
     pub metrics: Metrics,
@@ -96,6 +99,7 @@ impl Engine {
             events,
             releases,
             hub: hub.clone(),
+            locked_runs: LockedRows::new(db.clone(), Locks::Runs),
             metrics: metrics.clone(),
         });
 

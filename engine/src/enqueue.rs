@@ -2,7 +2,7 @@
 //!
 //! Calls with request ids go in rounds of their own, because they may have to wait for a stranger who holds the same id.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::bisect;
 use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
@@ -48,6 +49,12 @@ pub struct EnqueueCall {
     runs: Arc<Vec<NewRun>>,
 }
 
+impl EnqueueCall {
+    fn sessions(&self) -> impl Iterator<Item = Uuid> + '_ {
+        self.runs.iter().map(|run| run.spec.session_id)
+    }
+}
+
 impl Weigh for EnqueueCall {
     fn items(&self) -> usize {
         self.runs.len()
@@ -70,8 +77,8 @@ pub struct Enqueued {
 /// Where calls are handed in.
 #[derive(Debug, Clone)]
 pub struct Enqueue {
-    plain: Rounds<EnqueueCall, Result<Enqueued, Refusal>>,
-    with_request_id: Rounds<EnqueueCall, Result<Enqueued, Refusal>>,
+    plain: Rounds<EnqueueCall, Verdict>,
+    with_request_id: Rounds<EnqueueCall, Verdict>,
 }
 
 impl Enqueue {
@@ -82,11 +89,12 @@ impl Enqueue {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let counted = metrics.clone();
+        let (counted, locked) = (metrics.clone(), Arc::new(LockedRows::new(db.clone(), Locks::SessionKeys)));
         let work = move |calls: Vec<EnqueueCall>| {
-            let (db, hints, metrics) = (db.clone(), hints.clone(), counted.clone());
+            let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
             async move {
-                let results = bisect(calls, |calls| round(db.clone(), calls)).await;
+                let results = bisect(calls, |calls| round_of_free(db.clone(), &locked, calls)).await;
+                let results: Vec<_> = results.into_iter().map(Result::flatten).collect();
                 metrics.runs_enqueued.inc_by(results.iter().map(fresh).sum());
                 hints.give(Topic::Work);
                 hints.give(Topic::Changes);
@@ -116,12 +124,34 @@ impl Enqueue {
 }
 
 /// How many runs a call has made.
-fn fresh(result: &Result<Result<Enqueued, Refusal>, EngineError>) -> u64 {
+fn fresh(result: &Result<Verdict, EngineError>) -> u64 {
     let enqueued = result.iter().flatten();
     enqueued.flat_map(|enqueued| &enqueued.created_at).filter(|created_at| created_at.is_some()).count() as u64
 }
 
-type Verdicts = Vec<Result<Enqueued, Refusal>>;
+type Verdict = Result<Enqueued, Refusal>;
+type Verdicts = Vec<Verdict>;
+
+/// One batch of the calls whose sessions no other transaction has locked; the others fail with `LockTimeout`.
+async fn round_of_free(
+    db: Db,
+    locked: &LockedRows,
+    calls: Arc<[EnqueueCall]>,
+) -> Result<Vec<Result<Verdict, EngineError>>, StoreError> {
+    let sessions: BTreeSet<Uuid> = calls.iter().flat_map(EnqueueCall::sessions).collect();
+    let sessions: Vec<Uuid> = sessions.into_iter().collect();
+    let is_locked = |locked: &HashSet<Uuid>, call: &EnqueueCall| call.sessions().any(|id| locked.contains(&id));
+    let written = locked.around(&sessions, |locked| {
+        let free: Arc<[EnqueueCall]> = match locked.is_empty() {
+            true => calls.clone(),
+            false => calls.iter().filter(|call| !is_locked(&locked, call)).cloned().collect(),
+        };
+        let db = db.clone();
+        async move { if free.is_empty() { Ok(Vec::new()) } else { round(db, free).await } }
+    });
+    let (verdicts, locked) = written.await?;
+    Ok(around_locked(calls.iter().map(|call| is_locked(&locked, call)), verdicts))
+}
 
 /// One round. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
 /// looking, then by writing the same again, which waits for a commit that is still on its way and then meets its ids.
@@ -144,7 +174,7 @@ async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError
                 in_doubt = true;
                 continue;
             }
-            Err(error) if !(in_doubt && error.is_outage()) => return Err(error),
+            Err(error) if !(in_doubt && error.is_passing()) => return Err(error),
             Err(_) => {}
         }
         if Instant::now() > until {

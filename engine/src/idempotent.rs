@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::EngineError;
 use crate::db::{Db, PgConnection, StoreError, Work};
 use crate::domain::{Refusal, TenantId};
-use crate::store::request::id::{RequestClaim, request_claim_in_tx, request_lock_timeout_in_tx, request_release_in_tx};
+use crate::store::request::id::{RequestClaim, request_claim_in_tx, request_release_in_tx};
 
 /// A request that creates something.
 #[derive(Debug, Clone)]
@@ -70,10 +70,10 @@ where
     }
 }
 
-/// The error of a call with a request id that waited for a lock: another call with the same id is still running.
+/// The error of a call with a request id: another call with the same id may be still running.
 pub fn in_progress(error: StoreError, request_id: String) -> EngineError {
     match error {
-        StoreError::LockTimeout => Refusal::RequestInProgress(request_id).into(),
+        StoreError::RequestHeld => Refusal::RequestInProgress(request_id).into(),
         error => error.into(),
     }
 }
@@ -81,7 +81,6 @@ pub fn in_progress(error: StoreError, request_id: String) -> EngineError {
 /// The id that stands for a request: a new one, or the first call's.
 async fn claim(c: &mut PgConnection, request: &Request, new_id: Uuid) -> Result<Result<Uuid, Refusal>, StoreError> {
     let Some(request_id) = &request.request_id else { return Ok(Ok(new_id)) };
-    request_lock_timeout_in_tx(c).await?;
     let (tenant, scope, hash) = (&request.tenant, request.scope, &request.payload_hash);
     Ok(match request_claim_in_tx(c, tenant, scope, request_id, hash, &[new_id]).await? {
         RequestClaim::Fresh => Ok(new_id),

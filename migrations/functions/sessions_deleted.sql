@@ -1,9 +1,10 @@
--- Deletes the runs of the sessions that were deleted.
+-- Deletes the runs of the sessions that were deleted, and what the runs have counted.
 CREATE OR REPLACE FUNCTION ops.sessions_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     BEGIN
         DELETE FROM ops.runs WHERE session_id = ANY (ARRAY(SELECT id FROM deleted));
+        DELETE FROM ops.session_deltas WHERE session_id = ANY (ARRAY(SELECT id FROM deleted));
         RETURN NULL;
     END
     $$;

@@ -172,6 +172,8 @@ async fn probe(
         }
         let now = match answered {
             Ok(_) => Readiness::Ready,
+            // Who keeps the database busy shows that it is there.
+            Err(error) if error.is_contention() => Readiness::Ready,
             Err(error) => {
                 tracing::debug!(%error, "the database does not answer");
                 Readiness::NotReady("the database does not answer".to_owned())

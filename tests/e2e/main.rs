@@ -11,6 +11,7 @@ mod dropped_calls;
 mod enqueue;
 mod exactly_once;
 mod flood;
+mod foreign_locks;
 mod grpcurl;
 mod hints;
 mod http;

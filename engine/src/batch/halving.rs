@@ -8,7 +8,7 @@ use crate::EngineError;
 use crate::db::StoreError;
 
 /// Carries out a round; if the database refuses it for what is in it, its halves, until what can be done is done and what
-/// can not is refused alone. An outage fails what it meets, and is not bisected.
+/// can not is refused alone. An outage, a lock and a statement that takes too long fail what they meet, and are not bisected.
 pub async fn bisect<I, O, F>(items: Vec<I>, mut work: impl FnMut(Arc<[I]>) -> F) -> Vec<Result<O, EngineError>>
 where
     I: Clone,
@@ -19,7 +19,7 @@ where
     while let Some(part) = parts.pop_front() {
         match work(part.clone()).await {
             Ok(outputs) => results.extend(outputs.into_iter().map(Ok)),
-            Err(error) if error.is_outage() || part.len() <= 1 => {
+            Err(error) if fails_all(&error) || part.len() <= 1 => {
                 results.extend(part.iter().map(|_| Err(EngineError::Store(error.clone()))));
             }
             Err(error) => {
@@ -33,6 +33,11 @@ where
     results
 }
 
+/// Whether the halves would wait as long, and fail as well.
+fn fails_all(error: &StoreError) -> bool {
+    error.is_outage() || matches!(error, StoreError::LockTimeout | StoreError::StatementCancelled(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,7 +45,7 @@ mod tests {
     #[tokio::test]
     async fn one_bad_item_is_refused_alone() {
         let results = bisect((0..9).collect(), |part: Arc<[i32]>| async move {
-            if part.contains(&4) { Err(StoreError::LockTimeout) } else { Ok(part.to_vec()) }
+            if part.contains(&4) { Err(StoreError::RequestHeld) } else { Ok(part.to_vec()) }
         })
         .await;
         for (index, result) in results.into_iter().enumerate() {
@@ -49,14 +54,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outage_is_not_bisected() {
-        let mut rounds = 0;
-        let results = bisect(vec![1, 2, 3], |_: Arc<[i32]>| {
-            rounds += 1;
-            std::future::ready(Err::<Vec<()>, _>(StoreError::Unavailable("away".into())))
-        })
-        .await;
-        assert!(results.iter().all(|result| result.is_err()));
-        assert_eq!(rounds, 1);
+    async fn an_outage_and_a_lock_are_not_bisected() {
+        for error in [StoreError::Unavailable("away".into()), StoreError::LockTimeout] {
+            let mut batches = 0;
+            let results = bisect(vec![1, 2, 3], |_: Arc<[i32]>| {
+                batches += 1;
+                std::future::ready(Err::<Vec<()>, _>(error.clone()))
+            })
+            .await;
+            assert!(results.iter().all(|result| result.is_err()));
+            assert_eq!(batches, 1, "{error}");
+        }
     }
 }

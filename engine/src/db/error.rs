@@ -20,6 +20,12 @@ pub enum StoreError {
     /// A lock was not had in time. Nothing was written.
     #[error("a lock was not had in time")]
     LockTimeout,
+    /// Another transaction holds this `request_id`. Nothing was written.
+    #[error("another transaction holds the request id")]
+    RequestHeld,
+    /// The database has cancelled a statement, as at the statement timeout: it is there, and has answered. Nothing was written.
+    #[error("the database has cancelled a statement: {0}")]
+    StatementCancelled(Arc<str>),
     /// A rule of the schema was broken. Nothing was written.
     #[error("constraint {constraint} is violated: {message}")]
     Constraint { constraint: Arc<str>, message: Arc<str> },
@@ -39,8 +45,19 @@ impl StoreError {
 
     /// Whether the same later may succeed: the database is away, or others are in the way.
     pub fn is_passing(&self) -> bool {
-        self.is_outage()
-            || matches!(self, StoreError::Overloaded | StoreError::LockTimeout | StoreError::Serialization(_))
+        self.is_outage() || self.is_contention() || matches!(self, StoreError::Overloaded)
+    }
+
+    /// Whether the database is there, but others were in the way or a statement took too long. Nothing was written, and the same
+    /// later may succeed. This is no outage: other writes go on, and leases end.
+    pub fn is_contention(&self) -> bool {
+        matches!(
+            self,
+            StoreError::LockTimeout
+                | StoreError::RequestHeld
+                | StoreError::StatementCancelled(_)
+                | StoreError::Serialization(_)
+        )
     }
 
     /// Whether the database is away, so that the same later may succeed.
@@ -64,8 +81,9 @@ impl From<sqlx::Error> for StoreError {
                 match code.as_ref() {
                     "55P03" => StoreError::LockTimeout,
                     "40001" | "40P01" => StoreError::Serialization(text),
-                    // Statement timeout, shutdowns, start-up, recovery, too many clients, out of disk or memory.
-                    "57014" => StoreError::Unavailable(text),
+                    // At the statement timeout, or by an operator.
+                    "57014" => StoreError::StatementCancelled(text),
+                    // Shutdowns, start-up, recovery, too many clients, out of disk or memory.
                     code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
                         StoreError::Unavailable(text)
                     }

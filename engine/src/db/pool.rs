@@ -30,6 +30,11 @@ pub enum Class {
     Normal,
 }
 
+/// How long a statement waits for a lock before it fails with `LockTimeout`: 2 s by default.
+fn lock_timeout(deadline: Duration) -> Duration {
+    deadline / 5
+}
+
 /// How often a unit of work that met another transaction (40001, 40P01) is run again.
 const SERIALIZATION_RETRIES: usize = 4;
 
@@ -77,8 +82,6 @@ enum Commit {
     Statement,
     /// As a transaction.
     Transaction,
-    /// As a transaction of many callers, which one foreign lock must not hold up.
-    Batch,
     /// As a transaction that waits for its turn.
     Turn,
 }
@@ -89,7 +92,7 @@ impl Commit {
         match self {
             Commit::Nothing | Commit::Statement => None,
             Commit::Transaction => Some("BEGIN"),
-            Commit::Batch => Some("BEGIN; SET LOCAL lock_timeout = '2s'"),
+            // One message: it costs no round trip of its own.
             Commit::Turn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
         }
     }
@@ -122,9 +125,13 @@ impl Db {
         let deadline = settings.deadline;
         // Plans must not depend on what the statistics happened to be: the hot path's statements are right as nested loops
         // over indexes, on an empty table and on a huge one.
+        //
+        // Within the deadline the database says itself what a unit of work waited for: a lock, or a statement that takes long. So
+        // neither is taken for a database that does not answer.
         let session = format!(
             "SET ROLE ops_engine; \
-             SET statement_timeout = {ms}; \
+             SET lock_timeout = {lock_ms}; \
+             SET statement_timeout = {statement_ms}; \
              SET idle_in_transaction_session_timeout = {ms}; \
              SET plan_cache_mode = force_generic_plan; \
              SET enable_seqscan = off; \
@@ -132,6 +139,8 @@ impl Db {
              SET enable_mergejoin = off; \
              SET jit = off; \
              SET timezone = 'UTC'",
+            lock_ms = lock_timeout(deadline).as_millis(),
+            statement_ms = (deadline * 9 / 10).as_millis(),
             ms = deadline.as_millis()
         );
         let pool = PgPoolOptions::new()
@@ -197,16 +206,6 @@ impl Db {
         W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
         self.unit(input, work, Commit::Transaction).await
-    }
-
-    /// A transaction of many callers: [`StoreError::LockTimeout`] if it waits 2 s for a lock.
-    pub async fn batch<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
-    where
-        I: Send + Sync + 'static,
-        T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
-    {
-        self.unit(input, work, Commit::Batch).await
     }
 
     /// A transaction that waits for its turn: [`StoreError::LockTimeout`] if that does not come in 500 ms.

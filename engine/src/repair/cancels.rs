@@ -22,7 +22,7 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 /// `finished` are sessions all of whose runs were asked to stop: they take no more runs, so that each is looked through once,
-/// however long its runs take to stop.
+/// however long its runs take to stop. One with a locked run is looked through again.
 async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize, StoreError> {
     let ended = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
     if ended > 0 {
@@ -35,8 +35,9 @@ async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize,
     lock().retain(|session| open.contains(session));
     let unfinished: Vec<Uuid> = open.difference(&lock()).copied().collect();
     for session in unfinished {
-        cancel_runs(engine, session).await?;
-        lock().insert(session);
+        if cancel_runs(engine, session).await? {
+            lock().insert(session);
+        }
     }
     Ok(ended)
 }

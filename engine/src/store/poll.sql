@@ -1,10 +1,22 @@
 -- Says that leases are looked after, and since when if nobody did for 5 s; and what there is to do. One statement a second and
 -- server: an idle system asks for nothing else.
-WITH service AS (
+--
+-- Another server that says it at this moment is not waited for. While somebody else keeps the row locked nobody says it, and after 5 s
+-- no lease ends; all else that there is to do is found.
+WITH free AS MATERIALIZED (
+    SELECT round_at FROM ops.lease_service FOR NO KEY UPDATE SKIP LOCKED
+),
+said AS (
     UPDATE ops.lease_service
     SET resumed_at = CASE WHEN round_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
         round_at = clock_timestamp()
-    RETURNING round_at, resumed_at
+    WHERE EXISTS (SELECT FROM free)
+    RETURNING resumed_at, resumed_at = round_at AS resumed
+),
+service AS (
+    SELECT resumed_at, resumed FROM said
+    UNION ALL
+    SELECT resumed_at, false FROM ops.lease_service WHERE NOT EXISTS (SELECT FROM free)
 ),
 workers AS (
     SELECT coalesce(bool_or(greatest(w.heartbeat_at, s.resumed_at) + w.lease_ms * interval '1 ms' < clock_timestamp()), false)
@@ -14,7 +26,7 @@ workers AS (
     CROSS JOIN ops.workers w
     WHERE w.state IN ('active', 'disconnected')
 )
-SELECT s.resumed_at = s.round_at AS "resumed!",
+SELECT s.resumed AS "resumed!",
        EXISTS (SELECT FROM ops.run_queue) AS "claimable!",
        EXISTS (SELECT FROM ops.runs r WHERE r.wait_reason IS NOT NULL AND r.run_after <= now()) AS "due!",
        EXISTS (SELECT FROM ops.run_leases WHERE due_at < now()) OR w.lost AS "overdue!",

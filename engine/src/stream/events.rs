@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::bisect;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
@@ -39,7 +41,7 @@ impl Weigh for GuardedEvents {
 /// Where events are handed in.
 #[derive(Debug, Clone)]
 pub struct Events {
-    rounds: Rounds<GuardedEvents, bool>,
+    rounds: Rounds<GuardedEvents, Result<bool, EngineError>>,
 }
 
 impl Events {
@@ -50,9 +52,10 @@ impl Events {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let locked = Arc::new(LockedRows::new(db.clone(), Locks::RunKeys));
         let work = move |batches: Vec<GuardedEvents>| {
-            let (db, hints) = (db.clone(), hints.clone());
-            async move { bisect(batches, |batches| round(db.clone(), hints.clone(), batches)).await }
+            let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
+            async move { bisect(batches, |batches| round_of_free(db.clone(), hints.clone(), &locked, batches)).await }
         };
         let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("events", work));
         (Self { rounds }, run)
@@ -61,8 +64,26 @@ impl Events {
     /// Keeps events, each position once. Refused with `LeaseLost` if the grant does not stand.
     pub async fn append(&self, batch: GuardedEvents) -> Result<(), EngineError> {
         let Lease { run_id, fence } = batch.guard.lease;
-        if self.rounds.submit(batch).await? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
+        if self.rounds.submit(batch).await?? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
     }
+}
+
+/// One batch of what no other transaction has locked; what one has is to be tried again.
+async fn round_of_free(
+    db: Db,
+    hints: Hints,
+    locked: &LockedRows,
+    batches: Arc<[GuardedEvents]>,
+) -> Result<Vec<Result<bool, EngineError>>, StoreError> {
+    let runs: Vec<Uuid> = batches.iter().map(|batch| batch.guard.lease.run_id).collect();
+    let kept = locked.around(&runs, |locked| {
+        let free = |batch: &&GuardedEvents| !locked.contains(&batch.guard.lease.run_id);
+        let free: Arc<[GuardedEvents]> =
+            if locked.is_empty() { batches.clone() } else { batches.iter().filter(free).cloned().collect() };
+        round(db.clone(), hints.clone(), free)
+    });
+    let (kept, locked) = kept.await?;
+    Ok(around_locked(runs.iter().map(|run| locked.contains(run)), kept))
 }
 
 /// One round: which batches were kept.

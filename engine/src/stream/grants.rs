@@ -34,6 +34,8 @@ pub struct GrantBook {
     credit: i64,
     given: i64,
     grants: HashMap<Uuid, Grant>,
+    /// Started on an earlier stream, which is to be written down when their runs are not locked any more.
+    unwritten: Vec<Lease>,
     /// No more runs are given.
     draining: bool,
 }
@@ -94,6 +96,16 @@ impl GrantBook {
                 reported: false,
             },
         );
+    }
+
+    /// Keeps that these starts are not written down.
+    pub fn unwritten(&mut self, leases: impl IntoIterator<Item = Lease>) {
+        self.unwritten.extend(leases);
+    }
+
+    /// Takes out the starts that are not written down.
+    pub fn take_unwritten(&mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.unwritten)
     }
 
     /// The worker accepts: it may start, once. `None` if the grant is not the stream's own, or was started before.

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
-use crate::batch::foreign_locks::LockedRuns;
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Db, StoreError};
 use crate::domain::Lease;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
 use crate::store::run::guard::Guard;
-use crate::store::run::lease::{LeaseBeat, run_heartbeat};
+use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::worker::record::worker_heard;
 use crate::telemetry::Metrics;
 use crate::wakeups::{Hints, Topic};
@@ -68,7 +68,7 @@ impl Leases {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let locked = Arc::new(LockedRuns::new(db.clone()));
+        let locked = Arc::new(LockedRows::new(db.clone(), Locks::Runs));
         let work = move |beats: Vec<Beat>| {
             let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
             async move {
@@ -88,13 +88,19 @@ impl Leases {
     }
 }
 
-/// One round: which leases are lost. Of a run that a stranger has locked nothing is written, and it is not known whether its is.
-async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
+/// One round: which leases are lost. To a run that another transaction has locked nothing is written; its lease lives on, as its worker
+/// does.
+async fn round(db: &Db, hints: &Hints, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.lease);
     let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
     let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    let late: Vec<Guard> =
+        rows.iter().map(|row| row.guard).filter(|guard| locked.contains(&guard.lease.run_id)).collect();
+    if !late.is_empty() {
+        extend(db, late).await;
+    }
     let heard = db.write(streams, |c, streams| worker_heard(c, streams).boxed()).await?;
     let heard: HashSet<Uuid> = heard.into_iter().collect();
     if progressed {
@@ -116,16 +122,24 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRuns, beats: &[Beat]) -> R
 /// Writes heartbeats of leases: which stand, and which runs a stranger has locked.
 async fn written(
     db: &Db,
-    locked: &LockedRuns,
+    locked: &LockedRows,
     rows: &[LeaseBeat],
 ) -> Result<(HashSet<(Uuid, Lease)>, HashSet<Uuid>), StoreError> {
     let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
     let touched = locked.around(&runs, |locked| {
         let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
         let rows: Vec<LeaseBeat> = rows.iter().filter(free).cloned().collect();
-        db.batch(rows, |c, rows| run_heartbeat(c, rows).boxed())
+        db.transaction(rows, |c, rows| run_heartbeat(c, rows).boxed())
     });
     touched.await
+}
+
+/// Keeps leases of locked runs alive. Should that fail, the next heartbeat does it.
+async fn extend(db: &Db, late: Vec<Guard>) {
+    let extended = db.write(late, |c, late| run_lease_extend(c, late).boxed());
+    if let Err(error) = extended.await {
+        tracing::warn!(%error, "leases of locked runs were not extended");
+    }
 }
 
 /// The leases that a heartbeat names, each with its progress, if it says any.

@@ -20,21 +20,23 @@ use crate::domain::{Lease, Refusal, TenantId};
 use crate::settings::HEARTBEATS_PER_LEASE;
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
-use crate::store::run::lease::{LeaseBeat, run_heartbeat};
+use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::run::release::{Release, run_release_in_tx};
-use crate::store::run::report::{Begin, run_begin_in_tx};
+use crate::store::run::report::{Begin, run_begin_in_tx, run_lock_in_tx};
 use crate::store::worker::record::{
-    HeldGrant, StreamOpening, worker_held_in_tx, worker_insert, worker_lock_in_tx, worker_resume_in_tx,
+    HeldGrant, StreamOpening, worker_held_in_tx, worker_insert, worker_lock_in_tx, worker_resume_in_tx, worker_runs,
 };
 use crate::stream::connection::{Connection, OUTBOX_FRAMES};
 use crate::wakeups::Topic;
 
 /// What an opened stream begins with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Opened {
     epoch: i64,
     /// The grants that still stand, of those that the worker names.
     standing: Vec<HeldGrant>,
+    /// Those of them whose starts are to be written down when others let go of their runs.
+    unwritten: Vec<Lease>,
 }
 
 /// Opens the stream of a worker: registers it, answers `Welcome`, and hands it over to the dispatcher.
@@ -71,7 +73,7 @@ pub async fn open(
             let opening = new_opening(worker_id, &secret);
             let db = engine.db(Class::Priority);
             let inserted = db.write(opening, |c, opening| worker_insert(c, opening).boxed());
-            (worker_id, secret, Opened { epoch: inserted.await?, standing: Vec::new() })
+            (worker_id, secret, Opened { epoch: inserted.await?, ..Opened::default() })
         }
     };
 
@@ -82,6 +84,7 @@ pub async fn open(
         let started = Instant::now().checked_sub(grant.started_ago).unwrap_or_else(Instant::now);
         connection.book().resume(grant.lease, grant.attempt, started);
     }
+    connection.book().unwritten(opened.unwritten);
     connection.send(ServerFrame::Welcome(Welcome {
         worker_id,
         secret,
@@ -110,59 +113,76 @@ enum Resumed {
 }
 
 /// Takes a worker up again that knows its secret. What it names stands if it is still its own; what it does not name, it
-/// was not told to start, so that goes back at once.
+/// was not sent to start, so that goes back: at once, or when no other transaction has its run locked.
 async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
-    let resumed = engine.db(Class::Engine).transaction((opening, resume), |c, (opening, resume)| {
-        async move {
-            let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
-                return Ok(Resumed::Unknown);
-            };
-            if !bool::from(worker.secret_hash.ct_eq(&opening.secret_hash)) {
-                return Ok(Resumed::Unknown);
+    let (db, worker_id) = (engine.db(Class::Engine), resume.worker_id);
+    let runs = db.read((), move |c, ()| worker_runs(c, worker_id).boxed()).await?;
+    let resumed = engine.locked_runs.around(&runs, |locked| {
+        db.transaction((opening.clone(), resume.clone(), locked), |c, (opening, resume, locked)| {
+            async move {
+                let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
+                    return Ok((Resumed::Unknown, Vec::new()));
+                };
+                if !bool::from(worker.secret_hash.ct_eq(&opening.secret_hash)) {
+                    return Ok((Resumed::Unknown, Vec::new()));
+                }
+                if resume.sequence != 0 && resume.sequence <= worker.resume_sequence {
+                    return Ok((Resumed::Late, Vec::new()));
+                }
+                let epoch = worker_resume_in_tx(c, opening, resume.sequence).await?;
+                let (opened, left) = settle_held(c, resume.worker_id, epoch, &resume.held, locked).await?;
+                Ok((Resumed::Opened(opened), left))
             }
-            if resume.sequence != 0 && resume.sequence <= worker.resume_sequence {
-                return Ok(Resumed::Late);
-            }
-            let epoch = worker_resume_in_tx(c, opening, resume.sequence).await?;
-            let standing = settle_held(c, resume.worker_id, epoch, &resume.held).await?;
-            Ok(Resumed::Opened(Opened { epoch, standing }))
-        }
-        .boxed()
+            .boxed()
+        })
     });
-    resumed.await
+    let ((resumed, left), _) = resumed.await?;
+    engine.releases.give_back(left);
+    Ok(resumed)
 }
 
+/// Settles what a worker holds. The locked runs stay as they are: what is named of them stands, and the rest is answered as what is left to
+/// give back.
 async fn settle_held(
     c: &mut PgConnection,
     worker_id: Uuid,
     epoch: i64,
     named: &[Lease],
-) -> Result<Vec<HeldGrant>, StoreError> {
+    locked: &HashSet<Uuid>,
+) -> Result<(Opened, Vec<Release>), StoreError> {
+    let free: Vec<Uuid> = worker_runs(c, worker_id).await?.into_iter().filter(|run| !locked.contains(run)).collect();
+    run_lock_in_tx(c, &free).await?;
     let held = worker_held_in_tx(c, worker_id).await?;
     let named: HashSet<Lease> = named.iter().copied().collect();
     let guard = |lease: Lease| Guard { lease, worker_id, epoch };
+    let is_locked = |lease: Lease| locked.contains(&lease.run_id);
     let (mut standing, unknown): (Vec<HeldGrant>, Vec<HeldGrant>) =
         held.into_iter().partition(|grant| named.contains(&grant.lease));
-    if !unknown.is_empty() {
-        let release =
-            |grant: &HeldGrant| Release { guard: guard(grant.lease), begun_too: true, undelivered: !grant.begun };
-        run_release_in_tx(c, &unknown.iter().map(release).collect::<Vec<_>>()).await?;
+    let release = |grant: &HeldGrant| Release { guard: guard(grant.lease), begun_too: true, undelivered: !grant.begun };
+    let (left, releases): (Vec<Release>, Vec<Release>) =
+        unknown.iter().map(release).partition(|release| is_locked(release.guard.lease));
+    if !releases.is_empty() {
+        run_release_in_tx(c, &releases).await?;
     }
-    // The worker was told to start, and the server that told it did not come to write that down.
-    let begins: Vec<Begin> = standing
-        .iter()
-        .filter(|grant| !grant.begun)
-        .map(|grant| Begin { guard: guard(grant.lease), started_ago: grant.started_ago })
-        .collect();
+    // The worker was sent to start, and the server that sent it did not come to write that down.
+    let begin = |grant: &HeldGrant| Begin { guard: guard(grant.lease), started_ago: grant.started_ago };
+    let (later, begins): (Vec<Begin>, Vec<Begin>) =
+        standing.iter().filter(|grant| !grant.begun).map(begin).partition(|begin| is_locked(begin.guard.lease));
     if !begins.is_empty() {
         run_begin_in_tx(c, &begins).await?;
-        standing.iter_mut().filter(|grant| !grant.begun).for_each(|grant| grant.attempt += 1);
     }
-    if !standing.is_empty() {
-        let beat = |grant: &HeldGrant| LeaseBeat { guard: guard(grant.lease), progress: None };
-        run_heartbeat(c, &standing.iter().map(beat).collect::<Vec<_>>()).await?;
+    standing.iter_mut().filter(|grant| !grant.begun).for_each(|grant| grant.attempt += 1);
+    let (late, beats): (Vec<Guard>, Vec<Guard>) =
+        standing.iter().map(|grant| guard(grant.lease)).partition(|guard| is_locked(guard.lease));
+    if !beats.is_empty() {
+        let beat = |guard: Guard| LeaseBeat { guard, progress: None };
+        run_heartbeat(c, &beats.into_iter().map(beat).collect::<Vec<_>>()).await?;
     }
-    Ok(standing)
+    if !late.is_empty() {
+        run_lease_extend(c, &late).await?;
+    }
+    let unwritten = later.into_iter().map(|begin| begin.guard.lease).collect();
+    Ok((Opened { epoch, standing, unwritten }, left))
 }
 
 /// Workers of one group serve the same lanes and kinds, in whatever order they named them.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::batch::foreign_locks::LockedRuns;
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::Db;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::run::release::{Release, run_release_in_tx};
@@ -28,7 +28,7 @@ impl Releases {
     pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
         let run = async move {
-            let locked = LockedRuns::new(db.clone());
+            let locked = LockedRows::new(db.clone(), Locks::Runs);
             let mut waiting = Vec::new();
             loop {
                 let next = tokio::select! {
@@ -64,13 +64,13 @@ impl Releases {
 
 /// Tries until the database has answered; what a stranger has locked is left to be tried again. The write is guarded, so that it may
 /// be repeated.
-async fn release(db: &Db, locked: &LockedRuns, releases: Vec<Release>) -> Vec<Release> {
+async fn release(db: &Db, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
     let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.lease.run_id).collect();
     loop {
         let released = locked.around(&runs, |locked| {
             let free = |release: &&Release| !locked.contains(&release.guard.lease.run_id);
             let batch: Vec<Release> = releases.iter().filter(free).copied().collect();
-            db.batch(batch, |c, batch| run_release_in_tx(c, batch).boxed())
+            db.transaction(batch, |c, batch| run_release_in_tx(c, batch).boxed())
         });
         match released.await {
             Ok((released, locked)) => {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
-use crate::batch::foreign_locks::LockedRuns;
+use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::bisect;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
@@ -90,7 +90,7 @@ impl Results {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (counted, locked) = (metrics.clone(), Arc::new(LockedRuns::new(db.clone())));
+        let (counted, locked) = (metrics.clone(), Arc::new(LockedRows::new(db.clone(), Locks::Runs)));
         let work = move |frames: Vec<Vec<GrantNews>>| {
             let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
             async move {
@@ -142,7 +142,7 @@ async fn round_of_free(
     db: Db,
     hints: Hints,
     metrics: Metrics,
-    locked: &LockedRuns,
+    locked: &LockedRows,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<Verdict>, StoreError> {
     let runs: Vec<Uuid> = news.iter().map(|item| item.lease().run_id).collect();
@@ -153,14 +153,7 @@ async fn round_of_free(
         round(db.clone(), hints.clone(), metrics.clone(), free)
     });
     let (verdicts, locked) = written.await?;
-    let mut verdicts = verdicts.into_iter();
-    let verdict = |run: &Uuid| match locked.contains(run) {
-        true => Err(StoreError::LockTimeout.into()),
-        false => {
-            verdicts.next().ok_or_else(|| StoreError::defect("a round has answered less than it was asked").into())
-        }
-    };
-    Ok(runs.iter().map(verdict).collect())
+    Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
 }
 
 /// One round: writes what there is, commits, and says what became of each.
@@ -201,7 +194,7 @@ async fn round(
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
     let begin_rows: Vec<Begin> = begins.iter().map(|(_, begin)| *begin).collect();
     let report_rows: Vec<GrantReport> = reports.iter().map(|(_, report)| report.clone()).collect();
-    let written = db.batch((begin_rows, report_rows), |c, (begins, reports)| {
+    let written = db.transaction((begin_rows, report_rows), |c, (begins, reports)| {
         async move {
             if !begins.is_empty() && !reports.is_empty() {
                 let begun = begins.iter().map(|begin| begin.guard.lease.run_id);

@@ -3,15 +3,18 @@
 //! The server never stops reading: what takes time is awaited in tasks of the stream, and what a worker may have on its way
 //! is bounded by its credits and by the rounds' queues.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::Engine;
 use crate::EngineError;
@@ -28,6 +31,7 @@ use crate::store::run::release::Release;
 use crate::store::worker::record::worker_stream_ended;
 use crate::stream::answers::{is_undecided, reason_of};
 use crate::stream::connection::{Connection, StreamEnd};
+use crate::stream::leases::BeatAnswer;
 use crate::stream::worker_grants::StreamGrants;
 
 /// Heartbeats of one stream that may wait for the database. Each is answered, in order; a worker that sends more ahead of
@@ -62,6 +66,7 @@ where
         event_credits_used: AtomicI64::new(0),
         events,
     });
+    stream.grants.resume();
     stream.tasks.spawn(stream.clone().keep_events(waiting_events));
     stream.tasks.spawn(stream.clone().keep_leases(waiting_heartbeats));
     let mut goodbye = false;
@@ -140,10 +145,15 @@ impl WorkerStream {
         let connection = &self.connection;
         let mut frozen = false;
         while let Some((heartbeat, came)) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
-            let beat = self.engine.leases.beat(connection.worker_id, connection.epoch, heartbeat);
             let end = came + connection.lease / HEARTBEATS_PER_LEASE;
-            let answer = match tokio::time::timeout_at(end.into(), beat).await {
+            let mut busy = None;
+            let answer = match tokio::time::timeout_at(end.into(), self.beat(&heartbeat, &mut busy)).await {
                 Ok(answer) => answer,
+                Err(_) if busy.is_some() => {
+                    // Others write, and leases end. So this one is not answered: the worker counts from an earlier one.
+                    tracing::warn!(error = ?busy, worker_id = %connection.worker_id, "a heartbeat is not written");
+                    continue;
+                }
                 Err(_) => Err(StoreError::Unavailable("no answer before the next heartbeat".into()).into()),
             };
             let was_frozen = frozen;
@@ -158,7 +168,7 @@ impl WorkerStream {
                     drop(book);
                     connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
                 }
-                // Whatever it is, nothing was written; while that lasts here, no lease can end here.
+                // Nothing was written; while that lasts here, no lease can end here.
                 Err(error) => {
                     if !was_frozen {
                         let worker_id = connection.worker_id;
@@ -167,6 +177,18 @@ impl WorkerStream {
                     connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen });
                 }
             }
+        }
+    }
+
+    /// Keeps the leases alive that a heartbeat names. While the database is busy otherwise it tries again, and says why.
+    async fn beat(&self, heartbeat: &Heartbeat, busy: &mut Option<StoreError>) -> Result<BeatAnswer, EngineError> {
+        loop {
+            let beat = self.engine.leases.beat(self.connection.worker_id, self.connection.epoch, heartbeat.clone());
+            match beat.await {
+                Err(EngineError::Store(error)) if error.is_contention() => *busy = Some(error),
+                answer => return answer,
+            }
+            tokio::time::sleep(OUTAGE_RETRY_DELAY).await;
         }
     }
 
@@ -194,40 +216,68 @@ impl WorkerStream {
         Ok(())
     }
 
-    /// Keeps events in the order in which they came, all that wait at once.
+    /// Keeps the events of each run in the order in which they came, all that wait at once. No run waits for another, which may be
+    /// locked.
     async fn keep_events(self: Arc<Self>, mut waiting: mpsc::UnboundedReceiver<(EventBatch, Held)>) {
         let ended = self.connection.ended().clone();
         let mut batches = Vec::new();
+        let mut running = FuturesUnordered::new();
+        // What has come of each run whose events are being kept.
+        let mut behind: HashMap<Uuid, Vec<(EventBatch, Held)>> = HashMap::new();
         loop {
-            let received = tokio::select! {
-                received = waiting.recv_many(&mut batches, 1_000) => received,
-                () = ended.cancelled() => return,
-            };
-            if received == 0 {
-                return;
-            }
-            let kept = batches.drain(..).map(|(batch, room)| {
-                let EventBatch { run_id, fence, first_seq, entries } = batch;
-                let lease = Lease { run_id, fence };
-                let count = entries.len() as i64;
-                let guarded = GuardedEvents { guard: self.connection.guard(lease), first_seq, entries };
-                let (engine, connection) = (&self.engine, &self.connection);
-                async move {
-                    let kept = persist(connection, || engine.events.append(guarded.clone())).await;
-                    drop(room);
-                    (lease, first_seq + count - 1, count, kept)
+            tokio::select! {
+                received = waiting.recv_many(&mut batches, 1_000) => {
+                    if received == 0 {
+                        break;
+                    }
                 }
-            });
-            for (lease, through_seq, count, kept) in join_all(kept).await {
-                if kept.as_ref().is_err_and(is_undecided) {
+                Some(run_id) = running.next() => {
+                    let next = behind.remove(&run_id).unwrap_or_default();
+                    if !next.is_empty() {
+                        behind.insert(run_id, Vec::new());
+                        running.push(self.keep_events_of(run_id, next));
+                    }
                     continue;
                 }
-                self.event_credits_used.fetch_sub(count, Ordering::Relaxed);
-                let refused = kept.err().map(|error| reason_of(&error));
-                let credits = count as u32;
-                self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+                () = ended.cancelled() => break,
+            }
+            let mut fresh: HashMap<Uuid, Vec<(EventBatch, Held)>> = HashMap::new();
+            for batch in batches.drain(..) {
+                let run_id = batch.0.run_id;
+                behind.get_mut(&run_id).unwrap_or_else(|| fresh.entry(run_id).or_default()).push(batch);
+            }
+            for (run_id, batches) in fresh {
+                behind.insert(run_id, Vec::new());
+                running.push(self.keep_events_of(run_id, batches));
             }
         }
+        while running.next().await.is_some() {}
+    }
+
+    /// Keeps events of one run, and answers them in their order.
+    async fn keep_events_of(&self, run_id: Uuid, batches: Vec<(EventBatch, Held)>) -> Uuid {
+        let kept = batches.into_iter().map(|(batch, room)| {
+            let EventBatch { run_id, fence, first_seq, entries } = batch;
+            let lease = Lease { run_id, fence };
+            let count = entries.len() as i64;
+            let guarded = GuardedEvents { guard: self.connection.guard(lease), first_seq, entries };
+            let (engine, connection) = (&self.engine, &self.connection);
+            async move {
+                let kept = persist(connection, || engine.events.append(guarded.clone())).await;
+                drop(room);
+                (lease, first_seq + count - 1, count, kept)
+            }
+        });
+        for (lease, through_seq, count, kept) in join_all(kept).await {
+            if kept.as_ref().is_err_and(is_undecided) {
+                continue;
+            }
+            self.event_credits_used.fetch_sub(count, Ordering::Relaxed);
+            let refused = kept.err().map(|error| reason_of(&error));
+            let credits = count as u32;
+            self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+        }
+        run_id
     }
 
     /// The room for what waits to be written. Where there is none the stream ends: the worker keeps what was not answered, and

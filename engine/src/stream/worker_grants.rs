@@ -74,6 +74,14 @@ impl StreamGrants {
         self.tasks.spawn(self.clone().begin(begun, now));
     }
 
+    /// Writes down that those have begun that a resume has taken over while their runs were locked.
+    pub fn resume(self: &Arc<Self>) {
+        let begun = self.connection.book().take_unwritten();
+        if !begun.is_empty() {
+            self.tasks.spawn(self.clone().begin(begun, Instant::now()));
+        }
+    }
+
     /// Writes down that these have begun, but for those that have been reported meanwhile.
     async fn begin(self: Arc<Self>, begun: Vec<Lease>, at: Instant) {
         let connection = &self.connection;

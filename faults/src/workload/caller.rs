@@ -100,7 +100,8 @@ impl Caller {
         let refusal = client::Refusal::from(status);
         let reason = refusal.reason.unwrap_or_default();
         self.findings.count(&format!("refused {:?} {reason}", status.code()));
-        let needs_delay = matches!(reason.as_str(), "DATABASE_UNAVAILABLE" | "OVERLOADED" | "REQUEST_IN_PROGRESS");
+        let needs_delay =
+            matches!(reason.as_str(), "DATABASE_UNAVAILABLE" | "DATABASE_BUSY" | "OVERLOADED" | "REQUEST_IN_PROGRESS");
         if needs_delay && refusal.retry_delay.is_none() {
             self.findings.violation(format!("{reason} was answered without RetryInfo"));
         }

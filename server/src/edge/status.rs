@@ -47,7 +47,7 @@ fn code(reason: ErrorReason) -> Code {
         ErrorReason::Overloaded | ErrorReason::EventCreditsExceeded => Code::ResourceExhausted,
         ErrorReason::RevisionCompacted => Code::OutOfRange,
         ErrorReason::DatabaseUnavailable | ErrorReason::ShuttingDown => Code::Unavailable,
-        ErrorReason::StreamReplaced | ErrorReason::RequestInProgress => Code::Aborted,
+        ErrorReason::StreamReplaced | ErrorReason::RequestInProgress | ErrorReason::DatabaseBusy => Code::Aborted,
         ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorReason::UnknownMethod | ErrorReason::UnsupportedEncoding => Code::Unimplemented,
         ErrorReason::Internal | ErrorReason::Unspecified => Code::Internal,
@@ -62,6 +62,7 @@ fn retry_helps(reason: ErrorReason) -> bool {
             | ErrorReason::DatabaseUnavailable
             | ErrorReason::ShuttingDown
             | ErrorReason::RequestInProgress
+            | ErrorReason::DatabaseBusy
     )
 }
 
@@ -191,13 +192,17 @@ pub fn received_too_slowly(patience: Duration) -> Status {
 /// An outage is told as such; a defect is logged here, once, and leaves without its text.
 fn store_status(error: &StoreError) -> Status {
     let unavailable = |message: &str| status(ErrorReason::DatabaseUnavailable, message, HashMap::new());
+    let busy = |message: &str| status(ErrorReason::DatabaseBusy, message, HashMap::new());
     match error {
         StoreError::Unavailable(_) => unavailable("the database is not available"),
         StoreError::CommitUnknown(_) => {
             unavailable("the connection to the database was lost at the commit: whether it was done is not known")
         }
-        StoreError::LockTimeout => unavailable("a lock in the database was not had in time"),
-        StoreError::Serialization(_) => unavailable("other transactions were in the way"),
+        StoreError::LockTimeout | StoreError::RequestHeld => {
+            busy("another transaction keeps locked in the database what this call needs")
+        }
+        StoreError::StatementCancelled(_) => busy("a statement in the database took too long, or was cancelled"),
+        StoreError::Serialization(_) => busy("other transactions were in the way"),
         StoreError::Overloaded => status(ErrorReason::Overloaded, error.to_string(), HashMap::new()),
         StoreError::Constraint { .. } | StoreError::Defect(_) => {
             let request = Uuid::new_v4().to_string();
@@ -314,6 +319,22 @@ mod tests {
         assert_eq!((defect.code(), defect.message()), (Code::Internal, "internal error"));
         assert!(defect.get_details_error_info().expect("error info").metadata.contains_key("request"));
         assert!([outage, defect].iter().all(|status| !status.message().contains("10.0.0.7")));
+    }
+
+    #[test]
+    fn a_lock_and_a_statement_that_takes_too_long_are_no_outage() {
+        for error in [
+            StoreError::LockTimeout,
+            StoreError::RequestHeld,
+            StoreError::StatementCancelled("statement timeout".into()),
+            StoreError::Serialization("deadlock".into()),
+        ] {
+            assert!(error.is_passing() && !error.is_outage());
+            let busy = status_of(error);
+            let info = busy.get_details_error_info().expect("error info");
+            assert_eq!((busy.code(), info.reason.as_str()), (Code::Aborted, "DATABASE_BUSY"));
+            assert_eq!(busy.get_details_retry_info().and_then(|retry| retry.retry_delay), Some(RETRY_DELAY));
+        }
     }
 
     #[test]

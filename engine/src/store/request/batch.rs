@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::TenantId;
-use crate::store::request::id::{RequestClaim, request_lock_timeout_in_tx};
+use crate::store::request::id::{RequestClaim, claim_error};
 
 /// A request that names an id, and what it is about to make.
 #[derive(Debug, Clone)]
@@ -18,12 +18,11 @@ pub struct RequestKey {
     pub resource_ids: Vec<Uuid>,
 }
 
-/// Claims request ids, in order. `LockTimeout` means that another call with one of them is still being executed.
+/// Claims request ids, in order. `RequestHeld` means that another call with one of them is still being executed.
 pub async fn request_claim_many_in_tx(
     c: &mut PgConnection,
     keys: &[RequestKey],
 ) -> Result<Vec<RequestClaim>, StoreError> {
-    request_lock_timeout_in_tx(c).await?;
     let tenants: Vec<String> = keys.iter().map(|key| key.tenant.as_str().to_owned()).collect();
     let scopes: Vec<String> = keys.iter().map(|key| key.scope.to_owned()).collect();
     let ids: Vec<String> = keys.iter().map(|key| key.request_id.clone()).collect();
@@ -44,7 +43,8 @@ pub async fn request_claim_many_in_tx(
         &resources,
     )
     .execute(&mut *c)
-    .await?;
+    .await
+    .map_err(claim_error)?;
     let rows = sqlx::query!(
         r#"SELECT k.place AS "place!", r.payload_hash, r.resource_ids
            FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (tenant_id, scope, request_id, place)

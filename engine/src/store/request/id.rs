@@ -28,14 +28,15 @@ pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
     hasher.finalize().to_vec()
 }
 
-/// Waits for the locks of this transaction no longer than this: a call with the same `request_id` that is still executed
-/// holds its key, and who waits for it shall be told instead of holding a connection.
-pub async fn request_lock_timeout_in_tx(c: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("SELECT set_config('lock_timeout', '2s', true)").fetch_one(c).await?;
-    Ok(())
+/// An error of a claim of request ids. A call with the same `request_id` that is still being executed holds its key.
+pub(super) fn claim_error(error: sqlx::Error) -> StoreError {
+    match StoreError::from(error) {
+        StoreError::LockTimeout => StoreError::RequestHeld,
+        error => error,
+    }
 }
 
-/// Claims a `request_id` in the transaction that makes the resources. `StoreError::LockTimeout` means that another call
+/// Claims a `request_id` in the transaction that makes the resources. `StoreError::RequestHeld` means that another call
 /// with it is still being executed.
 pub async fn request_claim_in_tx(
     c: &mut PgConnection,
@@ -55,7 +56,8 @@ pub async fn request_claim_in_tx(
         resource_ids
     )
     .execute(&mut *c)
-    .await?;
+    .await
+    .map_err(claim_error)?;
     if inserted.rows_affected() > 0 {
         return Ok(RequestClaim::Fresh);
     }

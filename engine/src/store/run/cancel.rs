@@ -43,29 +43,10 @@ pub async fn run_cancel_in_tx(
 }
 
 /// Runs of a cancelled session that are cancelled in one transaction, so that no lock is held for long.
-const CANCEL_PAGE: i64 = 2_000;
+pub const CANCEL_PAGE: i64 = 2_000;
 
-/// Where the cancelling of a session's runs goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancelProgress {
-    After(Uuid),
-    Done,
-}
-
-/// Cancels the next runs of a cancelled session, as the session says. It takes no more runs, so none is missed.
-pub async fn session_cancel_page(
-    c: &mut PgConnection,
-    session_id: Uuid,
-    after: Uuid,
-) -> Result<CancelProgress, StoreError> {
-    let session = sqlx::query!(
-        r#"SELECT tenant_id, coalesce(cancel_reason, '') AS "reason!", coalesce(cancel_grace_ms, 5000) AS "grace_ms!"
-           FROM ops.sessions WHERE id = $1"#,
-        session_id
-    )
-    .fetch_optional(&mut *c)
-    .await?;
-    let Some(session) = session else { return Ok(CancelProgress::Done) };
+/// The next runs of a cancelled session that are to be cancelled. It takes no more runs, so none is missed.
+pub async fn session_cancel_page(c: &mut PgConnection, session_id: Uuid, after: Uuid) -> Result<Vec<Uuid>, StoreError> {
     let page = sqlx::query_scalar!(
         "SELECT id FROM ops.runs
          WHERE session_id = $1 AND id > $2 AND status IN ('queued', 'claimed', 'running') AND cancel_requested_at IS NULL
@@ -74,12 +55,27 @@ pub async fn session_cancel_page(
         after,
         CANCEL_PAGE
     )
-    .fetch_all(&mut *c)
+    .fetch_all(c)
     .await?;
-    let Some(last) = page.last().copied() else { return Ok(CancelProgress::Done) };
+    Ok(page)
+}
+
+/// Cancels these runs of a cancelled session, as the session says.
+pub async fn session_cancel_runs_in_tx(
+    c: &mut PgConnection,
+    session_id: Uuid,
+    runs: &[Uuid],
+) -> Result<(), StoreError> {
+    let session = sqlx::query!(
+        r#"SELECT tenant_id, coalesce(cancel_reason, '') AS "reason!", coalesce(cancel_grace_ms, 5000) AS "grace_ms!"
+           FROM ops.sessions WHERE id = $1"#,
+        session_id
+    )
+    .fetch_optional(&mut *c)
+    .await?;
+    let Some(session) = session else { return Ok(()) };
     let (tenant, grace) = (TenantId::new(&session.tenant_id), milliseconds(session.grace_ms));
-    run_cancel_in_tx(c, &tenant, &page, &session.reason, grace).await?;
-    Ok(if page.len() as i64 == CANCEL_PAGE { CancelProgress::After(last) } else { CancelProgress::Done })
+    run_cancel_in_tx(c, &tenant, runs, &session.reason, grace).await.map(drop)
 }
 
 /// Cancelled sessions some of whose runs have not ended, the first thousands.
@@ -119,11 +115,17 @@ pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Ve
         .collect())
 }
 
-/// Forgets revokes that their workers were told of.
+/// Forgets revokes that were sent to their workers; what somebody keeps locked is sent again.
 pub async fn cancel_told(c: &mut PgConnection, told: &[Lease]) -> Result<(), StoreError> {
     sqlx::query!(
-        "DELETE FROM ops.run_cancels c USING unnest($1::uuid[], $2::bigint[]) AS t (run_id, fence)
-         WHERE c.run_id = t.run_id AND c.fence = t.fence AND c.kind = 'revoke'",
+        "DELETE FROM ops.run_cancels
+         WHERE ctid = ANY (ARRAY(
+             SELECT c.ctid
+             FROM unnest($1::uuid[], $2::bigint[]) AS t (run_id, fence)
+             CROSS JOIN LATERAL (
+                 SELECT ctid FROM ops.run_cancels
+                 WHERE run_id = t.run_id AND fence = t.fence AND kind = 'revoke'
+                 FOR UPDATE SKIP LOCKED) c))",
         &told.iter().map(|lease| lease.run_id).collect::<Vec<_>>(),
         &told.iter().map(|lease| lease.fence).collect::<Vec<_>>(),
     )
@@ -135,7 +137,10 @@ pub async fn cancel_told(c: &mut PgConnection, told: &[Lease]) -> Result<(), Sto
 /// Forgets revokes that nobody was there to be told of.
 pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     let pruned = sqlx::query!(
-        "DELETE FROM ops.run_cancels WHERE kind = 'revoke' AND requested_at < now() - interval '1 minute'"
+        "DELETE FROM ops.run_cancels
+         WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM ops.run_cancels WHERE kind = 'revoke' AND requested_at < now() - interval '1 minute'
+             FOR UPDATE SKIP LOCKED))"
     )
     .execute(c)
     .await?;

@@ -207,14 +207,21 @@ async fn run_claim_told(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -
     Ok(told)
 }
 
-/// Gives back whatever a round claimed, if its answer was lost and nobody was told of it. No attempt is spent.
+/// Gives back whatever a round claimed, if its answer was lost and nobody was told of it, but for what somebody has locked now. No
+/// attempt is spent.
 pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64, StoreError> {
     let undone = sqlx::query!(
-        "WITH undone AS (
+        "WITH lost AS MATERIALIZED (
+             SELECT id FROM ops.runs
+             WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND server_id = $1 AND claim_round = $2
+               AND status IN ('claimed', 'running')
+             FOR NO KEY UPDATE SKIP LOCKED
+         ),
+         undone AS (
              UPDATE ops.runs r
              SET status = 'queued', attempt = r.attempt - (r.status = 'running')::int,
                  started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
-             WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
+             WHERE r.id = ANY (ARRAY(SELECT id FROM lost)) AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
                AND r.cancel_requested_at IS NULL
              RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
          ),

@@ -34,6 +34,18 @@ pub async fn session_open_in_tx(
     Ok(rows.into_iter().map(|row| ((row.tenant_id, row.id), row.open)).collect())
 }
 
+/// Those of these sessions into which nobody can enqueue now, because somebody has locked them.
+pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    let locked = sqlx::query_scalar!(
+        r#"WITH free AS MATERIALIZED (SELECT id FROM ops.sessions WHERE id = ANY ($1) FOR KEY SHARE SKIP LOCKED)
+           SELECT id AS "id!" FROM ops.sessions WHERE id = ANY ($1) EXCEPT SELECT id FROM free"#,
+        ids
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(locked)
+}
+
 /// Inserts runs, with queue, counters and feed, and answers when they were created; or nothing of it, if one of their sessions
 /// is not there or takes no runs.
 pub async fn run_enqueue(c: &mut PgConnection, runs: &[&NewRun]) -> Result<Option<DateTime<Utc>>, StoreError> {

@@ -79,11 +79,22 @@ kept AS (
     FROM ended
     WHERE status = 'queued'
 ),
--- Should the worker still have a stream, it is told.
+-- Should the worker still have a stream, it is told. A cancel that somebody keeps locked stays what it is, and is forgotten as answered
+-- (`run_cancel_unconfirmed`).
 told AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms)
     SELECT id, fence, tenant_id, worker_id, 'revoke', 0 FROM ended
-    ON CONFLICT (run_id, fence) DO UPDATE SET kind = 'revoke', requested_at = now()
+    ON CONFLICT (run_id, fence) DO NOTHING
+),
+cancels AS MATERIALIZED (
+    SELECT c.run_id, c.fence
+    FROM ended e
+    CROSS JOIN LATERAL (
+        SELECT run_id, fence FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c
+),
+told_again AS (
+    UPDATE ops.run_cancels c SET kind = 'revoke', requested_at = now()
+    FROM cancels l WHERE c.run_id = l.run_id AND c.fence = l.fence
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, failed, cancelled)

@@ -38,6 +38,33 @@ pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<
     Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
 }
 
+/// Keeps leases alive whose runs somebody has locked, so that no heartbeat can be written: they are not looked at before they would
+/// end. What is written when the runs are free again counts from then on.
+pub async fn run_lease_extend(c: &mut PgConnection, guards: &[Guard]) -> Result<(), StoreError> {
+    let columns = GuardColumns::of(guards);
+    sqlx::query!(
+        "WITH held AS MATERIALIZED (
+             SELECT r.worker_id, max(r.lease_ms) AS lease_ms, array_agg(r.id) AS run_ids
+             FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[]) AS i (run_id, fence, worker_id, epoch)
+             JOIN ops.runs r ON r.id = i.run_id
+             JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch = i.epoch
+             WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
+             GROUP BY r.worker_id
+         )
+         UPDATE ops.run_leases l
+         SET due_at = clock_timestamp() + h.lease_ms * interval '1 ms'
+         FROM held h
+         WHERE l.worker_id = h.worker_id AND l.run_ids && h.run_ids",
+        &columns.run_ids,
+        &columns.fences,
+        &columns.worker_ids,
+        &columns.epochs,
+    )
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
 /// Claims whose runs are looked at in one statement.
 const LOOK_PAGE: i64 = 200;
 

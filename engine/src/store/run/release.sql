@@ -39,8 +39,14 @@ queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
     SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM released WHERE status = 'queued' AND wait_reason IS NULL
 ),
+-- What somebody keeps locked is forgotten later (`run_cancel_unconfirmed`).
 answered AS (
-    DELETE FROM ops.run_cancels c USING released e WHERE c.run_id = e.id AND c.fence = e.fence
+    DELETE FROM ops.run_cancels
+    WHERE ctid = ANY (ARRAY(
+        SELECT c.ctid
+        FROM released e
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c))
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, cancelled)

@@ -53,9 +53,15 @@ queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
     SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM ended WHERE status = 'queued' AND wait_reason IS NULL
 ),
+-- What somebody keeps locked is forgotten later (`run_cancel_unconfirmed`).
 answered AS (
-    DELETE FROM ops.run_cancels c USING ended e
-    WHERE e.cancel_requested_at IS NOT NULL AND c.run_id = e.id AND c.fence = e.fence
+    DELETE FROM ops.run_cancels
+    WHERE ctid = ANY (ARRAY(
+        SELECT c.ctid
+        FROM ended e
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c
+        WHERE e.cancel_requested_at IS NOT NULL))
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, succeeded, failed, cancelled)

@@ -111,7 +111,20 @@ pub struct HeldGrant {
     pub started_ago: Duration,
 }
 
-/// All grants of a worker.
+/// The runs of all grants of a worker.
+pub async fn worker_runs(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+    let runs = sqlx::query_scalar!(
+        "SELECT id FROM ops.runs
+         WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases WHERE worker_id = $1))
+           AND worker_id = $1 AND status IN ('claimed', 'running')",
+        worker_id
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(runs)
+}
+
+/// All grants of a worker, after their runs were locked.
 pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<HeldGrant>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT id, fence, attempt, status = 'running' AS "begun!",
@@ -119,7 +132,7 @@ pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<
            FROM ops.runs
            WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases WHERE worker_id = $1))
              AND worker_id = $1 AND status IN ('claimed', 'running')
-           ORDER BY id FOR NO KEY UPDATE"#,
+           ORDER BY id"#,
         worker_id
     )
     .fetch_all(c)
@@ -162,13 +175,24 @@ pub async fn worker_upsert_unary(
     Ok((row.id, row.draining))
 }
 
-/// Writes down that workers were heard of on their current streams. What is not in the answer was replaced by a newer stream.
+/// Writes down that workers were heard of on their current streams, unless somebody has locked them. What is not in the answer was
+/// replaced by a newer stream.
 pub async fn worker_heard(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Result<Vec<Uuid>, StoreError> {
     let heard = sqlx::query_scalar!(
-        "UPDATE ops.workers w SET heartbeat_at = clock_timestamp(), state = 'active'
-         FROM unnest($1::uuid[], $2::bigint[]) AS s (id, epoch)
-         WHERE w.id = s.id AND w.stream_epoch = s.epoch
-         RETURNING w.id",
+        r#"WITH current AS MATERIALIZED (
+               SELECT w.id
+               FROM unnest($1::uuid[], $2::bigint[]) AS s (id, epoch)
+               JOIN ops.workers w ON w.id = s.id AND w.stream_epoch = s.epoch
+           ),
+           free AS MATERIALIZED (
+               SELECT id, stream_epoch FROM ops.workers WHERE id = ANY (ARRAY(SELECT id FROM current))
+               FOR NO KEY UPDATE SKIP LOCKED
+           ),
+           heard AS (
+               UPDATE ops.workers w SET heartbeat_at = clock_timestamp(), state = 'active'
+               FROM free WHERE w.id = free.id AND w.stream_epoch = free.stream_epoch
+           )
+           SELECT id AS "id!" FROM current"#,
         &streams.iter().map(|stream| stream.0).collect::<Vec<_>>(),
         &streams.iter().map(|stream| stream.1).collect::<Vec<_>>(),
     )
