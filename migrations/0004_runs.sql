@@ -42,7 +42,7 @@ CREATE TABLE ops.runs (
     worker_id            uuid,
     fence                bigint NOT NULL DEFAULT 0,
     server_id            uuid,
-    claim_round          bigint,
+    claim_number          bigint,
     -- The id of the unary call that claimed the run, if that call can be repeated.
     claim_id             uuid,
     lease_ms             bigint,
@@ -116,7 +116,7 @@ ALTER TABLE ops.run_leases ALTER COLUMN run_ids SET STORAGE EXTERNAL, ALTER COLU
 -- `resumed_at`, so an outage costs no living worker its run.
 CREATE TABLE ops.lease_service (
     only_row        boolean PRIMARY KEY DEFAULT true CONSTRAINT lease_service_one_row_check CHECK (only_row),
-    round_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    checked_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     resumed_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO ops.lease_service DEFAULT VALUES;

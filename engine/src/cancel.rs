@@ -21,8 +21,8 @@ pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, Stor
             db.transaction(free, move |c, free| session_cancel_runs_in_tx(c, session_id, free).boxed())
         });
         let ((), locked) = cancelled.await?;
-        engine.hints.give(Topic::Cancels);
-        engine.hints.give(Topic::Changes);
+        engine.wakeups.give(Topic::Cancels);
+        engine.wakeups.give(Topic::Changes);
         all &= locked.is_empty();
         if page.len() < CANCEL_PAGE as usize {
             return Ok(all);

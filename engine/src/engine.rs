@@ -21,7 +21,7 @@ use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::stream::results::Results;
 use crate::telemetry::Metrics;
-use crate::wakeups::Hints;
+use crate::wakeups::Wakeups;
 use crate::watch::hub::ChangeHub;
 
 /// The parts of the engine, for the use cases.
@@ -32,7 +32,7 @@ pub struct Engine {
     pub settings: EngineSettings,
     /// This process, as the database knows it.
     pub server_id: Uuid,
-    pub hints: Hints,
+    pub wakeups: Wakeups,
     pub registry: Arc<Registry>,
     pub enqueue: Enqueue,
     pub dispatcher: Arc<Dispatcher>,
@@ -53,44 +53,44 @@ pub struct Engine {
 pub struct EngineStop {
     /// Nothing new is claimed, told or watched.
     pub loops: CancellationToken,
-    /// What was handed in is written, then the rounds end. After the streams have ended.
-    pub rounds: CancellationToken,
+    /// What was handed in is written, then the batches end. After the streams have ended.
+    pub batches: CancellationToken,
 }
 
 impl Engine {
-    /// Makes the engine, and starts its loops and its rounds, which end in this order.
+    /// Makes the engine, and starts its loops and its batches, which end in this order.
     pub fn start(
         db: Db,
         settings: EngineSettings,
         loops: &mut JoinSet<()>,
-        rounds: &mut JoinSet<()>,
+        batches: &mut JoinSet<()>,
         stop: &EngineStop,
     ) -> Arc<Self> {
         let server_id = Uuid::now_v7();
-        let hints = Hints::new(server_id);
+        let wakeups = Wakeups::new(server_id);
         let metrics = Metrics::default();
         let registry = Arc::new(Registry::default());
-        let (enqueue, enqueue_rounds) = Enqueue::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
-        let (results, result_rounds) = Results::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
-        let (leases, lease_rounds) = Leases::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
-        let (events, event_rounds) = Events::new(db.clone(), hints.clone(), &metrics, stop.rounds.clone());
-        let (releases, release_rounds) = Releases::new(db.clone(), hints.clone(), stop.rounds.clone());
+        let (enqueue, enqueue_batches) = Enqueue::new(db.clone(), wakeups.clone(), &metrics, stop.batches.clone());
+        let (results, result_batches) = Results::new(db.clone(), wakeups.clone(), &metrics, stop.batches.clone());
+        let (leases, lease_checks) = Leases::new(db.clone(), wakeups.clone(), &metrics, stop.batches.clone());
+        let (events, event_batches) = Events::new(db.clone(), wakeups.clone(), &metrics, stop.batches.clone());
+        let (releases, release_batches) = Releases::new(db.clone(), wakeups.clone(), stop.batches.clone());
         let dispatcher = Arc::new(Dispatcher::new(
             db.clone(),
-            hints.clone(),
+            wakeups.clone(),
             registry.clone(),
             releases.clone(),
             metrics.clone(),
             server_id,
         ));
-        let hub = ChangeHub::new(db.clone(), hints.clone());
+        let hub = ChangeHub::new(db.clone(), wakeups.clone());
         let connections = db.max_connections();
         let engine = Arc::new(Self {
             stream_bytes: Budget::new(settings.stream_bytes),
             databases: [db.clone(), db.bounded((connections / 4).max(2)), db.bounded((connections * 2 / 5).max(2))],
             settings,
             server_id,
-            hints: hints.clone(),
+            wakeups: wakeups.clone(),
             registry: registry.clone(),
             enqueue,
             dispatcher: dispatcher.clone(),
@@ -103,16 +103,16 @@ impl Engine {
             metrics: metrics.clone(),
         });
 
-        rounds.spawn(enqueue_rounds);
-        rounds.spawn(result_rounds);
-        rounds.spawn(lease_rounds);
-        rounds.spawn(event_rounds);
-        rounds.spawn(release_rounds);
+        batches.spawn(enqueue_batches);
+        batches.spawn(result_batches);
+        batches.spawn(lease_checks);
+        batches.spawn(event_batches);
+        batches.spawn(release_batches);
         loops.spawn(dispatcher.run(stop.loops.clone()));
         loops.spawn(hub.run(stop.loops.clone()));
-        loops.spawn(cancels::run(db.clone(), hints.clone(), registry, metrics, stop.loops.clone()));
-        loops.spawn(hints.clone().listen(db.clone(), stop.loops.clone()));
-        rounds.spawn(hints.clone().send(db.clone(), stop.rounds.clone()));
+        loops.spawn(cancels::run(db.clone(), wakeups.clone(), registry, metrics, stop.loops.clone()));
+        loops.spawn(wakeups.clone().listen(db.clone(), stop.loops.clone()));
+        batches.spawn(wakeups.clone().send(db.clone(), stop.batches.clone()));
         loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
         engine
     }
@@ -131,7 +131,7 @@ impl Engine {
             }
             let now = Instant::now();
             for connection in self.registry.all() {
-                let late = connection.book().take_unaccepted(self.settings.accept_timeout, now);
+                let late = connection.grants().take_unaccepted(self.settings.accept_timeout, now);
                 if late.is_empty() {
                     continue;
                 }

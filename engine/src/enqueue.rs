@@ -1,6 +1,6 @@
-//! New runs of all callers, in rounds.
+//! New runs of all callers, in batches.
 //!
-//! Calls with request ids go in rounds of their own, because they may have to wait for a stranger who holds the same id.
+//! Calls with request ids go in batches of their own, because they may have to wait for another transaction who holds the same id.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
-use crate::batch::halving::bisect;
+use crate::batch::halving::halve;
 use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::{Refusal, Resource, RunSpec, TenantId};
 use crate::idempotent::in_progress;
@@ -24,11 +24,11 @@ use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request
 use crate::store::request::id::{RequestClaim, payload_hash, request_first};
 use crate::store::run::enqueue::{NewRun, run_created, run_enqueue, session_open_in_tx};
 use crate::telemetry::Metrics;
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
-/// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A round takes 2,000 runs,
+/// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A batch takes 2,000 runs,
 /// or one call of up to 10,000.
-const BOUNDS: RoundBounds = RoundBounds {
+const BOUNDS: BatchBounds = BatchBounds {
     waiting: 10_000,
     waiting_items: 20_000,
     waiting_bytes: 64 << 20,
@@ -38,7 +38,7 @@ const BOUNDS: RoundBounds = RoundBounds {
 };
 
 /// How long a call whose commit was not answered is tried again to learn what became of it.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The scope of request ids of runs, whichever call enqueues them.
 const REQUEST_SCOPE: &str = "EnqueueRun";
@@ -77,32 +77,32 @@ pub struct Enqueued {
 /// Where calls are handed in.
 #[derive(Debug, Clone)]
 pub struct Enqueue {
-    plain: Rounds<EnqueueCall, Verdict>,
-    with_request_id: Rounds<EnqueueCall, Verdict>,
+    plain: Batcher<EnqueueCall, Verdict>,
+    with_request_id: Batcher<EnqueueCall, Verdict>,
 }
 
 impl Enqueue {
     /// The handle and its two loops.
     pub fn new(
         db: Db,
-        hints: Hints,
+        wakeups: Wakeups,
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (counted, locked) = (metrics.clone(), Arc::new(LockedRows::new(db.clone(), Locks::SessionKeys)));
         let work = move |calls: Vec<EnqueueCall>| {
-            let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
+            let (db, wakeups, metrics, locked) = (db.clone(), wakeups.clone(), counted.clone(), locked.clone());
             async move {
-                let results = bisect(calls, |calls| round_of_free(db.clone(), &locked, calls)).await;
+                let results = halve(calls, |calls| write_free(db.clone(), &locked, calls)).await;
                 let results: Vec<_> = results.into_iter().map(Result::flatten).collect();
                 metrics.runs_enqueued.inc_by(results.iter().map(fresh).sum());
-                hints.give(Topic::Work);
-                hints.give(Topic::Changes);
+                wakeups.give(Topic::Work);
+                wakeups.give(Topic::Changes);
                 results
             }
         };
-        let (plain, run_plain) = rounds(BOUNDS, closing.clone(), metrics.measured("enqueue", work.clone()));
-        let (with_request_id, run_with_request_id) = rounds(BOUNDS, closing, metrics.measured("enqueue", work));
+        let (plain, run_plain) = batches(BOUNDS, closing.clone(), metrics.measured("enqueue", work.clone()));
+        let (with_request_id, run_with_request_id) = batches(BOUNDS, closing, metrics.measured("enqueue", work));
         let run = async {
             tokio::join!(run_plain, run_with_request_id);
         };
@@ -114,8 +114,8 @@ impl Enqueue {
         let request_id = specs.iter().find_map(|spec| spec.request_id.clone());
         let new_run = |spec| NewRun { id: Uuid::now_v7(), tenant: tenant.clone(), spec };
         let call = EnqueueCall { runs: Arc::new(specs.into_iter().map(new_run).collect()) };
-        let rounds = if request_id.is_some() { &self.with_request_id } else { &self.plain };
-        match rounds.submit(call).await {
+        let batches = if request_id.is_some() { &self.with_request_id } else { &self.plain };
+        match batches.submit(call).await {
             Ok(result) => Ok(result?),
             Err(EngineError::Store(error)) => Err(in_progress(error, request_id.unwrap_or_default())),
             Err(error) => Err(error),
@@ -133,7 +133,7 @@ type Verdict = Result<Enqueued, Refusal>;
 type Verdicts = Vec<Verdict>;
 
 /// One batch of the calls whose sessions no other transaction has locked; the others fail with `LockTimeout`.
-async fn round_of_free(
+async fn write_free(
     db: Db,
     locked: &LockedRows,
     calls: Arc<[EnqueueCall]>,
@@ -147,16 +147,16 @@ async fn round_of_free(
             false => calls.iter().filter(|call| !is_locked(&locked, call)).cloned().collect(),
         };
         let db = db.clone();
-        async move { if free.is_empty() { Ok(Vec::new()) } else { round(db, free).await } }
+        async move { if free.is_empty() { Ok(Vec::new()) } else { batch(db, free).await } }
     });
     let (verdicts, locked) = written.await?;
     Ok(around_locked(calls.iter().map(|call| is_locked(&locked, call)), verdicts))
 }
 
-/// One round. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
+/// One batch. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
 /// looking, then by writing the same again, which waits for a commit that is still on its way and then meets its ids.
-async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
-    let until = Instant::now() + COMMIT_PATIENCE;
+async fn batch(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+    let until = Instant::now() + COMMIT_TIMEOUT;
     let mut in_doubt = false;
     loop {
         let written = match in_doubt {
@@ -184,7 +184,7 @@ async fn round(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError
     }
 }
 
-/// What became of a round whose commit was not answered; `None` if none of its runs is there. One transaction wrote it, so a
+/// What became of a batch whose commit was not answered; `None` if none of its runs is there. One transaction wrote it, so a
 /// single run tells of all.
 async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
     let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
@@ -342,8 +342,8 @@ async fn claim_requests(
             (Ok(_), RequestClaim::Fresh) | (Err(_), _) => {}
         }
     }
-    // A refused call leaves nothing behind. What it would have made may have answered another call of the round already:
-    // then the round is divided, until each call is judged by what is there.
+    // A refused call leaves nothing behind. What it would have made may have answered another call of the batch already:
+    // then the batch is divided, until each call is judged by what is there.
     let refused: Vec<(usize, RequestKey)> = places
         .into_iter()
         .zip(keys)

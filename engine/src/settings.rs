@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How often what NOTIFY hints at is looked for without a hint. A hint may be lost; polling is the truth.
+/// How often what NOTIFY wakeups at is looked for without a wakeup. A wakeup may be lost; polling is the truth.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a report, a start or a given-back grant waits before it is tried again while the database is away.

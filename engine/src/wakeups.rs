@@ -1,4 +1,4 @@
-//! Hints: something was committed that others may wait for. A hint only says "look"; polling guarantees.
+//! Wakeups: something was committed that others may wait for. A wakeup only says "look"; polling guarantees.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,9 +11,9 @@ use uuid::Uuid;
 use crate::db::listen::Listener;
 use crate::db::{Db, StoreError};
 use crate::settings::OUTAGE_RETRY_DELAY;
-use crate::store::feed::hint_send;
+use crate::store::feed::wakeup_send;
 
-/// What a hint is about.
+/// What a wakeup is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     /// Runs can be claimed.
@@ -46,22 +46,22 @@ struct Signal {
     given: AtomicU64,
 }
 
-/// Where hints are given and awaited. One waiter a topic.
+/// Where wakeups are given and awaited. One waiter a topic.
 #[derive(Debug, Clone)]
-pub struct Hints {
+pub struct Wakeups {
     signals: Arc<[Signal; 3]>,
     /// Wakes who tells the other replicas.
     owed: Arc<Notify>,
-    /// Of this replica, which sends it along: its own hints it has already.
+    /// Of this replica, which sends it along: its own wakeups it has already.
     server_id: Uuid,
 }
 
-impl Hints {
+impl Wakeups {
     pub fn new(server_id: Uuid) -> Self {
         Self { signals: Arc::default(), owed: Arc::default(), server_id }
     }
 
-    /// Says that something was committed: here at once, to the other replicas as soon as the database takes it. Hints that
+    /// Says that something was committed: here at once, to the other replicas as soon as the database takes it. Wakeups that
     /// come faster than they can be sent become one.
     pub fn give(&self, topic: Topic) {
         self.give_here(topic);
@@ -71,7 +71,7 @@ impl Hints {
         self.owed.notify_one();
     }
 
-    /// How many hints on a topic were given.
+    /// How many wakeups on a topic were given.
     pub fn given(&self, topic: Topic) -> u64 {
         self.signals[topic as usize].given.load(Ordering::Relaxed)
     }
@@ -81,12 +81,12 @@ impl Hints {
         self.signals[topic as usize].local.notify_one();
     }
 
-    /// Waits for a hint. One that was given before is not missed.
+    /// Waits for a wakeup. One that was given before is not missed.
     pub async fn awaited(&self, topic: Topic) {
         self.signals[topic as usize].local.notified().await;
     }
 
-    /// Passes hints to the other replicas: one statement at a time, outside of any transaction, because a NOTIFY inside one
+    /// Passes wakeups to the other replicas: one statement at a time, outside of any transaction, because a NOTIFY inside one
     /// would make all commits wait for each other.
     pub async fn send(self, db: Db, closing: CancellationToken) {
         loop {
@@ -97,14 +97,14 @@ impl Hints {
             let is_owed = |topic: &Topic| self.signals[*topic as usize].is_owed.swap(false, Ordering::Acquire);
             let channels: Vec<&str> = TOPICS.into_iter().filter(is_owed).map(Topic::channel).collect();
             let server_id = self.server_id;
-            let sent = db.write(channels, move |c, channels| hint_send(c, channels, server_id).boxed());
+            let sent = db.write(channels, move |c, channels| wakeup_send(c, channels, server_id).boxed());
             if let Err(error) = sent.await {
-                tracing::debug!(%error, "a hint was not sent; the others will poll");
+                tracing::debug!(%error, "a wakeup was not sent; the others will poll");
             }
         }
     }
 
-    /// Takes the hints of the other replicas. After any error: connect again and look at everything.
+    /// Takes the wakeups of the other replicas. After any error: connect again and look at everything.
     pub async fn listen(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
@@ -129,9 +129,9 @@ impl Hints {
         let own = self.server_id.to_string();
         loop {
             match listener.next().await? {
-                Some(hint) if hint.payload() == own => {}
-                Some(hint) => {
-                    let meant = TOPICS.into_iter().filter(|topic| topic.channel() == hint.channel());
+                Some(wakeup) if wakeup.payload() == own => {}
+                Some(wakeup) => {
+                    let meant = TOPICS.into_iter().filter(|topic| topic.channel() == wakeup.channel());
                     meant.for_each(|topic| self.give_here(topic));
                 }
                 None => TOPICS.into_iter().for_each(|topic| self.give_here(topic)),

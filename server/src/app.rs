@@ -34,13 +34,13 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A database that needs longer for the smallest question serves nobody. This is less than a unit of work may take, so that
 /// a server on a database that hangs soon says that it is not ready.
-const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How often streams are told to end while some are left.
 const STREAM_END_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long clients may take to close their connections once all streams have ended.
-const LISTENER_PATIENCE: Duration = Duration::from_secs(2);
+const LISTENER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +85,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         &DbSettings { max_connections: config.database.max_connections, deadline: config.database.deadline },
     );
     let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
-    let (mut loops, mut rounds) = (JoinSet::new(), JoinSet::new());
-    let engine = Engine::start(db.clone(), config.engine.clone(), &mut loops, &mut rounds, &stop);
+    let (mut loops, mut batches) = (JoinSet::new(), JoinSet::new());
+    let engine = Engine::start(db.clone(), config.engine.clone(), &mut loops, &mut batches, &stop);
     repair::start(&engine, &mut loops, &stop.loops);
 
     let limits = Arc::new(config.limits.clone());
@@ -112,7 +112,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     tokio::select! {
         ended = listening.join_next() => return Err(Error::PartEnded(format!("the listener: {ended:?}"))),
         ended = loops.join_next() => return Err(Error::PartEnded(format!("a loop: {ended:?}"))),
-        ended = rounds.join_next() => return Err(Error::PartEnded(format!("the rounds: {ended:?}"))),
+        ended = batches.join_next() => return Err(Error::PartEnded(format!("the batches: {ended:?}"))),
         () = shutdown.cancelled() => {}
     }
 
@@ -134,13 +134,13 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
             }
         }
         // What is still open belongs to nobody here, such as a client that watches health.
-        if tokio::time::timeout(LISTENER_PATIENCE, listening.join_next()).await.is_err() {
+        if tokio::time::timeout(LISTENER_TIMEOUT, listening.join_next()).await.is_err() {
             listening.shutdown().await;
         }
         // A claim that was on its way is over now, and what it could not hand over is handed in to be given back.
         while loops.join_next().await.is_some() {}
-        stop.rounds.cancel();
-        while rounds.join_next().await.is_some() {}
+        stop.batches.cancel();
+        while batches.join_next().await.is_some() {}
         db.close().await;
     };
     if tokio::time::timeout(config.shutdown_timeout, end).await.is_err() {
@@ -164,9 +164,9 @@ async fn probe(
     closing: CancellationToken,
 ) {
     loop {
-        let asked = tokio::time::timeout(PROBE_PATIENCE, db.read((), |c, ()| feed_cursor(c).boxed())).await;
+        let asked = tokio::time::timeout(PROBE_TIMEOUT, db.read((), |c, ()| feed_cursor(c).boxed())).await;
         let answered = asked
-            .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {PROBE_PATIENCE:?}").into())));
+            .unwrap_or_else(|_| Err(StoreError::Unavailable(format!("no answer within {PROBE_TIMEOUT:?}").into())));
         if closing.is_cancelled() {
             return;
         }

@@ -9,19 +9,19 @@ use tokio::sync::Notify;
 use worker::HandlerError;
 
 use crate::support::{
-    Handle, House, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, in_time, passes, passes_unserved,
-    reason, snoozed, spec, succeeded, two_lease_rounds, waiting_for_locks,
+    Fixture, Handle, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, in_time, passes,
+    passes_unserved, reason, snoozed, spec, succeeded, two_lease_rounds, waiting_for_locks,
 };
 
 /// A run of three attempts that this worker has begun at the first server.
-async fn begun(house: &House) -> (Stream, Lease) {
-    let session = house.session().await;
+async fn begun(fixture: &Fixture) -> (Stream, Lease) {
+    let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(3), ..spec(&session, "any") };
-    house.enqueue_spec(spec).await.expect("it is enqueued");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    fixture.enqueue_spec(spec).await.expect("it is enqueued");
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    house.running(&lease.run_id).await;
+    fixture.running(&lease.run_id).await;
     (stream, lease)
 }
 
@@ -37,14 +37,14 @@ fn confirmed(run: &Run) -> Option<bool> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_run_is_cancelled_at_once_and_never_given() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let cancelled = house.cancel(&run.id).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let cancelled = fixture.cancel(&run.id).await;
     assert_eq!((cancelled.status(), confirmed(&cancelled)), (RunStatus::Cancelled, Some(true)));
-    assert_eq!(house.session_now(&session).await.cancelled_runs, 1);
-    let later = house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    assert_eq!(fixture.session_now(&session).await.cancelled_runs, 1);
+    let later = fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     assert_eq!(stream.assigned().await.0.id, later.id);
     assert!(stream.rest().await.is_empty());
@@ -53,10 +53,10 @@ async fn a_queued_run_is_cancelled_at_once_and_never_given() {
 /// The cancel finds it queued, waits for whoever has it locked, and finds it running then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker() {
-    let house = House::new().await;
-    let stream = Stream::open(&house.servers[0]).await;
-    let run = house.enqueue(&house.session().await, "any").await;
-    let (mut held, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let stream = Stream::open(&fixture.servers[0]).await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
+    let (mut held, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut claim = held.begin().await.expect("it begins");
     let begun = "UPDATE ops.runs SET status = 'running', worker_id = $2::text::uuid, fence = 1,
                      lease_ms = 30000, claimed_at = now(), heartbeat_at = now(), started_at = now(), attempt = 1
@@ -64,10 +64,10 @@ async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker(
     let begun = sqlx::query(begun).bind(&run.id).bind(&stream.welcome.worker_id);
     begun.execute(&mut *claim).await.expect("it is claimed");
     let commit = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         claim.commit().await.expect("it is committed");
     };
-    let (asked, ()) = tokio::join!(house.cancel(&run.id), commit);
+    let (asked, ()) = tokio::join!(fixture.cancel(&run.id), commit);
     assert_eq!((asked.status(), confirmed(&asked)), (RunStatus::Running, None));
     let order = "SELECT kind::text FROM ops.run_cancels WHERE run_id = $1::text::uuid AND fence = 1";
     let order: String = sqlx::query_scalar(order).bind(&run.id).fetch_one(&mut looking).await.expect("it is written");
@@ -77,45 +77,45 @@ async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimed_run_is_cancelled_at_once_and_revoked() {
     // Nothing else takes it away.
-    let house = House::with(2, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(2, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let (_, lease) = stream.assigned().await;
-    let cancelled = cancel_at(&house.servers[1], &run.id, "no more", Duration::ZERO).await;
+    let cancelled = cancel_at(&fixture.servers[1], &run.id, "no more", Duration::ZERO).await;
     assert_eq!((cancelled.status(), confirmed(&cancelled)), (RunStatus::Cancelled, Some(true)));
     assert_eq!(stream.revoke().await, lease);
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "LEASE_LOST");
-    assert_eq!(house.get(&run.id).await, cancelled);
+    assert_eq!(fixture.get(&run.id).await, cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_run_is_told_to_stop_through_another_replica_and_its_report_confirms() {
-    let house = House::with(2, |_| {}).await;
-    let (mut stream, lease) = begun(&house).await;
-    let asked = cancel_at(&house.servers[1], &lease.run_id, "wrong input", Duration::from_secs(7)).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (mut stream, lease) = begun(&fixture).await;
+    let asked = cancel_at(&fixture.servers[1], &lease.run_id, "wrong input", Duration::from_secs(7)).await;
     assert_eq!((asked.status(), confirmed(&asked)), (RunStatus::Running, None));
     let told = stream.cancel().await;
     assert_eq!((&told.run_id, told.fence, told.reason.as_str()), (&lease.run_id, lease.fence, "wrong input"));
     assert_eq!(told.grace.map(|grace| grace.seconds), Some(7));
     stream.send(connect_request::Frame::CancelAcks(CancelAcks { leases: vec![lease.clone()] }));
     assert_eq!(stream.ends(&lease, cancelled()).await, "");
-    let run = house.get(&lease.run_id).await;
+    let run = fixture.get(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run), run.error.as_ref()), (RunStatus::Cancelled, Some(true), None));
-    let session = house.session_now(&run.session_id).await;
+    let session = fixture.session_now(&run.session_id).await;
     assert_eq!((session.total_runs, session.cancelled_runs), (1, 1));
     let left = "SELECT count(*) FROM ops.run_cancels";
-    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut house.sql().await).await.expect("it is counted");
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut fixture.sql().await).await.expect("it is counted");
     assert_eq!(left, 0, "nobody is told again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_cancel_counts() {
-    let house = House::new().await;
-    let (mut stream, lease) = begun(&house).await;
-    let first = cancel_at(&house.servers[0], &lease.run_id, "first", Duration::from_secs(7)).await;
-    let again = cancel_at(&house.servers[0], &lease.run_id, "second", Duration::ZERO).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = begun(&fixture).await;
+    let first = cancel_at(&fixture.servers[0], &lease.run_id, "first", Duration::from_secs(7)).await;
+    let again = cancel_at(&fixture.servers[0], &lease.run_id, "second", Duration::ZERO).await;
     assert_eq!(again, first);
     assert_eq!(stream.cancel().await.reason, "first");
     assert!(stream.rest().await.is_empty(), "it is told once");
@@ -123,35 +123,35 @@ async fn the_first_cancel_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_that_is_reported_after_the_cancel_stands() {
-    let house = House::new().await;
-    let (mut stream, lease) = begun(&house).await;
-    house.cancel(&lease.run_id).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = begun(&fixture).await;
+    fixture.cancel(&lease.run_id).await;
     stream.cancel().await;
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    let run = house.get(&lease.run_id).await;
+    let run = fixture.get(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run), run.result_json.as_str()), (RunStatus::Succeeded, None, "1"));
-    let session = house.session_now(&run.session_id).await;
+    let session = fixture.session_now(&run.session_id).await;
     assert_eq!((session.succeeded_runs, session.cancelled_runs), (1, 0));
 }
 
 /// The report begins before the cancel is committed, and waits for it: it ends the run, and does not see yet whom to tell of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_a_cancel_that_a_report_had_to_wait_for_is_not_kept() {
-    let house = House::new().await;
-    let (mut stream, lease) = begun(&house).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = begun(&fixture).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
     sqlx::query(lock).bind(&lease.run_id).execute(&mut *held).await.expect("it is free");
     let reported = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         stream.report(&lease, succeeded("1"));
-        waiting_for_locks(&house, &mut looking, 2).await;
+        waiting_for_locks(&fixture, &mut looking, 2).await;
         held.rollback().await.expect("it lets go");
         assert_eq!(stream.report_ack().await.reason, "");
     };
-    tokio::join!(house.cancel(&lease.run_id), reported);
-    assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Succeeded);
+    tokio::join!(fixture.cancel(&lease.run_id), reported);
+    assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Succeeded);
     passes(&mut looking, 60).await;
     eventually("no order is left", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.run_cancels").fetch_one(&mut looking).await;
@@ -163,13 +163,13 @@ async fn the_order_of_a_cancel_that_a_report_had_to_wait_for_is_not_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_after_the_cancel_is_cancelled_with_its_error_and_not_tried_again() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     for (outcome, error) in [(failed("Broken"), Some("Broken")), (snoozed(Duration::ZERO), None)] {
-        let (mut stream, lease) = begun(&house).await;
-        house.cancel(&lease.run_id).await;
+        let (mut stream, lease) = begun(&fixture).await;
+        fixture.cancel(&lease.run_id).await;
         stream.cancel().await;
         assert_eq!(stream.ends(&lease, outcome).await, "");
-        let run = house.get(&lease.run_id).await;
+        let run = fixture.get(&lease.run_id).await;
         assert_eq!((run.status(), run.attempt, confirmed(&run)), (RunStatus::Cancelled, 1, Some(true)));
         assert_eq!(run.error.as_ref().map(|error| error.r#type.as_str()), error);
     }
@@ -177,118 +177,118 @@ async fn a_failure_after_the_cancel_is_cancelled_with_its_error_and_not_tried_ag
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_is_not_confirmed_in_time_ends_the_run_and_its_lease() {
-    let house = House::with(2, |_| {}).await;
-    let (mut stream, lease) = begun(&house).await;
-    cancel_at(&house.servers[1], &lease.run_id, "no more", Duration::from_secs(1)).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (mut stream, lease) = begun(&fixture).await;
+    cancel_at(&fixture.servers[1], &lease.run_id, "no more", Duration::from_secs(1)).await;
     stream.cancel().await;
-    let run = house.ended(&lease.run_id).await;
+    let run = fixture.ended(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(false)));
     // The grace of 1 s, and 5 s more.
     let patient = "SELECT finished_at - cancel_requested_at >= interval '6 s' FROM ops.runs";
-    let patient: bool = sqlx::query_scalar(patient).fetch_one(&mut house.sql().await).await.expect("it is compared");
+    let patient: bool = sqlx::query_scalar(patient).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
     assert!(patient);
     assert_eq!(stream.revoke().await, lease);
     assert_eq!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "LEASE_LOST");
-    assert_eq!(house.get(&lease.run_id).await, run);
-    assert_eq!(house.session_now(&run.session_id).await.cancelled_runs, 1);
+    assert_eq!(fixture.get(&lease.run_id).await, run);
+    assert_eq!(fixture.session_now(&run.session_id).await.cancelled_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_does_not_count_against_a_worker_that_is_to_confirm() {
-    let house = House::new().await;
-    let (mut stream, lease) = begun(&house).await;
-    house.cancel(&lease.run_id).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = begun(&fixture).await;
+    fixture.cancel(&lease.run_id).await;
     stream.cancel().await;
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     let mut outage = sql.begin().await.expect("it begins");
     passes_unserved(&mut outage, 3600).await;
     outage.commit().await.expect("an hour has passed without a lease round");
-    two_lease_rounds(&house).await;
-    assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Running);
+    two_lease_rounds(&fixture).await;
+    assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Running);
     assert_eq!(stream.ends(&lease, cancelled()).await, "");
-    assert_eq!(confirmed(&house.get(&lease.run_id).await), Some(true));
+    assert_eq!(confirmed(&fixture.get(&lease.run_id).await), Some(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_run_of_a_worker_that_died_after_the_cancel_is_cancelled_and_not_tried_again() {
-    let house = House::new().await;
-    let (stream, lease) = begun(&house).await;
-    cancel_at(&house.servers[0], &lease.run_id, "no more", Duration::from_secs(3600)).await;
+    let fixture = Fixture::new().await;
+    let (stream, lease) = begun(&fixture).await;
+    cancel_at(&fixture.servers[0], &lease.run_id, "no more", Duration::from_secs(3600)).await;
     drop(stream);
-    passes(&mut house.sql().await, 1800).await;
-    let run = house.ended(&lease.run_id).await;
+    passes(&mut fixture.sql().await, 1800).await;
+    let run = fixture.ended(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(false)));
     assert_eq!(run.error.expect("it is known why").r#type, "HeartbeatTimeout");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_cancelled_with_all_its_runs() {
-    let house = House::with(2, |_| {}).await;
-    let (mut stream, running) = begun(&house).await;
-    let session = house.get(&running.run_id).await.session_id;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (mut stream, running) = begun(&fixture).await;
+    let session = fixture.get(&running.run_id).await.session_id;
     stream.credit(2);
-    let claimed = house.enqueue(&session, "any").await.id;
+    let claimed = fixture.enqueue(&session, "any").await.id;
     let (_, claim) = stream.assigned().await;
-    let queued = house.enqueue_many(&session, "any", 3).await;
-    let untouched = house.enqueue(&house.session().await, "other").await.id;
+    let queued = fixture.enqueue_many(&session, "any", 3).await;
+    let untouched = fixture.enqueue(&fixture.session().await, "other").await.id;
 
     let request = CancelSessionRequest { session_id: session.clone(), reason: "all of it".into(), grace: None };
-    let ended = house.servers[1].sessions().cancel_session(request.clone()).await.expect("it is there");
+    let ended = fixture.servers[1].sessions().cancel_session(request.clone()).await.expect("it is there");
     let ended = ended.into_inner().session.expect("it is answered");
     assert_eq!((ended.status(), ended.total_runs, ended.cancelled_runs), (SessionStatus::Cancelled, 5, 4));
     assert!(ended.close_time.is_some());
     for id in queued.iter().chain([&claimed]) {
-        assert_eq!(house.get(id).await.status(), RunStatus::Cancelled);
+        assert_eq!(fixture.get(id).await.status(), RunStatus::Cancelled);
     }
     assert_eq!(stream.revoke().await, claim);
     assert_eq!(stream.cancel().await.reason, "all of it");
     assert_eq!(stream.ends(&running, cancelled()).await, "");
-    assert_eq!(house.session_now(&session).await.cancelled_runs, 5);
-    assert_ne!(house.get(&untouched).await.status(), RunStatus::Cancelled);
+    assert_eq!(fixture.session_now(&session).await.cancelled_runs, 5);
+    assert_ne!(fixture.get(&untouched).await.status(), RunStatus::Cancelled);
 
-    let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("it takes no more");
+    let refused = fixture.enqueue_spec(spec(&session, "any")).await.expect_err("it takes no more");
     assert_eq!(reason(&refused), "SESSION_CLOSED");
-    let again = house.sessions().cancel_session(request).await.expect("it is there").into_inner();
+    let again = fixture.sessions().cancel_session(request).await.expect("it is there").into_inner();
     assert_eq!(again.session.expect("it is answered").status(), SessionStatus::Cancelled);
 }
 
 /// As whoever cancelled it left it when it died after its first commit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_session_whose_runs_nobody_cancelled_is_finished() {
-    let house = House::new().await;
-    let (mut stream, lease) = begun(&house).await;
-    let session = house.get(&lease.run_id).await.session_id;
-    let queued = house.enqueue(&session, "other").await.id;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = begun(&fixture).await;
+    let session = fixture.get(&lease.run_id).await.session_id;
+    let queued = fixture.enqueue(&session, "other").await.id;
     let cancelled_alone =
         "UPDATE ops.sessions SET status = 'cancelled', closed_at = now(), cancel_reason = 'all of it',
                                cancel_grace_ms = 600000
                            WHERE id = $1::text::uuid";
-    let written = sqlx::query(cancelled_alone).bind(&session).execute(&mut house.sql().await).await;
+    let written = sqlx::query(cancelled_alone).bind(&session).execute(&mut fixture.sql().await).await;
     written.expect("it is written");
     assert_eq!(stream.cancel().await.reason, "all of it");
-    assert_eq!(house.ended(&queued).await.status(), RunStatus::Cancelled);
+    assert_eq!(fixture.ended(&queued).await.status(), RunStatus::Cancelled);
     // One is done with, and stays open as long as its run takes to stop; the next is found all the same.
-    two_lease_rounds(&house).await;
-    let second = house.session().await;
-    let other = house.enqueue(&second, "other").await.id;
-    let written = sqlx::query(cancelled_alone).bind(&second).execute(&mut house.sql().await).await;
+    two_lease_rounds(&fixture).await;
+    let second = fixture.session().await;
+    let other = fixture.enqueue(&second, "other").await.id;
+    let written = sqlx::query(cancelled_alone).bind(&second).execute(&mut fixture.sql().await).await;
     written.expect("it is written");
-    assert_eq!(house.ended(&other).await.status(), RunStatus::Cancelled);
+    assert_eq!(fixture.ended(&other).await.status(), RunStatus::Cancelled);
     assert_eq!(stream.ends(&lease, cancelled()).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unary_heartbeat_brings_cancels() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    house.enqueue_many(&session, "any", 2).await;
-    let mut worker = Unary::new(&house.servers[0], "unary");
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    fixture.enqueue_many(&session, "any", 2).await;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
     let (first, second) = (worker.take().await, worker.take().await);
     let leases = [first.clone(), second.clone()];
     let quiet = worker.heartbeat(&leases).await;
     assert!(quiet.cancels.is_empty() && quiet.lost.is_empty());
-    cancel_at(&house.servers[1], &first.run_id, "no more", Duration::from_secs(7)).await;
+    cancel_at(&fixture.servers[1], &first.run_id, "no more", Duration::from_secs(7)).await;
     let told = worker.heartbeat(&leases).await;
     assert!(told.lost.is_empty());
     assert_eq!(told.cancels.len(), 1);
@@ -301,7 +301,7 @@ async fn a_unary_heartbeat_brings_cancels() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_handler_of_a_real_worker_is_asked_to_stop_and_confirms() {
-    let house = House::with(2, |_| {}).await;
+    let fixture = Fixture::with(2, |_| {}).await;
     let begun = Arc::new(Notify::new());
     let beginning = begun.clone();
     let handle = Handle::new(move |context| {
@@ -312,14 +312,14 @@ async fn the_handler_of_a_real_worker_is_asked_to_stop_and_confirms() {
             Err(HandlerError::Cancelled)
         }
     });
-    let worker = LiveWorker::start(&[&house.servers[0]], 1, "endless", &handle);
-    let session = house.session().await;
-    let run = house.enqueue(&session, "endless").await;
+    let worker = LiveWorker::start(&[&fixture.servers[0]], 1, "endless", &handle);
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "endless").await;
     in_time("the handler begins", begun.notified()).await;
-    house.running(&run.id).await;
-    cancel_at(&house.servers[1], &run.id, "no more", Duration::from_secs(30)).await;
-    let run = house.ended(&run.id).await;
+    fixture.running(&run.id).await;
+    cancel_at(&fixture.servers[1], &run.id, "no more", Duration::from_secs(30)).await;
+    let run = fixture.ended(&run.id).await;
     assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(true)));
     assert_eq!(worker.stop().await.cancelled, 1);
-    eventually("it is counted", async || (house.session_now(&session).await.cancelled_runs == 1).then_some(())).await;
+    eventually("it is counted", async || (fixture.session_now(&session).await.cancelled_runs == 1).then_some(())).await;
 }

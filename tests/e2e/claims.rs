@@ -3,9 +3,9 @@
 use proto::v1::*;
 use sqlx::Connection;
 
-use crate::support::{House, Stream, Unary, eventually, in_time, spec, succeeded, waiting_for_locks};
+use crate::support::{Fixture, Stream, Unary, eventually, in_time, spec, succeeded, waiting_for_locks};
 
-/// A claim statement of this house waits at this lock, since each writes down its leases.
+/// A claim statement of this fixture waits at this lock, since each writes down its leases.
 const HOLD_CLAIMS: &str = "LOCK TABLE ops.run_leases IN SHARE MODE";
 
 fn one(request_id: &str) -> ClaimRequest {
@@ -15,15 +15,15 @@ fn one(request_id: &str) -> ClaimRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_call_got_that_was_repeated_meanwhile_is_given_to_others() {
-    let house = House::new().await;
-    let runs = house.enqueue_many(&house.session().await, "any", 2).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let runs = fixture.enqueue_many(&fixture.session().await, "any", 2).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is free");
-    let mut first = Unary::new(&house.servers[0], "unary");
-    let mut again = Unary::new(&house.servers[0], "unary");
+    let mut first = Unary::new(&fixture.servers[0], "unary");
+    let mut again = Unary::new(&fixture.servers[0], "unary");
     let repeated = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         again.claim(one("same")).await.expect("it claims")
     };
     let replaced = async {
@@ -35,40 +35,40 @@ async fn what_a_call_got_that_was_repeated_meanwhile_is_given_to_others() {
     let given = given[0].run.as_ref().expect("an assignment names its run").id.clone();
     let other = runs.iter().find(|run| **run != given).expect("there are two");
     eventually("the other can be claimed", async || {
-        (house.get(other).await.status() == RunStatus::Queued).then_some(())
+        (fixture.get(other).await.status() == RunStatus::Queued).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_repeated_call_was_told_of_counts_as_delivered() {
-    let house = House::new().await;
-    let run = house.enqueue(&house.session().await, "any").await;
-    let mut worker = Unary::new(&house.servers[0], "unary");
+    let fixture = Fixture::new().await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
     let first = worker.claim(one("same")).await.expect("it claims");
     let again = worker.claim(one("same")).await.expect("it is the same call");
     assert_eq!((again.len(), again[0].fence), (1, first[0].fence));
-    let lost = "SELECT claim_round IS NOT NULL FROM ops.runs WHERE id = $1::text::uuid";
+    let lost = "SELECT claim_number IS NOT NULL FROM ops.runs WHERE id = $1::text::uuid";
     let lost: bool =
-        sqlx::query_scalar(lost).bind(&run.id).fetch_one(&mut house.sql().await).await.expect("it is read");
+        sqlx::query_scalar(lost).bind(&run.id).fetch_one(&mut fixture.sql().await).await.expect("it is read");
     assert!(!lost, "a server that never heard of its claim would take it back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_many_calls_that_do_not_wait_gets_one_of_enough_runs() {
     const CALLS: usize = 150;
-    let house = House::new().await;
-    house.enqueue_many(&house.session().await, "any", CALLS).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    fixture.enqueue_many(&fixture.session().await, "any", CALLS).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is free");
     // Finds nothing, so that the next round is one of few slots.
-    let mut before = Unary::new(&house.servers[0], "before");
+    let mut before = Unary::new(&fixture.servers[0], "before");
     let before = before.claim(ClaimRequest { kinds: vec!["none".to_owned()], ..Default::default() });
     let calls = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         let call = async |name: usize| {
-            let mut worker = Unary::new(&house.servers[0], &format!("unary-{name}"));
+            let mut worker = Unary::new(&fixture.servers[0], &format!("unary-{name}"));
             worker.claim(ClaimRequest::default()).await.expect("it claims").len()
         };
         let let_go = async {
@@ -91,16 +91,16 @@ async fn each_of_many_calls_that_do_not_wait_gets_one_of_enough_runs() {
 /// One worker takes any kind, the other only what it is asked here to share.
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_of_workers_that_take_the_same_runs_take_turns() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut of_any = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut of_any = Stream::open(&fixture.servers[0]).await;
     let mut of_one =
-        Stream::say(&house.servers[0], Hello { kinds: vec!["x".into()], ..crate::support::hello("one") }).await;
+        Stream::say(&fixture.servers[0], Hello { kinds: vec!["x".into()], ..crate::support::hello("one") }).await;
     of_any.credit(100);
     of_one.credit(100);
     let mut given = (0, 0);
     for _ in 0..20 {
-        house.enqueue_spec(spec(&session, "x")).await.expect("it is enqueued");
+        fixture.enqueue_spec(spec(&session, "x")).await.expect("it is enqueued");
         tokio::select! {
             lease = of_any.begin() => {
                 given.0 += 1;

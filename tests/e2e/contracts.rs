@@ -10,7 +10,7 @@ use prost_types::{DescriptorProto, EnumValueDescriptorProto, FieldDescriptorProt
 use proto::v1::*;
 use serde_json::{Value, json};
 
-use crate::support::{Grpcurl, House, PythonWorker, events, eventually, in_kind, spec};
+use crate::support::{Fixture, Grpcurl, PythonWorker, events, eventually, in_kind, spec};
 
 /// What `tests/tools/breaking.sh` compares with.
 fn released() -> PathBuf {
@@ -52,41 +52,41 @@ fn newer() -> tempfile::NamedTempFile {
 /// Returns in which messages it said what this contract does not know.
 async fn works(contract: &Path) -> Vec<String> {
     let lease = Duration::from_secs(2);
-    let house = House::with(1, |config| config.engine.lease_timeout = lease).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = lease).await;
+    let session = fixture.session().await;
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
     let with_news = |kind: &str| RunSpec { traceparent: traceparent.clone(), ..spec(&session, kind) };
-    let mut worker = PythonWorker::speaking(&house, 1, Some(contract)).await;
+    let mut worker = PythonWorker::speaking(&fixture, 1, Some(contract)).await;
 
     let params = Some(run_spec::Params::ParamsJson(r#"{"lines": 3}"#.into()));
-    let brief = house.enqueue_spec(RunSpec { params, ..with_news("echo") }).await.expect("it is enqueued");
-    let ended = house.ended(&brief.id).await;
+    let brief = fixture.enqueue_spec(RunSpec { params, ..with_news("echo") }).await.expect("it is enqueued");
+    let ended = fixture.ended(&brief.id).await;
     assert_eq!(
         (ended.status(), ended.attempt, ended.result_json.as_str()),
         (RunStatus::Succeeded, 1, r#"{"lines": 3}"#)
     );
-    assert_eq!(events(&house, &brief.id).await, ["line 1", "line 2", "line 3"]);
-    let failed = house.enqueue_spec(with_news("fail")).await.expect("it is enqueued");
-    assert_eq!(house.ended(&failed.id).await.error.expect("it failed").r#type, "ValueError");
+    assert_eq!(events(&fixture, &brief.id).await, ["line 1", "line 2", "line 3"]);
+    let failed = fixture.enqueue_spec(with_news("fail")).await.expect("it is enqueued");
+    assert_eq!(fixture.ended(&failed.id).await.error.expect("it failed").r#type, "ValueError");
 
     // It lives longer than a lease, by the database's clock, first on one stream and then on another.
-    let long = house.enqueue_spec(with_news("hold")).await.expect("it is enqueued");
+    let long = fixture.enqueue_spec(with_news("hold")).await.expect("it is enqueued");
     eventually("heartbeats for longer than a lease", async || {
-        let run = house.get(&long.id).await;
+        let run = fixture.get(&long.id).await;
         let seconds = run.heartbeat_time?.seconds - run.start_time?.seconds;
         (seconds > 2 * lease.as_secs() as i64).then_some(())
     })
     .await;
-    let progress = house.get(&long.id).await.progress.expect("it said how far it is");
+    let progress = fixture.get(&long.id).await.progress.expect("it said how far it is");
     assert_eq!((progress.fraction, progress.message.as_str()), (0.5, "holding"));
     worker.told("cut").await;
     worker.sees("disconnected").await;
     worker.told("connect").await;
     let welcome = worker.sees("welcome").await;
     assert_eq!((&welcome["epoch"], &welcome["standing"]), (&Value::from(2), &Value::from(1)));
-    house.cancel(&long.id).await;
+    fixture.cancel(&long.id).await;
     assert_eq!(worker.sees("cancelling").await["run_id"], long.id);
-    let ended = house.ended(&long.id).await;
+    let ended = fixture.ended(&long.id).await;
     assert_eq!((ended.status(), ended.attempt, ended.fence), (RunStatus::Cancelled, 1, 1), "{ended:?}");
     assert_eq!(ended.cancellation.expect("it was asked for").confirmed, Some(true));
     worker.told("leave").await;
@@ -130,8 +130,8 @@ async fn what_a_newer_worker_says_beyond_this_contract_is_passed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_the_released_contract_is_served_by_this_server() {
-    let house = House::new().await;
-    let old = Grpcurl::speaking(&house, &released());
+    let fixture = Fixture::new().await;
+    let old = Grpcurl::speaking(&fixture, &released());
     let session = old.call("ops.v1.SessionService/CreateSession", json!({ "name": "old" })).await;
     let session = session["session"]["id"].as_str().expect("it has an id").to_owned();
     let run = json!({ "session_id": session, "lane": "LANE_B", "kind": "k", "params_struct": { "a": 1 } });
@@ -139,7 +139,7 @@ async fn a_client_of_the_released_contract_is_served_by_this_server() {
     let own = enqueued["run"]["id"].as_str().expect("it has an id").to_owned();
     // One that has what the old contract does not know.
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
-    let other = house.enqueue_spec(RunSpec { traceparent, ..spec(&session, "k") }).await.expect("it is enqueued").id;
+    let other = fixture.enqueue_spec(RunSpec { traceparent, ..spec(&session, "k") }).await.expect("it is enqueued").id;
     let listed = old.call("ops.v1.RunService/ListRuns", json!({ "filter": { "session_id": session } })).await;
     let ids: BTreeSet<_> = listed["runs"].as_array().expect("a list").iter().map(|run| run["id"].to_string()).collect();
     assert_eq!(ids, BTreeSet::from([json!(own).to_string(), json!(other).to_string()]));
@@ -161,17 +161,17 @@ async fn a_client_of_the_released_contract_is_served_by_this_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_of_a_newer_client_are_passed_over_and_a_value_that_means_nothing_here_is_named() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let contract = newer();
-    let new = Grpcurl::speaking(&house, contract.path());
+    let new = Grpcurl::speaking(&fixture, contract.path());
     let run = |lane: &str, session: &str| {
         json!({ "from_the_future": "x", "run": {
             "session_id": session, "lane": lane, "kind": "k", "from_the_future": "y",
         } })
     };
-    let session = house.session().await;
+    let session = fixture.session().await;
     let enqueued = new.call("ops.v1.RunService/EnqueueRun", run("LANE_A", &session)).await;
-    let read = house.get(enqueued["run"]["id"].as_str().expect("it has an id")).await;
+    let read = fixture.get(enqueued["run"]["id"].as_str().expect("it has an id")).await;
     assert_eq!((read.kind.as_str(), read.lane()), ("k", Lane::A));
     assert_eq!(enqueued["run"].get("fromTheFuture"), None);
     let refused =

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::v1::*;
 use tokio::task::JoinSet;
 
-use crate::support::{House, eventually, spec};
+use crate::support::{Fixture, eventually, spec};
 
 /// Gives a call up after this time.
 async fn dropped<T>(after: Duration, call: impl Future<Output = T>) {
@@ -15,15 +15,15 @@ async fn dropped<T>(after: Duration, call: impl Future<Output = T>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_write() {
-    let house = House::with(1, |config| config.database.max_connections = 8).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await.id;
+    let fixture = Fixture::with(1, |config| config.database.max_connections = 8).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await.id;
     for round in 0..4_u64 {
         let mut calls = JoinSet::new();
         // Connections of their own, few calls on each: a server cuts off who resets too many.
         let mut clients = Vec::new();
         for _ in 0..15 {
-            clients.push(house.servers[0].dial().await);
+            clients.push(fixture.servers[0].dial().await);
         }
         for call in 0..150_u64 {
             // From at once to longer than a call takes, each moment between.
@@ -61,13 +61,13 @@ async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_wri
         for call in 0..20 {
             let request_id = format!("kept-{round}-{call}");
             let request = CreateSessionRequest { name: "kept".into(), request_id, ..Default::default() };
-            let answer = house.sessions().create_session(request).await.expect("it is created").into_inner();
+            let answer = fixture.sessions().create_session(request).await.expect("it is created").into_inner();
             created.push(answer.session.expect("it is answered").id);
-            created.push(house.session().await);
+            created.push(fixture.session().await);
         }
-        let enqueued = house.enqueue_many(&session, "kept", 20).await;
+        let enqueued = fixture.enqueue_many(&session, "kept", 20).await;
         // Another connection sees what is committed, and nothing else.
-        let mut sql = house.sql().await;
+        let mut sql = fixture.sql().await;
         let there = "SELECT count(*) FROM ops.sessions WHERE id::text = ANY ($1)";
         let there: i64 = sqlx::query_scalar(there).bind(&created).fetch_one(&mut sql).await.expect("counted");
         assert_eq!(there, 40, "round {round}");
@@ -75,11 +75,11 @@ async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_wri
         let there: i64 = sqlx::query_scalar(there).bind(&enqueued).fetch_one(&mut sql).await.expect("counted");
         assert_eq!(there, 20, "round {round}");
     }
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     eventually("no transaction is left open", async || {
         let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'ops'
                     AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 s'";
-        let open = sqlx::query_scalar(open).bind(&house.database.name).fetch_one(&mut sql).await;
+        let open = sqlx::query_scalar(open).bind(&fixture.database.name).fetch_one(&mut sql).await;
         let open: i64 = open.expect("they are counted");
         (open == 0).then_some(())
     })

@@ -8,7 +8,7 @@ use std::path::Path;
 use proto::v1::*;
 use serde_json::Value;
 
-use crate::support::{Handle, House, LiveWorker, Server, eventually};
+use crate::support::{Fixture, Handle, LiveWorker, Server, eventually};
 
 /// Writes down each execution: one write to a file opened for appending is one line.
 fn tally(file: &Path) -> Handle {
@@ -24,26 +24,26 @@ fn tally(file: &Path) -> Handle {
     })
 }
 
-/// The house executes so many runs with so many workers; each must have been executed once, in its first attempt.
+/// The fixture executes so many runs with so many workers; each must have been executed once, in its first attempt.
 async fn execute(servers: usize, workers: usize, slots: usize, runs: usize) {
-    let house = House::with(servers, |_| {}).await;
+    let fixture = Fixture::with(servers, |_| {}).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("executions");
     let handle = tally(&file);
     // Each worker begins at another server.
     let worker = |index: usize| {
-        let mut order: Vec<&Server> = house.servers.iter().collect();
+        let mut order: Vec<&Server> = fixture.servers.iter().collect();
         order.rotate_left(index % servers);
         LiveWorker::start(&order, slots, "tally", &handle)
     };
     let crew: Vec<LiveWorker> = (0..workers).map(worker).collect();
 
-    let session = house.session().await;
-    let ids: BTreeSet<String> = house.enqueue_many(&session, "tally", runs).await.into_iter().collect();
+    let session = fixture.session().await;
+    let ids: BTreeSet<String> = fixture.enqueue_many(&session, "tally", runs).await.into_iter().collect();
     assert_eq!(ids.len(), runs);
-    house.close(&session).await;
+    fixture.close(&session).await;
     let ended = eventually("the end of the session", async || {
-        Some(house.session_now(&session).await).filter(|session| session.status() == SessionStatus::Completed)
+        Some(fixture.session_now(&session).await).filter(|session| session.status() == SessionStatus::Completed)
     })
     .await;
     assert_eq!((ended.total_runs, ended.succeeded_runs), (runs as i64, runs as i64));
@@ -62,7 +62,7 @@ async fn execute(servers: usize, workers: usize, slots: usize, runs: usize) {
     assert!(executed.iter().all(|(_, attempt)| *attempt == "1"));
     assert_eq!(executed.iter().map(|(id, _)| (*id).to_owned()).collect::<BTreeSet<_>>(), ids);
     let other = "SELECT count(*) FROM ops.runs WHERE status <> 'succeeded' OR attempt <> 1 OR fence <> 1";
-    let other: i64 = sqlx::query_scalar(other).fetch_one(&mut house.sql().await).await.expect("it is counted");
+    let other: i64 = sqlx::query_scalar(other).fetch_one(&mut fixture.sql().await).await.expect("it is counted");
     assert_eq!(other, 0);
 }
 

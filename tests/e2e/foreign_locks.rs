@@ -8,17 +8,19 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{House, Stream, eventually, reason, resume, spec, succeeded, two_lease_rounds, waiting_for_locks};
+use crate::support::{
+    Fixture, Stream, eventually, reason, resume, spec, succeeded, two_lease_rounds, waiting_for_locks,
+};
 
 /// A worker that has begun so many runs.
-async fn busy(house: &House, session: &str, runs: i64) -> (Stream, Vec<Lease>) {
-    let mut stream = Stream::open(&house.servers[0]).await;
+async fn busy(fixture: &Fixture, session: &str, runs: i64) -> (Stream, Vec<Lease>) {
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     let mut leases = Vec::new();
     for total in 1..=runs {
-        house.enqueue(session, "any").await;
+        fixture.enqueue(session, "any").await;
         stream.credit(total);
         let lease = stream.begin().await;
-        house.running(&lease.run_id).await;
+        fixture.running(&lease.run_id).await;
         leases.push(lease);
     }
     (stream, leases)
@@ -44,18 +46,18 @@ fn assert_busy(refused: &Status) {
     assert!(retry.is_some_and(|delay| !delay.is_zero()), "{refused:?}");
 }
 
-async fn is(house: &House, run_id: &str, status: RunStatus) {
-    eventually(status.as_str_name(), async || (house.get(run_id).await.status() == status).then_some(())).await;
+async fn is(fixture: &Fixture, run_id: &str, status: RunStatus) {
+    eventually(status.as_str_name(), async || (fixture.get(run_id).await.status() == status).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_resumes_beside_a_locked_run_and_keeps_all_that_it_names() {
-    let house = House::with(2, |_| {}).await;
-    let (mut first, leases) = busy(&house, &house.session().await, 3).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (mut first, leases) = busy(&fixture, &fixture.session().await, 3).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
 
-    let mut second = Stream::say(&house.servers[1], resume(&first.welcome, &leases)).await;
+    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     let mut standing = second.welcome.standing.clone();
     standing.sort_by(|one, other| one.run_id.cmp(&other.run_id));
     assert_eq!(standing, leases);
@@ -75,66 +77,66 @@ async fn a_worker_resumes_beside_a_locked_run_and_keeps_all_that_it_names() {
     held.rollback().await.expect("it lets go");
     assert_eq!(second.report_ack().await.reason, "");
     for lease in &leases {
-        let run = house.get(&lease.run_id).await;
+        let run = fixture.get(&lease.run_id).await;
         assert_eq!((run.status(), run.attempt, run.fence), (RunStatus::Succeeded, 1, lease.fence));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_run_that_a_resume_does_not_name_goes_back_when_it_is_free() {
-    let house = House::with(2, |_| {}).await;
-    let (first, leases) = busy(&house, &house.session().await, 2).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (first, leases) = busy(&fixture, &fixture.session().await, 2).await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
-    let second = Stream::say(&house.servers[1], resume(&first.welcome, &[])).await;
+    let second = Stream::say(&fixture.servers[1], resume(&first.welcome, &[])).await;
     assert!(second.welcome.standing.is_empty());
-    assert_eq!(house.get(&leases[1].run_id).await.status(), RunStatus::Queued, "it is free");
-    assert_eq!(house.get(&leases[0].run_id).await.status(), RunStatus::Running, "it is locked");
+    assert_eq!(fixture.get(&leases[1].run_id).await.status(), RunStatus::Queued, "it is free");
+    assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Running, "it is locked");
     held.rollback().await.expect("it lets go");
-    is(&house, &leases[0].run_id, RunStatus::Queued).await;
-    assert_eq!(house.get(&leases[0].run_id).await.attempt, 0, "no attempt is spent");
+    is(&fixture, &leases[0].run_id, RunStatus::Queued).await;
+    assert_eq!(fixture.get(&leases[0].run_id).await.attempt, 0, "no attempt is spent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_a_lock_kept_from_being_written_is_written_after_the_resume() {
-    let house = House::with(2, |_| {}).await;
-    let run = house.enqueue(&house.session().await, "any").await;
-    let mut first = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
+    let mut first = Stream::open(&fixture.servers[0]).await;
     first.credit(1);
     let (_, lease) = first.assigned().await;
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, RUN, &run.id).await;
     first.accept(std::slice::from_ref(&lease));
     assert_eq!(first.start().await.run_id, run.id);
     let welcome = first.welcome.clone();
     drop(first);
-    let mut second = Stream::say(&house.servers[1], resume(&welcome, std::slice::from_ref(&lease))).await;
+    let mut second = Stream::say(&fixture.servers[1], resume(&welcome, std::slice::from_ref(&lease))).await;
     assert_eq!(second.welcome.standing, std::slice::from_ref(&lease));
-    assert_eq!(house.get(&run.id).await.status(), RunStatus::Claimed, "it is locked");
+    assert_eq!(fixture.get(&run.id).await.status(), RunStatus::Claimed, "it is locked");
     held.rollback().await.expect("it lets go");
-    assert_eq!(house.running(&run.id).await.attempt, 1);
+    assert_eq!(fixture.running(&run.id).await.attempt, 1);
     assert_eq!(second.ends(&lease, succeeded("1")).await, "");
-    assert_eq!(house.get(&run.id).await.attempt, 1);
+    assert_eq!(fixture.get(&run.id).await.attempt, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_own_row_is_locked_is_told_to_come_back_and_not_of_an_outage() {
-    let house = House::with(2, |_| {}).await;
-    let (first, leases) = busy(&house, &house.session().await, 1).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (first, leases) = busy(&fixture, &fixture.session().await, 1).await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, WORKER, &first.welcome.worker_id).await;
-    let refused = Stream::try_say(&house.servers[1], resume(&first.welcome, &leases)).await;
+    let refused = Stream::try_say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert_busy(&refused.expect_err("its epoch can not be raised"));
     held.rollback().await.expect("it lets go");
-    let second = Stream::say(&house.servers[1], resume(&first.welcome, &leases)).await;
+    let second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert_eq!(second.welcome.standing, leases);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_on_while_its_run_is_locked_for_longer_than_it() {
-    let house = House::new().await;
-    let (mut stream, leases) = busy(&house, &house.session().await, 2).await;
-    let (mut sql, mut others) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let (mut stream, leases) = busy(&fixture, &fixture.session().await, 2).await;
+    let (mut sql, mut others) = (fixture.sql().await, fixture.sql().await);
     // The lease service has just begun: until an hour has passed there, too, no lease ends.
     let an_hour = "UPDATE ops.runs SET heartbeat_at = heartbeat_at - interval '1 h' WHERE id = $1::text::uuid";
     sqlx::query(an_hour).bind(&leases[0].run_id).execute(&mut others).await.expect("time passes");
@@ -148,21 +150,21 @@ async fn a_lease_lives_on_while_its_run_is_locked_for_longer_than_it() {
     let ack = stream.heartbeat(&leases).await;
     assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
     held.rollback().await.expect("it lets go");
-    two_lease_rounds(&house).await;
-    two_lease_rounds(&house).await;
+    two_lease_rounds(&fixture).await;
+    two_lease_rounds(&fixture).await;
     for lease in &leases {
-        assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Running);
+        assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Running);
         assert_eq!(stream.ends(lease, succeeded("1")).await, "");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_worker_row_freezes_no_heartbeat() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut one, of_one) = busy(&house, &session, 1).await;
-    let (mut other, of_other) = busy(&house, &session, 1).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut one, of_one) = busy(&fixture, &session, 1).await;
+    let (mut other, of_other) = busy(&fixture, &session, 1).await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, WORKER, &one.welcome.worker_id).await;
     for _ in 0..2 {
         for (stream, leases) in [(&mut one, &of_one), (&mut other, &of_other)] {
@@ -175,9 +177,9 @@ async fn a_locked_worker_row_freezes_no_heartbeat() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_that_a_lock_keeps_from_being_written_are_not_answered_as_frozen() {
-    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(24)).await;
-    let (mut stream, leases) = busy(&house, &house.session().await, 1).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(24)).await;
+    let (mut stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     sqlx::query("LOCK TABLE ops.workers").execute(&mut *held).await.expect("it is free");
     stream.beat(&leases);
@@ -195,14 +197,14 @@ async fn heartbeats_that_a_lock_keeps_from_being_written_are_not_answered_as_fro
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_row_of_the_lease_service_is_locked_what_there_is_to_do_is_found() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
     sqlx::query("SELECT FROM ops.lease_service FOR UPDATE").execute(&mut *held).await.expect("it is free");
-    house.close(&session).await;
+    fixture.close(&session).await;
     eventually("the session is completed", async || {
-        (house.session_now(&session).await.status() == SessionStatus::Completed).then_some(())
+        (fixture.session_now(&session).await.status() == SessionStatus::Completed).then_some(())
     })
     .await;
     held.rollback().await.expect("it lets go");
@@ -210,45 +212,45 @@ async fn while_the_row_of_the_lease_service_is_locked_what_there_is_to_do_is_fou
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_session_holds_up_no_enqueue_into_another() {
-    let house = House::new().await;
-    let (blocked, open) = (house.session().await, house.session().await);
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let (blocked, open) = (fixture.session().await, fixture.session().await);
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, SESSION, &blocked).await;
     let others = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
-        house.enqueue(&open, "any").await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
+        fixture.enqueue(&open, "any").await;
     };
-    let (refused, ()) = tokio::join!(house.enqueue_spec(spec(&blocked, "any")), others);
+    let (refused, ()) = tokio::join!(fixture.enqueue_spec(spec(&blocked, "any")), others);
     assert_busy(&refused.expect_err("it is locked"));
     let named = |request_id: &str| RunSpec { request_id: request_id.to_owned(), ..spec(&blocked, "any") };
-    assert_busy(&house.enqueue_spec(named("one")).await.expect_err("it is locked"));
+    assert_busy(&fixture.enqueue_spec(named("one")).await.expect_err("it is locked"));
     held.rollback().await.expect("it lets go");
-    eventually("it takes runs again", async || house.enqueue_spec(named("one")).await.ok()).await;
-    assert_eq!(house.session_now(&blocked).await.total_runs, 1);
-    assert_eq!(house.session_now(&open).await.total_runs, 1);
+    eventually("it takes runs again", async || fixture.enqueue_spec(named("one")).await.ok()).await;
+    assert_eq!(fixture.session_now(&blocked).await.total_runs, 1);
+    assert_eq!(fixture.session_now(&open).await.total_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_session_holds_up_nothing_that_happens_to_its_runs() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut stream, leases) = busy(&house, &session, 2).await;
-    let queued = house.enqueue(&session, "any").await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut stream, leases) = busy(&fixture, &session, 2).await;
+    let queued = fixture.enqueue(&session, "any").await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, SESSION, &session).await;
     assert_eq!(stream.ends(&leases[0], succeeded("1")).await, "");
-    assert_eq!(house.cancel(&queued.id).await.status(), RunStatus::Cancelled);
-    let counted = house.session_now(&session).await;
+    assert_eq!(fixture.cancel(&queued.id).await.status(), RunStatus::Cancelled);
+    let counted = fixture.session_now(&session).await;
     assert_eq!((counted.total_runs, counted.succeeded_runs, counted.cancelled_runs), (3, 1, 1));
     held.rollback().await.expect("it lets go");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_deleted_takes_its_counters_with_it() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue_many(&session, "any", 3).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue_many(&session, "any", 3).await;
+    let mut sql = fixture.sql().await;
     // Nobody folds meanwhile.
     let mut held = sql.begin().await.expect("it begins");
     sqlx::query(SESSION).bind(&session).execute(&mut *held).await.expect("it is free");
@@ -266,14 +268,14 @@ async fn a_session_that_is_deleted_takes_its_counters_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_run_holds_up_the_log_of_no_other() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut stream, leases) = busy(&house, &session, 2).await;
-    let (mut other, of_other) = busy(&house, &session, 1).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut stream, leases) = busy(&fixture, &session, 2).await;
+    let (mut other, of_other) = busy(&fixture, &session, 1).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
     stream.log(&leases[0], 1, &["locked".to_owned()]);
-    waiting_for_locks(&house, &mut looking, 1).await;
+    waiting_for_locks(&fixture, &mut looking, 1).await;
     stream.log(&leases[1], 1, &["free".to_owned()]);
     other.log(&of_other[0], 1, &["free".to_owned()]);
     for (stream, lease) in [(&mut stream, &leases[1]), (&mut other, &of_other[0])] {
@@ -290,18 +292,18 @@ async fn a_locked_run_holds_up_the_log_of_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_session_cancels_all_but_a_locked_run_and_that_when_it_is_free() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut stream, leases) = busy(&house, &session, 1).await;
-    let queued = house.enqueue_many(&session, "any", 2).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut stream, leases) = busy(&fixture, &session, 1).await;
+    let queued = fixture.enqueue_many(&session, "any", 2).await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
     let request = CancelSessionRequest { session_id: session.clone(), ..Default::default() };
-    let cancelled = house.sessions().cancel_session(request).await.expect("it is cancelled").into_inner();
+    let cancelled = fixture.sessions().cancel_session(request).await.expect("it is cancelled").into_inner();
     let cancelled = cancelled.session.expect("it is answered");
     assert_eq!((cancelled.status(), cancelled.cancelled_runs), (SessionStatus::Cancelled, 2));
     for run in &queued {
-        assert_eq!(house.get(run).await.status(), RunStatus::Cancelled);
+        assert_eq!(fixture.get(run).await.status(), RunStatus::Cancelled);
     }
     held.rollback().await.expect("it lets go");
     assert_eq!(stream.cancel().await.run_id, leases[0].run_id);
@@ -309,11 +311,11 @@ async fn a_cancelled_session_cancels_all_but_a_locked_run_and_that_when_it_is_fr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_of_a_locked_run_is_told_to_come_back() {
-    let house = House::new().await;
-    let (_stream, leases) = busy(&house, &house.session().await, 1).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let (_stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
-    let mut runs = house.runs();
+    let mut runs = fixture.runs();
     let request = CancelRunRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
     assert_busy(&runs.cancel_run(request.clone()).await.expect_err("it is locked"));
     held.rollback().await.expect("it lets go");
@@ -322,9 +324,9 @@ async fn a_cancel_of_a_locked_run_is_told_to_come_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_of_a_locked_run_is_not_taken_for_a_request_in_progress() {
-    let house = House::new().await;
-    let (_stream, leases) = busy(&house, &house.session().await, 1).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let (_stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
     let request = |request_id: &str| CreateArtifactRequest {
         run_id: leases[0].run_id.clone(),
@@ -335,26 +337,26 @@ async fn an_artifact_of_a_locked_run_is_not_taken_for_a_request_in_progress() {
         ..Default::default()
     };
     for request_id in ["", "one"] {
-        assert_busy(&house.artifacts().create_artifact(request(request_id)).await.expect_err("it is locked"));
+        assert_busy(&fixture.artifacts().create_artifact(request(request_id)).await.expect_err("it is locked"));
     }
     held.rollback().await.expect("it lets go");
-    house.artifacts().create_artifact(request("one")).await.expect("it is free");
+    fixture.artifacts().create_artifact(request("one")).await.expect("it is free");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_the_database_cancels_is_no_outage() {
-    let house = House::new().await;
-    let (_stream, leases) = busy(&house, &house.session().await, 1).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let (_stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
-    let mut runs = house.runs();
+    let mut runs = fixture.runs();
     let request = CancelRunRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
     // As a statement timeout ends it.
     let ended = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         let statement = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
                          WHERE datname = $1 AND wait_event_type = 'Lock'";
-        let ended = sqlx::query(statement).bind(&house.database.name).execute(&mut looking).await;
+        let ended = sqlx::query(statement).bind(&fixture.database.name).execute(&mut looking).await;
         ended.expect("it is cancelled");
     };
     let (refused, ()) = tokio::join!(runs.cancel_run(request.clone()), ended);
@@ -365,12 +367,12 @@ async fn a_statement_that_the_database_cancels_is_no_outage() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_cancel_keeps_no_lease_alive() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut stream, leases) = busy(&house, &session, 2).await;
-    house.cancel(&leases[0].run_id).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut stream, leases) = busy(&fixture, &session, 2).await;
+    fixture.cancel(&leases[0].run_id).await;
     stream.cancel().await;
-    let (mut sql, mut others) = (house.sql().await, house.sql().await);
+    let (mut sql, mut others) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, CANCEL, &leases[0].run_id).await;
     for an_hour in [
         "UPDATE ops.runs SET heartbeat_at = heartbeat_at - interval '1 h'",
@@ -380,19 +382,19 @@ async fn a_locked_cancel_keeps_no_lease_alive() {
         sqlx::query(an_hour).execute(&mut others).await.expect("time passes");
     }
     for (lease, ended) in leases.iter().zip([RunStatus::Cancelled, RunStatus::Failed]) {
-        assert_eq!(house.ended(&lease.run_id).await.status(), ended);
+        assert_eq!(fixture.ended(&lease.run_id).await.status(), ended);
     }
     held.rollback().await.expect("it lets go");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_cancel_holds_up_no_report_and_no_other_order() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut stream, leases) = busy(&house, &session, 2).await;
-    house.cancel(&leases[0].run_id).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut stream, leases) = busy(&fixture, &session, 2).await;
+    fixture.cancel(&leases[0].run_id).await;
     stream.cancel().await;
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     let held = locked(&mut sql, CANCEL, &leases[0].run_id).await;
     stream.report(&leases[0], succeeded("1"));
     assert_eq!(stream.report_ack().await.reason, "");
@@ -402,14 +404,14 @@ async fn a_locked_cancel_holds_up_no_report_and_no_other_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoke_that_is_locked_keeps_no_other_from_being_forgotten() {
-    let house = House::new().await;
-    let (stream, leases) = busy(&house, &house.session().await, 2).await;
+    let fixture = Fixture::new().await;
+    let (stream, leases) = busy(&fixture, &fixture.session().await, 2).await;
     let welcome = stream.welcome.clone();
     drop(stream);
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     let revoke = "INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms)
                   SELECT id, fence + 1, tenant_id, worker_id, 'revoke', 0 FROM ops.runs WHERE id = $1::text::uuid";
-    let mut looking = house.sql().await;
+    let mut looking = fixture.sql().await;
     // The worker has no stream, so that it can not be told yet.
     eventually("it is away", async || {
         let away = sqlx::query_scalar("SELECT state = 'disconnected' FROM ops.workers").fetch_one(&mut looking).await;
@@ -421,7 +423,7 @@ async fn a_revoke_that_is_locked_keeps_no_other_from_being_forgotten() {
         sqlx::query(revoke).bind(&lease.run_id).execute(&mut looking).await.expect("it is written");
     }
     let held = locked(&mut sql, CANCEL, &leases[0].run_id).await;
-    let _stream = Stream::say(&house.servers[0], resume(&welcome, &leases)).await;
+    let _stream = Stream::say(&fixture.servers[0], resume(&welcome, &leases)).await;
     eventually("the other is forgotten", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.run_cancels").fetch_one(&mut looking).await;
         let left: i64 = left.expect("they are counted");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Grpcurl, House};
+use crate::support::{Fixture, Grpcurl};
 
 const SESSIONS: &str = "ops.v1.SessionService";
 const RUNS: &str = "ops.v1.RunService";
@@ -32,8 +32,8 @@ async fn status(grpcurl: &Grpcurl, run: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_from_its_session_to_its_end_by_unary_calls() {
-    let house = House::new().await;
-    let grpcurl = Grpcurl::of(&house);
+    let fixture = Fixture::new().await;
+    let grpcurl = Grpcurl::of(&fixture);
     let ids = enqueue(&grpcurl, &["noop"; 10]).await;
     assert_eq!(ids.len(), 10);
 
@@ -90,8 +90,8 @@ async fn a_run_goes_from_its_session_to_its_end_by_unary_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_shows_what_is_there_and_then_what_happens() {
-    let house = House::new().await;
-    let grpcurl = Grpcurl::of(&house);
+    let fixture = Fixture::new().await;
+    let grpcurl = Grpcurl::of(&fixture);
     let ids = enqueue(&grpcurl, &["noop", "noop"]).await;
     let mut watch = grpcurl.talk(&format!("{RUNS}/WatchRuns"));
     watch.say_all(json!({"include_snapshot": true, "filter": {"lanes": ["LANE_B"]}})).await;
@@ -112,8 +112,8 @@ async fn a_watch_shows_what_is_there_and_then_what_happens() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connect_can_be_typed() {
-    let house = House::new().await;
-    let grpcurl = Grpcurl::of(&house);
+    let fixture = Fixture::new().await;
+    let grpcurl = Grpcurl::of(&fixture);
     let ids = enqueue(&grpcurl, &["noop", "noop"]).await;
     let mut stream = grpcurl.talk(&format!("{WORKERS}/Connect"));
 
@@ -156,8 +156,8 @@ async fn connect_can_be_typed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_answers_in_both_versions_and_describes_every_service() {
-    let house = House::new().await;
-    let grpcurl = Grpcurl::of(&house);
+    let fixture = Fixture::new().await;
+    let grpcurl = Grpcurl::of(&fixture);
     let services = grpcurl.text(&["list"]).await;
     for service in [SESSIONS, RUNS, WORKERS, "ops.v1.ArtifactService", "grpc.health.v1.Health"] {
         assert!(services.lines().any(|line| line == service), "{service} is not in {services}");
@@ -177,8 +177,8 @@ async fn reflection_answers_in_both_versions_and_describes_every_service() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_standard_health_check_says_that_it_serves() {
-    let house = House::new().await;
-    let grpcurl = Grpcurl::of(&house);
+    let fixture = Fixture::new().await;
+    let grpcurl = Grpcurl::of(&fixture);
     let mut watch = grpcurl.talk("grpc.health.v1.Health/Watch");
     watch.say_all(json!({"service": ""})).await;
     // It begins as not serving, until the database has answered.

@@ -2,42 +2,42 @@
 
 use proto::v1::*;
 
-use crate::support::{House, Stream, Watcher, cancelled, eventually};
+use crate::support::{Fixture, Stream, Watcher, cancelled, eventually};
 
 /// Ends the connections of the servers that listen for hints, as a restart of a pooler does.
-async fn deafen(house: &House) {
-    let mut sql = house.sql().await;
+async fn deafen(fixture: &Fixture) {
+    let mut sql = fixture.sql().await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = $1 AND application_name = 'ops' AND query ILIKE 'LISTEN%'";
     eventually("the servers listen", async || {
-        let ended = sqlx::query_scalar(end).bind(&house.database.name).fetch_one(&mut sql).await;
+        let ended = sqlx::query_scalar(end).bind(&fixture.database.name).fetch_one(&mut sql).await;
         let ended: i64 = ended.expect("they are ended");
-        (ended >= house.servers.len() as i64).then_some(())
+        (ended >= fixture.servers.len() as i64).then_some(())
     })
     .await;
 }
 
 /// Enqueues by hand, without a hint.
-async fn enqueue_silently(house: &House, session: &str) -> String {
+async fn enqueue_silently(fixture: &Fixture, session: &str) -> String {
     let insert = "WITH run AS (INSERT INTO ops.runs (tenant_id, session_id, lane, kind)
                                VALUES ('default', $1::text::uuid, 'A', 'any') RETURNING *),
                        queued AS (INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
                                   SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM run),
                        fed AS (INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT 'default', ARRAY[id] FROM run)
                   SELECT id::text FROM run";
-    sqlx::query_scalar(insert).bind(session).fetch_one(&mut house.sql().await).await.expect("it is inserted")
+    sqlx::query_scalar(insert).bind(session).fetch_one(&mut fixture.sql().await).await.expect("it is inserted")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_changes_and_cancels_are_found_without_a_hint() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut watcher = Watcher::all(&house.servers[0]).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     // The dispatcher has looked, found nothing, and waits.
     stream.heartbeat(&[]).await;
-    let run = enqueue_silently(&house, &session).await;
+    let run = enqueue_silently(&fixture, &session).await;
     let lease = stream.begin().await;
     assert_eq!(lease.run_id, run);
     watcher.sees(&run, RunStatus::Running).await;
@@ -46,7 +46,7 @@ async fn work_changes_and_cancels_are_found_without_a_hint() {
                               RETURNING id, fence, tenant_id, worker_id)
                INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason)
                SELECT id, fence, tenant_id, worker_id, 'cancel', 5000, 'by hand' FROM asked";
-    sqlx::query(ask).execute(&mut house.sql().await).await.expect("it is asked for");
+    sqlx::query(ask).execute(&mut fixture.sql().await).await.expect("it is asked for");
     assert_eq!(stream.cancel().await.reason, "by hand");
     assert_eq!(stream.ends(&lease, cancelled()).await, "");
     watcher.sees(&run, RunStatus::Cancelled).await;
@@ -54,18 +54,18 @@ async fn work_changes_and_cancels_are_found_without_a_hint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_whose_listeners_are_cut_miss_nothing() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let mut watcher = Watcher::all(&house.servers[1]).await;
-    let mut stream = Stream::open(&house.servers[1]).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let mut watcher = Watcher::all(&fixture.servers[1]).await;
+    let mut stream = Stream::open(&fixture.servers[1]).await;
     for round in 1..=3 {
-        deafen(&house).await;
-        let run = house.enqueue(&session, "any").await;
+        deafen(&fixture).await;
+        let run = fixture.enqueue(&session, "any").await;
         stream.credit(round);
         let lease = stream.begin().await;
-        house.running(&run.id).await;
-        deafen(&house).await;
-        house.cancel(&run.id).await;
+        fixture.running(&run.id).await;
+        deafen(&fixture).await;
+        fixture.cancel(&run.id).await;
         assert_eq!(stream.cancel().await.run_id, run.id);
         assert_eq!(stream.ends(&lease, cancelled()).await, "");
         watcher.sees(&run.id, RunStatus::Cancelled).await;

@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::{Worker, WorkerConfig};
 
-use crate::support::{House, in_time, spec};
+use crate::support::{Fixture, in_time, spec};
 
 /// A worker with the built-in handlers, which may ask these addresses; it ends with what is returned.
-fn worker(house: &House, allow: &[&str]) -> JoinSet<()> {
+fn worker(fixture: &Fixture, allow: &[&str]) -> JoinSet<()> {
     let allow = allow.iter().map(|network| network.parse::<Network>().expect("a range")).collect();
     let http = HttpConfig { allow, ..HttpConfig::default() };
-    let worker = handlers::register(Worker::builder(WorkerConfig::new(house.address())), &http)
+    let worker = handlers::register(Worker::builder(WorkerConfig::new(fixture.address())), &http)
         .build()
         .expect("it is well configured");
     let mut task = JoinSet::new();
@@ -79,25 +79,26 @@ fn http(session: &str, params: &Value) -> RunSpec {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_asks_the_server_how_it_is_and_has_the_answer_as_its_result() {
-    let house = House::new().await;
-    let _worker = worker(&house, &["127.0.0.1"]);
-    let url = format!("{}/healthz", house.servers[0].url);
-    let run = house.enqueue_spec(http(&house.session().await, &json!({ "url": url }))).await.expect("it is enqueued");
-    let ended = house.ended(&run.id).await;
+    let fixture = Fixture::new().await;
+    let _worker = worker(&fixture, &["127.0.0.1"]);
+    let url = format!("{}/healthz", fixture.servers[0].url);
+    let run =
+        fixture.enqueue_spec(http(&fixture.session().await, &json!({ "url": url }))).await.expect("it is enqueued");
+    let ended = fixture.ended(&run.id).await;
     assert_eq!(ended.status(), RunStatus::Succeeded, "{ended:?}");
     let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
     assert_eq!((&result["status"], &result["url"]), (&json!(200), &json!(url)), "{result}");
-    assert_eq!(result["address"], house.address(), "{result}");
+    assert_eq!(result["address"], fixture.address(), "{result}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_worker_is_not_allowed_to_ask_fails_for_good_and_is_not_asked() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let (url, seen, _serving) = site().await;
-    let _worker = worker(&house, &["127.0.0.2", "10.0.0.0/8"]);
+    let _worker = worker(&fixture, &["127.0.0.2", "10.0.0.0/8"]);
     let params = json!({ "url": format!("{url}/busy") });
-    let spec = RunSpec { max_attempts: Some(5), ..http(&house.session().await, &params) };
-    let ended = house.ended(&house.enqueue_spec(spec).await.expect("it is enqueued").id).await;
+    let spec = RunSpec { max_attempts: Some(5), ..http(&fixture.session().await, &params) };
+    let ended = fixture.ended(&fixture.enqueue_spec(spec).await.expect("it is enqueued").id).await;
     let error = ended.error.clone().expect("it has failed");
     assert_eq!((ended.status(), ended.attempt, error.r#type.as_str()), (RunStatus::Failed, 1, "HttpForbiddenAddress"));
     assert_eq!(seen.asked.load(Ordering::SeqCst), 0);
@@ -105,12 +106,12 @@ async fn what_a_worker_is_not_allowed_to_ask_fails_for_good_and_is_not_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_waits_as_long_as_the_answer_asks_and_only_what_failed_was_an_attempt() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let (url, seen, _serving) = site().await;
-    let _worker = worker(&house, &["127.0.0.1"]);
+    let _worker = worker(&fixture, &["127.0.0.1"]);
     let params = json!({ "url": format!("{url}/busy") });
-    let spec = RunSpec { max_attempts: Some(2), ..http(&house.session().await, &params) };
-    let ended = house.ended(&house.enqueue_spec(spec).await.expect("it is enqueued").id).await;
+    let spec = RunSpec { max_attempts: Some(2), ..http(&fixture.session().await, &params) };
+    let ended = fixture.ended(&fixture.enqueue_spec(spec).await.expect("it is enqueued").id).await;
     let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
     assert_eq!((ended.status(), ended.attempt, &result["body"]), (RunStatus::Succeeded, 2, &json!({ "free": true })));
     assert_eq!(seen.asked.load(Ordering::SeqCst), 3);
@@ -118,15 +119,15 @@ async fn a_run_waits_as_long_as_the_answer_asks_and_only_what_failed_was_an_atte
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_gives_its_request_up() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let (url, seen, _serving) = site().await;
-    let _worker = worker(&house, &["127.0.0.1"]);
+    let _worker = worker(&fixture, &["127.0.0.1"]);
     let params = json!({ "url": format!("{url}/never"), "timeout": "1h" });
-    let run = house.enqueue_spec(http(&house.session().await, &params)).await.expect("it is enqueued");
+    let run = fixture.enqueue_spec(http(&fixture.session().await, &params)).await.expect("it is enqueued");
     in_time("the request", seen.come.acquire()).await.expect("it stays").forget();
-    house.cancel(&run.id).await;
+    fixture.cancel(&run.id).await;
     in_time("the end of the request", seen.gone.acquire()).await.expect("it stays").forget();
-    let ended = house.ended(&run.id).await;
+    let ended = fixture.ended(&run.id).await;
     assert_eq!(ended.status(), RunStatus::Cancelled, "{ended:?}");
     assert!(ended.cancellation.expect("it was cancelled").confirmed(), "by its worker");
 }

@@ -9,29 +9,29 @@ use sqlx::Connection;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Handle, House, LiveWorker, Stream, Unary, eventually, in_time, passes, passes_unserved, reason, resume, spec,
+    Fixture, Handle, LiveWorker, Stream, Unary, eventually, in_time, passes, passes_unserved, reason, resume, spec,
     succeeded, two_lease_rounds,
 };
 
 /// A run that this worker has begun.
-async fn begun(house: &House, max_attempts: i32) -> (Stream, Lease) {
-    let session = house.session().await;
+async fn begun(fixture: &Fixture, max_attempts: i32) -> (Stream, Lease) {
+    let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(max_attempts), ..spec(&session, "any") };
-    house.enqueue_spec(spec).await.expect("it is enqueued");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    fixture.enqueue_spec(spec).await.expect("it is enqueued");
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    house.running(&lease.run_id).await;
+    fixture.running(&lease.run_id).await;
     (stream, lease)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_run_of_a_dead_worker_fails_with_heartbeat_timeout_and_says_what_was_known() {
-    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
-    let (stream, lease) = begun(&house, 1).await;
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
+    let (stream, lease) = begun(&fixture, 1).await;
     let worker_id = stream.welcome.worker_id.clone();
     drop(stream);
-    let run = house.ended(&lease.run_id).await;
+    let run = fixture.ended(&lease.run_id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Failed, 1));
     let error = run.error.expect("it failed with an error");
     assert_eq!(error.r#type, "HeartbeatTimeout");
@@ -39,47 +39,47 @@ async fn the_run_of_a_dead_worker_fails_with_heartbeat_timeout_and_says_what_was
     let context: Value = serde_json::from_str(&error.context_json).expect("a JSON object");
     assert_eq!((&context["worker_id"], &context["attempt"]), (&Value::from(worker_id), &Value::from(1)));
     assert!(context["last_heartbeat"].is_string(), "{context}");
-    let session = house.session_now(&run.session_id).await;
+    let session = fixture.session_now(&run.session_id).await;
     assert_eq!((session.total_runs, session.failed_runs), (1, 1));
     // Not before the lease, and long before the default lease of 30 s.
     let waited = "SELECT finished_at - heartbeat_at BETWEEN interval '1 s' AND interval '20 s' FROM ops.runs";
-    let in_time: bool = sqlx::query_scalar(waited).fetch_one(&mut house.sql().await).await.expect("it is compared");
+    let in_time: bool = sqlx::query_scalar(waited).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
     assert!(in_time);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_run_of_a_silent_worker_is_executed_by_another_and_the_silent_one_can_not_touch_it() {
-    let house = House::with(2, |_| {}).await;
-    let (mut silent, first) = begun(&house, 2).await;
-    passes(&mut house.sql().await, 3600).await;
-    let mut other = Stream::open(&house.servers[1]).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (mut silent, first) = begun(&fixture, 2).await;
+    passes(&mut fixture.sql().await, 3600).await;
+    let mut other = Stream::open(&fixture.servers[1]).await;
     other.credit(1);
     let (run, second) = other.assigned().await;
     assert_eq!((&run.id, run.attempt, second.fence), (&first.run_id, 1, first.fence + 1));
     other.accept(std::slice::from_ref(&second));
     assert_eq!(other.start().await.attempt, 2);
-    let running = house.running(&first.run_id).await;
+    let running = fixture.running(&first.run_id).await;
 
     assert_eq!(silent.revoke().await, first, "it is told");
     assert_eq!(silent.heartbeat(std::slice::from_ref(&first)).await.lost, std::slice::from_ref(&first));
     assert_eq!(silent.ends(&first, succeeded("\"late\"")).await, "LEASE_LOST");
-    assert_eq!(house.get(&first.run_id).await, running, "nothing has happened");
+    assert_eq!(fixture.get(&first.run_id).await, running, "nothing has happened");
     assert_eq!(other.ends(&second, succeeded("\"second\"")).await, "");
-    let run = house.get(&first.run_id).await;
+    let run = fixture.get(&first.run_id).await;
     assert_eq!((run.status(), run.attempt, run.result_json.as_str()), (RunStatus::Succeeded, 2, "\"second\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_not_begun_when_its_lease_ended_has_spent_no_attempt() {
-    let house = House::with(1, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut silent = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(1, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut silent = Stream::open(&fixture.servers[0]).await;
     silent.credit(1);
     let (_, lease) = silent.assigned().await;
-    passes(&mut house.sql().await, 3600).await;
+    passes(&mut fixture.sql().await, 3600).await;
     assert_eq!(silent.revoke().await, lease);
-    let mut other = Stream::open(&house.servers[0]).await;
+    let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(1);
     let (again, lease) = other.assigned().await;
     assert_eq!((again.id, again.attempt, lease.fence), (run.id, 0, 2));
@@ -87,7 +87,7 @@ async fn a_run_that_was_not_begun_when_its_lease_ended_has_spent_no_attempt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_keep_a_run_alive_for_longer_than_its_lease() {
-    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(3)).await;
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(3)).await;
     let (release, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let waiting = released.clone();
     let handle = Handle::new(move |_| {
@@ -98,91 +98,91 @@ async fn heartbeats_keep_a_run_alive_for_longer_than_its_lease() {
             Ok(Value::Null)
         }
     });
-    let session = house.session().await;
-    let worker = LiveWorker::start(&[&house.servers[0]], 1, "long", &handle);
-    let run = house.enqueue(&session, "long").await;
+    let session = fixture.session().await;
+    let worker = LiveWorker::start(&[&fixture.servers[0]], 1, "long", &handle);
+    let run = fixture.enqueue(&session, "long").await;
     in_time("the handler begins", released.notified()).await;
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     eventually("the run is older than its lease", async || {
         let outlived = "SELECT heartbeat_at - started_at > interval '4 s' FROM ops.runs";
         let outlived: Option<bool> = sqlx::query_scalar(outlived).fetch_one(&mut sql).await.expect("it is read");
         outlived.filter(|outlived| *outlived)
     })
     .await;
-    let alive = house.get(&run.id).await;
+    let alive = fixture.get(&run.id).await;
     assert_eq!((alive.status(), alive.attempt, alive.fence), (RunStatus::Running, 1, 1));
     drop(worker);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_all_servers_are_away_no_living_worker_loses_its_run() {
-    let mut house = House::new().await;
-    let (stream, lease) = begun(&house, 1).await;
+    let mut fixture = Fixture::new().await;
+    let (stream, lease) = begun(&fixture, 1).await;
     let welcome = stream.welcome.clone();
     drop(stream);
-    let server = house.servers.remove(0);
+    let server = fixture.servers.remove(0);
     server.stop().await;
     // Far longer than the lease. The worker lives all the time, and finds no server.
-    passes_unserved(&mut house.sql().await, 3600).await;
-    house.add_server(&|_| {}).await;
-    two_lease_rounds(&house).await;
-    let mut stream = Stream::say(&house.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
+    passes_unserved(&mut fixture.sql().await, 3600).await;
+    fixture.add_server(&|_| {}).await;
+    two_lease_rounds(&fixture).await;
+    let mut stream = Stream::say(&fixture.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
     assert_eq!(stream.welcome.standing, std::slice::from_ref(&lease));
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    let run = house.get(&lease.run_id).await;
+    let run = fixture.get(&lease.run_id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Succeeded, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_begin_anew_when_the_lease_service_resumes_and_end_after_that() {
-    let house = House::new().await;
-    let (mut stream, lease) = begun(&house, 1).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = begun(&fixture, 1).await;
+    let mut sql = fixture.sql().await;
     let mut outage = sql.begin().await.expect("it begins");
     passes_unserved(&mut outage, 3600).await;
     outage.commit().await.expect("an hour has passed without a lease round");
-    two_lease_rounds(&house).await;
-    assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Running);
+    two_lease_rounds(&fixture).await;
+    assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Running);
     assert!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost.is_empty());
 
     passes(&mut sql, 3600).await;
-    let run = house.ended(&lease.run_id).await;
+    let run = fixture.ended(&lease.run_id).await;
     assert_eq!(run.error.expect("it failed").r#type, "HeartbeatTimeout");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unary_claim_has_the_lease_that_it_asks_for() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let runs = house.enqueue_many(&session, "any", 2).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let runs = fixture.enqueue_many(&session, "any", 2).await;
     let lease = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-    let (mut short, mut long) = (Unary::new(&house.servers[0], "short"), Unary::new(&house.servers[0], "long"));
+    let (mut short, mut long) = (Unary::new(&fixture.servers[0], "short"), Unary::new(&fixture.servers[0], "long"));
     let of_short = short.claim(ClaimRequest { lease_timeout: lease(1), ..Default::default() }).await;
     let of_short = of_short.expect("it claims").remove(0);
     long.claim(ClaimRequest { lease_timeout: lease(3600), ..Default::default() }).await.expect("it claims");
     let started = of_short.run.expect("it names its run");
     assert_eq!((started.status(), started.attempt), (RunStatus::Running, 1));
 
-    let run = house.ended(&runs[0]).await;
+    let run = fixture.ended(&runs[0]).await;
     assert_eq!(run.error.expect("it failed").r#type, "HeartbeatTimeout");
     let lease = Lease { run_id: runs[0].clone(), fence: of_short.fence };
     let refused = short.report(&lease, succeeded("1")).await.expect_err("its lease has ended");
     assert_eq!(reason(&refused), "LEASE_LOST");
     assert_eq!(short.heartbeat(std::slice::from_ref(&lease)).await.lost, [lease]);
 
-    passes(&mut house.sql().await, 1800).await;
-    two_lease_rounds(&house).await;
-    assert_eq!(house.get(&runs[1]).await.status(), RunStatus::Running);
+    passes(&mut fixture.sql().await, 1800).await;
+    two_lease_rounds(&fixture).await;
+    assert_eq!(fixture.get(&runs[1]).await.status(), RunStatus::Running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_not_heard_of_is_marked_as_lost() {
-    let house = House::new().await;
-    let stream = Stream::open(&house.servers[0]).await;
-    passes(&mut house.sql().await, 3600).await;
+    let fixture = Fixture::new().await;
+    let stream = Stream::open(&fixture.servers[0]).await;
+    passes(&mut fixture.sql().await, 3600).await;
     eventually("it is lost", async || {
         let states = vec![WorkerState::Lost.into()];
-        let listed = house.workers().list_workers(ListWorkersRequest { states, ..Default::default() }).await;
+        let listed = fixture.workers().list_workers(ListWorkersRequest { states, ..Default::default() }).await;
         let workers = listed.expect("they are listed").into_inner().workers;
         workers.into_iter().find(|worker| worker.id == stream.welcome.worker_id)
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::v1::*;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{House, Stream, eventually, in_time, spec, succeeded, waiting_for_locks};
+use crate::support::{Fixture, Stream, eventually, in_time, spec, succeeded, waiting_for_locks};
 
 async fn lock(c: &mut PgConnection, run_id: &str) -> Result<(), sqlx::Error> {
     let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
@@ -20,15 +20,15 @@ async fn is_locked(c: &mut PgConnection, run_id: &str) -> bool {
 }
 
 /// Three runs that a worker has begun, in the order of their ids.
-async fn three(house: &House) -> (Stream, Vec<Lease>) {
-    let session = house.session().await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+async fn three(fixture: &Fixture) -> (Stream, Vec<Lease>) {
+    let session = fixture.session().await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     let mut leases = Vec::new();
     for total in 1..=3 {
-        house.enqueue_spec(spec(&session, "any")).await.expect("it is enqueued");
+        fixture.enqueue_spec(spec(&session, "any")).await.expect("it is enqueued");
         stream.credit(total);
         let lease = stream.begin().await;
-        house.running(&lease.run_id).await;
+        fixture.running(&lease.run_id).await;
         leases.push(lease);
     }
     assert!(leases.is_sorted_by_key(|lease| lease.run_id.clone()));
@@ -38,17 +38,17 @@ async fn three(house: &House) -> (Stream, Vec<Lease>) {
 /// Holds the first run, lets the server do something with all three after `before`, and sees that it waits with none of the
 /// others locked.
 async fn waits_at_the_first<T>(
-    house: &House,
+    fixture: &Fixture,
     leases: &[Lease],
     before: impl Future<Output = ()>,
     all_three: impl Future<Output = T>,
 ) -> T {
-    let (mut holding, mut looking) = (house.sql().await, house.sql().await);
+    let (mut holding, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = holding.begin().await.expect("it begins");
     lock(&mut held, &leases[0].run_id).await.expect("it is free");
     before.await;
     let let_go = async {
-        waiting_for_locks(house, &mut looking, 1).await;
+        waiting_for_locks(fixture, &mut looking, 1).await;
         for lease in &leases[1..] {
             assert!(!is_locked(&mut looking, &lease.run_id).await, "it waits for the first and holds another");
         }
@@ -60,15 +60,15 @@ async fn waits_at_the_first<T>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_lock_in_the_order_of_ids() {
-    let house = House::new().await;
-    let (mut stream, leases) = three(&house).await;
-    let (mut other, others) = three(&house).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, leases) = three(&fixture).await;
+    let (mut other, others) = three(&fixture).await;
     // Holds up a round, so that the three reports are in the next one together.
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     lock(&mut held, &others[0].run_id).await.expect("it is free");
     other.report(&others[0], succeeded("1"));
-    waiting_for_locks(&house, &mut looking, 1).await;
+    waiting_for_locks(&fixture, &mut looking, 1).await;
     let report =
         |lease: &Lease| RunReport { run_id: lease.run_id.clone(), fence: lease.fence, outcome: Some(succeeded("1")) };
     let reports = leases.iter().rev().map(report).collect();
@@ -83,29 +83,29 @@ async fn reports_lock_in_the_order_of_ids() {
             assert_eq!(stream.report_ack().await.reason, "");
         }
     };
-    waits_at_the_first(&house, &leases, let_go, reporting).await;
+    waits_at_the_first(&fixture, &leases, let_go, reporting).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_that_ends_one_run_and_begins_another_locks_them_in_the_order_of_ids() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut other, others) = three(&house).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
-    house.enqueue(&session, "any").await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut other, others) = three(&fixture).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
+    fixture.enqueue(&session, "any").await;
     stream.credit(1);
     let first = stream.begin().await;
-    house.running(&first.run_id).await;
-    house.enqueue(&session, "any").await;
+    fixture.running(&first.run_id).await;
+    fixture.enqueue(&session, "any").await;
     stream.credit(2);
     let (_, second) = stream.assigned().await;
     assert!(first.run_id < second.run_id);
     // Holds up a round, so that the report and the start are in the next one together.
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     lock(&mut held, &others[0].run_id).await.expect("it is free");
     other.report(&others[0], succeeded("1"));
-    waiting_for_locks(&house, &mut looking, 1).await;
+    waiting_for_locks(&fixture, &mut looking, 1).await;
     stream.accept(std::slice::from_ref(&second));
     stream.start().await;
     stream.report(&first, succeeded("1"));
@@ -117,48 +117,48 @@ async fn a_round_that_ends_one_run_and_begins_another_locks_them_in_the_order_of
     let both = [first, second];
     let written = async {
         assert_eq!(stream.report_ack().await.reason, "");
-        house.running(&both[1].run_id).await;
+        fixture.running(&both[1].run_id).await;
     };
-    waits_at_the_first(&house, &both, let_go, written).await;
+    waits_at_the_first(&fixture, &both, let_go, written).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_lock_in_the_order_of_ids() {
-    let house = House::new().await;
-    let (mut stream, leases) = three(&house).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, leases) = three(&fixture).await;
     let reversed: Vec<Lease> = leases.iter().rev().cloned().collect();
-    let ack = waits_at_the_first(&house, &leases, async {}, stream.heartbeat(&reversed)).await;
+    let ack = waits_at_the_first(&fixture, &leases, async {}, stream.heartbeat(&reversed)).await;
     assert!(ack.lost.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_session_locks_its_runs_in_the_order_of_ids() {
-    let house = House::new().await;
-    let (_stream, leases) = three(&house).await;
+    let fixture = Fixture::new().await;
+    let (_stream, leases) = three(&fixture).await;
     // Rewritten, the first row lies behind the others.
     let rewrite = "UPDATE ops.runs SET labels = labels || '{\"moved\": \"yes\"}' WHERE id = $1::text::uuid";
-    let moved = sqlx::query(rewrite).bind(&leases[0].run_id).execute(&mut house.sql().await).await;
+    let moved = sqlx::query(rewrite).bind(&leases[0].run_id).execute(&mut fixture.sql().await).await;
     moved.expect("it is rewritten");
-    let session_id = house.get(&leases[0].run_id).await.session_id;
-    let mut sessions = house.sessions();
+    let session_id = fixture.get(&leases[0].run_id).await.session_id;
+    let mut sessions = fixture.sessions();
     let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
-    waits_at_the_first(&house, &leases, async {}, cancel).await.expect("it is cancelled");
+    waits_at_the_first(&fixture, &leases, async {}, cancel).await.expect("it is cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadlock_with_a_stranger_is_tried_again() {
-    let house = House::new().await;
-    let session_id = house.session().await;
-    let runs = house.enqueue_many(&session_id, "any", 2).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let session_id = fixture.session().await;
+    let runs = fixture.enqueue_many(&session_id, "any", 2).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     // The stranger is patient, so that it is the server who finds out.
     sqlx::query("SET deadlock_timeout = '10 s'").execute(&mut sql).await.expect("it is patient");
     let mut stranger = sql.begin().await.expect("it begins");
     lock(&mut stranger, &runs[1]).await.expect("it is free");
-    let mut sessions = house.sessions();
+    let mut sessions = fixture.sessions();
     let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
     let in_the_wrong_order = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         // Should the stranger be the one who finds out, on a very busy machine, nothing is proved and nothing is wrong.
         let _ = lock(&mut stranger, &runs[0]).await;
         stranger.rollback().await.expect("it lets go");
@@ -170,9 +170,9 @@ async fn a_deadlock_with_a_stranger_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_a_stranger_has_locked_holds_up_nobody_but_itself() {
-    let house = House::new().await;
-    let (mut stream, leases) = three(&house).await;
-    let (mut sql, mut looking) = (house.sql().await, house.sql().await);
+    let fixture = Fixture::new().await;
+    let (mut stream, leases) = three(&fixture).await;
+    let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut heartbeats = async || -> Vec<f64> {
         let statement = "SELECT extract(epoch FROM heartbeat_at)::float8 FROM ops.runs ORDER BY id";
         sqlx::query_scalar(statement).fetch_all(&mut looking).await.expect("they are read")
@@ -210,21 +210,21 @@ async fn a_run_that_a_stranger_has_locked_holds_up_nobody_but_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_a_stranger_has_locked_is_given_back_later_than_others() {
     // No lease ends meanwhile.
-    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(600)).await;
-    let session = house.session().await;
-    let runs = house.enqueue_many(&session, "any", 2).await;
-    let stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(600)).await;
+    let session = fixture.session().await;
+    let runs = fixture.enqueue_many(&session, "any", 2).await;
+    let stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     for run in &runs {
-        eventually("it is given", async || (house.get(run).await.status() == RunStatus::Claimed).then_some(())).await;
+        eventually("it is given", async || (fixture.get(run).await.status() == RunStatus::Claimed).then_some(())).await;
     }
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
     lock(&mut held, &runs[0]).await.expect("it is free");
     drop(stream);
-    let queued = async |run: &str| (house.get(run).await.status() == RunStatus::Queued).then_some(());
+    let queued = async |run: &str| (fixture.get(run).await.status() == RunStatus::Queued).then_some(());
     eventually("the other is given back", async || queued(&runs[1]).await).await;
-    assert_eq!(house.get(&runs[0]).await.status(), RunStatus::Claimed);
+    assert_eq!(fixture.get(&runs[0]).await.status(), RunStatus::Claimed);
     held.rollback().await.expect("it lets go");
     eventually("both are given back", async || queued(&runs[0]).await).await;
 }

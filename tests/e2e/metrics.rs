@@ -6,7 +6,7 @@ use proto::v1::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{House, Stream, Unary, Watcher, eventually, failed, in_time, spec, succeeded};
+use crate::support::{Fixture, Stream, Unary, Watcher, eventually, failed, in_time, spec, succeeded};
 
 /// One scrape: each sample by its name and labels as they are written, and each family's type.
 #[derive(Debug, Default)]
@@ -15,9 +15,9 @@ pub struct Scrape {
     types: BTreeMap<String, String>,
 }
 
-async fn text(house: &House) -> String {
-    let mut stream = TcpStream::connect(house.address()).await.expect("the server listens");
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", house.address());
+async fn text(fixture: &Fixture) -> String {
+    let mut stream = TcpStream::connect(fixture.address()).await.expect("the server listens");
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", fixture.address());
     stream.write_all(request.as_bytes()).await.expect("it is asked");
     let mut answer = String::new();
     in_time("the metrics", stream.read_to_string(&mut answer)).await.expect("it answers");
@@ -27,8 +27,8 @@ async fn text(house: &House) -> String {
     body.to_owned()
 }
 
-pub async fn scrape(house: &House) -> Scrape {
-    Scrape::parse(&text(house).await)
+pub async fn scrape(fixture: &Fixture) -> Scrape {
+    Scrape::parse(&text(fixture).await)
 }
 
 impl Scrape {
@@ -131,12 +131,12 @@ fn documented(heading: &str) -> BTreeMap<String, (String, BTreeMap<String, Vec<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_metric_is_as_documented_and_none_is_missing() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
     // What the database is asked for is there after the first look.
     let scrape = eventually("the first look", async || {
-        let text = text(&house).await;
+        let text = text(&fixture).await;
         text.contains("ops_runs{").then(|| Scrape::parse(&text))
     })
     .await;
@@ -159,31 +159,31 @@ async fn each_metric_is_as_documented_and_none_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_numbers_are_those_of_the_work_that_was_done() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue_many(&session, "any", 5).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue_many(&session, "any", 5).await;
     let once = RunSpec { request_id: "once".into(), max_attempts: Some(2), ..spec(&session, "again") };
     for _ in 0..2 {
-        house.enqueue_spec(once.clone()).await.expect("the same run, twice");
+        fixture.enqueue_spec(once.clone()).await.expect("the same run, twice");
     }
     let wrong = RunSpec { kind: String::new(), ..spec(&session, "any") };
-    house.enqueue_spec(wrong).await.expect_err("it is refused");
-    let _watcher = Watcher::all(&house.servers[0]).await;
+    fixture.enqueue_spec(wrong).await.expect_err("it is refused");
+    let _watcher = Watcher::all(&fixture.servers[0]).await;
 
-    let mut unary = Unary::new(&house.servers[0], "by-hand");
+    let mut unary = Unary::new(&fixture.servers[0], "by-hand");
     let again = ClaimRequest { kinds: vec!["again".into()], ..Default::default() };
     let given = unary.claim(again).await.expect("it claims").remove(0);
     let lease = Lease { run_id: given.run.expect("it is named").id, fence: given.fence };
     unary.report(&lease, failed("again")).await.expect("it is kept");
     let mut stream =
-        Stream::say(&house.servers[0], Hello { kinds: vec!["any".into()], ..crate::support::hello("s") }).await;
+        Stream::say(&fixture.servers[0], Hello { kinds: vec!["any".into()], ..crate::support::hello("s") }).await;
     stream.credit(3);
     let (done, running, stopping) = (stream.begin().await, stream.begin().await, stream.begin().await);
     stream.report(&done, succeeded("1"));
-    house.ended(&done.run_id).await;
-    house.running(&stopping.run_id).await;
-    house.cancel(&stopping.run_id).await;
-    house.running(&running.run_id).await;
+    fixture.ended(&done.run_id).await;
+    fixture.running(&stopping.run_id).await;
+    fixture.cancel(&stopping.run_id).await;
+    fixture.running(&running.run_id).await;
 
     let expected = [
         ("ops_runs_enqueued_total", 6.0),
@@ -210,14 +210,14 @@ async fn the_numbers_are_those_of_the_work_that_was_done() {
         if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
     };
     let scraped = eventually("the numbers are true", async || {
-        let scrape = scrape(&house).await;
+        let scrape = scrape(&fixture).await;
         let is_wrong = |(series, value): &&(&str, f64)| scrape.samples.get(&label_order(series)) != Some(value);
         let wrong: Vec<_> = expected.iter().filter(is_wrong).collect();
         println!("not so: {wrong:?}");
         wrong.is_empty().then_some(scrape)
     })
     .await;
-    assert!(scraped.value(r#"ops_round_requests_count{batcher="results"}"#) >= 2.0);
+    assert!(scraped.value(r#"ops_batch_requests_count{batcher="results"}"#) >= 2.0);
     assert!(scraped.value("process_resident_memory_bytes") > 1e6 && scraped.value("process_open_fds") > 3.0);
     assert!(scraped.value("process_threads") > 1.0 && scraped.value("process_start_time_seconds") > 1.7e9);
 }
@@ -225,36 +225,36 @@ async fn the_numbers_are_those_of_the_work_that_was_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_known_to_be_empty_is_not_looked_at_for_each_slot_that_becomes_free() {
     const RUNS: u32 = 20;
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     for ended in 0..RUNS {
         stream.credit(i64::from(ended) + 5);
-        house.enqueue(&session, "any").await;
+        fixture.enqueue(&session, "any").await;
         let lease = stream.begin().await;
         assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
     }
     // One for each run, and some at the start and when the poll comes by; but none for each slot.
-    let rounds = scrape(&house).await.value("ops_claim_round_seconds_count");
+    let rounds = scrape(&fixture).await.value("ops_claim_seconds_count");
     assert!((f64::from(RUNS)..1.5 * f64::from(RUNS)).contains(&rounds), "{rounds}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scrape_waits_for_nobody_and_tells_of_strangers_that_hold_the_past() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stranger = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stranger = fixture.sql().await;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ops.runs";
     sqlx::raw_sql(begin).execute(&mut stranger).await.expect("a snapshot is held");
     eventually("the snapshot is seen to grow old", async || {
-        house.enqueue(&session, "any").await;
-        (scrape(&house).await.value("ops_foreign_snapshot_transactions") > 0.0).then_some(())
+        fixture.enqueue(&session, "any").await;
+        (scrape(&fixture).await.value("ops_foreign_snapshot_transactions") > 0.0).then_some(())
     })
     .await;
     sqlx::raw_sql("ROLLBACK; BEGIN; LOCK TABLE ops.runs").execute(&mut stranger).await.expect("it is locked");
     eventually("the look at the backlog is late", async || {
-        let scrape = scrape(&house).await;
+        let scrape = scrape(&fixture).await;
         assert_eq!(scrape.value("ops_database_answers"), 1.0, "the database answers others");
         (scrape.value("ops_sample_age_seconds") > 6.0).then_some(())
     })

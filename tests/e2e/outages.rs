@@ -8,10 +8,10 @@ use sqlx::{Connection, PgConnection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::{House, Stream, Unary, Watcher, eventually, in_time, reason, spec, succeeded};
+use crate::support::{Fixture, Stream, Unary, Watcher, eventually, in_time, reason, spec, succeeded};
 
-/// A house on a cluster of its own.
-async fn house_of_its_own() -> (House, Cluster) {
+/// A fixture on a cluster of its own.
+async fn house_of_its_own() -> (Fixture, Cluster) {
     let programs = Programs::find(None).expect("PostgreSQL is installed");
     // What needs no commit comes to disk late: a crash then forgets as much as it may.
     let options = ClusterOptions::temporary().setting("wal_writer_delay", "10s");
@@ -20,38 +20,38 @@ async fn house_of_its_own() -> (House, Cluster) {
     let url = cluster.url("ops");
     server::migrate(&server::Config::new(&url)).await.expect("it is migrated");
     let database = devpg::testing::TestDatabase { url, name: "ops".into() };
-    let mut house = House { database, servers: Vec::new() };
-    house
+    let mut fixture = Fixture { database, servers: Vec::new() };
+    fixture
         .add_server(&|config: &mut server::Config| {
             config.database.deadline = Duration::from_secs(1);
         })
         .await;
-    (house, cluster)
+    (fixture, cluster)
 }
 
 /// Waits until the server says that its database is back.
-async fn back(house: &House) {
-    let mut sessions = house.sessions();
+async fn back(fixture: &Fixture) {
+    let mut sessions = fixture.sessions();
     eventually("the server serves again", async || sessions.list_sessions(ListSessionsRequest::default()).await.ok())
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_hangs_is_an_outage_in_which_leases_are_frozen_and_nothing_is_lost() {
-    let (house, cluster) = house_of_its_own().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut watcher = Watcher::all(&house.servers[0]).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let (fixture, cluster) = house_of_its_own().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    house.running(&run.id).await;
+    fixture.running(&run.id).await;
 
     cluster.pause().await.expect("it hangs");
     let calls = async {
-        let refused = in_time("an answer", house.enqueue_spec(spec(&session, "any"))).await.expect_err("it hangs");
+        let refused = in_time("an answer", fixture.enqueue_spec(spec(&session, "any"))).await.expect_err("it hangs");
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Unavailable, "DATABASE_UNAVAILABLE".into()));
-        let get = house.runs().get_run(GetRunRequest { run_id: run.id.clone() }).await;
+        let get = fixture.runs().get_run(GetRunRequest { run_id: run.id.clone() }).await;
         assert_eq!(reason(&get.expect_err("it hangs")), "DATABASE_UNAVAILABLE");
     };
     let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
@@ -62,31 +62,31 @@ async fn a_database_that_hangs_is_an_outage_in_which_leases_are_frozen_and_nothi
     let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
     assert!(ack.frozen, "the report is still on its way");
     cluster.resume().await.expect("it goes on");
-    back(&house).await;
+    back(&fixture).await;
     assert_eq!(stream.report_ack().await.reason, "");
     watcher.sees(&run.id, RunStatus::Succeeded).await;
-    let next = house.enqueue(&session, "any").await;
+    let next = fixture.enqueue(&session, "any").await;
     stream.credit(2);
     assert_eq!(stream.begin().await.run_id, next.id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged() {
-    let (house, cluster) = house_of_its_own().await;
-    let session = house.session().await;
-    let mut watcher = Watcher::all(&house.servers[0]).await;
+    let (fixture, cluster) = house_of_its_own().await;
+    let session = fixture.session().await;
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
     let mut acknowledged = Vec::new();
     for outage in 0..2 {
         for _ in 0..20 {
-            acknowledged.push(house.enqueue(&session, "any").await.id);
+            acknowledged.push(fixture.enqueue(&session, "any").await.id);
         }
         cluster.kill_hard().await.expect("it is killed");
-        let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("it is away");
+        let refused = fixture.enqueue_spec(spec(&session, "any")).await.expect_err("it is away");
         assert_eq!(reason(&refused), "DATABASE_UNAVAILABLE", "outage {outage}");
         cluster.restart().await.expect("it comes back");
-        back(&house).await;
+        back(&fixture).await;
     }
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(acknowledged.len() as i64);
     for _ in 0..acknowledged.len() {
         let lease = stream.begin().await;
@@ -96,7 +96,7 @@ async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged(
     for id in &acknowledged {
         watcher.sees(id, RunStatus::Succeeded).await;
     }
-    let counted = house.session_now(&session).await;
+    let counted = fixture.session_now(&session).await;
     assert_eq!((counted.total_runs, counted.succeeded_runs), (40, 40));
 }
 
@@ -111,41 +111,41 @@ async fn given_up(c: &mut PgConnection) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_that_goes_on_tells_nothing_again_when_transactions_have_one_digit_more() {
-    let (house, _cluster) = house_of_its_own().await;
-    let session = house.session().await;
-    let mut c = house.sql().await;
-    house.enqueue(&session, "any").await;
+    let (fixture, _cluster) = house_of_its_own().await;
+    let session = fixture.session().await;
+    let mut c = fixture.sql().await;
+    fixture.enqueue(&session, "any").await;
     assert!(given_up(&mut c).await < 1_000, "the cluster is new");
     while given_up(&mut c).await < 1_000 {}
-    house.enqueue(&session, "any").await;
-    let token = Watcher::all(&house.servers[0]).await.bookmark().await;
-    let mut watcher = Watcher::resume(&house.servers[0], &token).await.expect("the token holds");
+    fixture.enqueue(&session, "any").await;
+    let token = Watcher::all(&fixture.servers[0]).await.bookmark().await;
+    let mut watcher = Watcher::resume(&fixture.servers[0], &token).await.expect("the token holds");
     watcher.bookmark().await;
     assert!(watcher.runs.is_empty(), "it has seen them all");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_that_goes_on_after_a_crash_misses_no_run_whose_transaction_has_the_number_of_a_forgotten_one() {
-    let (house, cluster) = house_of_its_own().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
+    let (fixture, cluster) = house_of_its_own().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
     // Nobody else writes, and so nothing of what follows comes to disk.
-    let mut stranger = house.sql().await;
+    let mut stranger = fixture.sql().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE ops.lease_service").execute(&mut stranger).await.expect("it is locked");
-    let mut forgotten = house.sql().await;
+    let mut forgotten = fixture.sql().await;
     for _ in 0..50 {
         given_up(&mut forgotten).await;
     }
-    let token = Watcher::all(&house.servers[0]).await.bookmark().await;
+    let token = Watcher::all(&fixture.servers[0]).await.bookmark().await;
     cluster.kill_hard().await.expect("it is killed");
     cluster.restart().await.expect("it comes back");
-    back(&house).await;
+    back(&fixture).await;
 
     let mut runs = Vec::new();
     for _ in 0..20 {
-        runs.push(house.enqueue(&session, "any").await.id);
+        runs.push(fixture.enqueue(&session, "any").await.id);
     }
-    let mut watcher = Watcher::resume(&house.servers[0], &token).await.expect("the token holds");
+    let mut watcher = Watcher::resume(&fixture.servers[0], &token).await.expect("the token holds");
     for id in &runs {
         watcher.sees(id, RunStatus::Queued).await;
     }
@@ -153,45 +153,45 @@ async fn a_watch_that_goes_on_after_a_crash_misses_no_run_whose_transaction_has_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_opens_no_connection_for_whatever_reason_is_an_outage() {
-    let (house, _cluster) = house_of_its_own().await;
-    let session = house.session().await;
-    let mut admin = house.sql().await;
+    let (fixture, _cluster) = house_of_its_own().await;
+    let session = fixture.session().await;
+    let mut admin = fixture.sql().await;
     let close = "ALTER ROLE CURRENT_ROLE NOLOGIN;
                  SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::raw_sql(close).execute(&mut admin).await.expect("all others are ended");
     // The first ones meet connections that were ended, the others meet none.
     for _ in 0..40 {
-        let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("no connection is opened");
+        let refused = fixture.enqueue_spec(spec(&session, "any")).await.expect_err("no connection is opened");
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Unavailable, "DATABASE_UNAVAILABLE".into()));
     }
     sqlx::raw_sql("ALTER ROLE CURRENT_ROLE LOGIN").execute(&mut admin).await.expect("it is opened");
-    back(&house).await;
-    house.enqueue(&session, "any").await;
+    back(&fixture).await;
+    fixture.enqueue(&session, "any").await;
 }
 
 /// Makes sure that the server has read what was sent to it before.
-async fn has_read(house: &House) {
+async fn has_read(fixture: &Fixture) {
     for _ in 0..3 {
-        let refused = house.runs().get_run(GetRunRequest { run_id: "none".into() }).await;
+        let refused = fixture.runs().get_run(GetRunRequest { run_id: "none".into() }).await;
         assert_eq!(reason(&refused.expect_err("no id")), "INVALID_FIELD");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_with_them() {
-    let (mut house, cluster) = house_of_its_own().await;
-    house.servers.clear();
-    house.add_server(&|config: &mut server::Config| config.database.deadline = Duration::from_secs(30)).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await.id;
+    let (mut fixture, cluster) = house_of_its_own().await;
+    fixture.servers.clear();
+    fixture.add_server(&|config: &mut server::Config| config.database.deadline = Duration::from_secs(30)).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await.id;
     let cancel = || {
-        let (mut runs, run_id) = (house.runs(), run.clone());
+        let (mut runs, run_id) = (fixture.runs(), run.clone());
         async move { runs.cancel_run(CancelRunRequest { run_id, ..Default::default() }).await }
     };
     let mut workers = Vec::new();
     for worker in 0..20 {
-        let mut worker = Unary::new(&house.servers[0], &format!("worker {worker}"));
+        let mut worker = Unary::new(&fixture.servers[0], &format!("worker {worker}"));
         worker.claim(ClaimRequest::default()).await.expect("it claims");
         workers.push(worker.worker_id);
     }
@@ -203,18 +203,18 @@ async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_wit
     let dropped = futures::future::join_all((0..40).map(|_| cancel()));
     let answered = tokio::time::timeout(Duration::from_millis(300), dropped).await;
     assert!(answered.is_err(), "nobody is answered");
-    has_read(&house).await;
+    has_read(&fixture).await;
     cluster.resume().await.expect("it goes on");
 
     // Writes of one statement, which no commit follows.
     let drain = |worker_id: &String| {
-        let (mut client, worker_id) = (house.workers(), worker_id.clone());
+        let (mut client, worker_id) = (fixture.workers(), worker_id.clone());
         async move { client.drain_worker(DrainWorkerRequest { worker_id }).await.map(drop) }
     };
     let drained: Result<Vec<()>, _> = futures::future::join_all(workers.iter().map(drain)).await.into_iter().collect();
     drained.expect("they are drained");
     let there = "SELECT count(*) FROM ops.workers WHERE drain_requested_at IS NOT NULL";
-    let there: i64 = sqlx::query_scalar(there).fetch_one(&mut house.sql().await).await.expect("they are counted");
+    let there: i64 = sqlx::query_scalar(there).fetch_one(&mut fixture.sql().await).await.expect("they are counted");
     assert_eq!(there, 20, "what was acknowledged is committed");
 }
 
@@ -243,10 +243,10 @@ async fn slow_to_open(url: &str, delay: Duration) -> (String, JoinSet<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_longer_to_open_a_connection_than_calls_wait_is_reached_all_the_same() {
-    let (mut house, cluster) = house_of_its_own().await;
-    house.servers.clear();
+    let (mut fixture, cluster) = house_of_its_own().await;
+    fixture.servers.clear();
     let (slow, _relay) = slow_to_open(&cluster.tcp_url("ops"), Duration::from_millis(2_500)).await;
-    house.add_server(&|config: &mut server::Config| config.database_url = slow.clone()).await;
-    back(&house).await;
-    house.session().await;
+    fixture.add_server(&|config: &mut server::Config| config.database_url = slow.clone()).await;
+    back(&fixture).await;
+    fixture.session().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::v1::*;
 
-use crate::support::{House, Unary, cancelled, failed, failed_for_good, snoozed, spec, succeeded};
+use crate::support::{Fixture, Unary, cancelled, failed, failed_for_good, snoozed, spec, succeeded};
 
 #[derive(Debug, Clone, Copy)]
 struct Case {
@@ -28,9 +28,9 @@ fn expected(outcome: &str, case: Case) -> RunStatus {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_outcome_goes_where_the_rule_says() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut worker = Unary::new(&house.servers[0], "unary");
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
     let outcomes = || {
         [
             ("succeeded", succeeded("1")),
@@ -46,12 +46,12 @@ async fn every_outcome_goes_where_the_rule_says() {
             for (name, outcome) in outcomes() {
                 let case = Case { attempts_left, cancel_requested };
                 let max_attempts = Some(if attempts_left { 2 } else { 1 });
-                let run = house.enqueue_spec(RunSpec { max_attempts, ..spec(&session, "any") }).await;
+                let run = fixture.enqueue_spec(RunSpec { max_attempts, ..spec(&session, "any") }).await;
                 let run = run.expect("it is enqueued");
                 let lease = worker.take().await;
                 assert_eq!(lease.run_id, run.id);
                 if cancel_requested {
-                    house.cancel(&run.id).await;
+                    fixture.cancel(&run.id).await;
                 }
                 let after = worker.report(&lease, outcome).await.expect("it is kept");
                 let expected = expected(name, case);
@@ -70,14 +70,14 @@ async fn every_outcome_goes_where_the_rule_says() {
                     RunStatus::Cancelled => counted[3] += 1,
                     _ => {
                         // It is out of the way of the next case.
-                        house.cancel(&run.id).await;
+                        fixture.cancel(&run.id).await;
                         counted[3] += 1;
                     }
                 }
             }
         }
     }
-    let session = house.session_now(&session).await;
+    let session = fixture.session_now(&session).await;
     let told = [session.total_runs, session.succeeded_runs, session.failed_runs, session.cancelled_runs];
     assert_eq!(told, counted);
 }

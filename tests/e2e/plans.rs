@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::support::House;
+use crate::support::Fixture;
 
 const CLAIM: &str = include_str!("../../engine/src/store/run/claim.sql");
 const REPORT: &str = include_str!("../../engine/src/store/run/report.sql");
@@ -25,8 +25,8 @@ async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_reads_the_queue_in_its_order_and_finds_runs_by_their_ids() {
-    let house = House::with(0, |_| {}).await;
-    let plan = plan(&mut house.sql().await, CLAIM, 11).await;
+    let fixture = Fixture::with(0, |_| {}).await;
+    let plan = plan(&mut fixture.sql().await, CLAIM, 11).await;
     let lines: Vec<&str> = plan.lines().map(str::trim).collect();
     let reads: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("run_queue_order")).collect();
     assert!(reads.len() >= 2, "a hop and the best: {plan}");
@@ -44,16 +44,16 @@ async fn a_claim_reads_the_queue_in_its_order_and_finds_runs_by_their_ids() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_finds_its_runs_by_their_ids() {
-    let house = House::with(0, |_| {}).await;
-    let plan = plan(&mut house.sql().await, CANCEL, 4).await;
+    let fixture = Fixture::with(0, |_| {}).await;
+    let plan = plan(&mut fixture.sql().await, CANCEL, 4).await;
     assert_eq!(plan.matches("runs_pkey").count(), 2, "{plan}");
     assert!(!plan.contains("runs_tenant"), "{plan}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
-    let house = House::with(0, |_| {}).await;
-    let plan = plan(&mut house.sql().await, REPORT, 10).await;
+    let fixture = Fixture::with(0, |_| {}).await;
+    let plan = plan(&mut fixture.sql().await, REPORT, 10).await;
     assert_eq!(plan.matches("runs_pkey").count(), 1, "each is found once: {plan}");
     let lines: Vec<&str> = plan.lines().map(|line| line.trim().trim_start_matches("->").trim()).collect();
     let update = lines.iter().position(|line| *line == "Update on runs r").expect("it is updated");
@@ -65,7 +65,7 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
 /// A statement that reads all runs to find a few is as quick as any other while there are few.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
-    let house = House::with(0, |_| {}).await;
+    let fixture = Fixture::with(0, |_| {}).await;
     let statements = [
         ("run_begin", include_str!("../../engine/src/store/run/begin.sql"), 5),
         ("run_cancel", CANCEL, 4),
@@ -79,7 +79,7 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
         ("backlog", include_str!("../../engine/src/store/run/backlog.sql"), 1),
     ];
     for (name, statement, parameters) in statements {
-        let plan = plan(&mut house.sql().await, statement, parameters).await;
+        let plan = plan(&mut fixture.sql().await, statement, parameters).await;
         let lines: Vec<&str> = plan.lines().map(str::trim).collect();
         for at in (0..lines.len()).filter(|at| lines[*at].contains("runs_pkey")) {
             assert!(lines[at + 1].starts_with("Index Cond: (id = "), "{name}: {plan}");
@@ -89,8 +89,8 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_poll_reads_only_what_is_due() {
-    let house = House::with(0, |_| {}).await;
-    let plan = plan(&mut house.sql().await, POLL, 0).await;
+    let fixture = Fixture::with(0, |_| {}).await;
+    let plan = plan(&mut fixture.sql().await, POLL, 0).await;
     for index in [
         "run_queue_order",
         "runs_waiting",
@@ -113,14 +113,14 @@ async fn the_poll_reads_only_what_is_due() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn analyze_leaves_out_arrays_of_ids_that_are_all_different() {
-    let house = House::with(0, |_| {}).await;
+    let fixture = Fixture::with(0, |_| {}).await;
     let columns: Vec<(String, i32)> = sqlx::query_as(
         "SELECT format('%s.%s', c.relname, attname), coalesce(attstattarget, -1)::int
          FROM pg_attribute
          JOIN pg_class c ON c.oid = attrelid AND c.relkind = 'r' AND c.relnamespace = 'ops'::regnamespace
          WHERE atttypid = 'uuid[]'::regtype",
     )
-    .fetch_all(&mut house.sql().await)
+    .fetch_all(&mut fixture.sql().await)
     .await
     .expect("the columns are read");
     assert!(columns.iter().any(|(name, _)| name == "run_changes.run_ids"), "{columns:?}");

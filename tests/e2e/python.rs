@@ -5,28 +5,31 @@ use std::time::Duration;
 use proto::v1::*;
 use serde_json::Value;
 
-use crate::support::{House, PythonWorker, events, eventually, in_kind, spec};
+use crate::support::{Fixture, PythonWorker, events, eventually, in_kind, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_are_executed_once_each_with_their_log_and_their_result() {
     // Fewer credits than one run has lines, so that they must come back.
-    let house = House::with(1, |config| config.engine.event_credits = 3).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(1, |config| config.engine.event_credits = 3).await;
+    let session = fixture.session().await;
     let mut ids = Vec::new();
     for lines in [0, 1, 2, 20, 5] {
         let params = Some(run_spec::Params::ParamsJson(format!(r#"{{"lines": {lines}}}"#)));
-        ids.push((lines, house.enqueue_spec(RunSpec { params, ..spec(&session, "echo") }).await.expect("enqueued").id));
+        ids.push((
+            lines,
+            fixture.enqueue_spec(RunSpec { params, ..spec(&session, "echo") }).await.expect("enqueued").id,
+        ));
     }
-    let failing = house.enqueue(&session, "fail").await.id;
-    let mut worker = PythonWorker::start(&house, 2).await;
+    let failing = fixture.enqueue(&session, "fail").await.id;
+    let mut worker = PythonWorker::start(&fixture, 2).await;
     for (lines, id) in &ids {
-        let run = house.ended(id).await;
+        let run = fixture.ended(id).await;
         assert_eq!((run.status(), run.attempt, run.fence), (RunStatus::Succeeded, 1, 1));
         assert_eq!(run.result_json, format!(r#"{{"lines": {lines}}}"#));
         let expected: Vec<_> = (1..=*lines).map(|number| format!("line {number}")).collect();
-        assert_eq!(events(&house, id).await, expected);
+        assert_eq!(events(&fixture, id).await, expected);
     }
-    let run = house.ended(&failing).await;
+    let run = fixture.ended(&failing).await;
     let error = run.error.clone().expect("it failed");
     assert_eq!(
         (run.status(), error.r#type.as_str(), error.message.as_str()),
@@ -42,30 +45,30 @@ async fn runs_are_executed_once_each_with_their_log_and_their_result() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_reaches_the_handler_and_is_confirmed() {
-    let house = House::new().await;
-    let mut worker = PythonWorker::start(&house, 1).await;
-    let run = house.enqueue(&house.session().await, "hold").await;
+    let fixture = Fixture::new().await;
+    let mut worker = PythonWorker::start(&fixture, 1).await;
+    let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("started").await;
     // The worker is told to start before that is written down; until then a cancel needs no confirmation.
-    let running = async || (house.get(&run.id).await.status() == RunStatus::Running).then_some(());
+    let running = async || (fixture.get(&run.id).await.status() == RunStatus::Running).then_some(());
     eventually("the start is written down", running).await;
     let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
-    house.runs().cancel_run(request).await.expect("the run is there");
+    fixture.runs().cancel_run(request).await.expect("the run is there");
     assert_eq!(worker.sees("cancelling").await["reason"], "enough");
     assert_eq!(worker.sees("stopped").await["run_id"], run.id);
     assert_eq!(worker.sees("reported").await["accepted"], true);
-    let run = house.ended(&run.id).await;
+    let run = fixture.ended(&run.id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 1));
     assert_eq!(run.cancellation.expect("it was asked for").confirmed, Some(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts_nothing() {
-    let house = House::with(1, |config| config.engine.accept_timeout = Duration::from_millis(500)).await;
-    let mut worker = PythonWorker::start(&house, 1).await;
+    let fixture = Fixture::with(1, |config| config.engine.accept_timeout = Duration::from_millis(500)).await;
+    let mut worker = PythonWorker::start(&fixture, 1).await;
     worker.told("hold-accepts").await;
     worker.sees("obeyed").await;
-    let run = house.enqueue(&house.session().await, "echo").await;
+    let run = fixture.enqueue(&fixture.session().await, "echo").await;
     assert_eq!(worker.sees("assigned").await["fence"], 1);
     assert_eq!(worker.sees("revoked").await["fence"], 1);
     // The first grant is accepted now, too late, and the one that came after it.
@@ -73,7 +76,7 @@ async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts
     let started = worker.sees("started").await;
     assert!(started["fence"].as_i64() > Some(1), "{started}");
     assert_eq!(started["attempt"], 1);
-    let run = house.ended(&run.id).await;
+    let run = fixture.ended(&run.id).await;
     assert_eq!((run.status(), run.attempt, Some(run.fence)), (RunStatus::Succeeded, 1, started["fence"].as_i64()));
     worker.told("leave").await;
     assert_eq!(in_kind(&worker.ends().await, "started"), Vec::<&Value>::new());
@@ -81,14 +84,14 @@ async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
-    let house = House::new().await;
-    let mut worker = PythonWorker::start(&house, 1).await;
+    let fixture = Fixture::new().await;
+    let mut worker = PythonWorker::start(&fixture, 1).await;
     worker.told("hold-accepts").await;
     worker.sees("obeyed").await;
-    let run = house.enqueue(&house.session().await, "hold").await;
+    let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("assigned").await;
     let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
-    let run = house.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("answered");
+    let run = fixture.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("answered");
     assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 0));
     assert_eq!(worker.sees("revoked").await["run_id"], run.id);
     worker.told("accept").await;
@@ -100,21 +103,21 @@ async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_stream_broke_resumes_and_says_what_it_could_not_say() {
-    let house = House::new().await;
-    let mut worker = PythonWorker::start(&house, 1).await;
-    let run = house.enqueue(&house.session().await, "hold").await;
+    let fixture = Fixture::new().await;
+    let mut worker = PythonWorker::start(&fixture, 1).await;
+    let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("started").await;
     worker.told("cut").await;
     worker.sees("disconnected").await;
     worker.told(&format!("release {}", run.id)).await;
     worker.sees("ended").await;
-    assert_eq!(house.get(&run.id).await.finish_time, None);
+    assert_eq!(fixture.get(&run.id).await.finish_time, None);
 
     worker.told("connect").await;
     let welcome = worker.sees("welcome").await;
     assert_eq!((&welcome["epoch"], &welcome["standing"]), (&Value::from(2), &Value::from(1)));
     assert_eq!(worker.sees("reported").await["accepted"], true);
-    let ended = house.ended(&run.id).await;
+    let ended = fixture.ended(&run.id).await;
     assert_eq!((ended.status(), ended.attempt, ended.fence), (RunStatus::Succeeded, 1, 1));
     assert_eq!(ended.result_json, r#""released""#);
 
@@ -124,39 +127,39 @@ async fn a_worker_whose_stream_broke_resumes_and_says_what_it_could_not_say() {
     worker.told(&format!("contradict {}", run.id)).await;
     let refused = worker.sees("reported").await;
     assert_eq!((&refused["accepted"], &refused["reason"]), (&Value::from(false), &Value::from("OUTCOME_CONFLICT")));
-    assert_eq!(house.get(&run.id).await, ended);
+    assert_eq!(fixture.get(&run.id).await, ended);
     worker.told("leave").await;
     worker.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_worker_ends_what_it_holds_takes_no_more_and_leaves() {
-    let house = House::new().await;
-    let (mut worker, session) = (PythonWorker::start(&house, 2).await, house.session().await);
-    let held = house.enqueue(&session, "hold").await;
+    let fixture = Fixture::new().await;
+    let (mut worker, session) = (PythonWorker::start(&fixture, 2).await, fixture.session().await);
+    let held = fixture.enqueue(&session, "hold").await;
     worker.sees("started").await;
-    let worker_id = house.get(&held.id).await.worker_id;
-    house.workers().drain_worker(DrainWorkerRequest { worker_id: worker_id.clone() }).await.expect("it is there");
+    let worker_id = fixture.get(&held.id).await.worker_id;
+    fixture.workers().drain_worker(DrainWorkerRequest { worker_id: worker_id.clone() }).await.expect("it is there");
     assert_eq!(worker.sees("drained").await["reason"], "DRAIN_REASON_OPERATOR");
-    let late = house.enqueue(&session, "hold").await;
+    let late = fixture.enqueue(&session, "hold").await;
     worker.told(&format!("release {}", held.id)).await;
     assert_eq!(in_kind(&worker.ends().await, "assigned"), Vec::<&Value>::new());
 
-    assert_eq!(house.get(&held.id).await.status(), RunStatus::Succeeded);
-    assert_eq!(house.get(&late.id).await.status(), RunStatus::Queued);
+    assert_eq!(fixture.get(&held.id).await.status(), RunStatus::Succeeded);
+    assert_eq!(fixture.get(&late.id).await.status(), RunStatus::Queued);
     let gone = ListWorkersRequest { states: vec![WorkerState::Gone.into()], ..Default::default() };
-    let gone = house.workers().list_workers(gone).await.expect("they are listed").into_inner().workers;
+    let gone = fixture.workers().list_workers(gone).await.expect("they are listed").into_inner().workers;
     assert_eq!(gone.into_iter().map(|worker| worker.id).collect::<Vec<_>>(), [worker_id]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_silent_too_long_is_told_that_its_run_is_lost() {
-    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
-    let mut worker = PythonWorker::start(&house, 1).await;
-    let run = house.enqueue(&house.session().await, "hold").await;
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
+    let mut worker = PythonWorker::start(&fixture, 1).await;
+    let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("started").await;
     worker.told("mute").await;
-    let run = house.ended(&run.id).await;
+    let run = fixture.ended(&run.id).await;
     let error = run.error.clone().expect("it failed");
     assert_eq!((run.status(), error.r#type.as_str()), (RunStatus::Failed, "HeartbeatTimeout"));
 
@@ -167,5 +170,5 @@ async fn a_worker_that_was_silent_too_long_is_told_that_its_run_is_lost() {
     assert_eq!(worker.sees("lost").await["run_id"], run.id);
     worker.told("leave").await;
     assert_eq!(in_kind(&worker.ends().await, "reported"), Vec::<&Value>::new());
-    assert_eq!(house.get(&run.id).await, run);
+    assert_eq!(fixture.get(&run.id).await, run);
 }

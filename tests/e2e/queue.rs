@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::v1::*;
 
-use crate::support::{House, Unary, eventually, failed, snoozed, spec, succeeded, two_lease_rounds};
+use crate::support::{Fixture, Unary, eventually, failed, snoozed, spec, succeeded, two_lease_rounds};
 
 /// Runs that can be claimed and are not in the queue, or the reverse, and runs that are held and among no leases.
 const ASTRAY: &str = "
@@ -19,8 +19,8 @@ const ASTRAY: &str = "
                     AND NOT EXISTS (SELECT FROM ops.run_leases l WHERE l.worker_id = h.worker_id AND h.id = ANY (l.run_ids)))";
 
 /// How many runs the queue has, when nothing is astray.
-async fn queued(house: &House) -> i64 {
-    let mut sql = house.sql().await;
+async fn queued(fixture: &Fixture) -> i64 {
+    let mut sql = fixture.sql().await;
     let astray: i64 = sqlx::query_scalar(ASTRAY).fetch_one(&mut sql).await.expect("it is counted");
     assert_eq!(astray, 0, "each run is where its status says");
     sqlx::query_scalar("SELECT count(*) FROM ops.run_queue").fetch_one(&mut sql).await.expect("it is counted")
@@ -28,44 +28,44 @@ async fn queued(house: &House) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_to_a_run_happens_to_its_place_in_the_queue() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let again = RunSpec { max_attempts: Some(2), ..spec(&session, "any") };
-    let first = house.enqueue_spec(again).await.expect("it is enqueued");
-    let second = house.enqueue(&session, "any").await;
-    let third = house.enqueue(&session, "any").await;
-    assert_eq!(queued(&house).await, 3, "enqueued");
+    let first = fixture.enqueue_spec(again).await.expect("it is enqueued");
+    let second = fixture.enqueue(&session, "any").await;
+    let third = fixture.enqueue(&session, "any").await;
+    assert_eq!(queued(&fixture).await, 3, "enqueued");
 
-    house.cancel(&third.id).await;
-    assert_eq!(queued(&house).await, 2, "cancelled");
+    fixture.cancel(&third.id).await;
+    assert_eq!(queued(&fixture).await, 2, "cancelled");
 
-    let mut worker = Unary::new(&house.servers[0], "unary");
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
     let lease = worker.take().await;
-    assert_eq!((lease.run_id.as_str(), queued(&house).await), (first.id.as_str(), 1), "claimed");
+    assert_eq!((lease.run_id.as_str(), queued(&fixture).await), (first.id.as_str(), 1), "claimed");
 
     worker.report(&lease, failed("once")).await.expect("it is taken");
-    assert_eq!(queued(&house).await, 2, "to be tried again");
+    assert_eq!(queued(&fixture).await, 2, "to be tried again");
 
     let lease = worker.take().await;
     assert_eq!(lease.run_id, second.id);
     worker.report(&lease, succeeded("1")).await.expect("it is taken");
-    assert_eq!(queued(&house).await, 1, "ended");
+    assert_eq!(queued(&fixture).await, 1, "ended");
 
     let lease = worker.take().await;
     worker.report(&lease, snoozed(Duration::from_secs(60))).await.expect("it is taken");
-    assert_eq!(queued(&house).await, 0, "snoozed");
+    assert_eq!(queued(&fixture).await, 0, "snoozed");
 
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     sqlx::query("UPDATE ops.runs SET run_after = now() WHERE wait_reason IS NOT NULL")
         .execute(&mut sql)
         .await
         .expect("time passes");
-    eventually("the snoozed run is due", async || (queued(&house).await == 1).then_some(())).await;
+    eventually("the snoozed run is due", async || (queued(&fixture).await == 1).then_some(())).await;
 
     sqlx::query("DELETE FROM ops.sessions").execute(&mut sql).await.expect("it is deleted");
     let runs: i64 =
         sqlx::query_scalar("SELECT count(*) FROM ops.runs").fetch_one(&mut sql).await.expect("it is counted");
-    assert_eq!((runs, queued(&house).await), (0, 0), "a session takes its runs with it");
+    assert_eq!((runs, queued(&fixture).await), (0, 0), "a session takes its runs with it");
 }
 
 /// Leaves so many dead rows behind that the queue is swept.
@@ -84,21 +84,21 @@ async fn swept(sql: &mut sqlx::PgConnection) -> i64 {
 /// The database itself looks once a minute at the most, and here never.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_claimed_does_not_stay_in_the_way_of_claims() {
-    let house = House::new().await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let mut sql = fixture.sql().await;
     litter(&mut sql).await;
     eventually("a sweep", async || (swept(&mut sql).await > 0).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_may_not_sweep_leaves_that_and_goes_on() {
-    let mut house = House::with(0, |_| {}).await;
-    let mut sql = house.sql().await;
+    let mut fixture = Fixture::with(0, |_| {}).await;
+    let mut sql = fixture.sql().await;
     let role = "CREATE ROLE serves_only LOGIN; GRANT ops_engine, pg_read_all_stats TO serves_only";
     sqlx::raw_sql(role).execute(&mut sql).await.expect("it is made");
-    let url = house.database.url.replacen("postgres://postgres@", "postgres://serves_only@", 1);
-    assert_ne!(url, house.database.url);
-    house.add_server(&|config: &mut server::Config| config.database_url = url.clone()).await;
+    let url = fixture.database.url.replacen("postgres://postgres@", "postgres://serves_only@", 1);
+    assert_ne!(url, fixture.database.url);
+    fixture.add_server(&|config: &mut server::Config| config.database_url = url.clone()).await;
     litter(&mut sql).await;
     eventually("there is something to sweep", async || {
         let asked =
@@ -107,7 +107,7 @@ async fn a_server_that_may_not_sweep_leaves_that_and_goes_on() {
         (asked == 1).then_some(())
     })
     .await;
-    two_lease_rounds(&house).await;
-    house.servers.remove(0).stop().await;
+    two_lease_rounds(&fixture).await;
+    fixture.servers.remove(0).stop().await;
     assert_eq!(swept(&mut sql).await, 0);
 }

@@ -8,7 +8,7 @@ use proto::v1::*;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::support::{Flow, Handle, House, LiveWorker, Relay, in_time};
+use crate::support::{Fixture, Flow, Handle, LiveWorker, Relay, in_time};
 
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -35,9 +35,9 @@ impl Held {
     }
 
     /// Lets one go, and waits until it has succeeded in its first attempt.
-    async fn succeeds(&self, house: &House, run: &Run) {
+    async fn succeeds(&self, fixture: &Fixture, run: &Run) {
         self.gate.add_permits(1);
-        let ended = house.ended(&run.id).await;
+        let ended = fixture.ended(&run.id).await;
         assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
     }
 
@@ -55,25 +55,25 @@ fn configured(config: &mut server::Config) {
 /// The network takes what the worker says and brings no answer: half a connection, as after a lost route.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_whose_answer_is_lost_counts_once_and_its_worker_goes_on_elsewhere() {
-    let house = House::with(2, configured).await;
+    let fixture = Fixture::with(2, configured).await;
     let (bad, good) = (
-        Relay::before(&house.address(), Flow::All).await,
-        Relay::before(house.servers[1].url.trim_start_matches("http://"), Flow::Nothing).await,
+        Relay::before(&fixture.address(), Flow::All).await,
+        Relay::before(fixture.servers[1].url.trim_start_matches("http://"), Flow::Nothing).await,
     );
     let held = Held::new();
     let servers = vec![bad.address.clone(), good.address.clone()];
     let worker = LiveWorker::start_at(servers, 1, "held", &held.handle);
-    let session = house.session().await;
-    let run = house.enqueue(&session, "held").await;
-    house.running(&run.id).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "held").await;
+    fixture.running(&run.id).await;
 
     bad.set(Flow::Questions);
-    held.succeeds(&house, &run).await;
-    let ended = house.get(&run.id).await;
+    held.succeeds(&fixture, &run).await;
+    let ended = fixture.get(&run.id).await;
     good.set(Flow::All);
-    let next = house.enqueue(&session, "held").await;
-    in_time("the next run", held.succeeds(&house, &next)).await;
-    assert_eq!(house.get(&run.id).await, ended, "what counted has not changed");
+    let next = fixture.enqueue(&session, "held").await;
+    in_time("the next run", held.succeeds(&fixture, &next)).await;
+    assert_eq!(fixture.get(&run.id).await, ended, "what counted has not changed");
     held.assert_each_began_once(&[&run, &next]);
     let summary = worker.stop().await;
     assert_eq!((summary.started, summary.refused, summary.unreported, summary.connects), (2, 0, 0, 2));

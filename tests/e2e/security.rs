@@ -3,11 +3,11 @@
 use proto::v1::*;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{House, Stream, spec, succeeded};
+use crate::support::{Fixture, Stream, spec, succeeded};
 
 /// Another role, with this setting of its session.
-async fn role(house: &House, role: &'static str, setting: Option<(&str, &str)>) -> PgConnection {
-    let mut sql = house.sql().await;
+async fn role(fixture: &Fixture, role: &'static str, setting: Option<(&str, &str)>) -> PgConnection {
+    let mut sql = fixture.sql().await;
     let set = match role {
         "ops_anon" => "SET ROLE ops_anon",
         "ops_authenticated" => "SET ROLE ops_authenticated",
@@ -31,12 +31,12 @@ const TABLES: [(&str, &str); 6] = [
     ("artifacts", "SELECT count(*) FROM ops.artifacts"),
 ];
 
-/// A house with a row in each table that others may read.
-async fn furnished() -> (House, String, Stream) {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+/// A fixture with a row in each table that others may read.
+async fn furnished() -> (Fixture, String, Stream) {
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
     stream.log(&lease, 1, &["a line".into()]);
@@ -48,8 +48,8 @@ async fn furnished() -> (House, String, Stream) {
         content: Some(create_artifact_request::Content::ContentText("text".into())),
         ..Default::default()
     };
-    house.artifacts().create_artifact(artifact).await.expect("it is kept");
-    (house, session, stream)
+    fixture.artifacts().create_artifact(artifact).await.expect("it is kept");
+    (fixture, session, stream)
 }
 
 async fn rows(sql: &mut PgConnection, table: &str, count: &'static str) -> i64 {
@@ -58,12 +58,12 @@ async fn rows(sql: &mut PgConnection, table: &str, count: &'static str) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_tenant_no_row_is_seen() {
-    let (house, ..) = furnished().await;
+    let (fixture, ..) = furnished().await;
     for name in ["ops_anon", "ops_authenticated"] {
         let empty =
             [None, Some(("ops.tenant_id", "")), Some(("request.jwt.claims", "")), Some(("request.jwt.claims", "{}"))];
         for setting in empty {
-            let mut sql = role(&house, name, setting).await;
+            let mut sql = role(&fixture, name, setting).await;
             for (table, count) in TABLES {
                 assert_eq!(rows(&mut sql, table, count).await, 0, "{name} {setting:?} {table}");
             }
@@ -73,9 +73,9 @@ async fn without_a_tenant_no_row_is_seen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rows_of_another_tenant_are_not_seen() {
-    let (house, ..) = furnished().await;
+    let (fixture, ..) = furnished().await;
     for setting in [("ops.tenant_id", "other"), ("request.jwt.claims", r#"{"tenant_id": "other"}"#)] {
-        let mut sql = role(&house, "ops_authenticated", Some(setting)).await;
+        let mut sql = role(&fixture, "ops_authenticated", Some(setting)).await;
         for (table, count) in TABLES {
             assert_eq!(rows(&mut sql, table, count).await, 0, "{setting:?} {table}");
         }
@@ -84,10 +84,10 @@ async fn the_rows_of_another_tenant_are_not_seen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rows_of_the_own_tenant_are_read_by_setting_and_by_claim() {
-    let (house, ..) = furnished().await;
+    let (fixture, ..) = furnished().await;
     for name in ["ops_anon", "ops_authenticated"] {
         for setting in [("ops.tenant_id", "default"), ("request.jwt.claims", r#"{"tenant_id": "default"}"#)] {
-            let mut sql = role(&house, name, Some(setting)).await;
+            let mut sql = role(&fixture, name, Some(setting)).await;
             for (table, count) in TABLES {
                 // The fold may have taken the delta away meanwhile.
                 let there = rows(&mut sql, table, count).await;
@@ -99,14 +99,14 @@ async fn the_rows_of_the_own_tenant_are_read_by_setting_and_by_claim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_but_the_engine_writes_runs_or_reads_secrets() {
-    let (house, ..) = furnished().await;
+    let (fixture, ..) = furnished().await;
     let forbidden = [
         "UPDATE ops.runs SET status = 'succeeded'",
         "DELETE FROM ops.runs",
         "INSERT INTO ops.runs (tenant_id, session_id, lane, kind) SELECT 'default', id, 'A', 'any' FROM ops.sessions",
         "UPDATE ops.sessions SET status = 'completed', closed_at = now()",
         "DELETE FROM ops.sessions",
-        "UPDATE ops.lease_service SET round_at = now() - interval '1 hour'",
+        "UPDATE ops.lease_service SET checked_at = now() - interval '1 hour'",
         "INSERT INTO ops.session_deltas (tenant_id, session_id, total) SELECT 'default', id, 1 FROM ops.sessions",
         "INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms)
          SELECT id, fence, tenant_id, worker_id, 'cancel', 0 FROM ops.runs",
@@ -120,7 +120,7 @@ async fn nobody_but_the_engine_writes_runs_or_reads_secrets() {
     ];
     for name in ["ops_anon", "ops_authenticated"] {
         for statement in forbidden {
-            let mut sql = role(&house, name, Some(("ops.tenant_id", "default"))).await;
+            let mut sql = role(&fixture, name, Some(("ops.tenant_id", "default"))).await;
             let refused = sqlx::raw_sql(statement).execute(&mut sql).await.expect_err(statement);
             let code = refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
             let expected: &[&str] = if statement.starts_with("SET ROLE") { &["42501", "42P01"] } else { &["42501"] };
@@ -128,30 +128,30 @@ async fn nobody_but_the_engine_writes_runs_or_reads_secrets() {
         }
     }
     let runs = "SELECT count(*) FROM ops.runs WHERE status = 'running'";
-    assert_eq!(rows(&mut house.sql().await, "runs", runs).await, 1, "nothing has happened");
+    assert_eq!(rows(&mut fixture.sql().await, "runs", runs).await, 1, "nothing has happened");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_created_only_for_the_own_tenant() {
-    let house = House::new().await;
-    let mut sql = role(&house, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
+    let fixture = Fixture::new().await;
+    let mut sql = role(&fixture, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
     let create = "INSERT INTO ops.sessions (tenant_id, name) VALUES ($1, 'by SQL')";
     sqlx::query(create).bind("default").execute(&mut sql).await.expect("it is created");
     sqlx::query(create).bind("other").execute(&mut sql).await.expect_err("it is another's");
     let completed =
         "INSERT INTO ops.sessions (tenant_id, name, status, closed_at) VALUES ('default', 'x', 'completed', now())";
     sqlx::query(completed).execute(&mut sql).await.expect_err("its state is the engine's");
-    let mut anonymous = role(&house, "ops_anon", Some(("ops.tenant_id", "default"))).await;
+    let mut anonymous = role(&fixture, "ops_anon", Some(("ops.tenant_id", "default"))).await;
     sqlx::query(create).bind("default").execute(&mut anonymous).await.expect_err("the anonymous read only");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_enqueued_by_sql_is_there_with_its_commit_and_executed() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
-    let mut sql = role(&house, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
+    let mut sql = role(&fixture, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
     let enqueue = "SELECT ops.enqueue_run($1::text::uuid, 'A', $2, '{\"n\": 9007199254740993}', priority => 3)::text";
 
     let mut undone = sql.begin().await.expect("it begins");
@@ -170,17 +170,17 @@ async fn a_run_enqueued_by_sql_is_there_with_its_commit_and_executed() {
     stream.accept(std::slice::from_ref(&lease));
     stream.start().await;
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    let nobody = house.runs().get_run(GetRunRequest { run_id: gone }).await;
+    let nobody = fixture.runs().get_run(GetRunRequest { run_id: gone }).await;
     assert_eq!(nobody.expect_err("it was undone").code(), tonic::Code::NotFound);
-    let counted = house.session_now(&session).await;
+    let counted = fixture.session_now(&session).await;
     assert_eq!((counted.total_runs, counted.succeeded_runs), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sql_enqueues_for_a_tenant_into_its_own_open_session_only() {
-    let house = House::new().await;
-    let (open, closed) = (house.session().await, house.session().await);
-    house.close(&closed).await;
+    let fixture = Fixture::new().await;
+    let (open, closed) = (fixture.session().await, fixture.session().await);
+    fixture.close(&closed).await;
     let enqueue = "SELECT ops.enqueue_run($1::text::uuid, 'A', 'any')";
     let cases = [
         ("ops_authenticated", Some(("ops.tenant_id", "default")), &closed, "23503"),
@@ -189,19 +189,19 @@ async fn sql_enqueues_for_a_tenant_into_its_own_open_session_only() {
         ("ops_anon", Some(("ops.tenant_id", "default")), &open, "42501"),
     ];
     for (name, setting, session, code) in cases {
-        let mut sql = role(&house, name, setting).await;
+        let mut sql = role(&fixture, name, setting).await;
         let refused = sqlx::query(enqueue).bind(session).execute(&mut sql).await.expect_err("it is refused");
         let refused = refused.into_database_error().expect("the database refuses");
         assert_eq!(refused.code().as_deref(), Some(code), "{name} {setting:?} {refused}");
     }
-    assert_eq!(house.session_now(&open).await.total_runs, 0);
+    assert_eq!(fixture.session_now(&open).await.total_runs, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sql_with_a_request_id_is_one_run() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut sql = role(&house, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut sql = role(&fixture, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
     let enqueue = "SELECT ops.enqueue_run($1::text::uuid, 'A', $2, request_id => 'once')::text";
     let mut once = async |kind: &str| -> Result<String, sqlx::Error> {
         sqlx::query_scalar(enqueue).bind(&session).bind(kind).fetch_one(&mut sql).await
@@ -210,37 +210,37 @@ async fn sql_with_a_request_id_is_one_run() {
     assert_eq!(once("any").await.expect("it is repeated"), first);
     let refused = once("other").await.expect_err("it is another run");
     assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("23505"));
-    assert_eq!(house.session_now(&session).await.total_runs, 1);
+    assert_eq!(fixture.session_now(&session).await.total_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_of_another_tenant_is_not_there_for_this_one() {
-    let house = House::new().await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let mut sql = fixture.sql().await;
     let session = "INSERT INTO ops.sessions (tenant_id, name) VALUES ('other', 'theirs') RETURNING id::text";
     let session: String = sqlx::query_scalar(session).fetch_one(&mut sql).await.expect("it is created");
     let run = "INSERT INTO ops.runs (tenant_id, session_id, lane, kind) VALUES ('other', $1::text::uuid, 'A', 'any')
                RETURNING id::text";
     let run: String = sqlx::query_scalar(run).bind(&session).fetch_one(&mut sql).await.expect("it is created");
 
-    let get = house.runs().get_run(GetRunRequest { run_id: run.clone() }).await;
+    let get = fixture.runs().get_run(GetRunRequest { run_id: run.clone() }).await;
     assert_eq!(get.expect_err("it is another's").code(), tonic::Code::NotFound);
-    let cancel = house.runs().cancel_run(CancelRunRequest { run_id: run.clone(), ..Default::default() }).await;
+    let cancel = fixture.runs().cancel_run(CancelRunRequest { run_id: run.clone(), ..Default::default() }).await;
     assert_eq!(cancel.expect_err("it is another's").code(), tonic::Code::NotFound);
-    let wait = house.runs().wait_run(WaitRunRequest { run_id: run.clone(), wait_timeout: None }).await;
+    let wait = fixture.runs().wait_run(WaitRunRequest { run_id: run.clone(), wait_timeout: None }).await;
     assert_eq!(wait.expect_err("it is another's").code(), tonic::Code::NotFound);
-    let list = house.runs().list_runs(ListRunsRequest::default()).await.expect("they are listed").into_inner();
+    let list = fixture.runs().list_runs(ListRunsRequest::default()).await.expect("they are listed").into_inner();
     assert!(list.runs.is_empty());
-    let close = house.sessions().close_session(CloseSessionRequest { session_id: session.clone() }).await;
+    let close = fixture.sessions().close_session(CloseSessionRequest { session_id: session.clone() }).await;
     assert_eq!(close.expect_err("it is another's").code(), tonic::Code::NotFound);
     let cancel = CancelSessionRequest { session_id: session.clone(), ..Default::default() };
-    let cancel = house.sessions().cancel_session(cancel).await;
+    let cancel = fixture.sessions().cancel_session(cancel).await;
     assert_eq!(cancel.expect_err("it is another's").code(), tonic::Code::NotFound);
-    house.enqueue_spec(spec(&session, "any")).await.expect_err("the session is another's");
+    fixture.enqueue_spec(spec(&session, "any")).await.expect_err("the session is another's");
 
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
-    let mine = house.enqueue(&house.session().await, "any").await;
+    let mine = fixture.enqueue(&fixture.session().await, "any").await;
     assert_eq!(stream.assigned().await.0.id, mine.id);
     assert!(stream.rest().await.is_empty());
     let untouched = "SELECT count(*) FROM ops.runs WHERE tenant_id = 'other' AND status = 'queued' AND fence = 0";

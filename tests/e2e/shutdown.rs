@@ -8,21 +8,21 @@ use proto::v1::*;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::{Handle, House, LiveWorker, Stream, Unary, Watcher, eventually, in_time, reason, spec};
+use crate::support::{Fixture, Handle, LiveWorker, Stream, Unary, Watcher, eventually, in_time, reason, spec};
 
 /// How long a shutdown may take in these tests. Only one that hangs takes nearly as long.
 const PATIENCE: Duration = Duration::from_secs(50);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown() {
-    let mut house = House::with(2, |config| config.shutdown_timeout = PATIENCE).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let server = house.servers.remove(0);
+    let mut fixture = Fixture::with(2, |config| config.shutdown_timeout = PATIENCE).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let server = fixture.servers.remove(0);
     let mut stream = Stream::open(&server).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    house.running(&run.id).await;
+    fixture.running(&run.id).await;
     let mut idle = Stream::open(&server).await;
     let mut watcher = Watcher::all(&server).await;
     let tail = TailRunEventsRequest { run_id: run.id.clone(), ..Default::default() };
@@ -39,7 +39,7 @@ async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown()
     open.spawn(async move { reason(&claimer.claim(claim).await.expect_err("it is cut short")) });
     // The claim has arrived: its worker is written down first.
     eventually("the claim has arrived", async || {
-        let listed = house.workers().list_workers(ListWorkersRequest::default()).await.expect("they are listed");
+        let listed = fixture.workers().list_workers(ListWorkersRequest::default()).await.expect("they are listed");
         listed.into_inner().workers.into_iter().find(|worker| worker.name == "unary")
     })
     .await;
@@ -57,15 +57,15 @@ async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown()
     while let Some(told) = open.join_next().await {
         assert_eq!(told.expect("the callers do not panic"), "SHUTTING_DOWN");
     }
-    let kept = house.get(&run.id).await;
+    let kept = fixture.get(&run.id).await;
     assert_eq!((kept.status(), kept.fence), (RunStatus::Running, lease.fence), "what was started stays leased");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_has_acknowledged_is_there_after_its_shutdown() {
-    let mut house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let server = house.servers.remove(0);
+    let mut fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let server = fixture.servers.remove(0);
     let mut callers = JoinSet::new();
     for _ in 0..16 {
         let mut runs = server.runs();
@@ -78,32 +78,33 @@ async fn what_a_server_has_acknowledged_is_there_after_its_shutdown() {
             acknowledged
         });
     }
-    eventually("they are at it", async || (house.session_now(&session).await.total_runs > 200).then_some(())).await;
+    eventually("they are at it", async || (fixture.session_now(&session).await.total_runs > 200).then_some(())).await;
     server.stop().await;
     let mut acknowledged = BTreeSet::new();
     while let Some(ids) = callers.join_next().await {
         acknowledged.extend(ids.expect("the callers do not panic"));
     }
     let there: Vec<String> =
-        sqlx::query_scalar("SELECT id::text FROM ops.runs").fetch_all(&mut house.sql().await).await.expect("listed");
+        sqlx::query_scalar("SELECT id::text FROM ops.runs").fetch_all(&mut fixture.sql().await).await.expect("listed");
     let there: BTreeSet<String> = there.into_iter().collect();
     assert!(acknowledged.len() > 200 && acknowledged.is_subset(&there));
-    assert_eq!(house.session_now(&session).await.total_runs, there.len() as i64);
+    assert_eq!(fixture.session_now(&session).await.total_runs, there.len() as i64);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_go_on_at_another_replica_and_no_run_is_executed_twice_or_lost() {
-    let mut house = House::with(2, |_| {}).await;
-    let session = house.session().await;
+    let mut fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
     let handle = Handle::new(|_| async { Ok(Value::Null) });
     let crew: Vec<LiveWorker> =
-        (0..4).map(|_| LiveWorker::start(&[&house.servers[1], &house.servers[0]], 8, "quick", &handle)).collect();
-    house.enqueue_many(&session, "quick", 2_000).await;
-    eventually("they are at it", async || (house.session_now(&session).await.succeeded_runs > 100).then_some(())).await;
-    house.servers.remove(1).stop().await;
-    house.close(&session).await;
+        (0..4).map(|_| LiveWorker::start(&[&fixture.servers[1], &fixture.servers[0]], 8, "quick", &handle)).collect();
+    fixture.enqueue_many(&session, "quick", 2_000).await;
+    eventually("they are at it", async || (fixture.session_now(&session).await.succeeded_runs > 100).then_some(()))
+        .await;
+    fixture.servers.remove(1).stop().await;
+    fixture.close(&session).await;
     let ended = eventually("the end of the session", async || {
-        Some(house.session_now(&session).await).filter(|session| session.status() == SessionStatus::Completed)
+        Some(fixture.session_now(&session).await).filter(|session| session.status() == SessionStatus::Completed)
     })
     .await;
     assert_eq!((ended.total_runs, ended.succeeded_runs), (2_000, 2_000));

@@ -5,13 +5,13 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::support::{House, in_time, readme, tool};
+use crate::support::{Fixture, in_time, readme, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tour_of_the_readme_works_as_written() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let steps = readme::steps(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"), "A tour with grpcurl");
-    let script = readme::script(&steps).replace("127.0.0.1:7070", &house.address());
+    let script = readme::script(&steps).replace("127.0.0.1:7070", &fixture.address());
     let tools = tool("bin/grpcurl");
     let path = format!("{}:{}", tools.parent().expect("a folder").display(), env::var("PATH").unwrap_or_default());
     let mut command = Command::new("bash");

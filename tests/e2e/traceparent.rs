@@ -6,7 +6,7 @@ use proto::v1::*;
 use serde_json::Value;
 use tonic::{Request, Status};
 
-use crate::support::{Handle, House, LiveWorker, Stream, Unary, failed, in_time, reason, spec};
+use crate::support::{Fixture, Handle, LiveWorker, Stream, Unary, failed, in_time, reason, spec};
 
 const CALL: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const RUN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
@@ -18,33 +18,33 @@ fn traced<T>(message: T, traceparent: &str) -> Request<T> {
     request
 }
 
-async fn enqueue(house: &House, run: RunSpec, traceparent: &str) -> Result<Run, Status> {
+async fn enqueue(fixture: &Fixture, run: RunSpec, traceparent: &str) -> Result<Run, Status> {
     let request = traced(EnqueueRunRequest { run: Some(run) }, traceparent);
-    Ok(house.runs().enqueue_run(request).await?.into_inner().run.expect("it is answered"))
+    Ok(fixture.runs().enqueue_run(request).await?.into_inner().run.expect("it is answered"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_keeps_the_trace_of_its_call_or_its_own_and_each_worker_is_told() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let own = |spec: RunSpec| RunSpec { traceparent: RUN.into(), max_attempts: Some(2), ..spec };
-    let first = enqueue(&house, spec(&session, "any"), CALL).await.expect("it is enqueued");
+    let first = enqueue(&fixture, spec(&session, "any"), CALL).await.expect("it is enqueued");
     assert_eq!(first.traceparent, CALL, "of the call");
     let runs = vec![own(spec(&session, "twice")), spec(&session, "any")];
     let request = traced(EnqueueRunsRequest { runs }, CALL);
-    let ids = house.runs().enqueue_runs(request).await.expect("they are enqueued").into_inner().run_ids;
-    let plain = house.enqueue(&session, "any").await;
+    let ids = fixture.runs().enqueue_runs(request).await.expect("they are enqueued").into_inner().run_ids;
+    let plain = fixture.enqueue(&session, "any").await;
     assert_eq!(plain.traceparent, "", "of nobody");
     for (id, expected) in [(&first.id, CALL), (&ids[0], RUN), (&ids[1], CALL), (&plain.id, "")] {
-        assert_eq!(house.get(id).await.traceparent, expected);
+        assert_eq!(fixture.get(id).await.traceparent, expected);
     }
 
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let given = stream.assignment().await;
     assert_eq!(given.run.expect("it is named").id, first.id);
     assert_eq!(given.traceparent, CALL);
-    let mut unary = Unary::new(&house.servers[0], "by-hand");
+    let mut unary = Unary::new(&fixture.servers[0], "by-hand");
     // The first attempt of the run that has a trace of its own, and the second, are told the same.
     for attempt in 1..=2 {
         let twice = ClaimRequest { kinds: vec!["twice".into()], ..Default::default() };
@@ -63,14 +63,14 @@ async fn a_run_keeps_the_trace_of_its_call_or_its_own_and_each_worker_is_told() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_trace_is_ignored_in_metadata_and_refused_in_a_run() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let zeros = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
     for wrong in [zeros, "00-0af7", "nonsense", &CALL.to_uppercase(), &format!("{CALL}-more")] {
-        let run = enqueue(&house, spec(&session, "any"), wrong).await.expect("it is enqueued");
+        let run = enqueue(&fixture, spec(&session, "any"), wrong).await.expect("it is enqueued");
         assert_eq!(run.traceparent, "", "{wrong}");
         let run = RunSpec { traceparent: wrong.into(), ..spec(&session, "any") };
-        let refused = enqueue(&house, run, CALL).await.expect_err("no traceparent");
+        let refused = enqueue(&fixture, run, CALL).await.expect_err("no traceparent");
         assert_eq!(reason(&refused), "INVALID_FIELD");
         assert!(refused.message().contains("run.traceparent"), "{refused:?}");
     }
@@ -78,18 +78,18 @@ async fn a_wrong_trace_is_ignored_in_metadata_and_refused_in_a_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_may_come_in_another_trace_and_gets_the_first_run() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let run = || RunSpec { request_id: "once".into(), ..spec(&session, "any") };
-    let first = enqueue(&house, run(), CALL).await.expect("it is enqueued");
-    let again = enqueue(&house, run(), RUN).await.expect("it is the same request");
+    let first = enqueue(&fixture, run(), CALL).await.expect("it is enqueued");
+    let again = enqueue(&fixture, run(), RUN).await.expect("it is the same request");
     assert_eq!((again.id, again.traceparent.as_str()), (first.id, CALL));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_is_told_where_its_run_stands() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
     let seen = told.clone();
     let handle = Handle::new(move |context| {
@@ -99,10 +99,10 @@ async fn a_handler_is_told_where_its_run_stands() {
             Ok(Value::Null)
         }
     });
-    let worker = LiveWorker::start(&[&house.servers[0]], 1, "traced", &handle);
-    let run = enqueue(&house, spec(&session, "traced"), CALL).await.expect("it is enqueued");
-    in_time("the traced run", house.ended(&run.id)).await;
-    house.ended(&house.enqueue(&session, "traced").await.id).await;
+    let worker = LiveWorker::start(&[&fixture.servers[0]], 1, "traced", &handle);
+    let run = enqueue(&fixture, spec(&session, "traced"), CALL).await.expect("it is enqueued");
+    in_time("the traced run", fixture.ended(&run.id)).await;
+    fixture.ended(&fixture.enqueue(&session, "traced").await.id).await;
     worker.stop().await;
     assert_eq!(*told.lock().expect("not poisoned"), [Some(CALL.to_owned()), None]);
 }

@@ -4,7 +4,7 @@ use proto::v1::ClaimRequest;
 use sqlx::Connection;
 
 use crate::metrics::scrape;
-use crate::support::{House, Stream, Unary};
+use crate::support::{Fixture, Stream, Unary};
 
 /// Locks runs as a claim does that has not come to its end.
 async fn lock(c: &mut sqlx::PgConnection, runs: &[String]) {
@@ -14,13 +14,13 @@ async fn lock(c: &mut sqlx::PgConnection, runs: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_behind_runs_that_stay_locked_is_claimed() {
-    let house = House::new().await;
-    let runs = house.enqueue_many(&house.session().await, "any", 700).await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let runs = fixture.enqueue_many(&fixture.session().await, "any", 700).await;
+    let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
     lock(&mut held, &runs[..600]).await;
 
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     assert_eq!(stream.assigned().await.0.id, runs[600]);
     stream.credit(101);
@@ -35,8 +35,8 @@ async fn what_is_behind_runs_that_stay_locked_is_claimed() {
 struct Hung(sqlx::PgConnection);
 
 impl Hung {
-    async fn at(house: &House, runs: &[String]) -> Self {
-        let mut sql = house.sql().await;
+    async fn at(fixture: &Fixture, runs: &[String]) -> Self {
+        let mut sql = fixture.sql().await;
         sqlx::raw_sql("BEGIN").execute(&mut sql).await.expect("it begins");
         let turn = "SELECT pg_advisory_xact_lock(hashtext('ops.claim'), hashtext('default'))";
         sqlx::query(turn).execute(&mut sql).await.expect("nobody else has it");
@@ -49,19 +49,19 @@ impl Hung {
     }
 }
 
-async fn turns_missed(house: &House) -> f64 {
-    scrape(house).await.value("ops_claim_turns_missed_total")
+async fn turns_missed(fixture: &Fixture) -> f64 {
+    scrape(fixture).await.value("ops_claim_turns_missed_total")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_meets_others_waits_for_its_turn_but_not_for_ever() {
-    let house = House::new().await;
-    let runs = house.enqueue_many(&house.session().await, "any", 3).await;
-    let hung = Hung::at(&house, &runs).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let runs = fixture.enqueue_many(&fixture.session().await, "any", 3).await;
+    let hung = Hung::at(&fixture, &runs).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     assert_eq!(stream.assigned().await.0.id, runs[1]);
-    assert!(turns_missed(&house).await >= 1.0, "it waited for its turn");
+    assert!(turns_missed(&fixture).await >= 1.0, "it waited for its turn");
     stream.credit(2);
     assert_eq!(stream.assigned().await.0.id, runs[2]);
     hung.ends().await;
@@ -71,12 +71,12 @@ async fn who_meets_others_waits_for_its_turn_but_not_for_ever() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_does_not_wait_is_not_told_of_a_turn_that_did_not_come() {
-    let house = House::new().await;
-    let runs = house.enqueue_many(&house.session().await, "any", 2).await;
-    let hung = Hung::at(&house, &runs).await;
-    let mut worker = Unary::new(&house.servers[0], "unary");
+    let fixture = Fixture::new().await;
+    let runs = fixture.enqueue_many(&fixture.session().await, "any", 2).await;
+    let hung = Hung::at(&fixture, &runs).await;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
     let given = worker.claim(ClaimRequest::default()).await.expect("it is not its fault");
     assert_eq!(given[0].run.as_ref().expect("an assignment names its run").id, runs[1], "it looked behind the other");
-    assert_eq!(turns_missed(&house).await, 1.0);
+    assert_eq!(turns_missed(&fixture).await, 1.0);
     hung.ends().await;
 }

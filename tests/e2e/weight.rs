@@ -2,7 +2,7 @@
 
 use proto::v1::*;
 
-use crate::support::{House, Stream, in_time, spec, succeeded};
+use crate::support::{Fixture, Stream, in_time, spec, succeeded};
 
 /// Each change of a run of this size is read again, or several at once; so many are far more than a watcher keeps.
 const HEAVY: usize = 1_000_000;
@@ -10,20 +10,20 @@ const CHANGES: i64 = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_and_a_tail_end_with_their_run_however_much_it_has_changed() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let params = format!("{{\"text\": \"{}\"}}", "x".repeat(HEAVY));
     let heavy = RunSpec { params: Some(run_spec::Params::ParamsJson(params)), ..spec(&session, "any") };
-    let run = house.enqueue_spec(heavy).await.expect("it is within the limit");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let run = fixture.enqueue_spec(heavy).await.expect("it is within the limit");
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
 
     let request = TailRunEventsRequest { run_id: run.id.clone(), ..Default::default() };
-    let mut tail = house.runs().tail_run_events(request).await.expect("the run is there").into_inner();
+    let mut tail = fixture.runs().tail_run_events(request).await.expect("the run is there").into_inner();
     let request =
         WaitRunRequest { run_id: run.id.clone(), wait_timeout: Some(prost_types::Duration { seconds: 600, nanos: 0 }) };
-    let mut runs = house.runs();
+    let mut runs = fixture.runs();
     let waiting = runs.wait_run(request);
     let changing = async {
         for change in 1..=CHANGES {
@@ -44,9 +44,9 @@ async fn a_wait_and_a_tail_end_with_their_run_however_much_it_has_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sql_can_not_enqueue_what_the_server_could_not_read() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut sql = fixture.sql().await;
     sqlx::query("SET ops.tenant_id = 'default'").execute(&mut sql).await.expect("it is set");
     for refused in [
         "run_after => '-infinity'",
@@ -66,9 +66,9 @@ async fn sql_can_not_enqueue_what_the_server_could_not_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_takes_no_wrong_value_of_a_run_from_anybody() {
-    let house = House::new().await;
-    let run = house.enqueue(&house.session().await, "any").await.id;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await.id;
+    let mut sql = fixture.sql().await;
     for (wrong, guard) in [
         ("tenant_id = ''", "runs_tenant_check"),
         ("kind = ''", "run_kind_check"),
@@ -94,24 +94,24 @@ async fn the_database_takes_no_wrong_value_of_a_run_from_anybody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_many_pages_is_cancelled_whole() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue_many(&session, "any", 4_500).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue_many(&session, "any", 4_500).await;
     let request = CancelSessionRequest { session_id: session.clone(), reason: "enough".into(), grace: None };
-    let cancelled = house.sessions().cancel_session(request).await.expect("it is there").into_inner();
+    let cancelled = fixture.sessions().cancel_session(request).await.expect("it is there").into_inner();
     let cancelled = cancelled.session.expect("it is answered");
     assert_eq!((cancelled.status(), cancelled.cancelled_runs), (SessionStatus::Cancelled, 4_500));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_of_a_stranger_is_refused_in_the_same_round_as_the_holders() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut holder = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut holder = Stream::open(&fixture.servers[0]).await;
     holder.credit(1);
     let lease = holder.begin().await;
-    let mut stranger = Stream::open(&house.servers[0]).await;
+    let mut stranger = Stream::open(&fixture.servers[0]).await;
     for round in 0..20 {
         let lines = |who: &str| vec![format!("{who} {round}")];
         stranger.log(&lease, round + 1, &lines("stranger"));
@@ -120,7 +120,7 @@ async fn the_log_of_a_stranger_is_refused_in_the_same_round_as_the_holders() {
         assert_eq!(stranger.events_ack().await.reason, "LEASE_LOST");
     }
     let request = ListRunEventsRequest { run_id: run.id, page_size: 100, ..Default::default() };
-    let events = house.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
+    let events = fixture.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
     let lines: Vec<String> = events.into_iter().map(|event| event.message).collect();
     assert_eq!(lines, (0..20).map(|round| format!("holder {round}")).collect::<Vec<_>>());
 }

@@ -20,7 +20,7 @@ use worker::{
     WorkerSummary,
 };
 
-use crate::support::{House, spec};
+use crate::support::{Fixture, spec};
 
 /// Handlers that do what their kind says.
 #[derive(Clone)]
@@ -122,8 +122,8 @@ struct Replica {
 }
 
 impl Replica {
-    async fn start(house: &House, lease_timeout: Duration) -> Self {
-        let mut config = server::Config::new(&house.database.url);
+    async fn start(fixture: &Fixture, lease_timeout: Duration) -> Self {
+        let mut config = server::Config::new(&fixture.database.url);
         config.migrate = false;
         config.engine.lease_timeout = lease_timeout;
         config.database.max_connections = 8;
@@ -147,11 +147,11 @@ impl Replica {
     }
 }
 
-async fn one_server() -> (House, Running, String) {
-    let house = House::with(1, |config| config.engine.lease_timeout = Duration::from_secs(3)).await;
-    let running = Running::start(vec![house.servers[0].url.clone()]);
-    let session = house.session().await;
-    (house, running, session)
+async fn one_server() -> (Fixture, Running, String) {
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(3)).await;
+    let running = Running::start(vec![fixture.servers[0].url.clone()]);
+    let session = fixture.session().await;
+    (fixture, running, session)
 }
 
 fn shell(session: &str, command: &str) -> RunSpec {
@@ -159,12 +159,12 @@ fn shell(session: &str, command: &str) -> RunSpec {
     RunSpec { params: Some(run_spec::Params::ParamsJson(params)), ..spec(session, "shell") }
 }
 
-async fn log(house: &House, run_id: &str) -> Vec<RunEvent> {
+async fn log(fixture: &Fixture, run_id: &str) -> Vec<RunEvent> {
     let (mut events, mut page_token) = (Vec::new(), String::new());
     loop {
         let request =
             ListRunEventsRequest { run_id: run_id.into(), page_size: 1_000, page_token, ..Default::default() };
-        let page = house.runs().list_run_events(request).await.expect("it is listed").into_inner();
+        let page = fixture.runs().list_run_events(request).await.expect("it is listed").into_inner();
         events.extend(page.events);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -174,9 +174,9 @@ async fn log(house: &House, run_id: &str) -> Vec<RunEvent> {
 }
 
 /// Waits until a run looks as wanted.
-async fn seen<T>(house: &House, wanted: impl Fn(Run) -> Option<T>) -> T {
+async fn seen<T>(fixture: &Fixture, wanted: impl Fn(Run) -> Option<T>) -> T {
     let watched = WatchRunsRequest { include_snapshot: true, ..Default::default() };
-    let mut changes = house.runs().watch_runs(watched).await.expect("it is watched").into_inner();
+    let mut changes = fixture.runs().watch_runs(watched).await.expect("it is watched").into_inner();
     loop {
         let runs = match changes.next().await.expect("it goes on").expect("it is well").event {
             Some(watch_runs_response::Event::Snapshot(snapshot)) => snapshot.runs,
@@ -191,12 +191,12 @@ async fn seen<T>(house: &House, wanted: impl Fn(Run) -> Option<T>) -> T {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_log_of_a_shell_run_its_output_can_be_put_together_byte_by_byte() {
-    let (house, _running, session) = one_server().await;
+    let (fixture, _running, session) = one_server().await;
     let command = r"seq 1 3000; printf '\377\r\na\r\n\n\0'; echo oops >&2; printf last";
-    let run = house.enqueue_spec(shell(&session, command)).await.expect("it is enqueued");
-    let ended = house.ended(&run.id).await;
+    let run = fixture.enqueue_spec(shell(&session, command)).await.expect("it is enqueued");
+    let ended = fixture.ended(&run.id).await;
     assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
-    let events = log(&house, &run.id).await;
+    let events = log(&fixture, &run.id).await;
     assert!(events.iter().map(|event| event.seq).eq(1..=events.len() as i64), "numbered without a gap");
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     for event in events {
@@ -216,23 +216,23 @@ async fn from_the_log_of_a_shell_run_its_output_can_be_put_together_byte_by_byte
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shell_run_that_exits_with_an_error_has_failed_with_its_status() {
-    let (house, _running, session) = one_server().await;
-    let run = house.enqueue_spec(shell(&session, "echo why >&2; exit 3")).await.expect("it is enqueued");
-    let ended = house.ended(&run.id).await;
+    let (fixture, _running, session) = one_server().await;
+    let run = fixture.enqueue_spec(shell(&session, "echo why >&2; exit 3")).await.expect("it is enqueued");
+    let ended = fixture.ended(&run.id).await;
     let error = ended.error.clone().expect("it has failed");
     assert_eq!((error.r#type.as_str(), error.message.as_str()), ("ExitStatus", "exit 3: why"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_seen_while_a_run_is_executed_and_its_artifact_is_kept() {
-    let (house, running, session) = one_server().await;
-    let run = house.enqueue(&session, "tells").await;
-    let progress = seen(&house, |run| run.progress).await;
+    let (fixture, running, session) = one_server().await;
+    let run = fixture.enqueue(&session, "tells").await;
+    let progress = seen(&fixture, |run| run.progress).await;
     assert_eq!((progress.fraction, progress.message.as_str()), (0.5, "half"));
     running.acts.gate.add_permits(1);
-    let ended = house.ended(&run.id).await;
+    let ended = fixture.ended(&run.id).await;
     let parent = Some(list_artifacts_request::Parent::RunId(run.id.clone()));
-    let listed = house.artifacts().list_artifacts(ListArtifactsRequest { parent, ..Default::default() }).await;
+    let listed = fixture.artifacts().list_artifacts(ListArtifactsRequest { parent, ..Default::default() }).await;
     let artifacts = listed.expect("they are listed").into_inner().artifacts;
     assert_eq!(artifacts.len(), 1);
     assert_eq!((artifacts[0].name.as_str(), artifacts[0].kind.as_str()), ("report.md", "report"));
@@ -242,12 +242,12 @@ async fn progress_is_seen_while_a_run_is_executed_and_its_artifact_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_is_stopped_by_its_worker() {
-    let (house, running, session) = one_server().await;
-    let run = house.enqueue(&session, "obeys").await;
-    seen(&house, |run| (run.status() == RunStatus::Running).then_some(())).await;
+    let (fixture, running, session) = one_server().await;
+    let run = fixture.enqueue(&session, "obeys").await;
+    seen(&fixture, |run| (run.status() == RunStatus::Running).then_some(())).await;
     let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
-    house.runs().cancel_run(request).await.expect("it is asked for");
-    let ended = house.ended(&run.id).await;
+    fixture.runs().cancel_run(request).await.expect("it is asked for");
+    let ended = fixture.ended(&run.id).await;
     assert_eq!((ended.status(), ended.attempt), (RunStatus::Cancelled, 1), "{ended:?}");
     assert_eq!(running.stop().await.cancelled, 1);
 }
@@ -255,23 +255,23 @@ async fn a_cancelled_run_is_stopped_by_its_worker() {
 /// The worker begins before the database knows: whichever of the two writes comes first, the cancel counts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_meets_the_start_of_its_run_is_not_lost() {
-    let (house, running, session) = one_server().await;
+    let (fixture, running, session) = one_server().await;
     for _ in 0..40 {
-        let run = house.enqueue(&session, "obeys").await;
+        let run = fixture.enqueue(&session, "obeys").await;
         running.acts.arrived.acquire().await.expect("it stays").forget();
         let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
-        house.runs().cancel_run(request).await.expect("it is asked for");
-        assert_eq!(house.ended(&run.id).await.status(), RunStatus::Cancelled);
+        fixture.runs().cancel_run(request).await.expect("it is asked for");
+        assert_eq!(fixture.ended(&run.id).await.status(), RunStatus::Cancelled);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_takes_too_long_is_stopped_and_has_failed() {
-    let (house, _running, session) = one_server().await;
+    let (fixture, _running, session) = one_server().await;
     let timeout = Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 });
     for spec in [spec(&session, "obeys"), shell(&session, "exec sleep 1000")] {
-        let run = house.enqueue_spec(RunSpec { timeout, ..spec }).await.expect("it is enqueued");
-        let ended = house.ended(&run.id).await;
+        let run = fixture.enqueue_spec(RunSpec { timeout, ..spec }).await.expect("it is enqueued");
+        let ended = fixture.ended(&run.id).await;
         let error = ended.error.clone().expect("it has failed");
         assert_eq!((ended.status(), error.r#type.as_str()), (RunStatus::Failed, "Timeout"), "{ended:?}");
     }
@@ -281,11 +281,11 @@ async fn an_attempt_that_takes_too_long_is_stopped_and_has_failed() {
 async fn a_result_that_is_too_large_fails_the_run_and_says_so() {
     // One is over the worker's limit, which is the contract's; the other over that of a server that takes less.
     for (kind, error_type, says) in [("much", "ResultTooLarge", "1 MiB"), ("some", "InvalidOutcome", "result")] {
-        let house = House::with(1, |config| config.limits.result = 1 << 10).await;
-        let _running = Running::start(vec![house.servers[0].url.clone()]);
-        let session = house.session().await;
-        let run = house.enqueue_spec(RunSpec { max_attempts: Some(3), ..spec(&session, kind) }).await;
-        let ended = house.ended(&run.expect("it is enqueued").id).await;
+        let fixture = Fixture::with(1, |config| config.limits.result = 1 << 10).await;
+        let _running = Running::start(vec![fixture.servers[0].url.clone()]);
+        let session = fixture.session().await;
+        let run = fixture.enqueue_spec(RunSpec { max_attempts: Some(3), ..spec(&session, kind) }).await;
+        let ended = fixture.ended(&run.expect("it is enqueued").id).await;
         let error = ended.error.clone().expect("it has failed");
         assert_eq!((ended.status(), ended.attempt), (RunStatus::Failed, 1), "another attempt can not help: {ended:?}");
         assert_eq!(error.r#type, error_type);
@@ -295,26 +295,26 @@ async fn a_result_that_is_too_large_fails_the_run_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_a_handler_fails_its_run_and_nothing_else() {
-    let (house, running, session) = one_server().await;
-    let run = house.enqueue(&session, "panics").await;
-    let ended = house.ended(&run.id).await;
+    let (fixture, running, session) = one_server().await;
+    let run = fixture.enqueue(&session, "panics").await;
+    let ended = fixture.ended(&run.id).await;
     let error = ended.error.clone().expect("it has failed");
     assert_eq!((error.r#type.as_str(), error.message.as_str()), ("Panic", "boom"), "{ended:?}");
-    let next = house.enqueue(&session, "brief").await;
-    assert_eq!(house.ended(&next.id).await.status(), RunStatus::Succeeded);
+    let next = fixture.enqueue(&session, "brief").await;
+    assert_eq!(fixture.ended(&next.id).await.status(), RunStatus::Succeeded);
     assert_eq!(running.stop().await.started, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_all_replicas_are_restarted_in_turn_each_run_is_executed_once() {
-    let house = House::new().await;
+    let fixture = Fixture::new().await;
     let lease = Duration::from_secs(10);
-    let mut replicas = [Replica::start(&house, lease).await, Replica::start(&house, lease).await];
+    let mut replicas = [Replica::start(&fixture, lease).await, Replica::start(&fixture, lease).await];
     let mut running = Running::start(replicas.iter().map(|replica| replica.address.to_string()).collect());
-    let session = house.session().await;
-    let long = house.enqueue(&session, "gated").await;
+    let session = fixture.session().await;
+    let long = fixture.enqueue(&session, "gated").await;
     running.acts.arrived.acquire().await.expect("it stays").forget();
-    let brief = join_all((0..300).map(|_| house.enqueue(&session, "brief"))).await;
+    let brief = join_all((0..300).map(|_| fixture.enqueue(&session, "brief"))).await;
     for replica in &mut replicas {
         replica.stop().await;
         running.connected().await;
@@ -322,7 +322,7 @@ async fn while_all_replicas_are_restarted_in_turn_each_run_is_executed_once() {
     }
     running.acts.gate.add_permits(1);
     for run in brief.iter().chain([&long]) {
-        let ended = house.ended(&run.id).await;
+        let ended = fixture.ended(&run.id).await;
         assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
     }
     running.executed_once();
@@ -333,21 +333,21 @@ async fn while_all_replicas_are_restarted_in_turn_each_run_is_executed_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_all_servers_that_is_longer_than_the_lease_costs_no_run() {
-    let mut house = House::new().await;
+    let mut fixture = Fixture::new().await;
     let lease = Duration::from_secs(5);
-    let mut replica = Replica::start(&house, lease).await;
+    let mut replica = Replica::start(&fixture, lease).await;
     let running = Running::start(vec![replica.address.to_string()]);
-    let session = house.session().await;
-    let run = house.enqueue(&session, "gated").await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "gated").await;
     running.acts.arrived.acquire().await.expect("it stays").forget();
-    house.servers.remove(0).stop().await;
+    fixture.servers.remove(0).stop().await;
     replica.stop().await;
     let is_killed = tokio::time::timeout(lease + Duration::from_secs(2), running.acts.gone.acquire()).await.is_ok();
     assert!(!is_killed, "the handler was killed");
     replica.again().await;
-    house.add_server(&|_: &mut server::Config| {}).await;
+    fixture.add_server(&|_: &mut server::Config| {}).await;
     running.acts.gate.add_permits(1);
-    let ended = house.ended(&run.id).await;
+    let ended = fixture.ended(&run.id).await;
     assert_eq!((ended.status(), ended.attempt), (RunStatus::Succeeded, 1), "{ended:?}");
     running.executed_once();
     let summary = running.stop().await;
@@ -356,16 +356,16 @@ async fn an_outage_of_all_servers_that_is_longer_than_the_lease_costs_no_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_worker_ends_its_runs_however_long_they_take_and_leaves() {
-    let (house, mut running, session) = one_server().await;
-    let run = house.enqueue(&session, "gated").await;
+    let (fixture, mut running, session) = one_server().await;
+    let run = fixture.enqueue(&session, "gated").await;
     running.acts.arrived.acquire().await.expect("it stays").forget();
     let worker_id = running.status.borrow().worker_id.clone().expect("it is connected");
-    house.workers().drain_worker(DrainWorkerRequest { worker_id }).await.expect("it is drained");
+    fixture.workers().drain_worker(DrainWorkerRequest { worker_id }).await.expect("it is drained");
     running.status.wait_for(|status| status.is_draining).await.expect("it runs");
-    let left = house.enqueue(&session, "brief").await;
+    let left = fixture.enqueue(&session, "brief").await;
     running.acts.gate.add_permits(1);
     let summary = running.task.join_next().await.expect("it runs").expect("no panic").expect("it was taken");
     assert_eq!((summary.drained_by, summary.succeeded), (DrainedBy::Operator, 1));
-    assert_eq!(house.get(&run.id).await.status(), RunStatus::Succeeded);
-    assert_eq!(house.get(&left.id).await.status(), RunStatus::Queued);
+    assert_eq!(fixture.get(&run.id).await.status(), RunStatus::Succeeded);
+    assert_eq!(fixture.get(&left.id).await.status(), RunStatus::Queued);
 }

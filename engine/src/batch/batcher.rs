@@ -1,6 +1,6 @@
 //! Batches: what waits goes together, and nothing waits for a batch to fill.
 //!
-//! A round takes all that has come while the last one was away, up to a bound, and the next begins when it has returned.
+//! A batch takes all that has come while the last one was away, up to a bound, and the next begins when it has returned.
 //! So an idle system adds no delay, and a busy one puts hundreds of requests into one statement.
 
 use std::future::Future;
@@ -12,24 +12,24 @@ use tokio_util::sync::CancellationToken;
 use crate::EngineError;
 use crate::batch::budget::{Budget, Held};
 
-/// How much one round takes at the most, and how much may be handed in and not answered yet.
+/// How much one batch takes at the most, and how much may be handed in and not answered yet.
 #[derive(Debug, Clone, Copy)]
-pub struct RoundBounds {
+pub struct BatchBounds {
     /// Requests that may wait; further ones are refused as overload.
     pub waiting: usize,
     /// Items of all that is handed in, likewise. A single request may be larger; it is taken when nothing else waits.
     pub waiting_items: u32,
     /// Bytes of all that is handed in, likewise.
     pub waiting_bytes: u32,
-    /// Items in one round. A single request may be larger; it gets a round of its own.
+    /// Items in one batch. A single request may be larger; it gets a batch of its own.
     pub items: usize,
-    /// Bytes in one round, likewise.
+    /// Bytes in one batch, likewise.
     pub bytes: usize,
-    /// What becomes of a request whose caller has gone away before its round.
+    /// What becomes of a request whose caller has gone away before its batch.
     pub abandoned: Abandoned,
 }
 
-/// What becomes of a request whose caller has gone away before its round.
+/// What becomes of a request whose caller has gone away before its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
     /// It is carried out all the same: somebody relies on it.
@@ -38,7 +38,7 @@ pub enum Abandoned {
     Forget,
 }
 
-/// What a request weighs against the bounds of a round.
+/// What a request weighs against the bounds of a batch.
 pub trait Weigh {
     fn items(&self) -> usize {
         1
@@ -56,24 +56,24 @@ struct Waiting<I, O> {
     room: [Held; 2],
 }
 
-/// Where requests to a loop of rounds are handed in.
+/// Where requests to a loop of batches are handed in.
 #[derive(Debug)]
-pub struct Rounds<I, O> {
+pub struct Batcher<I, O> {
     sender: mpsc::Sender<Waiting<I, O>>,
     items: Budget,
     bytes: Budget,
-    /// When the last round returned.
+    /// When the last batch returned.
     returned: watch::Receiver<Option<Instant>>,
 }
 
-impl<I, O> Clone for Rounds<I, O> {
+impl<I, O> Clone for Batcher<I, O> {
     fn clone(&self) -> Self {
         let Self { sender, items, bytes, returned } = self;
         Self { sender: sender.clone(), items: items.clone(), bytes: bytes.clone(), returned: returned.clone() }
     }
 }
 
-impl<I: Weigh, O: Send> Rounds<I, O> {
+impl<I: Weigh, O: Send> Batcher<I, O> {
     /// Hands a request in and waits for its answer.
     pub async fn submit(&self, request: I) -> Result<O, EngineError> {
         self.hand_in(request)?.await
@@ -104,13 +104,13 @@ impl<I: Weigh, O: Send> Rounds<I, O> {
     }
 }
 
-/// Makes a loop of rounds. `work` gets the requests of a round and answers each, in order. When `closing` is cancelled the
+/// Makes a loop of batches. `work` gets the requests of a batch and answers each, in order. When `closing` is cancelled the
 /// loop takes nothing new, carries out what waits, and ends.
-pub fn rounds<I, O, W, F>(
-    bounds: RoundBounds,
+pub fn batches<I, O, W, F>(
+    bounds: BatchBounds,
     closing: CancellationToken,
     work: W,
-) -> (Rounds<I, O>, impl Future<Output = ()> + Send)
+) -> (Batcher<I, O>, impl Future<Output = ()> + Send)
 where
     I: Weigh + Send + 'static,
     O: Send + 'static,
@@ -167,7 +167,7 @@ where
         }
     };
     let (items, bytes) = (Budget::new(bounds.waiting_items), Budget::new(bounds.waiting_bytes));
-    (Rounds { sender, items, bytes, returned: last_returned }, run)
+    (Batcher { sender, items, bytes, returned: last_returned }, run)
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    const BOUNDS: RoundBounds = RoundBounds {
+    const BOUNDS: BatchBounds = BatchBounds {
         waiting: 8,
         waiting_items: 8,
         waiting_bytes: 1_000,
@@ -194,13 +194,13 @@ mod tests {
         abandoned: Abandoned::CarryOut,
     };
 
-    /// Rounds that wait for a permit each, and count themselves.
-    fn gated(bounds: RoundBounds) -> (Rounds<u32, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
+    /// Batches that wait for a permit each, and count themselves.
+    fn gated(bounds: BatchBounds) -> (Batcher<u32, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
         let gate = Arc::new(Semaphore::new(0));
-        let round = Arc::new(AtomicUsize::new(0));
+        let batch = Arc::new(AtomicUsize::new(0));
         let work_gate = gate.clone();
-        let (handle, run) = rounds(bounds, CancellationToken::new(), move |requests: Vec<u32>| {
-            let (gate, number) = (work_gate.clone(), round.fetch_add(1, Ordering::SeqCst));
+        let (handle, run) = batches(bounds, CancellationToken::new(), move |requests: Vec<u32>| {
+            let (gate, number) = (work_gate.clone(), batch.fetch_add(1, Ordering::SeqCst));
             async move {
                 gate.acquire().await.expect("the gate stays open").forget();
                 requests.iter().map(|_| Ok(number)).collect()
@@ -209,7 +209,7 @@ mod tests {
         (handle, gate, run)
     }
 
-    async fn rounds_of(bounds: RoundBounds, requests: &[u32]) -> Vec<usize> {
+    async fn batches_of(bounds: BatchBounds, requests: &[u32]) -> Vec<usize> {
         let (handle, gate, run) = gated(bounds);
         let calls = futures::future::join_all(requests.iter().map(|request| handle.submit(*request)));
         let open = async {
@@ -224,15 +224,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_together_goes_together_up_to_the_bounds() {
-        assert_eq!(rounds_of(BOUNDS, &[1, 1, 1]).await, [0, 0, 0]);
-        assert_eq!(rounds_of(BOUNDS, &[1, 1, 1, 1, 1]).await, [0, 0, 0, 0, 1]);
-        assert_eq!(rounds_of(BOUNDS, &[60, 60, 1]).await, [0, 1, 1]);
-        assert_eq!(rounds_of(BOUNDS, &[500, 1]).await, [0, 1]);
+        assert_eq!(batches_of(BOUNDS, &[1, 1, 1]).await, [0, 0, 0]);
+        assert_eq!(batches_of(BOUNDS, &[1, 1, 1, 1, 1]).await, [0, 0, 0, 0, 1]);
+        assert_eq!(batches_of(BOUNDS, &[60, 60, 1]).await, [0, 1, 1]);
+        assert_eq!(batches_of(BOUNDS, &[500, 1]).await, [0, 1]);
     }
 
     #[tokio::test]
     async fn more_than_may_wait_is_overload() {
-        let (handle, _gate, _run) = gated(RoundBounds { waiting: 1, ..BOUNDS });
+        let (handle, _gate, _run) = gated(BatchBounds { waiting: 1, ..BOUNDS });
         let mut first = Box::pin(handle.submit(1));
         assert!(futures::poll!(&mut first).is_pending());
         assert!(matches!(handle.submit(1).await, Err(EngineError::Overloaded)));
@@ -260,7 +260,7 @@ mod tests {
                 requests.iter().for_each(|request| done.send(*request).expect("it is read below"));
                 async move { requests.into_iter().map(Ok).collect() }
             };
-            let (handle, run) = rounds(RoundBounds { abandoned, ..BOUNDS }, closing.clone(), work);
+            let (handle, run) = batches(BatchBounds { abandoned, ..BOUNDS }, closing.clone(), work);
             let kept = handle.hand_in(1).expect("there is room");
             drop(handle.hand_in(2).expect("there is room"));
             let last = handle.hand_in(3).expect("there is room");
@@ -294,7 +294,11 @@ mod tests {
     async fn closing_carries_out_what_waits() {
         let closing = CancellationToken::new();
         let (handle, run) =
-            rounds(BOUNDS, closing.clone(), |requests: Vec<u32>| async move { requests.into_iter().map(Ok).collect() });
+            batches(
+                BOUNDS,
+                closing.clone(),
+                |requests: Vec<u32>| async move { requests.into_iter().map(Ok).collect() },
+            );
         let mut waiting = Box::pin(handle.submit(7));
         assert!(futures::poll!(&mut waiting).is_pending());
         closing.cancel();

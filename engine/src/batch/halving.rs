@@ -1,4 +1,4 @@
-//! One bad row never fails its round.
+//! One bad row never fails its batch.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::EngineError;
 use crate::db::StoreError;
 
-/// Carries out a round; if the database refuses it for what is in it, its halves, until what can be done is done and what
-/// can not is refused alone. An outage, a lock and a statement that takes too long fail what they meet, and are not bisected.
-pub async fn bisect<I, O, F>(items: Vec<I>, mut work: impl FnMut(Arc<[I]>) -> F) -> Vec<Result<O, EngineError>>
+/// Carries out a batch; if the database refuses it for what is in it, its halves, until what can be done is done and what
+/// can not is refused alone. An outage, a lock and a statement that takes too long fail what they meet, and are not halved.
+pub async fn halve<I, O, F>(items: Vec<I>, mut work: impl FnMut(Arc<[I]>) -> F) -> Vec<Result<O, EngineError>>
 where
     I: Clone,
     F: Future<Output = Result<Vec<O>, StoreError>>,
@@ -23,7 +23,7 @@ where
                 results.extend(part.iter().map(|_| Err(EngineError::Store(error.clone()))));
             }
             Err(error) => {
-                tracing::warn!(%error, items = part.len(), "a round was refused and is divided");
+                tracing::warn!(%error, items = part.len(), "a batch was refused and is divided");
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.push_front(second.into());
                 parts.push_front(first.into());
@@ -44,7 +44,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_bad_item_is_refused_alone() {
-        let results = bisect((0..9).collect(), |part: Arc<[i32]>| async move {
+        let results = halve((0..9).collect(), |part: Arc<[i32]>| async move {
             if part.contains(&4) { Err(StoreError::RequestHeld) } else { Ok(part.to_vec()) }
         })
         .await;
@@ -57,7 +57,7 @@ mod tests {
     async fn an_outage_and_a_lock_are_not_bisected() {
         for error in [StoreError::Unavailable("away".into()), StoreError::LockTimeout] {
             let mut batches = 0;
-            let results = bisect(vec![1, 2, 3], |_: Arc<[i32]>| {
+            let results = halve(vec![1, 2, 3], |_: Arc<[i32]>| {
                 batches += 1;
                 std::future::ready(Err::<Vec<()>, _>(error.clone()))
             })

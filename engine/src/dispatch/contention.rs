@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-/// At how many runs more than there are slots a round looks whose turn it was and which met others all the same. Four times as
+/// At how many runs more than there are slots a batch looks whose turn it was and which met others all the same. Four times as
 /// many each time it does again, up to a bound.
 const BEYOND: usize = 500;
 const BEYOND_MAX: usize = 32_000;
@@ -15,7 +15,7 @@ const BEYOND_MAX: usize = 32_000;
 const DELAY: Duration = Duration::from_millis(1);
 const DELAY_MAX: Duration = Duration::from_millis(100);
 
-/// After how many full rounds in turn one goes without: the others may have gone.
+/// After how many full batches in turn one goes without: the others may have gone.
 const TURNS: u32 = 64;
 
 /// For how long there are no turns when one was not had in time.
@@ -23,7 +23,7 @@ const TURNLESS: Duration = Duration::from_secs(10);
 
 /// What is known of the queue of one group.
 #[derive(Debug)]
-pub struct Outlook {
+pub struct Contention {
     exhausted: bool,
     in_turn: bool,
     turns: u32,
@@ -32,7 +32,7 @@ pub struct Outlook {
     no_turns_until: Option<Instant>,
 }
 
-/// What follows from a round that met others.
+/// What follows from a batch that met others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Met {
     /// The next one waits for its turn, at once.
@@ -43,34 +43,34 @@ pub enum Met {
     Waits(Duration),
 }
 
-impl Default for Outlook {
+impl Default for Contention {
     fn default() -> Self {
         Self { exhausted: false, in_turn: false, turns: 0, beyond: 0, delay: DELAY, no_turns_until: None }
     }
 }
 
-impl Outlook {
-    /// Whether nothing was left, and no hint has come since.
+impl Contention {
+    /// Whether nothing was left, and no wakeup has come since.
     pub fn is_exhausted(&self) -> bool {
         self.exhausted
     }
 
-    /// Whether the next round waits for its turn.
+    /// Whether the next batch waits for its turn.
     pub fn in_turn(&self) -> bool {
         self.in_turn
     }
 
-    /// At how many runs more than there are slots the next round looks.
+    /// At how many runs more than there are slots the next batch looks.
     pub fn beyond(&self) -> usize {
         self.beyond
     }
 
     /// There may be something again.
-    pub fn hinted(&mut self) {
+    pub fn woken(&mut self) {
         self.exhausted = false;
     }
 
-    /// A round filled all its slots.
+    /// A batch filled all its slots.
     pub fn filled(&mut self) {
         self.beyond /= 2;
         self.delay = DELAY;
@@ -80,7 +80,7 @@ impl Outlook {
         }
     }
 
-    /// A round met others; there may be more than it looked at, or not.
+    /// A batch met others; there may be more than it looked at, or not.
     pub fn met(&mut self, is_more: bool, now: Instant) -> Met {
         if !self.in_turn && self.no_turns_until.is_none_or(|until| now >= until) {
             (self.in_turn, self.turns) = (true, 0);
@@ -106,7 +106,7 @@ impl Outlook {
         self.no_turns_until = Some(now + TURNLESS);
     }
 
-    /// A round failed: it may have been too much at once.
+    /// A batch failed: it may have been too much at once.
     pub fn failed(&mut self) {
         self.beyond = 0;
     }
@@ -118,62 +118,62 @@ mod tests {
 
     #[test]
     fn who_meets_others_takes_turns_at_once_until_nothing_is_left() {
-        let (mut outlook, now) = (Outlook::default(), Instant::now());
-        assert!(!outlook.in_turn());
-        assert_eq!(outlook.met(true, now), Met::TakesTurns);
-        assert!(outlook.in_turn());
-        assert_eq!(outlook.beyond(), 0);
-        outlook.filled();
-        assert!(outlook.in_turn());
-        outlook.ended();
-        assert!(!outlook.in_turn());
-        assert!(outlook.is_exhausted());
-        outlook.hinted();
-        assert!(!outlook.is_exhausted());
+        let (mut contention, now) = (Contention::default(), Instant::now());
+        assert!(!contention.in_turn());
+        assert_eq!(contention.met(true, now), Met::TakesTurns);
+        assert!(contention.in_turn());
+        assert_eq!(contention.beyond(), 0);
+        contention.filled();
+        assert!(contention.in_turn());
+        contention.ended();
+        assert!(!contention.in_turn());
+        assert!(contention.is_exhausted());
+        contention.woken();
+        assert!(!contention.is_exhausted());
     }
 
     #[test]
     fn who_has_taken_many_turns_looks_whether_the_others_have_gone() {
-        let (mut outlook, now) = (Outlook::default(), Instant::now());
+        let (mut contention, now) = (Contention::default(), Instant::now());
         for _ in 0..2 {
-            assert_eq!(outlook.met(true, now), Met::TakesTurns);
+            assert_eq!(contention.met(true, now), Met::TakesTurns);
             for _ in 0..TURNS {
-                assert!(outlook.in_turn());
-                outlook.filled();
+                assert!(contention.in_turn());
+                contention.filled();
             }
-            assert!(!outlook.in_turn());
+            assert!(!contention.in_turn());
         }
     }
 
     #[test]
     fn who_meets_others_in_its_turn_waits_and_looks_behind_them_if_there_is_more() {
-        let (mut outlook, now) = (Outlook::default(), Instant::now());
-        outlook.met(true, now);
-        assert_eq!((outlook.met(false, now), outlook.beyond()), (Met::Waits(DELAY), 0));
+        let (mut contention, now) = (Contention::default(), Instant::now());
+        contention.met(true, now);
+        assert_eq!((contention.met(false, now), contention.beyond()), (Met::Waits(DELAY), 0));
         let ms = Duration::from_millis;
         for (delay, beyond) in [(2, 500), (4, 2_000), (8, 8_000), (16, 32_000)] {
-            assert_eq!((outlook.met(true, now), outlook.beyond()), (Met::LooksFurther(ms(delay)), beyond));
+            assert_eq!((contention.met(true, now), contention.beyond()), (Met::LooksFurther(ms(delay)), beyond));
         }
         for delay in [32, 64, 100, 100] {
-            assert_eq!((outlook.met(true, now), outlook.beyond()), (Met::Waits(ms(delay)), BEYOND_MAX));
+            assert_eq!((contention.met(true, now), contention.beyond()), (Met::Waits(ms(delay)), BEYOND_MAX));
         }
-        outlook.filled();
-        assert_eq!(outlook.beyond(), BEYOND_MAX / 2);
-        assert_eq!(outlook.met(true, now), Met::LooksFurther(DELAY));
-        outlook.failed();
-        assert_eq!(outlook.beyond(), 0);
+        contention.filled();
+        assert_eq!(contention.beyond(), BEYOND_MAX / 2);
+        assert_eq!(contention.met(true, now), Met::LooksFurther(DELAY));
+        contention.failed();
+        assert_eq!(contention.beyond(), 0);
     }
 
     #[test]
     fn a_turn_that_does_not_come_is_not_waited_for_again_for_some_time() {
-        let (mut outlook, now) = (Outlook::default(), Instant::now());
-        outlook.met(true, now);
-        outlook.missed_turn(now);
-        assert!(!outlook.in_turn());
-        outlook.ended();
-        assert_eq!(outlook.met(true, now), Met::LooksFurther(DELAY));
-        assert_eq!((outlook.in_turn(), outlook.beyond()), (false, BEYOND));
-        assert_eq!(outlook.met(true, now + TURNLESS), Met::TakesTurns);
-        assert!(outlook.in_turn());
+        let (mut contention, now) = (Contention::default(), Instant::now());
+        contention.met(true, now);
+        contention.missed_turn(now);
+        assert!(!contention.in_turn());
+        contention.ended();
+        assert_eq!(contention.met(true, now), Met::LooksFurther(DELAY));
+        assert_eq!((contention.in_turn(), contention.beyond()), (false, BEYOND));
+        assert_eq!(contention.met(true, now + TURNLESS), Met::TakesTurns);
+        assert!(contention.in_turn());
     }
 }

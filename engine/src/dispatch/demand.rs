@@ -30,7 +30,7 @@ pub struct UnaryClaim {
     /// Written into the runs, if the call can be repeated.
     pub claim_id: Option<Uuid>,
     pub deadline: Instant,
-    /// A round has looked for it.
+    /// A batch has looked for it.
     pub looked: bool,
     pub reply: oneshot::Sender<Result<Vec<Run>, EngineError>>,
 }
@@ -54,7 +54,7 @@ pub enum Holder {
 pub struct GroupDemand {
     pub group: ClaimGroup,
     pub slots: Vec<Slot>,
-    /// Among them are those of a unary call for which no round has looked yet.
+    /// Among them are those of a unary call for which no batch has looked yet.
     pub is_new: bool,
     holders: Vec<Holder>,
 }
@@ -87,7 +87,7 @@ struct Offer {
     holder: Holder,
     slot: Slot,
     free: usize,
-    /// A unary call for which no round has looked yet: it may not wait for another.
+    /// A unary call for which no batch has looked yet: it may not wait for another.
     is_new: bool,
 }
 
@@ -96,7 +96,7 @@ struct Offer {
 pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, rotation: usize) -> Vec<GroupDemand> {
     let mut groups: BTreeMap<&ClaimGroup, Vec<Offer>> = BTreeMap::new();
     for connection in streams {
-        let free = connection.book().free();
+        let free = connection.grants().free();
         if free > 0 {
             let slot = Slot {
                 worker_id: connection.worker_id,

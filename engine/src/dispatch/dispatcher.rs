@@ -1,9 +1,9 @@
 //! The dispatcher: gives ready runs to the free slots of this replica's workers.
 //!
-//! A round claims for each group of workers (same lanes, same kinds) in turn, a statement each: one statement for groups that
-//! overlap would hand out the same rows twice. Rounds follow each other while there is work and room; then a hint or new
-//! room begins the next, and a group for which nothing was left is looked at again after a hint only. The poll
-//! (`background/poll.rs`) hints at what nobody else did.
+//! A batch claims for each group of workers (same lanes, same kinds) in turn, a statement each: one statement for groups that
+//! overlap would hand out the same rows twice. Batches follow each other while there is work and room; then a wakeup or new
+//! room begins the next, and a group for which nothing was left is looked at again after a wakeup only. The poll
+//! (`background/poll.rs`) wakeups at what nobody else did.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -16,32 +16,32 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::db::{Db, StoreError};
-use crate::dispatch::contention::{Met, Outlook};
+use crate::dispatch::contention::{Contention, Met};
 use crate::dispatch::demand;
 use crate::dispatch::demand::{GroupDemand, UnaryClaim};
 use crate::domain::Run;
 use crate::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::store::run::claim::{
-    ClaimGroup, ClaimRound, Claimed, run_claim, run_claim_turn_in_tx, run_claim_undo, run_claimable,
+    ClaimGroup, ClaimKey, Claimed, run_claim, run_claim_turn_in_tx, run_claim_undo, run_claimable,
 };
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::telemetry::{Metrics, spans};
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
-/// Slots that a group offers in a first round, so that a lone run is not claimed with a list of all idle workers.
-const FIRST_ROUND_SLOTS: usize = 64;
+/// Slots that a group offers in a first batch, so that a lone run is not claimed with a list of all idle workers.
+const FIRST_CLAIM_SLOTS: usize = 64;
 
-/// Slots that a group offers in the rounds after a full one: more brings no more speed.
-const FULL_ROUND_SLOTS: usize = 500;
+/// Slots that a group offers in the batches after a full one: more brings no more speed.
+const FULL_CLAIM_SLOTS: usize = 500;
 
 /// Of so many groups it is known at the most what their queues are like; what is forgotten is looked at again.
-const OUTLOOKS: usize = 1_000;
+const CONTENTIONS: usize = 1_000;
 
 /// For how long a claim that was not answered is looked for: longer than a statement can live.
-const LOST_ROUND_WATCH: Duration = Duration::from_secs(60);
+const LOST_CLAIM_WATCH: Duration = Duration::from_secs(60);
 
-/// What a round found.
+/// What a batch found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     /// Nobody had room, so nothing was looked for.
@@ -58,7 +58,7 @@ enum Found {
 
 /// What a claim came to, or several.
 #[derive(Debug, Clone, Copy)]
-struct Round {
+struct Batch {
     found: Found,
     /// So many runs.
     given: usize,
@@ -68,13 +68,13 @@ struct Round {
     has_looked: bool,
 }
 
-impl Round {
-    fn of(found: Found, given: usize) -> Round {
-        Round { found, given, pause: Duration::MAX, has_looked: found != Found::Again }
+impl Batch {
+    fn of(found: Found, given: usize) -> Batch {
+        Batch { found, given, pause: Duration::MAX, has_looked: found != Found::Again }
     }
 
-    fn and(self, next: Round) -> Round {
-        Round {
+    fn and(self, next: Batch) -> Batch {
+        Batch {
             found: self.found.max(next.found),
             given: self.given + next.given,
             pause: self.pause.min(next.pause),
@@ -87,25 +87,25 @@ impl Round {
 #[derive(Debug)]
 pub struct Dispatcher {
     db: Db,
-    hints: Hints,
+    wakeups: Wakeups,
     registry: Arc<Registry>,
     releases: Releases,
     metrics: Metrics,
     server_id: Uuid,
-    round: AtomicI64,
-    /// Rounds that gave something to somebody: they rotate who is first.
+    batch: AtomicI64,
+    /// Batches that gave something to somebody: they rotate who is first.
     rotation: AtomicUsize,
     /// Unary calls that wait for runs.
     claims: Mutex<Vec<UnaryClaim>>,
     room: Notify,
     /// Claims that were not answered, and until when they are looked for.
-    lost_rounds: Mutex<Vec<(ClaimRound, Instant)>>,
+    lost_claims: Mutex<Vec<(ClaimKey, Instant)>>,
 }
 
 impl Dispatcher {
     pub fn new(
         db: Db,
-        hints: Hints,
+        wakeups: Wakeups,
         registry: Arc<Registry>,
         releases: Releases,
         metrics: Metrics,
@@ -113,16 +113,16 @@ impl Dispatcher {
     ) -> Self {
         Self {
             db,
-            hints,
+            wakeups,
             registry,
             releases,
             metrics,
             server_id,
-            round: AtomicI64::new(0),
+            batch: AtomicI64::new(0),
             rotation: AtomicUsize::new(0),
             claims: Mutex::default(),
             room: Notify::new(),
-            lost_rounds: Mutex::default(),
+            lost_claims: Mutex::default(),
         }
     }
 
@@ -131,7 +131,7 @@ impl Dispatcher {
         self.room.notify_one();
     }
 
-    /// Takes a unary call in; it is answered with runs, or with none at its deadline, but not before one round.
+    /// Takes a unary call in; it is answered with runs, or with none at its deadline, but not before one batch.
     pub fn claim(&self, claim: UnaryClaim) {
         let mut claims = self.lock_claims();
         // The same call again: who waits on the first does so in vain.
@@ -143,36 +143,36 @@ impl Dispatcher {
 
     /// Runs until `closing`. Unary calls that wait then are dropped, which tells them so.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
-        let mut slots = FIRST_ROUND_SLOTS;
-        let mut outlooks: HashMap<ClaimGroup, Outlook> = HashMap::new();
+        let mut slots = FIRST_CLAIM_SLOTS;
+        let mut contentions: HashMap<ClaimGroup, Contention> = HashMap::new();
         while !closing.is_cancelled() {
-            self.undo_lost_rounds().await;
-            if self.hints.awaited(Topic::Work).now_or_never().is_some() {
-                outlooks.values_mut().for_each(Outlook::hinted);
+            self.undo_lost_claims().await;
+            if self.wakeups.awaited(Topic::Work).now_or_never().is_some() {
+                contentions.values_mut().for_each(Contention::woken);
             }
-            if outlooks.len() > OUTLOOKS {
-                outlooks.clear();
+            if contentions.len() > CONTENTIONS {
+                contentions.clear();
             }
-            let demand = self.demand(slots, &outlooks);
-            let round = self.claim_round(demand, &mut outlooks).await;
-            self.answer_due_claims(round.as_ref().err());
-            let pause = match round {
-                Ok(Round { found: Found::Full, .. }) => {
-                    slots = FULL_ROUND_SLOTS;
+            let demand = self.demand(slots, &contentions);
+            let batch = self.claim_number(demand, &mut contentions).await;
+            self.answer_due_claims(batch.as_ref().err());
+            let pause = match batch {
+                Ok(Batch { found: Found::Full, .. }) => {
+                    slots = FULL_CLAIM_SLOTS;
                     continue;
                 }
-                Ok(Round { found: Found::Again, .. }) => continue,
-                Ok(Round { found: Found::Contended, pause, .. }) => Some(pause),
-                Ok(Round { found: Found::All, .. }) => {
-                    slots = FIRST_ROUND_SLOTS;
+                Ok(Batch { found: Found::Again, .. }) => continue,
+                Ok(Batch { found: Found::Contended, pause, .. }) => Some(pause),
+                Ok(Batch { found: Found::All, .. }) => {
+                    slots = FIRST_CLAIM_SLOTS;
                     self.pause()
                 }
                 // What was true of the queue when there was room may still be.
-                Ok(Round { found: Found::Unasked, .. }) => self.pause(),
+                Ok(Batch { found: Found::Unasked, .. }) => self.pause(),
                 Err(error) => {
-                    tracing::warn!(%error, "a claim round failed");
+                    tracing::warn!(%error, "a claim batch failed");
                     // It may have been too much at once.
-                    slots = FIRST_ROUND_SLOTS;
+                    slots = FIRST_CLAIM_SLOTS;
                     Some(OUTAGE_RETRY_DELAY)
                 }
             };
@@ -183,7 +183,7 @@ impl Dispatcher {
                 }
             };
             tokio::select! {
-                () = self.hints.awaited(Topic::Work) => outlooks.values_mut().for_each(Outlook::hinted),
+                () = self.wakeups.awaited(Topic::Work) => contentions.values_mut().for_each(Contention::woken),
                 () = self.room.notified() => {}
                 () = pause => {}
                 () = closing.cancelled() => {}
@@ -192,38 +192,38 @@ impl Dispatcher {
         self.lock_claims().clear();
     }
 
-    /// One round: claims for each group, one after the other, and delivers what it got.
-    async fn claim_round(
+    /// One batch: claims for each group, one after the other, and delivers what it got.
+    async fn claim_number(
         &self,
         demand: Vec<GroupDemand>,
-        outlooks: &mut HashMap<ClaimGroup, Outlook>,
-    ) -> Result<Round, StoreError> {
-        let mut round = Round::of(Found::Unasked, 0);
+        contentions: &mut HashMap<ClaimGroup, Contention>,
+    ) -> Result<Batch, StoreError> {
+        let mut batch = Batch::of(Found::Unasked, 0);
         let all: HashSet<Uuid> = demand.iter().flat_map(GroupDemand::calls).collect();
         for demand in demand {
             let calls: HashSet<Uuid> = demand.calls().collect();
-            let outlook = outlooks.entry(demand.group.clone()).or_default();
-            let claimed = self.claim_for(demand, outlook).await.inspect_err(|_| {
-                outlook.failed();
+            let contention = contentions.entry(demand.group.clone()).or_default();
+            let claimed = self.claim_for(demand, contention).await.inspect_err(|_| {
+                contention.failed();
                 self.looked(&all);
             })?;
             if claimed.has_looked {
                 self.looked(&calls);
             }
-            round = round.and(claimed);
+            batch = batch.and(claimed);
         }
-        if round.given > 0 {
+        if batch.given > 0 {
             self.rotation.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(round)
+        Ok(batch)
     }
 
     /// Claims for one group, in one statement, and delivers what it got.
-    async fn claim_for(&self, demand: GroupDemand, outlook: &mut Outlook) -> Result<Round, StoreError> {
+    async fn claim_for(&self, demand: GroupDemand, contention: &mut Contention) -> Result<Batch, StoreError> {
         let (began, clock) = (Instant::now(), spans::clock());
-        let by = ClaimRound { server_id: self.server_id, round: self.round.fetch_add(1, Ordering::Relaxed) };
-        let (most, demand) = (demand.slots.len() + outlook.beyond(), Arc::new(demand));
-        let claimed = if outlook.in_turn() {
+        let by = ClaimKey { server_id: self.server_id, batch: self.batch.fetch_add(1, Ordering::Relaxed) };
+        let (most, demand) = (demand.slots.len() + contention.beyond(), Arc::new(demand));
+        let claimed = if contention.in_turn() {
             let claim = self.db.turn(demand.clone(), move |c, demand| {
                 async move {
                     run_claim_turn_in_tx(c, &demand.group.tenant).await?;
@@ -240,31 +240,31 @@ impl Dispatcher {
         };
         let Claimed { runs, looked } = match claimed {
             Ok(claimed) => claimed,
-            Err(StoreError::LockTimeout) if outlook.in_turn() => {
+            Err(StoreError::LockTimeout) if contention.in_turn() => {
                 tracing::info!("a turn to claim did not come in time: claims go on without turns");
                 self.metrics.claim_turns_missed.inc();
-                outlook.missed_turn(Instant::now());
-                return Ok(Round::of(Found::Again, 0));
+                contention.missed_turn(Instant::now());
+                return Ok(Batch::of(Found::Again, 0));
             }
             Err(error) => {
                 // It may have happened, or still happen.
                 if matches!(error, StoreError::CommitUnknown(_)) {
-                    self.lock_lost_rounds().push((by, Instant::now() + LOST_ROUND_WATCH));
+                    self.lock_lost_claims().push((by, Instant::now() + LOST_CLAIM_WATCH));
                 }
                 return Err(error);
             }
         };
-        self.metrics.claim_round_seconds.observe(began.elapsed().as_secs_f64());
+        self.metrics.claim_seconds.observe(began.elapsed().as_secs_f64());
         let (given, slots) = (runs.len(), demand.slots.len());
         if !runs.is_empty() {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
             self.deliver(&demand, runs);
-            self.hints.give(Topic::Changes);
+            self.wakeups.give(Topic::Changes);
         }
         if given == slots {
-            outlook.filled();
-            return Ok(Round::of(Found::Full, given));
+            contention.filled();
+            return Ok(Batch::of(Found::Full, given));
         }
         let claimable = if given > 0 {
             looked
@@ -273,14 +273,14 @@ impl Dispatcher {
         };
         if claimable > given {
             // What was not had is locked by others, with more behind it if that was not all that it looked at.
-            return Ok(match outlook.met(claimable == most, Instant::now()) {
-                Met::TakesTurns => Round::of(Found::Again, given),
-                Met::LooksFurther(pause) => Round { pause, has_looked: false, ..Round::of(Found::Contended, given) },
-                Met::Waits(pause) => Round { pause, ..Round::of(Found::Contended, given) },
+            return Ok(match contention.met(claimable == most, Instant::now()) {
+                Met::TakesTurns => Batch::of(Found::Again, given),
+                Met::LooksFurther(pause) => Batch { pause, has_looked: false, ..Batch::of(Found::Contended, given) },
+                Met::Waits(pause) => Batch { pause, ..Batch::of(Found::Contended, given) },
             });
         }
-        outlook.ended();
-        Ok(Round::of(Found::All, given))
+        contention.ended();
+        Ok(Batch::of(Found::All, given))
     }
 
     /// Hands the claimed runs to the workers whose slots they got; what can not be handed over is given back.
@@ -294,29 +294,29 @@ impl Dispatcher {
 
     /// Who has room now, and may find something: a call for which nobody has looked may anyhow. Calls that nobody waits for any
     /// more are forgotten.
-    fn demand(&self, slots: usize, outlooks: &HashMap<ClaimGroup, Outlook>) -> Vec<GroupDemand> {
+    fn demand(&self, slots: usize, contentions: &HashMap<ClaimGroup, Contention>) -> Vec<GroupDemand> {
         let mut claims = self.lock_claims();
         claims.retain(|claim| !claim.reply.is_closed());
         let rotation = self.rotation.load(Ordering::Relaxed);
         let mut demand = demand::collect(&self.registry.all(), &claims, slots, rotation);
         drop(claims);
-        let is_exhausted = |group: &ClaimGroup| outlooks.get(group).is_some_and(Outlook::is_exhausted);
+        let is_exhausted = |group: &ClaimGroup| contentions.get(group).is_some_and(Contention::is_exhausted);
         demand.retain(|demand| demand.is_new || !is_exhausted(&demand.group));
         demand
     }
 
-    /// Marks unary calls for which a round has looked.
+    /// Marks unary calls for which a batch has looked.
     fn looked(&self, calls: &HashSet<Uuid>) {
         let mut claims = self.lock_claims();
         claims.iter_mut().filter(|claim| calls.contains(&claim.call)).for_each(|claim| claim.looked = true);
     }
 
     fn is_waited_for(&self) -> bool {
-        !self.lock_claims().is_empty() || !self.lock_lost_rounds().is_empty()
+        !self.lock_claims().is_empty() || !self.lock_lost_claims().is_empty()
     }
 
-    /// Until the next poll, or the end of a unary call's wait, if anybody waits: unary calls end, and lost rounds may turn up.
-    /// What was not hinted at is found by the poll.
+    /// Until the next poll, or the end of a unary call's wait, if anybody waits: unary calls end, and lost batches may turn up.
+    /// What was not woken at is found by the poll.
     fn pause(&self) -> Option<Duration> {
         if !self.is_waited_for() {
             return None;
@@ -326,7 +326,7 @@ impl Dispatcher {
         Some(next.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL))
     }
 
-    /// Answers unary calls whose wait has ended and for which a round has looked: with nothing, or why it failed.
+    /// Answers unary calls whose wait has ended and for which a batch has looked: with nothing, or why it failed.
     fn answer_due_claims(&self, failure: Option<&StoreError>) {
         let now = Instant::now();
         for due in self.lock_claims().extract_if(.., |claim| claim.looked && claim.deadline <= now) {
@@ -338,20 +338,20 @@ impl Dispatcher {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_lost_rounds(&self) -> MutexGuard<'_, Vec<(ClaimRound, Instant)>> {
-        self.lost_rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_lost_claims(&self) -> MutexGuard<'_, Vec<(ClaimKey, Instant)>> {
+        self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives back what was claimed without an answer. The commit may come late, so it is looked for until no such statement can
     /// be alive any more.
-    async fn undo_lost_rounds(&self) {
-        let lost = self.lock_lost_rounds().clone();
+    async fn undo_lost_claims(&self) {
+        let lost = self.lock_lost_claims().clone();
         for (by, _) in lost {
             match self.db.write(by, |c, by| run_claim_undo(c, *by).boxed()).await {
                 Ok(0) => {}
                 Ok(_) => {
-                    tracing::info!(round = by.round, "a claim that was not answered was given back");
-                    self.hints.give(Topic::Work);
+                    tracing::info!(batch = by.batch, "a claim that was not answered was given back");
+                    self.wakeups.give(Topic::Work);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a lost claim can not be looked for yet");
@@ -360,6 +360,6 @@ impl Dispatcher {
             }
         }
         let now = Instant::now();
-        self.lock_lost_rounds().retain(|(_, until)| *until > now);
+        self.lock_lost_claims().retain(|(_, until)| *until > now);
     }
 }

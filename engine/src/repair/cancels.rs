@@ -26,8 +26,8 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize, StoreError> {
     let ended = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
     if ended > 0 {
-        engine.hints.give(Topic::Changes);
-        engine.hints.give(Topic::Cancels);
+        engine.wakeups.give(Topic::Changes);
+        engine.wakeups.give(Topic::Cancels);
     }
     let open = engine.db(Class::Engine).read((), |c, ()| session_cancel_open(c).boxed()).await?;
     let open: HashSet<Uuid> = open.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Folds what rounds append to sessions' counters, and completes closed sessions whose runs have all ended.
+//! Folds what batches append to sessions' counters, and completes closed sessions whose runs have all ended.
 
 use std::sync::Arc;
 

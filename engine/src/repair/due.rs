@@ -19,8 +19,8 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 async fn once(engine: &Engine) -> Result<u64, StoreError> {
     let offered = engine.db(Class::Engine).write((), |c, ()| run_due(c).boxed()).await?;
     if offered > 0 {
-        engine.hints.give(Topic::Work);
-        engine.hints.give(Topic::Changes);
+        engine.wakeups.give(Topic::Work);
+        engine.wakeups.give(Topic::Changes);
     }
     Ok(offered)
 }

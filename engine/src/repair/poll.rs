@@ -1,4 +1,4 @@
-//! Looks each second, in one statement, at what there is to do, and wakes who does it. A hint may be lost and a server may die:
+//! Looks each second, in one statement, at what there is to do, and wakes who does it. A wakeup may be lost and a server may die:
 //! what is in the database is found here. An idle server asks for nothing else.
 
 use std::sync::Arc;
@@ -39,16 +39,16 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 }
 
 fn wake(engine: &Engine, wakes: &Wakes, found: Found) {
-    engine.metrics.lease_rounds.inc();
+    engine.metrics.lease_checks.inc();
     if found.resumed {
         tracing::info!("the lease service has resumed: leases begin anew");
         engine.metrics.lease_service_resumed.inc();
     }
     if found.claimable {
-        engine.hints.give_here(Topic::Work);
+        engine.wakeups.give_here(Topic::Work);
     }
     if found.orders {
-        engine.hints.give_here(Topic::Cancels);
+        engine.wakeups.give_here(Topic::Cancels);
     }
     let repairs = [
         (found.overdue, &wakes.recovery),

@@ -16,7 +16,7 @@ use crate::store::run::lease::run_expire;
 use crate::store::worker::record::worker_mark_lost;
 use crate::wakeups::Topic;
 
-/// What a round ended.
+/// What a batch ended.
 #[derive(Debug, Default, PartialEq)]
 struct Recovered {
     leases_ended: usize,
@@ -36,11 +36,11 @@ async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
         let ended = leases.requeued + leases.ended;
         engine.metrics.grant_ended("lost", ended);
         if ended > 0 {
-            engine.hints.give(Topic::Changes);
-            engine.hints.give(Topic::Cancels);
+            engine.wakeups.give(Topic::Changes);
+            engine.wakeups.give(Topic::Cancels);
         }
         if leases.requeued > 0 {
-            engine.hints.give(Topic::Work);
+            engine.wakeups.give(Topic::Work);
         }
         recovered.leases_ended += ended;
         if !leases.more {

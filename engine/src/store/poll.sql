@@ -4,14 +4,14 @@
 -- Another server that says it at this moment is not waited for. While somebody else keeps the row locked nobody says it, and after 5 s
 -- no lease ends; all else that there is to do is found.
 WITH free AS MATERIALIZED (
-    SELECT round_at FROM ops.lease_service FOR NO KEY UPDATE SKIP LOCKED
+    SELECT checked_at FROM ops.lease_service FOR NO KEY UPDATE SKIP LOCKED
 ),
 said AS (
     UPDATE ops.lease_service
-    SET resumed_at = CASE WHEN round_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
-        round_at = clock_timestamp()
+    SET resumed_at = CASE WHEN checked_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
+        checked_at = clock_timestamp()
     WHERE EXISTS (SELECT FROM free)
-    RETURNING resumed_at, resumed_at = round_at AS resumed
+    RETURNING resumed_at, resumed_at = checked_at AS resumed
 ),
 service AS (
     SELECT resumed_at, resumed FROM said

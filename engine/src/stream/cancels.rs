@@ -10,26 +10,26 @@ use crate::db::{Db, StoreError};
 use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
-use crate::store::run::cancel::{cancel_pending, cancel_told};
+use crate::store::run::cancel::{cancel_pending, cancel_sent};
 use crate::store::worker::record::worker_draining;
 use crate::stream::registry::Registry;
 use crate::telemetry::Metrics;
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
-/// Looks on each hint; what was not hinted at is found by the poll.
-pub async fn run(db: Db, hints: Hints, registry: Arc<Registry>, metrics: Metrics, closing: CancellationToken) {
+/// Looks on each wakeup; what was not woken at is found by the poll.
+pub async fn run(db: Db, wakeups: Wakeups, registry: Arc<Registry>, metrics: Metrics, closing: CancellationToken) {
     loop {
         tokio::select! {
-            () = hints.awaited(Topic::Cancels) => {}
+            () = wakeups.awaited(Topic::Cancels) => {}
             () = closing.cancelled() => return,
         }
-        if let Err(error) = round(&db, &registry, &metrics).await {
+        if let Err(error) = batch(&db, &registry, &metrics).await {
             tracing::warn!(%error, "cancels can not be read; they are looked for again in a second");
         }
     }
 }
 
-async fn round(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), StoreError> {
+async fn batch(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), StoreError> {
     let workers: Vec<Uuid> = registry.all().iter().map(|connection| connection.worker_id).collect();
     if workers.is_empty() {
         return Ok(());
@@ -57,5 +57,5 @@ async fn round(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), St
     if told.is_empty() {
         return Ok(());
     }
-    db.write(told, |c, told| cancel_told(c, told).boxed()).await
+    db.write(told, |c, told| cancel_sent(c, told).boxed()).await
 }

@@ -1,4 +1,4 @@
-//! One worker's stream on this replica: what is sent to it, and the book of its grants.
+//! One worker's stream on this replica: what is sent to it, and the grants of its grants.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::domain::worker::{CancelKind, CancelOrder};
 use crate::domain::{Lease, Run};
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
-use crate::stream::grants::GrantBook;
+use crate::stream::grants::Grants;
 
 /// Frames that may wait for a worker to read them. A worker has at most a few of each sort on their way; one that reads
 /// none of them is cut off.
@@ -38,7 +38,7 @@ pub struct Connection {
     pub group: ClaimGroup,
     pub lease: Duration,
     outbox: mpsc::Sender<ServerFrame>,
-    book: Mutex<GrantBook>,
+    grants: Mutex<Grants>,
     end: Mutex<Option<StreamEnd>>,
     ended: CancellationToken,
 }
@@ -59,15 +59,15 @@ impl Connection {
             group,
             lease,
             outbox,
-            book: Mutex::default(),
+            grants: Mutex::default(),
             end: Mutex::default(),
             ended: CancellationToken::new(),
         })
     }
 
     /// What the worker was given. Never held across a wait.
-    pub fn book(&self) -> MutexGuard<'_, GrantBook> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn grants(&self) -> MutexGuard<'_, Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Guards a write under one of this stream's grants.
@@ -85,15 +85,15 @@ impl Connection {
     /// Gives runs to the worker. False if the stream has ended, so that they must be given back.
     pub fn assign(&self, runs: Vec<Run>) -> bool {
         let now = Instant::now();
-        let mut book = self.book();
-        // Under the book's lock, so that `close` either sees these grants or is seen here.
+        let mut grants = self.grants();
+        // Under the grants's lock, so that `close` either sees these grants or is seen here.
         if self.ended.is_cancelled() {
             return false;
         }
         for run in &runs {
-            book.assign(Lease { run_id: run.id, fence: run.fence }, run.attempt, now);
+            grants.assign(Lease { run_id: run.id, fence: run.fence }, run.attempt, now);
         }
-        drop(book);
+        drop(grants);
         for message in messages(runs, MESSAGE_BYTES) {
             self.send(ServerFrame::Assignments(message.into_iter().map(|run| Assignment { run }).collect()));
         }
@@ -105,7 +105,7 @@ impl Connection {
         let lease = Lease { run_id: order.run_id, fence: order.fence };
         match order.kind {
             CancelKind::Cancel => {
-                let is_news = self.book().cancel(lease);
+                let is_news = self.grants().cancel(lease);
                 if is_news {
                     self.send(ServerFrame::Cancels(vec![order]));
                 }
@@ -120,17 +120,17 @@ impl Connection {
 
     /// Takes grants away.
     pub fn revoke(&self, leases: Vec<Lease>) {
-        let mut book = self.book();
+        let mut grants = self.grants();
         leases.iter().for_each(|lease| {
-            book.end(*lease);
+            grants.end(*lease);
         });
-        drop(book);
+        drop(grants);
         self.send(ServerFrame::Revokes(leases.into_iter().map(|lease| Revoke { lease }).collect()));
     }
 
     /// Gives no more runs, and says so, once.
     pub fn drain(&self, reason: DrainReason) {
-        if self.book().drain() {
+        if self.grants().drain() {
             self.send(ServerFrame::Drain(reason));
         }
     }
@@ -154,6 +154,6 @@ impl Connection {
     /// Marks the stream as ended and takes out what was not started. Nothing is assigned from here on.
     pub fn close(&self) -> Vec<Lease> {
         self.ended.cancel();
-        self.book().take_unstarted()
+        self.grants().take_unstarted()
     }
 }

@@ -1,4 +1,4 @@
-//! Log events of all workers, in rounds of their own: a flood of them holds up nothing else.
+//! Log events of all workers, in batches of their own: a flood of them holds up nothing else.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
-use crate::batch::halving::bisect;
+use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
 use crate::domain::{Lease, Refusal};
 use crate::store::event::append::{GuardedEvents, run_events_append};
 use crate::telemetry::Metrics;
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
 /// Batches that may wait; what one stream may have on its way is bounded by its event credits.
-const BOUNDS: RoundBounds = RoundBounds {
+const BOUNDS: BatchBounds = BatchBounds {
     waiting: 10_000,
     waiting_items: 200_000,
     waiting_bytes: 64 << 20,
@@ -41,37 +41,37 @@ impl Weigh for GuardedEvents {
 /// Where events are handed in.
 #[derive(Debug, Clone)]
 pub struct Events {
-    rounds: Rounds<GuardedEvents, Result<bool, EngineError>>,
+    batches: Batcher<GuardedEvents, Result<bool, EngineError>>,
 }
 
 impl Events {
     /// The handle and its loop.
     pub fn new(
         db: Db,
-        hints: Hints,
+        wakeups: Wakeups,
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let locked = Arc::new(LockedRows::new(db.clone(), Locks::RunKeys));
         let work = move |batches: Vec<GuardedEvents>| {
-            let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
-            async move { bisect(batches, |batches| round_of_free(db.clone(), hints.clone(), &locked, batches)).await }
+            let (db, wakeups, locked) = (db.clone(), wakeups.clone(), locked.clone());
+            async move { halve(batches, |batches| write_free(db.clone(), wakeups.clone(), &locked, batches)).await }
         };
-        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("events", work));
-        (Self { rounds }, run)
+        let (batches, run) = batches(BOUNDS, closing, metrics.measured("events", work));
+        (Self { batches }, run)
     }
 
     /// Keeps events, each position once. Refused with `LeaseLost` if the grant does not stand.
     pub async fn append(&self, batch: GuardedEvents) -> Result<(), EngineError> {
         let Lease { run_id, fence } = batch.guard.lease;
-        if self.rounds.submit(batch).await?? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
+        if self.batches.submit(batch).await?? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
     }
 }
 
 /// One batch of what no other transaction has locked; what one has is to be tried again.
-async fn round_of_free(
+async fn write_free(
     db: Db,
-    hints: Hints,
+    wakeups: Wakeups,
     locked: &LockedRows,
     batches: Arc<[GuardedEvents]>,
 ) -> Result<Vec<Result<bool, EngineError>>, StoreError> {
@@ -80,15 +80,15 @@ async fn round_of_free(
         let free = |batch: &&GuardedEvents| !locked.contains(&batch.guard.lease.run_id);
         let free: Arc<[GuardedEvents]> =
             if locked.is_empty() { batches.clone() } else { batches.iter().filter(free).cloned().collect() };
-        round(db.clone(), hints.clone(), free)
+        batch(db.clone(), wakeups.clone(), free)
     });
     let (kept, locked) = kept.await?;
     Ok(around_locked(runs.iter().map(|run| locked.contains(run)), kept))
 }
 
-/// One round: which batches were kept.
-async fn round(db: Db, hints: Hints, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
+/// One batch: which batches were kept.
+async fn batch(db: Db, wakeups: Wakeups, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
     let kept = db.write(batches, |c, batches| run_events_append(c, batches).boxed()).await?;
-    hints.give(Topic::Changes);
+    wakeups.give(Topic::Changes);
     Ok(kept)
 }

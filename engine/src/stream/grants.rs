@@ -29,7 +29,7 @@ struct Grant {
 
 /// The grants of one stream.
 #[derive(Debug, Default)]
-pub struct GrantBook {
+pub struct Grants {
     /// Slots that the worker has made free since Hello, and runs that were given to it since: cumulative, both.
     credit: i64,
     given: i64,
@@ -49,7 +49,7 @@ pub struct CreditRefused {
 /// How many free slots a stream may have at once.
 pub const MAX_FREE_SLOTS: i64 = 10_000;
 
-impl GrantBook {
+impl Grants {
     /// Takes the worker's new total.
     pub fn credit(&mut self, total: i64) -> Result<(), CreditRefused> {
         if total < self.credit || total - self.given > MAX_FREE_SLOTS {
@@ -199,71 +199,71 @@ mod tests {
 
     #[test]
     fn a_grant_is_started_once() {
-        let (mut book, now) = (GrantBook::default(), Instant::now());
-        book.assign(lease(1), 0, now);
-        assert_eq!(book.started_ago(lease(1), now), None);
-        assert_eq!(book.accept(lease(1), now), Some(Start { lease: lease(1), attempt: 1 }));
-        assert_eq!(book.accept(lease(1), now), None);
-        assert_eq!(book.started_ago(lease(1), now), Some(Duration::ZERO));
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        grants.assign(lease(1), 0, now);
+        assert_eq!(grants.started_ago(lease(1), now), None);
+        assert_eq!(grants.accept(lease(1), now), Some(Start { lease: lease(1), attempt: 1 }));
+        assert_eq!(grants.accept(lease(1), now), None);
+        assert_eq!(grants.started_ago(lease(1), now), Some(Duration::ZERO));
     }
 
     #[test]
     fn what_was_reported_is_not_executed_any_more() {
-        let (mut book, now) = (GrantBook::default(), Instant::now());
-        book.assign(lease(1), 0, now);
-        assert!(!book.is_executing(lease(1)));
-        assert_eq!(book.report(lease(1), now), None);
-        book.accept(lease(1), now);
-        assert!(book.is_executing(lease(1)));
-        assert_eq!(book.report(lease(2), now), None);
-        assert!(book.is_executing(lease(1)));
-        assert_eq!(book.report(lease(1), now), Some(Duration::ZERO));
-        assert!(!book.is_executing(lease(1)));
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        grants.assign(lease(1), 0, now);
+        assert!(!grants.is_executing(lease(1)));
+        assert_eq!(grants.report(lease(1), now), None);
+        grants.accept(lease(1), now);
+        assert!(grants.is_executing(lease(1)));
+        assert_eq!(grants.report(lease(2), now), None);
+        assert!(grants.is_executing(lease(1)));
+        assert_eq!(grants.report(lease(1), now), Some(Duration::ZERO));
+        assert!(!grants.is_executing(lease(1)));
     }
 
     #[test]
     fn another_fence_is_another_grant() {
-        let (mut book, now) = (GrantBook::default(), Instant::now());
-        book.assign(lease(2), 0, now);
-        assert_eq!(book.accept(lease(1), now), None);
-        assert!(!book.cancel(lease(1)));
-        assert!(!book.end(lease(1)));
-        assert!(book.end(lease(2)));
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        grants.assign(lease(2), 0, now);
+        assert_eq!(grants.accept(lease(1), now), None);
+        assert!(!grants.cancel(lease(1)));
+        assert!(!grants.end(lease(1)));
+        assert!(grants.end(lease(2)));
     }
 
     #[test]
     fn only_what_was_not_started_is_taken_back() {
-        let (mut book, now) = (GrantBook::default(), Instant::now());
+        let (mut grants, now) = (Grants::default(), Instant::now());
         let other = Lease { run_id: Uuid::from_u128(8), fence: 1 };
-        book.assign(lease(1), 0, now);
-        book.assign(other, 0, now);
-        book.accept(lease(1), now);
-        assert_eq!(book.take_unaccepted(Duration::from_secs(5), now), []);
-        assert_eq!(book.take_unaccepted(Duration::from_secs(5), now + Duration::from_secs(5)), [other]);
-        assert_eq!(book.take_unstarted(), []);
-        assert_eq!(book.accept(other, now), None);
+        grants.assign(lease(1), 0, now);
+        grants.assign(other, 0, now);
+        grants.accept(lease(1), now);
+        assert_eq!(grants.take_unaccepted(Duration::from_secs(5), now), []);
+        assert_eq!(grants.take_unaccepted(Duration::from_secs(5), now + Duration::from_secs(5)), [other]);
+        assert_eq!(grants.take_unstarted(), []);
+        assert_eq!(grants.accept(other, now), None);
     }
 
     #[test]
     fn credit_is_cumulative_and_never_falls() {
-        let (mut book, now) = (GrantBook::default(), Instant::now());
-        assert_eq!(book.credit(2), Ok(()));
-        book.assign(lease(1), 0, now);
-        assert_eq!(book.free(), 1);
-        assert_eq!(book.credit(1), Err(CreditRefused { before: 2 }));
-        assert_eq!(book.credit(i64::MAX), Err(CreditRefused { before: 2 }));
-        assert_eq!(book.credit(3), Ok(()));
-        assert_eq!(book.free(), 2);
-        assert!(book.drain());
-        assert!(!book.drain());
-        assert_eq!(book.free(), 0);
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        assert_eq!(grants.credit(2), Ok(()));
+        grants.assign(lease(1), 0, now);
+        assert_eq!(grants.free(), 1);
+        assert_eq!(grants.credit(1), Err(CreditRefused { before: 2 }));
+        assert_eq!(grants.credit(i64::MAX), Err(CreditRefused { before: 2 }));
+        assert_eq!(grants.credit(3), Ok(()));
+        assert_eq!(grants.free(), 2);
+        assert!(grants.drain());
+        assert!(!grants.drain());
+        assert_eq!(grants.free(), 0);
     }
 
     #[test]
     fn a_cancel_is_sent_once_on_a_stream() {
-        let (mut book, now) = (GrantBook::default(), Instant::now());
-        book.resume(lease(1), 1, now);
-        assert!(book.cancel(lease(1)));
-        assert!(!book.cancel(lease(1)));
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        grants.resume(lease(1), 1, now);
+        assert!(grants.cancel(lease(1)));
+        assert!(!grants.cancel(lease(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! Heartbeats of all workers, in rounds.
+//! Heartbeats of all workers, in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Db, StoreError};
 use crate::domain::Lease;
@@ -19,10 +19,10 @@ use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::worker::record::worker_heard;
 use crate::telemetry::Metrics;
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
 /// Heartbeats that may wait: one for each of far more workers than a replica serves.
-const BOUNDS: RoundBounds = RoundBounds {
+const BOUNDS: BatchBounds = BatchBounds {
     waiting: 50_000,
     waiting_items: 500_000,
     waiting_bytes: 64 << 20,
@@ -57,40 +57,40 @@ pub struct BeatAnswer {
 /// Where heartbeats are handed in.
 #[derive(Debug, Clone)]
 pub struct Leases {
-    rounds: Rounds<Beat, BeatAnswer>,
+    batches: Batcher<Beat, BeatAnswer>,
 }
 
 impl Leases {
     /// The handle and its loop.
     pub fn new(
         db: Db,
-        hints: Hints,
+        wakeups: Wakeups,
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let locked = Arc::new(LockedRows::new(db.clone(), Locks::Runs));
         let work = move |beats: Vec<Beat>| {
-            let (db, hints, locked) = (db.clone(), hints.clone(), locked.clone());
+            let (db, wakeups, locked) = (db.clone(), wakeups.clone(), locked.clone());
             async move {
-                match round(&db, &hints, &locked, &beats).await {
+                match batch(&db, &wakeups, &locked, &beats).await {
                     Ok(answers) => answers.into_iter().map(Ok).collect(),
                     Err(error) => beats.iter().map(|_| Err(EngineError::Store(error.clone()))).collect(),
                 }
             }
         };
-        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("leases", work));
-        (Self { rounds }, run)
+        let (batches, run) = batches(BOUNDS, closing, metrics.measured("leases", work));
+        (Self { batches }, run)
     }
 
     /// Keeps the leases alive that a worker names.
     pub async fn beat(&self, worker_id: Uuid, epoch: i64, heartbeat: Heartbeat) -> Result<BeatAnswer, EngineError> {
-        self.rounds.submit(Beat { worker_id, epoch, heartbeat }).await
+        self.batches.submit(Beat { worker_id, epoch, heartbeat }).await
     }
 }
 
-/// One round: which leases are lost. To a run that another transaction has locked nothing is written; its lease lives on, as its worker
+/// One batch: which leases are lost. To a run that another transaction has locked nothing is written; its lease lives on, as its worker
 /// does.
-async fn round(db: &Db, hints: &Hints, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
+async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.lease);
     let progressed = rows.iter().any(|row| row.progress.is_some());
@@ -104,7 +104,7 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRows, beats: &[Beat]) -> R
     let heard = db.write(streams, |c, streams| worker_heard(c, streams).boxed()).await?;
     let heard: HashSet<Uuid> = heard.into_iter().collect();
     if progressed {
-        hints.give(Topic::Changes);
+        wakeups.give(Topic::Changes);
     }
     let answer = |beat: &Beat| BeatAnswer {
         lost: beat
@@ -119,7 +119,7 @@ async fn round(db: &Db, hints: &Hints, locked: &LockedRows, beats: &[Beat]) -> R
     Ok(beats.iter().map(answer).collect())
 }
 
-/// Writes heartbeats of leases: which stand, and which runs a stranger has locked.
+/// Writes heartbeats of leases: which stand, and which runs another transaction has locked.
 async fn written(
     db: &Db,
     locked: &LockedRows,

@@ -82,9 +82,9 @@ pub async fn open(
     let connection = Connection::new(worker_id, hello.profile.name.clone(), opened.epoch, group, lease, outbox);
     for grant in &opened.standing {
         let started = Instant::now().checked_sub(grant.started_ago).unwrap_or_else(Instant::now);
-        connection.book().resume(grant.lease, grant.attempt, started);
+        connection.grants().resume(grant.lease, grant.attempt, started);
     }
-    connection.book().unwritten(opened.unwritten);
+    connection.grants().unwritten(opened.unwritten);
     connection.send(ServerFrame::Welcome(Welcome {
         worker_id,
         secret,
@@ -96,9 +96,9 @@ pub async fn open(
     }));
     engine.registry.add(connection.clone());
     // What the worker was to be told while it was away, it is told now.
-    engine.hints.give_here(Topic::Cancels);
-    engine.hints.give(Topic::Changes);
-    engine.hints.give(Topic::Work);
+    engine.wakeups.give_here(Topic::Cancels);
+    engine.wakeups.give(Topic::Changes);
+    engine.wakeups.give(Topic::Work);
     tracing::info!(%worker_id, worker = hello.profile.name, epoch = opened.epoch, held = opened.standing.len(), "worker connected");
     Ok((connection, frames))
 }

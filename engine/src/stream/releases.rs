@@ -11,10 +11,10 @@ use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::Db;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::run::release::{Release, run_release_in_tx};
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
 /// Grants in one statement.
-const ROUND_ITEMS: usize = 500;
+const BATCH_ITEMS: usize = 500;
 
 /// Where grants are given back. Unbounded by itself, because what is given back was given out before, which is bounded by
 /// the workers' credit; and giving back must not fail.
@@ -25,7 +25,7 @@ pub struct Releases {
 
 impl Releases {
     /// The handle and its loop. When `closing` is cancelled it takes nothing new, gives back what waits, and ends.
-    pub fn new(db: Db, hints: Hints, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+    pub fn new(db: Db, wakeups: Wakeups, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
         let run = async move {
             let locked = LockedRows::new(db.clone(), Locks::Runs);
@@ -40,15 +40,15 @@ impl Releases {
                     }
                 };
                 let Some(mut releases) = next else { return };
-                while releases.len() < ROUND_ITEMS
+                while releases.len() < BATCH_ITEMS
                     && let Ok(more) = receiver.try_recv()
                 {
                     releases.extend(more);
                 }
                 releases.append(&mut waiting);
                 waiting = release(&db, &locked, releases).await;
-                hints.give(Topic::Work);
-                hints.give(Topic::Changes);
+                wakeups.give(Topic::Work);
+                wakeups.give(Topic::Changes);
             }
         };
         (Self { sender }, run)
@@ -62,7 +62,7 @@ impl Releases {
     }
 }
 
-/// Tries until the database has answered; what a stranger has locked is left to be tried again. The write is guarded, so that it may
+/// Tries until the database has answered; what another transaction has locked is left to be tried again. The write is guarded, so that it may
 /// be repeated.
 async fn release(db: &Db, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
     let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.lease.run_id).collect();

@@ -1,6 +1,6 @@
-//! How grants begin and end: starts and reports of all streams, in rounds.
+//! How grants begin and end: starts and reports of all streams, in batches.
 //!
-//! A start that waits for the same round as its report needs no write of its own: the report carries it.
+//! A start that waits for the same batch as its report needs no write of its own: the report carries it.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -12,19 +12,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, RoundBounds, Rounds, Weigh, rounds};
+use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
-use crate::batch::halving::bisect;
+use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
 use crate::domain::{Lease, Outcome, Refusal, RunStatus};
 use crate::store::run::guard::Guard;
 use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
 use crate::telemetry::{Metrics, spans};
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 
 /// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
-const BOUNDS: RoundBounds = RoundBounds {
+const BOUNDS: BatchBounds = BatchBounds {
     waiting: 20_000,
     waiting_items: 20_000,
     waiting_bytes: 64 << 20,
@@ -79,38 +79,38 @@ type Verdict = Result<ReportVerdict, EngineError>;
 /// Where starts and reports are handed in.
 #[derive(Debug, Clone)]
 pub struct Results {
-    rounds: Rounds<Vec<GrantNews>, Vec<Verdict>>,
+    batches: Batcher<Vec<GrantNews>, Vec<Verdict>>,
 }
 
 impl Results {
     /// The handle and its loop.
     pub fn new(
         db: Db,
-        hints: Hints,
+        wakeups: Wakeups,
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (counted, locked) = (metrics.clone(), Arc::new(LockedRows::new(db.clone(), Locks::Runs)));
         let work = move |frames: Vec<Vec<GrantNews>>| {
-            let (db, hints, metrics, locked) = (db.clone(), hints.clone(), counted.clone(), locked.clone());
+            let (db, wakeups, metrics, locked) = (db.clone(), wakeups.clone(), counted.clone(), locked.clone());
             async move {
                 let sizes: Vec<usize> = frames.iter().map(Vec::len).collect();
                 let news = frames.into_iter().flatten().collect();
                 let verdicts =
-                    bisect(news, |news| round_of_free(db.clone(), hints.clone(), metrics.clone(), &locked, news)).await;
+                    halve(news, |news| write_free(db.clone(), wakeups.clone(), metrics.clone(), &locked, news)).await;
                 let mut verdicts = verdicts.into_iter().map(Result::flatten);
                 sizes.into_iter().map(|size| Ok(verdicts.by_ref().take(size).collect())).collect()
             }
         };
-        let (rounds, run) = rounds(BOUNDS, closing, metrics.measured("results", work));
-        (Self { rounds }, run)
+        let (batches, run) = batches(BOUNDS, closing, metrics.measured("results", work));
+        (Self { batches }, run)
     }
 
     /// Hands in what happened to grants, all at once; each gets its own answer, in order. A start is refused with `LeaseLost` if
     /// its grant does not stand. The same report again gets the first answer; another one is refused.
     pub async fn submit(&self, news: Vec<GrantNews>) -> Vec<Result<(), EngineError>> {
         let leases: Vec<Lease> = news.iter().map(GrantNews::lease).collect();
-        match self.rounds.submit(news).await {
+        match self.batches.submit(news).await {
             Ok(verdicts) => leases.into_iter().zip(verdicts).map(|(lease, verdict)| answer(lease, verdict)).collect(),
             Err(error) => leases.iter().map(|_| Err(error.clone())).collect(),
         }
@@ -124,7 +124,7 @@ impl Results {
 
     /// Whether starts or reports wait, or are being written, or were so long ago at the most.
     pub fn is_busy(&self, within: Duration) -> bool {
-        self.rounds.is_busy(within)
+        self.batches.is_busy(within)
     }
 }
 
@@ -137,10 +137,10 @@ fn answer(lease: Lease, verdict: Verdict) -> Result<(), EngineError> {
     }
 }
 
-/// One round of what no stranger has locked; what one has is to be tried again.
-async fn round_of_free(
+/// One batch of what no other transaction has locked; what one has is to be tried again.
+async fn write_free(
     db: Db,
-    hints: Hints,
+    wakeups: Wakeups,
     metrics: Metrics,
     locked: &LockedRows,
     news: Arc<[GrantNews]>,
@@ -150,16 +150,16 @@ async fn round_of_free(
         let free = |item: &&GrantNews| !locked.contains(&item.lease().run_id);
         let free: Arc<[GrantNews]> =
             if locked.is_empty() { news.clone() } else { news.iter().filter(free).cloned().collect() };
-        round(db.clone(), hints.clone(), metrics.clone(), free)
+        batch(db.clone(), wakeups.clone(), metrics.clone(), free)
     });
     let (verdicts, locked) = written.await?;
     Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
 }
 
-/// One round: writes what there is, commits, and says what became of each.
-async fn round(
+/// One batch: writes what there is, commits, and says what became of each.
+async fn batch(
     db: Db,
-    hints: Hints,
+    wakeups: Wakeups,
     metrics: Metrics,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<ReportVerdict>, StoreError> {
@@ -227,13 +227,13 @@ async fn round(
         requeued |= verdict == ReportVerdict::Accepted(Some(RunStatus::Queued));
         verdicts[*index] = verdict;
     }
-    hints.give(Topic::Changes);
+    wakeups.give(Topic::Changes);
     if requeued {
-        hints.give(Topic::Work);
+        wakeups.give(Topic::Work);
     }
     if !again.is_empty() {
         let rest: Arc<[GrantNews]> = again.iter().map(|index| news[*index].clone()).collect();
-        let later = Box::pin(round(db, hints, metrics, rest)).await?;
+        let later = Box::pin(batch(db, wakeups, metrics, rest)).await?;
         for (index, verdict) in again.into_iter().zip(later) {
             verdicts[index] = verdict;
         }

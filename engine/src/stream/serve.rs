@@ -1,7 +1,7 @@
 //! Serves a worker's stream: each frame that it sends, until it ends.
 //!
 //! The server never stops reading: what takes time is awaited in tasks of the stream, and what a worker may have on its way
-//! is bounded by its credits and by the rounds' queues.
+//! is bounded by its credits and by the batches' queues.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::stream::worker_grants::StreamGrants;
 const HEARTBEATS_WAITING: usize = 64;
 
 /// How long what a worker has sent may take to be written after its stream was ended.
-const END_PATIENCE: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a stream ended, if not well.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl WorkerStream {
     fn frame(self: &Arc<Self>, frame: WorkerFrame) -> Result<(), EngineError> {
         match frame {
             WorkerFrame::Credit(total) => {
-                self.connection.book().credit(total).map_err(|refused| {
+                self.connection.grants().credit(total).map_err(|refused| {
                     let text = format!("credit.total: expected {} or somewhat more, got {total}", refused.before);
                     Refusal::ProtocolViolation(text)
                 })?;
@@ -161,11 +161,11 @@ impl WorkerStream {
             match answer {
                 Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
                 Ok(answer) => {
-                    let mut book = connection.book();
+                    let mut grants = connection.grants();
                     answer.lost.iter().for_each(|lease| {
-                        book.end(*lease);
+                        grants.end(*lease);
                     });
-                    drop(book);
+                    drop(grants);
                     connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
                 }
                 // Nothing was written; while that lasts here, no lease can end here.
@@ -294,7 +294,7 @@ impl WorkerStream {
         let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
         engine.releases.give_back(unstarted.into_iter().map(release).collect());
         self.tasks.close();
-        if tokio::time::timeout(END_PATIENCE, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(END_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!(worker_id = %connection.worker_id, "a stream ended while its frames waited for the database");
         }
         let state = if goodbye { WorkerState::Gone } else { WorkerState::Disconnected };

@@ -21,7 +21,7 @@ const REPORTS_WAITING: u32 = 20_000;
 
 /// While much is written, how long it waits to be written down that a run has begun: what ends before then needs no write of its
 /// own, for its report carries the start.
-const START_PATIENCE: Duration = Duration::from_millis(25);
+const START_DELAY: Duration = Duration::from_millis(25);
 
 /// Writes down what a worker says of its grants.
 pub struct StreamGrants {
@@ -52,16 +52,16 @@ impl StreamGrants {
     /// The worker will execute these: it may start them now, and that is written down as soon as the database takes it.
     pub fn accept(self: &Arc<Self>, leases: &[Lease]) {
         let now = Instant::now();
-        let mut book = self.connection.book();
+        let mut grants = self.connection.grants();
         let (mut starts, mut refused) = (Vec::new(), Vec::new());
         for lease in leases {
-            match book.accept(*lease, now) {
+            match grants.accept(*lease, now) {
                 Some(start) => starts.push(start),
-                None if book.started_ago(*lease, now).is_some() => {}
+                None if grants.started_ago(*lease, now).is_some() => {}
                 None => refused.push(*lease),
             }
         }
-        drop(book);
+        drop(grants);
         if !refused.is_empty() {
             self.connection.revoke(refused);
         }
@@ -76,7 +76,7 @@ impl StreamGrants {
 
     /// Writes down that those have begun that a resume has taken over while their runs were locked.
     pub fn resume(self: &Arc<Self>) {
-        let begun = self.connection.book().take_unwritten();
+        let begun = self.connection.grants().take_unwritten();
         if !begun.is_empty() {
             self.tasks.spawn(self.clone().begin(begun, Instant::now()));
         }
@@ -85,13 +85,13 @@ impl StreamGrants {
     /// Writes down that these have begun, but for those that have been reported meanwhile.
     async fn begin(self: Arc<Self>, begun: Vec<Lease>, at: Instant) {
         let connection = &self.connection;
-        if self.engine.results.is_busy(START_PATIENCE) {
+        if self.engine.results.is_busy(START_DELAY) {
             // A stream that has ended reports nothing more.
-            let _ = tokio::time::timeout(START_PATIENCE, connection.ended().cancelled()).await;
+            let _ = tokio::time::timeout(START_DELAY, connection.ended().cancelled()).await;
         }
         let still_executed = |leases: Vec<Lease>| -> Vec<Lease> {
-            let book = connection.book();
-            leases.into_iter().filter(|lease| book.is_executing(*lease)).collect()
+            let grants = connection.grants();
+            leases.into_iter().filter(|lease| grants.is_executing(*lease)).collect()
         };
         let mut waiting = still_executed(begun);
         while !waiting.is_empty() {
@@ -137,12 +137,12 @@ impl StreamGrants {
             }
         }
         // Only now that there is room for all: what counts as reported is not written down as begun any more.
-        let mut book = self.connection.book();
+        let mut grants = self.connection.grants();
         for reported in &mut waiting {
             // A grant that was not started on this stream may have ended before, with this very report.
-            reported.started_ago = book.report(reported.lease, at).unwrap_or_default();
+            reported.started_ago = grants.report(reported.lease, at).unwrap_or_default();
         }
-        drop(book);
+        drop(grants);
         // Nothing was said of these that can be understood: their grants stand.
         if !refused.is_empty() {
             self.connection.send(ServerFrame::ReportAcks(refused));
@@ -195,11 +195,11 @@ impl StreamGrants {
         if answers.is_empty() {
             return;
         }
-        let mut book = self.connection.book();
+        let mut grants = self.connection.grants();
         answers.iter().for_each(|answer| {
-            book.end(answer.lease);
+            grants.end(answer.lease);
         });
-        drop(book);
+        drop(grants);
         self.connection.send(ServerFrame::ReportAcks(answers));
     }
 }

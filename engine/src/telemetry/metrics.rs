@@ -17,9 +17,9 @@ use crate::domain::{Lane, Run, RunStatus};
 /// What the text of [`Metrics::render`] is.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// From a millisecond to ten seconds: how long calls and rounds take.
+/// From a millisecond to ten seconds: how long calls and batches take.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// From a hint to a day: how long runs wait for a worker.
+/// From a wakeup to a day: how long runs wait for a worker.
 const WAIT_SECONDS: [f64; 13] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 1_800.0, 10_800.0, 86_400.0];
 /// How many go together.
@@ -48,14 +48,14 @@ pub struct Families {
     pub runs_started: IntCounter,
     pub grants_ended: IntCounterVec,
     pub queue_seconds: Histogram,
-    pub claim_round_seconds: Histogram,
+    pub claim_seconds: Histogram,
     pub claim_turns_missed: IntCounter,
-    pub round_requests: HistogramVec,
-    pub round_seconds: HistogramVec,
+    pub batch_requests: HistogramVec,
+    pub batch_seconds: HistogramVec,
     pub cancel_seconds: Histogram,
-    pub lease_rounds: IntCounter,
+    pub lease_checks: IntCounter,
     pub lease_service_resumed: IntCounter,
-    pub hints: IntCounterVec,
+    pub wakeups: IntCounterVec,
     pub streams: IntGauge,
     pub grants_held: IntGauge,
     pub watchers: IntGauge,
@@ -140,24 +140,24 @@ impl Default for Metrics {
                 "From when a run was due until it was claimed",
                 &WAIT_SECONDS,
             ),
-            claim_round_seconds: make.histogram("ops_claim_round_seconds", "How long rounds of claims took", &SECONDS),
+            claim_seconds: make.histogram("ops_claim_seconds", "How long batches of claims took", &SECONDS),
             claim_turns_missed: make.counter(
                 "ops_claim_turns_missed_total",
                 "Turns to claim for which another server was waited for in vain",
             ),
-            round_requests: make.histograms("ops_round_requests", "Requests in a round", &SIZES, &["batcher"]),
-            round_seconds: make.histograms("ops_round_seconds", "How long rounds took", &SECONDS, &["batcher"]),
+            batch_requests: make.histograms("ops_batch_requests", "Requests in a batch", &SIZES, &["batcher"]),
+            batch_seconds: make.histograms("ops_batch_seconds", "How long batches took", &SECONDS, &["batcher"]),
             cancel_seconds: make.histogram(
                 "ops_cancel_seconds",
                 "From when a cancel was asked for until it was sent to its worker",
                 &SECONDS,
             ),
-            lease_rounds: make.counter("ops_lease_rounds_total", "Rounds in which this server looked after leases"),
+            lease_checks: make.counter("ops_lease_checks_total", "Batcher in which this server looked after leases"),
             lease_service_resumed: make
                 .counter("ops_lease_service_resumed_total", "Times that leases began anew after an outage"),
-            hints: make.counters("ops_hints_total", "Hints that this server gave", &["topic"]),
+            wakeups: make.counters("ops_wakeups_total", "Wakeups that this server gave", &["topic"]),
             streams: make.gauge("ops_streams", "Streams of workers that are open at this server"),
-            grants_held: make.gauge("ops_grants_held", "Grants in the books of these streams"),
+            grants_held: make.gauge("ops_grants_held", "Grants in the grants of these streams"),
             watchers: make.gauge("ops_watchers", "Watches, waits and tails at this server"),
             feed_age_seconds: make
                 .seconds("ops_feed_age_seconds", "Since the change feed was read last, while somebody watches"),
@@ -192,8 +192,8 @@ impl Default for Metrics {
             process_start_seconds: make.gauge("process_start_time_seconds", "When the process began, since the epoch"),
         };
         for batcher in BATCHERS {
-            families.round_requests.with_label_values(&[batcher]);
-            families.round_seconds.with_label_values(&[batcher]);
+            families.batch_requests.with_label_values(&[batcher]);
+            families.batch_seconds.with_label_values(&[batcher]);
         }
         for outcome in OUTCOMES {
             families.grants_ended.with_label_values(&[outcome]);
@@ -203,7 +203,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Measures the rounds of a batcher.
+    /// Measures the batches of a batcher.
     pub fn measured<I, F, W>(
         &self,
         batcher: &'static str,
@@ -213,20 +213,20 @@ impl Metrics {
         F: Future + Send + 'static,
         W: Fn(Vec<I>) -> F + Send,
     {
-        let requests = self.round_requests.with_label_values(&[batcher]);
-        let seconds = self.round_seconds.with_label_values(&[batcher]);
-        move |round: Vec<I>| {
-            requests.observe(round.len() as f64);
-            let (seconds, began, round) = (seconds.clone(), Instant::now(), work(round));
+        let requests = self.batch_requests.with_label_values(&[batcher]);
+        let seconds = self.batch_seconds.with_label_values(&[batcher]);
+        move |batch: Vec<I>| {
+            requests.observe(batch.len() as f64);
+            let (seconds, began, batch) = (seconds.clone(), Instant::now(), work(batch));
             Box::pin(async move {
-                let done = round.await;
+                let done = batch.await;
                 seconds.observe(began.elapsed().as_secs_f64());
                 done
             })
         }
     }
 
-    /// Counts runs that a round has claimed. Those of unary calls are started by it.
+    /// Counts runs that a batch has claimed. Those of unary calls are started by it.
     pub fn claimed(&self, runs: &[Run]) {
         self.runs_claimed.inc_by(runs.len() as u64);
         self.runs_started.inc_by(runs.iter().filter(|run| run.status == RunStatus::Running).count() as u64);

@@ -1,6 +1,6 @@
-//! Spans: of calls, and of what rounds did with runs that stand in a trace.
+//! Spans: of calls, and of what batches did with runs that stand in a trace.
 //!
-//! A call has a `tracing` span, so that what happens within it is its child. A round serves runs of many traces, and only its
+//! A call has a `tracing` span, so that what happens within it is its child. A batch serves runs of many traces, and only its
 //! commit tells which: their spans are made afterwards, with the times at which it all happened.
 
 use std::time::{Instant, SystemTime};
@@ -35,7 +35,7 @@ pub fn clock() -> Option<SystemTime> {
     are_taken().then(SystemTime::now)
 }
 
-/// A round that began then has given these runs to workers.
+/// A batch that began then has given these runs to workers.
 pub fn claimed(runs: &[Run], began: Option<SystemTime>) {
     let Some(began) = began else { return };
     for run in runs {

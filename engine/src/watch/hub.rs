@@ -16,7 +16,7 @@ use crate::domain::{Run, TenantId};
 use crate::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
 use crate::store::feed::{FeedBatch, FeedCursor, feed_cursor, feed_read};
 use crate::store::run::read::run_get_many;
-use crate::wakeups::{Hints, Topic};
+use crate::wakeups::{Topic, Wakeups};
 use crate::watch::subscriber::{Interest, RunNews, Subscriber};
 use crate::watch::subscribers::Subscribers;
 use crate::watch::subscription::Subscription;
@@ -28,15 +28,15 @@ pub const READ_PAGE: usize = 100;
 #[derive(Debug)]
 pub struct ChangeHub {
     db: Db,
-    hints: Hints,
+    wakeups: Wakeups,
     subscribers: Arc<Subscribers>,
     /// When the feed was read last.
     read_at: Mutex<Instant>,
 }
 
 impl ChangeHub {
-    pub fn new(db: Db, hints: Hints) -> Arc<Self> {
-        Arc::new(Self { db, hints, subscribers: Arc::default(), read_at: Mutex::new(Instant::now()) })
+    pub fn new(db: Db, wakeups: Wakeups) -> Arc<Self> {
+        Arc::new(Self { db, wakeups, subscribers: Arc::default(), read_at: Mutex::new(Instant::now()) })
     }
 
     /// Registers an interest. Whatever is committed after this returns reaches the subscription.
@@ -81,7 +81,7 @@ impl ChangeHub {
                 }
             };
             tokio::select! {
-                () = self.hints.awaited(Topic::Changes) => {}
+                () = self.wakeups.awaited(Topic::Changes) => {}
                 () = self.subscribers.wanted() => {}
                 () = tokio::time::sleep(pause) => {}
                 () = closing.cancelled() => return,

@@ -70,9 +70,9 @@ async fn locks(session: &mut Session, wishes: &Wishes, found: &mut Examination) 
              AND w.query_start IS NOT NULL ORDER BY w.query_start",
         )
         .await?;
-    let patience = wishes.long_transaction.as_secs_f64().min(LOCK_PATIENCE_S);
+    let timeout = wishes.long_transaction.as_secs_f64().min(LOCK_PATIENCE_S);
     for Waiting { pid, waited_s, query, blockers, blocked_by } in
-        waiting.into_iter().filter(|it| it.waited_s >= patience)
+        waiting.into_iter().filter(|it| it.waited_s >= timeout)
     {
         let ends: Vec<_> = blockers.iter().map(|pid| format!("SELECT pg_terminate_backend({pid});")).collect();
         found.add(Finding::warning(

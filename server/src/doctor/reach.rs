@@ -31,9 +31,9 @@ pub fn explain(error: &ReadError, url: &DatabaseUrl) -> Finding {
         (url.options().get_username(), url.options().get_database().unwrap_or_else(|| url.options().get_username()));
     let found = |id, what: String, mend: String| Finding::error(id, what, NO_SERVER, mend);
     match error {
-        ReadError::Late(patience) => found(
+        ReadError::Late(timeout) => found(
             "database-silent",
-            format!("nobody answers at {place} within {patience:?}"),
+            format!("nobody answers at {place} within {timeout:?}"),
             "is a firewall between, or is the database stopped or hanging? `pg_isready` says more".to_owned(),
         ),
         ReadError::Sql(sqlx::Error::Io(error)) => unreachable(error, &place),

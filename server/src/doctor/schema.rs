@@ -70,9 +70,9 @@ fn compare(applied: &[Applied], found: &mut Examination) -> bool {
             "`ops migrate`, or `ops serve` without --no-migrate; servers of the release before go on beside it",
         ));
     }
-    let stranger = |(version, ..): &&Applied| !known.iter().any(|it| it.version == *version);
+    let unknown = |(version, ..): &&Applied| !known.iter().any(|it| it.version == *version);
     let newer: Vec<_> =
-        applied.iter().filter(stranger).map(|(version, name, ..)| format!("{version:04} {name}")).collect();
+        applied.iter().filter(unknown).map(|(version, name, ..)| format!("{version:04} {name}")).collect();
     if !newer.is_empty() {
         found.add(Finding::warning(
             "schema-newer",

@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection};
 use engine::db::DatabaseUrl;
 
 /// How long a connection may take to open.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take, at the server's side and then at ours.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_PATIENCE: Duration = Duration::from_secs(8);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +58,8 @@ impl Session {
     pub async fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
         let options = url.options().clone().application_name("ops doctor");
         let connecting = options.connect();
-        let connection = tokio::time::timeout(CONNECT_PATIENCE, connecting)
-            .await
-            .map_err(|_| ReadError::Late(CONNECT_PATIENCE))??;
+        let connection =
+            tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| ReadError::Late(CONNECT_TIMEOUT))??;
         Ok(Self { url: url.clone(), connection })
     }
 
@@ -97,7 +96,7 @@ impl Session {
             sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
             rows
         };
-        Ok(tokio::time::timeout(ANSWER_PATIENCE, answered).await.map_err(|_| ReadError::Late(ANSWER_PATIENCE))??)
+        Ok(tokio::time::timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| ReadError::Late(ANSWER_TIMEOUT))??)
     }
 
     /// Whether this connection may become that role.
@@ -123,12 +122,12 @@ impl Session {
         let asked = sqlx::query_as::<_, (i32,)>("SELECT pg_backend_pid()").persistent(false);
         let answered = asked.fetch_one(&mut self.connection);
         let (pid,) =
-            tokio::time::timeout(ANSWER_PATIENCE, answered).await.map_err(|_| ReadError::Late(ANSWER_PATIENCE))??;
+            tokio::time::timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| ReadError::Late(ANSWER_TIMEOUT))??;
         Ok(pid)
     }
 
     pub async fn close(self) {
         // It has said all it had to say, whether it takes leave or not.
-        let _ = tokio::time::timeout(ANSWER_PATIENCE, self.connection.close()).await;
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, self.connection.close()).await;
     }
 }

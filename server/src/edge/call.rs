@@ -37,7 +37,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 /// More names of one header than this are not told.
-const VIOLATIONS_TOLD: usize = 10;
+const VIOLATIONS_SHOWN: usize = 10;
 
 /// What calls are held to.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ fn header(headers: &HeaderMap) -> Result<Option<Duration>, Violations> {
     for (name, value) in headers.iter().filter(|(name, _)| name.as_str().ends_with("-bin")) {
         // Several values of one name may come as one, with commas between them.
         let is_bytes = |part: &[u8]| BASE64.decode(part.trim_ascii()).is_ok();
-        if !value.as_bytes().split(|byte| *byte == b',').all(is_bytes) && violations.0.len() < VIOLATIONS_TOLD {
+        if !value.as_bytes().split(|byte| *byte == b',').all(is_bytes) && violations.0.len() < VIOLATIONS_SHOWN {
             let came = String::from_utf8_lossy(value.as_bytes());
             violations.add(name.as_str(), format!("expected base64, got {}", excerpt(&came)));
         }
@@ -139,15 +139,15 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Violations> {
 }
 
 /// What a body brings, until it has taken too long; then why it ends.
-fn in_time(body: Body, patience: Duration) -> impl Stream<Item = Result<Bytes, axum::BoxError>> + Send + 'static {
+fn in_time(body: Body, timeout: Duration) -> impl Stream<Item = Result<Bytes, axum::BoxError>> + Send + 'static {
     type Rest = (BodyDataStream, std::pin::Pin<Box<tokio::time::Sleep>>);
-    let begin: Option<Rest> = Some((body.into_data_stream(), Box::pin(tokio::time::sleep(patience))));
+    let begin: Option<Rest> = Some((body.into_data_stream(), Box::pin(tokio::time::sleep(timeout))));
     stream::unfold(begin, move |rest| async move {
         let (mut data, mut late) = rest?;
         tokio::select! {
             biased;
             piece = data.next() => Some((piece?.map_err(Into::into), Some((data, late)))),
-            () = &mut late => Some((Err(received_too_slowly(patience).into()), None)),
+            () = &mut late => Some((Err(received_too_slowly(timeout).into()), None)),
         }
     })
 }

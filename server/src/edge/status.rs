@@ -184,8 +184,8 @@ pub fn deadline_exceeded(deadline: Duration) -> Status {
 }
 
 /// The message of the call did not arrive in time.
-pub fn received_too_slowly(patience: Duration) -> Status {
-    let message = format!("expected the whole message within {patience:?}");
+pub fn received_too_slowly(timeout: Duration) -> Status {
+    let message = format!("expected the whole message within {timeout:?}");
     status(ErrorReason::DeadlineExceeded, message, HashMap::new())
 }
 

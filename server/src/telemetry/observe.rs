@@ -23,14 +23,14 @@ impl Observe {
         let (engine, metrics) = (&self.engine, &self.engine.metrics);
         let streams = engine.registry.all();
         metrics.streams.set(signed(streams.len()));
-        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.book().count()).sum()));
+        metrics.grants_held.set(signed(streams.iter().map(|stream| stream.grants().count()).sum()));
         let (watchers, unread) = engine.hub.watchers();
         metrics.watchers.set(signed(watchers));
         metrics.feed_age_seconds.set(unread.as_secs_f64());
         metrics.sample_age_seconds.set(metrics.sampled_ago().as_secs_f64());
         for (topic, name) in [(Topic::Work, "work"), (Topic::Cancels, "cancels"), (Topic::Changes, "changes")] {
-            let hints = metrics.hints.with_label_values(&[name]);
-            hints.inc_by(engine.hints.given(topic).saturating_sub(hints.get()));
+            let wakeups = metrics.wakeups.with_label_values(&[name]);
+            wakeups.inc_by(engine.wakeups.given(topic).saturating_sub(wakeups.get()));
         }
         let (connections, idle) =
             (engine.db(Class::Engine).pool().size() as usize, engine.db(Class::Engine).pool().num_idle());

@@ -4,11 +4,11 @@ mod patience;
 mod strangers;
 pub mod table;
 
-use crate::support::House;
+use crate::support::Fixture;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_client_should_send_is_refused_and_harms_nobody() {
-    let house = House::new().await;
-    let rows = table::all(&house.address()).await;
+    let fixture = Fixture::new().await;
+    let rows = table::all(&fixture.address()).await;
     println!("{rows} rows");
 }

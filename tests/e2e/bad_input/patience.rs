@@ -12,19 +12,19 @@ use tonic::Code;
 use super::table::calls::{judge, refused};
 use super::table::frames::{ACK, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PREFACE, SETTINGS, frame, head, next};
 use super::table::http2::{Ask, framed};
-use crate::support::{House, Stream, eventually, hello, in_time};
+use crate::support::{Fixture, Stream, eventually, hello, in_time};
 
 /// What a client is given here.
 const SHORT: Duration = Duration::from_millis(300);
 /// Between two of its bytes: far less.
 const PAUSE: Duration = Duration::from_millis(20);
 
-async fn house(configure: impl Fn(&mut server::TransportConfig)) -> House {
-    House::with(1, |config| configure(&mut config.transport)).await
+async fn fixture(configure: impl Fn(&mut server::TransportConfig)) -> Fixture {
+    Fixture::with(1, |config| configure(&mut config.transport)).await
 }
 
-async fn connect(house: &House) -> TcpStream {
-    TcpStream::connect(house.address()).await.expect("the server listens")
+async fn connect(fixture: &Fixture) -> TcpStream {
+    TcpStream::connect(fixture.address()).await.expect("the server listens")
 }
 
 /// Reads until the server closes, and gives what it said.
@@ -50,29 +50,29 @@ async fn trickled(mut stream: TcpStream, bytes: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_say_what_he_speaks_is_given_up() {
-    let house = house(|transport| transport.handshake_timeout = SHORT).await;
-    assert_eq!(closed(connect(&house).await).await, b"");
-    let mut half = connect(&house).await;
+    let fixture = fixture(|transport| transport.handshake_timeout = SHORT).await;
+    assert_eq!(closed(connect(&fixture).await).await, b"");
+    let mut half = connect(&fixture).await;
     half.write_all(&PREFACE[..10]).await.expect("it listens");
     assert_eq!(closed(half).await, b"");
-    let mut none = connect(&house).await;
+    let mut none = connect(&fixture).await;
     none.shutdown().await.expect("it listens");
     assert_eq!(closed(none).await, b"", "one that says nothing and ends is no request");
     // Somebody who has said it is not.
-    let mut idle = Stream::open(&house.servers[0]).await;
-    trickled(connect(&house).await, &PREFACE[..23]).await;
+    let mut idle = Stream::open(&fixture.servers[0]).await;
+    trickled(connect(&fixture).await, &PREFACE[..23]).await;
     idle.heartbeat(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_of_http_1_that_does_not_end_is_given_up() {
-    let house = house(|transport| transport.http1_header_timeout = SHORT).await;
-    trickled(connect(&house).await, b"GET /healthz HTTP/1.1\r\nx: ").await;
-    let mut long = connect(&house).await;
+    let fixture = fixture(|transport| transport.http1_header_timeout = SHORT).await;
+    trickled(connect(&fixture).await, b"GET /healthz HTTP/1.1\r\nx: ").await;
+    let mut long = connect(&fixture).await;
     let header = format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(20_000));
     long.write_all(header.as_bytes()).await.expect("it listens");
     assert!(closed(long).await.starts_with(b"HTTP/1.1 431 "));
-    let mut whole = connect(&house).await;
+    let mut whole = connect(&fixture).await;
     whole.write_all(b"GET /healthz HTTP/1.1\r\nhost: server\r\n\r\n").await.expect("it listens");
     // And such a connection is kept no longer than that.
     assert!(closed(whole).await.starts_with(b"HTTP/1.1 200 "));
@@ -80,7 +80,7 @@ async fn a_header_of_http_1_that_does_not_end_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_trickles_is_given_up_unless_it_is_one_of_a_stream() {
-    let house = house(|transport| transport.receive_timeout = SHORT).await;
+    let fixture = fixture(|transport| transport.receive_timeout = SHORT).await;
     let message = framed(&GetRunRequest { run_id: "x".repeat(10_000) }.encode_to_vec());
     let late = refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     let trickle = Ask {
@@ -91,9 +91,9 @@ async fn a_message_that_trickles_is_given_up_unless_it_is_one_of_a_stream() {
     let silence = Ask { body: vec![Bytes::new()], ends: false, ..Ask::new("ops.v1.RunService/GetRun", Vec::new()) };
     // The message is there, and its end is not.
     let endless = Ask { ends: false, ..Ask::message("grpc.health.v1.Health/Check", &[]) };
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     for ask in [trickle, silence, endless] {
-        let answer = in_time("an answer", ask.send(&house.address())).await;
+        let answer = in_time("an answer", ask.send(&fixture.address())).await;
         judge(answer, &late).expect("it is refused");
     }
     stream.heartbeat(&[]).await;
@@ -101,17 +101,17 @@ async fn a_message_that_trickles_is_given_up_unless_it_is_one_of_a_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_ends_at_its_own_deadline() {
-    let house = House::new().await;
-    let run = house.enqueue(&house.session().await, "any").await;
+    let fixture = Fixture::new().await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
     let wait = WaitRunRequest { run_id: run.id, wait_timeout: Some(prost_types::Duration { seconds: 600, nanos: 0 }) };
     let ask = Ask::message("ops.v1.RunService/WaitRun", &wait.encode_to_vec()).header("grpc-timeout", "50m");
-    let answer = in_time("an answer", ask.send(&house.address())).await;
+    let answer = in_time("an answer", ask.send(&fixture.address())).await;
     judge(answer, &refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED")).expect("it is cut short");
 }
 
 /// Begins HTTP/2 and a Connect that stays open.
-async fn begun(house: &House) -> TcpStream {
-    let mut stream = connect(house).await;
+async fn begun(fixture: &Fixture) -> TcpStream {
+    let mut stream = connect(fixture).await;
     let call = frame(HEADERS, END_HEADERS, 1, &head("ops.v1.WorkerService/Connect"));
     let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[]), &call].concat();
     stream.write_all(&begin).await.expect("it listens");
@@ -120,14 +120,14 @@ async fn begun(house: &House) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_answer_a_ping_is_given_up_also_if_nothing_is_read() {
-    let house = house(|transport| {
+    let fixture = fixture(|transport| {
         transport.keepalive_interval = SHORT;
         transport.keepalive_timeout = 10 * SHORT;
     })
     .await;
-    let silent = begun(&house).await;
+    let silent = begun(&fixture).await;
     // This one answers each, as every client does.
-    let (mut read, mut write) = begun(&house).await.into_split();
+    let (mut read, mut write) = begun(&fixture).await.into_split();
     let mut answered = 0;
     let answering = async {
         loop {
@@ -151,11 +151,11 @@ async fn who_does_not_answer_a_ping_is_given_up_also_if_nothing_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_too_many_is_closed_and_the_next_one_is_taken_when_another_has_ended() {
-    // The house has one itself.
-    let house = house(|transport| transport.max_connections = 3).await;
-    let (first, second) = (begun(&house).await, begun(&house).await);
+    // The fixture has one itself.
+    let fixture = fixture(|transport| transport.max_connections = 3).await;
+    let (first, second) = (begun(&fixture).await, begun(&fixture).await);
     eventually("one too many", async || {
-        let mut more = connect(&house).await;
+        let mut more = connect(&fixture).await;
         let _ = more.write_all(PREFACE).await;
         let mut byte = [0];
         // A connection that is taken says something.
@@ -164,15 +164,15 @@ async fn one_connection_too_many_is_closed_and_the_next_one_is_taken_when_anothe
     .await;
     drop((first, second));
     eventually("a connection", async || {
-        Ask::message("grpc.health.v1.Health/Check", &[]).send(&house.address()).await.ok()
+        Ask::message("grpc.health.v1.Health/Check", &[]).send(&fixture.address()).await.ok()
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_has_its_age_takes_no_new_call_and_ends_none() {
-    let house = house(|transport| transport.max_connection_age = Some(SHORT)).await;
-    let (mut read, mut write) = begun(&house).await.into_split();
+    let fixture = fixture(|transport| transport.max_connection_age = Some(SHORT)).await;
+    let (mut read, mut write) = begun(&fixture).await.into_split();
     let mut until = async |wanted: u8| {
         loop {
             match in_time("a frame", next(&mut read)).await {

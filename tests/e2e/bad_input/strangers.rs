@@ -7,12 +7,12 @@ use tonic::Code;
 
 use super::table::calls::{judge, refused};
 use super::table::http2::Ask;
-use crate::support::{House, Unary, spec};
+use crate::support::{Fixture, Unary, spec};
 
 /// All that has been written so far is another tenant's.
-async fn give_away(house: &House) {
+async fn give_away(fixture: &Fixture) {
     use sqlx::Connection;
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     // Without triggers and foreign keys, as every row of it goes.
     sqlx::raw_sql(
         "SET session_replication_role = replica;
@@ -35,11 +35,11 @@ async fn give_away(house: &House) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_of_another_tenant_name_nothing() {
-    let house = House::new().await;
-    let session_id = house.session().await;
-    house.enqueue(&session_id, "any").await;
-    let queued = house.enqueue(&session_id, "any").await.id;
-    let mut worker = Unary::new(&house.servers[0], "unary");
+    let fixture = Fixture::new().await;
+    let session_id = fixture.session().await;
+    fixture.enqueue(&session_id, "any").await;
+    let queued = fixture.enqueue(&session_id, "any").await.id;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
     let held = worker.take().await;
     let run_id = held.run_id.clone();
     let create = |run_id: &str| CreateArtifactRequest {
@@ -49,9 +49,9 @@ async fn ids_of_another_tenant_name_nothing() {
         content: Some(Content::ContentText("text".into())),
         ..Default::default()
     };
-    let artifact = house.artifacts().create_artifact(create(&run_id)).await.expect("it is kept").into_inner();
+    let artifact = fixture.artifacts().create_artifact(create(&run_id)).await.expect("it is kept").into_inner();
     let artifact_id = artifact.artifact.expect("it is answered").id;
-    give_away(&house).await;
+    give_away(&fixture).await;
 
     let worker_id = worker.worker_id.clone();
     let events = RunEvents { run_id: run_id.clone(), fence: held.fence, first_seq: 1, entries: vec![entry()] };
@@ -129,12 +129,12 @@ async fn ids_of_another_tenant_name_nothing() {
         ("WorkerService/DrainWorker", DrainWorkerRequest { worker_id }.encode_to_vec(), "WORKER_NOT_FOUND"),
     ];
     for (method, message, reason) in asks {
-        let answer = Ask::message(&format!("ops.v1.{method}"), &message).send(&house.address()).await;
+        let answer = Ask::message(&format!("ops.v1.{method}"), &message).send(&fixture.address()).await;
         judge(answer, &refused(Code::NotFound, reason)).unwrap_or_else(|why| panic!("{method}: {why}"));
     }
     let lists = [
-        house.runs().list_runs(ListRunsRequest::default()).await.expect("listed").into_inner().runs.len(),
-        house
+        fixture.runs().list_runs(ListRunsRequest::default()).await.expect("listed").into_inner().runs.len(),
+        fixture
             .sessions()
             .list_sessions(ListSessionsRequest::default())
             .await
@@ -142,13 +142,13 @@ async fn ids_of_another_tenant_name_nothing() {
             .into_inner()
             .sessions
             .len(),
-        house.workers().list_workers(ListWorkersRequest::default()).await.expect("listed").into_inner().workers.len(),
+        fixture.workers().list_workers(ListWorkersRequest::default()).await.expect("listed").into_inner().workers.len(),
     ];
     assert_eq!(lists, [0; 3]);
-    let claimed = Unary::new(&house.servers[0], "another").claim(ClaimRequest::default()).await.expect("it claims");
+    let claimed = Unary::new(&fixture.servers[0], "another").claim(ClaimRequest::default()).await.expect("it claims");
     assert_eq!(claimed, [], "what is queued for others is not given");
     let untouched: i64 = sqlx::query_scalar("SELECT count(*) FROM ops.runs WHERE status IN ('queued', 'running')")
-        .fetch_one(&mut house.sql().await)
+        .fetch_one(&mut fixture.sql().await)
         .await
         .expect("counted");
     assert_eq!(untouched, 2);

@@ -3,12 +3,12 @@
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 
-use crate::support::{House, Stream, in_time, reason, succeeded};
+use crate::support::{Fixture, Stream, in_time, reason, succeeded};
 
-async fn one_run(house: &House) -> (Stream, Lease) {
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+async fn one_run(fixture: &Fixture) -> (Stream, Lease) {
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
     (stream, lease)
@@ -19,9 +19,9 @@ fn lines(first: usize, count: usize) -> Vec<String> {
 }
 
 /// All lines of a run's log.
-async fn log_of(house: &House, run_id: &str) -> Vec<(i64, String)> {
+async fn log_of(fixture: &Fixture, run_id: &str) -> Vec<(i64, String)> {
     let request = TailRunEventsRequest { run_id: run_id.to_owned(), ..Default::default() };
-    let mut tail = house.runs().tail_run_events(request).await.expect("the run is there").into_inner();
+    let mut tail = fixture.runs().tail_run_events(request).await.expect("the run is there").into_inner();
     let mut log = Vec::new();
     while let Some(some) = in_time("a message of a tail", tail.message()).await.expect("the tail goes on") {
         log.extend(some.events.into_iter().map(|event| (event.seq, event.message)));
@@ -31,8 +31,8 @@ async fn log_of(house: &House, run_id: &str) -> Vec<(i64, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_sent_again_are_kept_once() {
-    let house = House::new().await;
-    let (mut stream, lease) = one_run(&house).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = one_run(&fixture).await;
     for (first, count) in [(1, 3), (1, 3), (2, 4), (6, 1)] {
         stream.log(&lease, first, &lines(first as usize, count));
         let ack = stream.events_ack().await;
@@ -40,13 +40,13 @@ async fn events_sent_again_are_kept_once() {
     }
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
     let expected: Vec<(i64, String)> = (1..=6).map(|seq| (seq, format!("line {seq}"))).collect();
-    assert_eq!(log_of(&house, &lease.run_id).await, expected);
+    assert_eq!(log_of(&fixture, &lease.run_id).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_logs_beyond_its_credits_is_cut_off() {
-    let house = House::with(1, |config| config.engine.event_credits = 10).await;
-    let (mut stream, lease) = one_run(&house).await;
+    let fixture = Fixture::with(1, |config| config.engine.event_credits = 10).await;
+    let (mut stream, lease) = one_run(&fixture).await;
     assert_eq!(stream.welcome.event_credits, 10);
     for round in 0..3 {
         let first = 1 + round * 10;
@@ -60,8 +60,8 @@ async fn a_worker_that_logs_beyond_its_credits_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_can_not_be_kept_are_refused_alone_and_their_credits_come_back() {
-    let house = House::with(1, |config| config.engine.event_credits = 10).await;
-    let (mut stream, lease) = one_run(&house).await;
+    let fixture = Fixture::with(1, |config| config.engine.event_credits = 10).await;
+    let (mut stream, lease) = one_run(&fixture).await;
     for _ in 0..5 {
         stream.log(&lease, 1, &vec!["NUL \0".to_owned(); 10]);
         let ack = stream.events_ack().await;
@@ -73,10 +73,10 @@ async fn events_that_can_not_be_kept_are_refused_alone_and_their_credits_come_ba
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_are_answered_while_no_event_can_be_kept() {
-    let house = House::new().await;
-    let (mut stream, lease) = one_run(&house).await;
+    let fixture = Fixture::new().await;
+    let (mut stream, lease) = one_run(&fixture).await;
     // Whoever holds this lock holds up every event.
-    let mut stranger = house.sql().await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.run_events IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let credits = stream.welcome.event_credits as usize;
@@ -94,15 +94,15 @@ async fn heartbeats_are_answered_while_no_event_can_be_kept() {
         assert_eq!(stream.events_ack().await.through_seq, 1 + line as i64, "in order");
     }
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    assert_eq!(log_of(&house, &lease.run_id).await.len(), credits);
+    assert_eq!(log_of(&fixture, &lease.run_id).await.len(), credits);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tail_brings_each_line_as_it_comes_and_ends_with_the_run() {
-    let house = House::with(2, |_| {}).await;
-    let (mut stream, lease) = one_run(&house).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (mut stream, lease) = one_run(&fixture).await;
     let request = TailRunEventsRequest { run_id: lease.run_id.clone(), ..Default::default() };
-    let tail = house.servers[1].runs().tail_run_events(request).await.expect("the run is there");
+    let tail = fixture.servers[1].runs().tail_run_events(request).await.expect("the run is there");
     let mut tail = tail.into_inner();
     for line in 1..=20 {
         stream.log(&lease, line, &lines(line as usize, 1));

@@ -6,7 +6,7 @@ use proto::v1::connect_request::Frame as In;
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 
-use crate::support::{House, Stream, eventually, succeeded};
+use crate::support::{Fixture, Stream, eventually, succeeded};
 
 /// Short enough to wait for, long enough for a run to be accepted on a busy machine in tests that do accept.
 fn impatient(config: &mut server::Config) {
@@ -15,21 +15,21 @@ fn impatient(config: &mut server::Config) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_is_given_as_many_runs_as_it_has_credit_for_the_best_first() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let mut best = Vec::new();
     for priority in [0, 5, 9, -3] {
         let spec = RunSpec { priority, ..crate::support::spec(&session, "any") };
-        best.push((priority, house.enqueue_spec(spec).await.expect("it is enqueued").id));
+        best.push((priority, fixture.enqueue_spec(spec).await.expect("it is enqueued").id));
     }
     best.sort_by_key(|(priority, _)| -priority);
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     for (_, id) in &best[..2] {
         assert_eq!(stream.assigned().await.0.id, *id);
     }
     // The third is left for another worker, under its first fence: nobody was given it before.
-    let mut other = Stream::open(&house.servers[0]).await;
+    let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(1);
     assert_eq!(other.assigned().await.1, Lease { run_id: best[2].1.clone(), fence: 1 });
     stream.credit(3);
@@ -38,57 +38,57 @@ async fn a_worker_is_given_as_many_runs_as_it_has_credit_for_the_best_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_is_given_only_its_lanes_and_kinds() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let run = async |lane: Lane, kind: &str| {
         let spec = RunSpec { lane: lane.into(), ..crate::support::spec(&session, kind) };
-        house.enqueue_spec(spec).await.expect("it is enqueued").id
+        fixture.enqueue_spec(spec).await.expect("it is enqueued").id
     };
     let (other_lane, other_kind) = (run(Lane::B, "mine").await, run(Lane::A, "other").await);
     let hello = Hello { kinds: vec!["mine".into()], ..crate::support::hello("choosy") };
-    let mut stream = Stream::say(&house.servers[0], hello).await;
+    let mut stream = Stream::say(&fixture.servers[0], hello).await;
     stream.credit(3);
     let mine = run(Lane::A, "mine").await;
     assert_eq!(stream.assigned().await.0.id, mine);
     assert!(!stream.rest().await.iter().any(|frame| matches!(frame, Out::Assignments(_))));
     for id in [other_lane, other_kind] {
-        assert_eq!(house.get(&id).await.status(), RunStatus::Queued);
+        assert_eq!(fixture.get(&id).await.status(), RunStatus::Queued);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn start_comes_only_after_accept_and_only_then_does_an_attempt_count() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let (given, lease) = stream.assigned().await;
     assert_eq!((given.status(), given.attempt, given.fence), (RunStatus::Claimed, 0, 1));
     assert!(!stream.rest().await.iter().any(|frame| matches!(frame, Out::Starts(_))), "nothing starts unaccepted");
-    let claimed = house.get(&run.id).await;
+    let claimed = fixture.get(&run.id).await;
     assert_eq!((claimed.status(), claimed.attempt, claimed.start_time), (RunStatus::Claimed, 0, None));
 
     stream.accept(std::slice::from_ref(&lease));
     let start = stream.start().await;
     assert_eq!((start.run_id.as_str(), start.fence, start.attempt), (run.id.as_str(), 1, 1));
-    assert_eq!(house.running(&run.id).await.attempt, 1);
+    assert_eq!(fixture.running(&run.id).await.attempt, 1);
     stream.accept(std::slice::from_ref(&lease));
     assert!(stream.rest().await.is_empty(), "a run is started once");
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    assert_eq!(house.get(&run.id).await.attempt, 1);
+    assert_eq!(fixture.get(&run.id).await.attempt, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_accepted_in_time_goes_to_another_worker_and_a_late_accept_is_revoked() {
-    let house = House::with(1, impatient).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut late = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(1, impatient).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut late = Stream::open(&fixture.servers[0]).await;
     late.credit(1);
     let (_, lease) = late.assigned().await;
     assert_eq!(late.revoke().await, lease);
-    let mut other = Stream::open(&house.servers[0]).await;
+    let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(1);
     let (again, second) = other.assigned().await;
     other.accept(std::slice::from_ref(&second));
@@ -100,94 +100,94 @@ async fn what_is_not_accepted_in_time_goes_to_another_worker_and_a_late_accept_i
     assert!(!late.rest().await.iter().any(|frame| matches!(frame, Out::Starts(_))));
     assert_eq!(late.ends(&lease, succeeded("1")).await, "LEASE_LOST");
     assert_eq!(other.ends(&second, succeeded("2")).await, "");
-    assert_eq!(house.get(&run.id).await.result_json, "2");
+    assert_eq!(fixture.get(&run.id).await.result_json, "2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_lost_before_start_gives_its_runs_back_at_once_and_no_attempt_is_spent() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut lost = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut lost = Stream::open(&fixture.servers[0]).await;
     lost.credit(1);
     lost.assigned().await;
     drop(lost);
-    let mut other = Stream::open(&house.servers[0]).await;
+    let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(1);
     // Well before the lease of 30 s, and before the 5 s in which it had to be accepted: nothing else gives it back.
     let (again, lease) = other.assigned().await;
     assert_eq!((again.id.as_str(), again.attempt, lease.fence), (run.id.as_str(), 0, 2));
     let since = "SELECT (max(updated_at) - min(claimed_at)) < interval '5 s' FROM ops.runs";
-    let soon: bool = sqlx::query_scalar(since).fetch_one(&mut house.sql().await).await.expect("it is compared");
+    let soon: bool = sqlx::query_scalar(since).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
     assert!(soon);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goodbye_gives_back_what_was_not_started_and_keeps_what_was() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let started = house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let started = fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     let lease = stream.begin().await;
-    let waiting = house.enqueue(&session, "any").await;
+    let waiting = fixture.enqueue(&session, "any").await;
     assert_eq!(stream.assigned().await.0.id, waiting.id);
     stream.send(In::Goodbye(Goodbye::default()));
     assert!(stream.end().await.is_none());
     let back = eventually("it is given back", async || {
-        Some(house.get(&waiting.id).await).filter(|run| run.status() == RunStatus::Queued)
+        Some(fixture.get(&waiting.id).await).filter(|run| run.status() == RunStatus::Queued)
     })
     .await;
     assert_eq!((back.attempt, back.wait_reason()), (0, WaitReason::Unspecified));
-    let kept = house.get(&started.id).await;
+    let kept = fixture.get(&started.id).await;
     assert_eq!((kept.status(), kept.fence), (RunStatus::Running, lease.fence));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_stays_leased_when_the_stream_is_lost_after_its_start() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut lost = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut lost = Stream::open(&fixture.servers[0]).await;
     lost.credit(1);
     lost.begin().await;
     let id = lost.welcome.worker_id.clone();
     drop(lost);
     eventually("the loss is noticed", async || {
         let states = vec![WorkerState::Disconnected.into()];
-        let listed = house.workers().list_workers(ListWorkersRequest { states, ..Default::default() }).await;
+        let listed = fixture.workers().list_workers(ListWorkersRequest { states, ..Default::default() }).await;
         listed.expect("they are listed").into_inner().workers.into_iter().find(|worker| worker.id == id)
     })
     .await;
-    let mut other = Stream::open(&house.servers[0]).await;
+    let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(2);
     // A run enqueued later overtakes it: it is not offered.
-    let later = house.enqueue(&session, "any").await;
+    let later = fixture.enqueue(&session, "any").await;
     assert_eq!(other.assigned().await.0.id, later.id);
-    let kept = house.get(&run.id).await;
+    let kept = fixture.get(&run.id).await;
     assert_eq!((kept.status(), kept.attempt, kept.fence), (RunStatus::Running, 1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_given_back_ten_times_undelivered_is_held_with_a_reason() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
     for fence in 1..=10 {
-        let mut stream = Stream::open(&house.servers[0]).await;
+        let mut stream = Stream::open(&fixture.servers[0]).await;
         stream.credit(1);
         assert_eq!(stream.assigned().await.1, Lease { run_id: run.id.clone(), fence });
     }
     let held = eventually("it is held", async || {
-        Some(house.get(&run.id).await).filter(|run| run.status() == RunStatus::Queued)
+        Some(fixture.get(&run.id).await).filter(|run| run.status() == RunStatus::Queued)
     })
     .await;
     assert_eq!((held.wait_reason(), held.attempt), (WaitReason::Undelivered, 0));
 
     // Its time comes, and it is offered again.
     let due = "UPDATE ops.runs SET run_after = now() - interval '1 s' WHERE wait_reason = 'undelivered'";
-    sqlx::query(due).execute(&mut house.sql().await).await.expect("its time comes");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    sqlx::query(due).execute(&mut fixture.sql().await).await.expect("its time comes");
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     assert_eq!(stream.begin().await, Lease { run_id: run.id.clone(), fence: 11 });
 }

@@ -2,32 +2,32 @@
 
 use proto::v1::*;
 
-use crate::support::{House, Stream, failed, failed_for_good, reason, snoozed, spec, succeeded};
+use crate::support::{Fixture, Stream, failed, failed_for_good, reason, snoozed, spec, succeeded};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_report_again_gets_the_first_answer_and_another_is_refused() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
     assert_eq!(stream.ends(&lease, failed("First")).await, "");
-    let ended = house.get(&lease.run_id).await;
+    let ended = fixture.get(&lease.run_id).await;
     assert_eq!(stream.ends(&lease, failed("First")).await, "");
     for other in [failed("Second"), failed_for_good("First"), succeeded("1")] {
         assert_eq!(stream.ends(&lease, other).await, "OUTCOME_CONFLICT");
     }
-    assert_eq!(house.get(&lease.run_id).await, ended, "the first report stands, and nothing has changed");
-    assert_eq!(house.session_now(&session).await.failed_runs, 1, "it is counted once");
+    assert_eq!(fixture.get(&lease.run_id).await, ended, "the first report stands, and nothing has changed");
+    assert_eq!(fixture.session_now(&session).await.failed_runs, 1, "it is counted once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_reports_in_one_frame_meet_each_other() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let Lease { run_id, fence } = stream.begin().await;
     let report = |outcome| RunReport { run_id: run_id.clone(), fence, outcome: Some(outcome) };
@@ -37,70 +37,70 @@ async fn two_reports_in_one_frame_meet_each_other() {
     for _ in 0..3 {
         reasons.push(stream.report_ack().await.reason);
     }
-    let run = house.get(&run_id).await;
+    let run = fixture.get(&run_id).await;
     let accepted = reasons.iter().filter(|reason| reason.is_empty()).count();
     // Which of them is the first is for the server to say.
     assert_eq!(accepted, if run.result_json == "1" { 2 } else { 1 }, "{reasons:?}");
     assert!(reasons.iter().all(|reason| reason.is_empty() || reason == "OUTCOME_CONFLICT"), "{reasons:?}");
-    assert_eq!(house.session_now(&session).await.succeeded_runs, 1);
+    assert_eq!(fixture.session_now(&session).await.succeeded_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_report_of_an_attempt_that_was_offered_again_keeps_its_answer() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(2), ..spec(&session, "any") };
-    house.enqueue_spec(spec).await.expect("it is enqueued");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    fixture.enqueue_spec(spec).await.expect("it is enqueued");
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let first = stream.begin().await;
     assert_eq!(stream.ends(&first, failed("First")).await, "");
     stream.credit(2);
     let second = stream.begin().await;
     assert_eq!(second.fence, first.fence + 1);
-    let running = house.running(&first.run_id).await;
+    let running = fixture.running(&first.run_id).await;
     assert_eq!(stream.ends(&first, failed("First")).await, "");
     assert_eq!(stream.ends(&first, succeeded("1")).await, "OUTCOME_CONFLICT");
-    assert_eq!(house.get(&first.run_id).await, running);
+    assert_eq!(fixture.get(&first.run_id).await, running);
     assert_eq!(stream.ends(&second, succeeded("2")).await, "");
-    assert_eq!(house.get(&first.run_id).await.result_json, "2");
+    assert_eq!(fixture.get(&first.run_id).await.result_json, "2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_can_not_report_log_or_keep_alive_what_it_does_not_hold() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut holder = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut holder = Stream::open(&fixture.servers[0]).await;
     holder.credit(1);
     let lease = holder.begin().await;
-    let before = house.running(&lease.run_id).await;
+    let before = fixture.running(&lease.run_id).await;
 
-    let mut stranger = Stream::open(&house.servers[1]).await;
+    let mut stranger = Stream::open(&fixture.servers[1]).await;
     assert_eq!(stranger.ends(&lease, succeeded("\"stolen\"")).await, "LEASE_LOST");
     assert_eq!(stranger.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
     stranger.log(&lease, 1, &["forged".into()]);
     assert_eq!(stranger.events_ack().await.reason, "LEASE_LOST");
     stranger.accept(std::slice::from_ref(&lease));
     assert_eq!(stranger.revoke().await, lease);
-    assert_eq!(house.get(&lease.run_id).await, before, "nothing has happened");
+    assert_eq!(fixture.get(&lease.run_id).await, before, "nothing has happened");
     assert_eq!(holder.ends(&lease, succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_that_is_not_the_current_one_touches_nothing() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(3), ..spec(&session, "any") };
-    house.enqueue_spec(spec).await.expect("it is enqueued");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    fixture.enqueue_spec(spec).await.expect("it is enqueued");
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     // The worker gives it back, so that the same worker holds it under a newer fence.
     let stale = stream.begin().await;
     assert_eq!(stream.ends(&stale, snoozed(std::time::Duration::ZERO)).await, "");
     stream.credit(2);
     let current = stream.begin().await;
-    let before = house.running(&current.run_id).await;
+    let before = fixture.running(&current.run_id).await;
     for fence in [stale.fence, current.fence + 1, i64::MAX] {
         let wrong = Lease { run_id: current.run_id.clone(), fence };
         assert_eq!(stream.heartbeat(std::slice::from_ref(&wrong)).await.lost, std::slice::from_ref(&wrong));
@@ -110,61 +110,61 @@ async fn a_fence_that_is_not_the_current_one_touches_nothing() {
         let expected = if fence == stale.fence { "OUTCOME_CONFLICT" } else { "LEASE_LOST" };
         assert_eq!(refused, expected, "{fence}");
     }
-    assert_eq!(house.get(&current.run_id).await, before, "nothing has happened");
+    assert_eq!(fixture.get(&current.run_id).await, before, "nothing has happened");
     assert_eq!(stream.ends(&current, succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unary_calls_can_not_touch_what_a_stream_carries() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    let before = house.running(&lease.run_id).await;
+    let before = fixture.running(&lease.run_id).await;
     let worker_id = stream.welcome.worker_id.clone();
 
     let heartbeat =
         HeartbeatRequest { worker_id: worker_id.clone(), leases: vec![lease.clone()], progress: Vec::new() };
-    let refused = house.workers().heartbeat(heartbeat).await.expect_err("its heartbeats come on its stream");
+    let refused = fixture.workers().heartbeat(heartbeat).await.expect_err("its heartbeats come on its stream");
     assert_eq!(reason(&refused), "WORKER_NOT_FOUND");
     let Lease { run_id, fence } = lease.clone();
     let report = RunReport { run_id: run_id.clone(), fence, outcome: Some(succeeded("\"unary\"")) };
     let report = ReportRunRequest { worker_id: worker_id.clone(), report: Some(report) };
-    let refused = house.workers().report_run(report).await.expect_err("its reports come on its stream");
+    let refused = fixture.workers().report_run(report).await.expect_err("its reports come on its stream");
     assert_eq!(reason(&refused), "LEASE_LOST");
     let entry = EventEntry { content: Some(event_entry::Content::Text("unary".into())), ..Default::default() };
     let events = RunEvents { run_id, fence, first_seq: 1, entries: vec![entry] };
     let append = AppendRunEventsRequest { worker_id, events: Some(events) };
-    let refused = house.workers().append_run_events(append).await.expect_err("its events come on its stream");
+    let refused = fixture.workers().append_run_events(append).await.expect_err("its events come on its stream");
     assert_eq!(reason(&refused), "LEASE_LOST");
-    assert_eq!(house.get(&lease.run_id).await, before, "nothing has happened");
+    assert_eq!(fixture.get(&lease.run_id).await, before, "nothing has happened");
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_has_ended_takes_no_more_reports_and_no_cancel() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    let ended = house.get(&lease.run_id).await;
-    assert_eq!(house.cancel(&lease.run_id).await, ended);
+    let ended = fixture.get(&lease.run_id).await;
+    assert_eq!(fixture.cancel(&lease.run_id).await, ended);
     assert_eq!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
     assert_eq!(stream.ends(&lease, snoozed(std::time::Duration::ZERO)).await, "OUTCOME_CONFLICT");
-    assert_eq!(house.get(&lease.run_id).await, ended);
+    assert_eq!(fixture.get(&lease.run_id).await, ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_can_not_be_kept_is_refused_alone() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue_many(&session, "any", 2).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue_many(&session, "any", 2).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     let (good, bad) = (stream.begin().await, stream.begin().await);
     let report =

@@ -3,18 +3,18 @@
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 
-use crate::support::{House, Stream, cancelled, reason, resume, spec, succeeded};
+use crate::support::{Fixture, Stream, cancelled, reason, resume, spec, succeeded};
 
 /// A worker that has begun so many runs, of three attempts each.
-async fn busy(house: &House, session: &str, runs: usize) -> (Stream, Vec<Lease>) {
-    let mut stream = Stream::open(&house.servers[0]).await;
+async fn busy(fixture: &Fixture, session: &str, runs: usize) -> (Stream, Vec<Lease>) {
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     let mut leases = Vec::new();
     for total in 1..=runs {
         let spec = RunSpec { max_attempts: Some(3), ..spec(session, "any") };
-        house.enqueue_spec(spec).await.expect("it is enqueued");
+        fixture.enqueue_spec(spec).await.expect("it is enqueued");
         stream.credit(total as i64);
         let lease = stream.begin().await;
-        house.running(&lease.run_id).await;
+        fixture.running(&lease.run_id).await;
         leases.push(lease);
     }
     (stream, leases)
@@ -22,12 +22,12 @@ async fn busy(house: &House, session: &str, runs: usize) -> (Stream, Vec<Lease>)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_another_replica_a_worker_learns_which_leases_stand_and_goes_on() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (first, leases) = busy(&house, &session, 2).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (first, leases) = busy(&fixture, &session, 2).await;
     let unknown = Lease { run_id: leases[0].run_id.clone(), fence: 7 };
     let held = [leases[0].clone(), unknown, leases[1].clone()];
-    let mut second = Stream::say(&house.servers[1], resume(&first.welcome, &held)).await;
+    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &held)).await;
     let welcome = &second.welcome;
     assert_eq!(welcome.worker_id, first.welcome.worker_id);
     assert_eq!(welcome.stream_epoch, first.welcome.stream_epoch + 1);
@@ -38,22 +38,22 @@ async fn at_another_replica_a_worker_learns_which_leases_stand_and_goes_on() {
     assert!(second.heartbeat(&leases).await.lost.is_empty());
     for lease in &leases {
         assert_eq!(second.ends(lease, succeeded("1")).await, "");
-        let run = house.get(&lease.run_id).await;
+        let run = fixture.get(&lease.run_id).await;
         assert_eq!((run.status(), run.attempt), (RunStatus::Succeeded, 1));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_started_run_that_a_resume_does_not_name_goes_back_and_its_attempt_is_not_spent() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (first, leases) = busy(&house, &session, 2).await;
-    let second = Stream::say(&house.servers[1], resume(&first.welcome, &leases[..1])).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (first, leases) = busy(&fixture, &session, 2).await;
+    let second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases[..1])).await;
     assert_eq!(second.welcome.standing, leases[..1]);
-    let back = house.get(&leases[1].run_id).await;
+    let back = fixture.get(&leases[1].run_id).await;
     assert_eq!((back.status(), back.attempt), (RunStatus::Queued, 0));
 
-    let mut other = Stream::open(&house.servers[1]).await;
+    let mut other = Stream::open(&fixture.servers[1]).await;
     other.credit(1);
     let (_, again) = other.assigned().await;
     assert_eq!(again, Lease { run_id: leases[1].run_id.clone(), fence: 2 });
@@ -63,12 +63,12 @@ async fn a_started_run_that_a_resume_does_not_name_goes_back_and_its_attempt_is_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_secret_makes_a_new_worker_and_touches_nothing() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (mut first, leases) = busy(&house, &session, 1).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 1).await;
     let mut guess = resume(&first.welcome, &[]);
     guess.resume.as_mut().expect("it resumes").secret.push('x');
-    let stranger = Stream::say(&house.servers[1], guess).await;
+    let stranger = Stream::say(&fixture.servers[1], guess).await;
     assert_ne!(stranger.welcome.worker_id, first.welcome.worker_id);
     assert!(stranger.welcome.standing.is_empty());
     assert!(first.heartbeat(&leases).await.lost.is_empty(), "the first stream is the worker's still");
@@ -77,39 +77,39 @@ async fn a_wrong_secret_makes_a_new_worker_and_touches_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resume_that_comes_late_gives_nothing_back_of_what_was_begun_since() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (first, leases) = busy(&house, &session, 1).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (first, leases) = busy(&fixture, &session, 1).await;
     let numbered = |held: &[Lease], sequence: i64| {
         let mut hello = resume(&first.welcome, held);
         hello.resume.as_mut().expect("it resumes").sequence = sequence;
         hello
     };
-    let mut second = Stream::say(&house.servers[1], numbered(&leases, 2)).await;
+    let mut second = Stream::say(&fixture.servers[1], numbered(&leases, 2)).await;
     second.credit(1);
-    house.enqueue(&session, "any").await;
+    fixture.enqueue(&session, "any").await;
     let since = second.begin().await;
-    house.running(&since.run_id).await;
+    fixture.running(&since.run_id).await;
 
     // Given up by the worker, and come to by the first server only now; and the one that was understood, once more.
     for sequence in [1, 2] {
-        let late = Stream::try_say(&house.servers[0], numbered(&leases, sequence)).await.expect_err("it is late");
+        let late = Stream::try_say(&fixture.servers[0], numbered(&leases, sequence)).await.expect_err("it is late");
         assert_eq!((late.code(), reason(&late)), (tonic::Code::Aborted, "STREAM_REPLACED".into()));
     }
     assert!(second.heartbeat(&[leases[0].clone(), since.clone()]).await.lost.is_empty());
     assert_eq!(second.ends(&since, succeeded("1")).await, "");
-    assert_eq!(house.get(&since.run_id).await.attempt, 1);
+    assert_eq!(fixture.get(&since.run_id).await.attempt, 1);
 
-    let third = Stream::say(&house.servers[0], numbered(&leases, 3)).await;
+    let third = Stream::say(&fixture.servers[0], numbered(&leases, 3)).await;
     assert_eq!((third.welcome.stream_epoch, &third.welcome.standing), (second.welcome.stream_epoch + 1, &leases));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_stream_of_the_same_replica_is_ended_by_the_newer() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (mut first, leases) = busy(&house, &session, 1).await;
-    let second = Stream::say(&house.servers[0], resume(&first.welcome, &leases)).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 1).await;
+    let second = Stream::say(&fixture.servers[0], resume(&first.welcome, &leases)).await;
     assert_eq!(second.welcome.standing, leases);
     let ended = first.end().await.expect("it is ended");
     assert_eq!((ended.code(), reason(&ended)), (tonic::Code::Aborted, "STREAM_REPLACED".into()));
@@ -117,115 +117,115 @@ async fn an_older_stream_of_the_same_replica_is_ended_by_the_newer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_stream_can_report_nothing_after_a_resume_elsewhere() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (mut first, leases) = busy(&house, &session, 1).await;
-    let mut second = Stream::say(&house.servers[1], resume(&first.welcome, &leases)).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 1).await;
+    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert_eq!(first.ends(&leases[0], succeeded("\"old\"")).await, "LEASE_LOST");
-    assert_eq!(house.get(&leases[0].run_id).await.status(), RunStatus::Running);
+    assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Running);
     assert_eq!(second.ends(&leases[0], succeeded("\"new\"")).await, "");
-    assert_eq!(house.get(&leases[0].run_id).await.result_json, "\"new\"");
+    assert_eq!(fixture.get(&leases[0].run_id).await.result_json, "\"new\"");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_stream_can_log_nothing_after_a_resume_elsewhere() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (mut first, leases) = busy(&house, &session, 1).await;
-    let _second = Stream::say(&house.servers[1], resume(&first.welcome, &leases)).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 1).await;
+    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     first.log(&leases[0], 1, &["old".into()]);
     assert_eq!(first.events_ack().await.reason, "LEASE_LOST");
     let request = ListRunEventsRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
-    assert!(house.runs().list_run_events(request).await.expect("they are listed").into_inner().events.is_empty());
+    assert!(fixture.runs().list_run_events(request).await.expect("they are listed").into_inner().events.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_of_an_older_stream_keeps_nothing_alive_and_ends_it() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (mut first, leases) = busy(&house, &session, 1).await;
-    let _second = Stream::say(&house.servers[1], resume(&first.welcome, &leases)).await;
-    let before = house.get(&leases[0].run_id).await.heartbeat_time;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 1).await;
+    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    let before = fixture.get(&leases[0].run_id).await.heartbeat_time;
     first.beat(&leases);
     assert_eq!(reason(&first.end().await.expect("it is ended")), "STREAM_REPLACED");
-    assert_eq!(house.get(&leases[0].run_id).await.heartbeat_time, before);
+    assert_eq!(fixture.get(&leases[0].run_id).await.heartbeat_time, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_on_an_older_stream_is_not_written_and_is_revoked() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let mut first = Stream::open(&house.servers[0]).await;
-    let _second = Stream::say(&house.servers[1], resume(&first.welcome, &[])).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let mut first = Stream::open(&fixture.servers[0]).await;
+    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &[])).await;
     first.credit(1);
-    let run = house.enqueue(&session, "any").await;
+    let run = fixture.enqueue(&session, "any").await;
     // The first replica finds out when it writes the start down.
     let lease = first.begin().await;
     assert_eq!(first.revoke().await, lease);
-    let run = house.get(&run.id).await;
+    let run = fixture.get(&run.id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Claimed, 0));
     assert_eq!(first.ends(&lease, succeeded("1")).await, "LEASE_LOST");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_older_stream_was_given_goes_back_at_once() {
-    let house = House::with(2, |config| {
+    let fixture = Fixture::with(2, |config| {
         config.engine.accept_timeout = std::time::Duration::from_millis(500);
     })
     .await;
-    let session = house.session().await;
-    let mut first = Stream::open(&house.servers[0]).await;
-    let _second = Stream::say(&house.servers[1], resume(&first.welcome, &[])).await;
+    let session = fixture.session().await;
+    let mut first = Stream::open(&fixture.servers[0]).await;
+    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &[])).await;
     // The first replica does not know yet that its stream was replaced, and gives it a run.
     first.credit(1);
-    let run = house.enqueue(&session, "any").await;
+    let run = fixture.enqueue(&session, "any").await;
     let (_, lease) = first.assigned().await;
     assert_eq!(first.revoke().await, lease);
-    let mut other = Stream::open(&house.servers[1]).await;
+    let mut other = Stream::open(&fixture.servers[1]).await;
     other.credit(1);
     let (again, _) = other.assigned().await;
     assert_eq!(again.id, run.id);
     let waited = "SELECT claimed_at - created_at < interval '20 s' FROM ops.runs";
-    let soon: bool = sqlx::query_scalar(waited).fetch_one(&mut house.sql().await).await.expect("it is compared");
+    let soon: bool = sqlx::query_scalar(waited).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
     assert!(soon, "it did not wait for the lease of 30 s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_sent_again_after_a_resume_gets_the_same_answer() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (mut first, leases) = busy(&house, &session, 1).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 1).await;
     assert_eq!(first.ends(&leases[0], succeeded("1")).await, "");
-    let ended = house.get(&leases[0].run_id).await;
-    let mut second = Stream::say(&house.servers[1], resume(&first.welcome, &leases)).await;
+    let ended = fixture.get(&leases[0].run_id).await;
+    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert!(second.welcome.standing.is_empty());
     assert_eq!(second.ends(&leases[0], succeeded("1")).await, "");
     assert_eq!(second.ends(&leases[0], succeeded("2")).await, "OUTCOME_CONFLICT");
-    assert_eq!(house.get(&leases[0].run_id).await, ended);
+    assert_eq!(fixture.get(&leases[0].run_id).await, ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_was_missed_is_told_after_the_resume() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let (first, leases) = busy(&house, &session, 1).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (first, leases) = busy(&fixture, &session, 1).await;
     let welcome = first.welcome.clone();
     drop(first);
-    house.cancel(&leases[0].run_id).await;
-    let mut second = Stream::say(&house.servers[1], resume(&welcome, &leases)).await;
+    fixture.cancel(&leases[0].run_id).await;
+    let mut second = Stream::say(&fixture.servers[1], resume(&welcome, &leases)).await;
     let cancel = second.cancel().await;
     assert_eq!((&cancel.run_id, cancel.fence, cancel.reason.as_str()), (&leases[0].run_id, leases[0].fence, "no more"));
     assert_eq!(second.ends(&leases[0], cancelled()).await, "");
-    assert_eq!(house.get(&leases[0].run_id).await.status(), RunStatus::Cancelled);
+    assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn credit_begins_anew_with_each_hello() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let (first, leases) = busy(&house, &session, 2).await;
-    let mut second = Stream::say(&house.servers[0], resume(&first.welcome, &leases)).await;
-    house.enqueue(&session, "any").await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let (first, leases) = busy(&fixture, &session, 2).await;
+    let mut second = Stream::say(&fixture.servers[0], resume(&first.welcome, &leases)).await;
+    fixture.enqueue(&session, "any").await;
     assert!(!second.rest().await.iter().any(|frame| matches!(frame, Out::Assignments(_))));
     second.credit(1);
     second.begin().await;

@@ -5,7 +5,7 @@ use proto::v1::*;
 use tokio::task::JoinSet;
 
 use super::{assert_overloaded, busy};
-use crate::support::{House, Stream, eventually, resume, spec, succeeded, waiting_for_locks};
+use crate::support::{Fixture, Stream, eventually, resume, spec, succeeded, waiting_for_locks};
 
 const MIB: usize = 1 << 20;
 
@@ -16,58 +16,58 @@ fn json(bytes: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_refused_when_they_are_too_large_together_and_workers_have_room_of_their_own() {
-    let house = House::with(1, |config| {
+    let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.limits.request_bytes = 16 * MIB as u32;
     })
     .await;
-    let session = house.session().await;
-    let (mut stream, lease) = busy(&house, &session).await;
-    let mut stranger = house.sql().await;
+    let session = fixture.session().await;
+    let (mut stream, lease) = busy(&fixture, &session).await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let heavy = RunSpec { params: Some(run_spec::Params::ParamsJson(json(MIB))), ..spec(&session, "heavy") };
-    let (mut runs, request) = (house.runs(), EnqueueRunsRequest { runs: vec![heavy.clone(); 15] });
+    let (mut runs, request) = (fixture.runs(), EnqueueRunsRequest { runs: vec![heavy.clone(); 15] });
     let mut first = JoinSet::new();
     first.spawn(async move { runs.enqueue_runs(request).await });
-    waiting_for_locks(&house, &mut house.sql().await, 1).await;
+    waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
 
-    let refused = house.enqueue_spec(heavy.clone()).await.expect_err("there is no room");
+    let refused = fixture.enqueue_spec(heavy.clone()).await.expect_err("there is no room");
     assert_overloaded(&refused);
     let entry = EventEntry { content: Some(event_entry::Content::Text("x".repeat(60_000))), ..Default::default() };
     let request = AppendRunEventsRequest {
         worker_id: stream.welcome.worker_id.clone(),
         events: Some(RunEvents { run_id: lease.run_id.clone(), fence: 99, first_seq: 1, entries: vec![entry; 20] }),
     };
-    let other = house.workers().append_run_events(request).await.expect_err("it has no such lease");
+    let other = fixture.workers().append_run_events(request).await.expect_err("it has no such lease");
     assert_eq!(other.code(), tonic::Code::FailedPrecondition, "there is room for workers: {other:?}");
     assert!(!stream.heartbeat(std::slice::from_ref(&lease)).await.frozen);
 
     sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
     first.join_next().await.expect("it was called").expect("no panic").expect("it was taken");
-    house.enqueue_spec(heavy).await.expect("there is room again");
+    fixture.enqueue_spec(heavy).await.expect("there is room again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_beyond_what_may_wait_end_the_stream_and_are_sent_again() {
-    let house = House::with(1, |config| {
+    let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.engine.stream_bytes = MIB as u32;
     })
     .await;
-    let session = house.session().await;
-    let (mut stream, first) = busy(&house, &session).await;
-    house.enqueue(&session, "any").await;
+    let session = fixture.session().await;
+    let (mut stream, first) = busy(&fixture, &session).await;
+    fixture.enqueue(&session, "any").await;
     stream.credit(2);
     let second = stream.begin().await;
-    house.running(&second.run_id).await;
+    fixture.running(&second.run_id).await;
     // Whoever holds this lock holds up every result.
-    let mut stranger = house.sql().await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let result = succeeded(&json(MIB * 2 / 3));
     stream.report(&first, result.clone());
-    waiting_for_locks(&house, &mut house.sql().await, 1).await;
+    waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
     assert!(!stream.heartbeat(&[first.clone(), second.clone()]).await.frozen, "one result may wait");
     stream.report(&second, result.clone());
     assert_overloaded(&stream.end().await.expect("it is ended"));
@@ -77,7 +77,7 @@ async fn results_beyond_what_may_wait_end_the_stream_and_are_sent_again() {
     let (held, welcome) = ([first.clone(), second.clone()], stream.welcome);
     for lease in &held {
         eventually("there is room again", async || {
-            let mut stream = Stream::say(&house.servers[0], resume(&welcome, &held)).await;
+            let mut stream = Stream::say(&fixture.servers[0], resume(&welcome, &held)).await;
             stream.report(lease, result.clone());
             let acks = |frame| match frame {
                 Out::ReportAcks(acks) => Some(acks),
@@ -88,20 +88,20 @@ async fn results_beyond_what_may_wait_end_the_stream_and_are_sent_again() {
             Some(())
         })
         .await;
-        assert_eq!(house.get(&lease.run_id).await.status(), RunStatus::Succeeded);
+        assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Succeeded);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn log_events_beyond_what_may_wait_end_the_stream_and_keep_the_run() {
-    let house = House::with(1, |config| {
+    let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.engine.stream_bytes = MIB as u32;
     })
     .await;
-    let session = house.session().await;
-    let (mut stream, lease) = busy(&house, &session).await;
-    let mut stranger = house.sql().await;
+    let session = fixture.session().await;
+    let (mut stream, lease) = busy(&fixture, &session).await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.run_events IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let line = "x".repeat(60_000);
@@ -114,7 +114,7 @@ async fn log_events_beyond_what_may_wait_end_the_stream_and_keep_the_run() {
     // What was handed in is carried out, and leaves its room; until then the worker is told the same again.
     let welcome = stream.welcome;
     let mut stream = eventually("there is room again", async || {
-        let mut stream = Stream::say(&house.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
+        let mut stream = Stream::say(&fixture.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
         assert_eq!(stream.welcome.standing, std::slice::from_ref(&lease));
         stream.log(&lease, 1, &vec![line.clone(); 10]);
         let ack = |frame| match frame {

@@ -4,27 +4,27 @@ use proto::v1::*;
 use tokio::task::JoinSet;
 
 use super::{assert_overloaded, busy};
-use crate::support::{House, eventually, reason, spec, waiting_for_locks};
+use crate::support::{Fixture, eventually, reason, spec, waiting_for_locks};
 
 /// More calls than may wait for a round.
 const CALLS: usize = 10_600;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
-    let house = House::with(1, |config| {
+    let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.limits.calls = 2 * CALLS;
     })
     .await;
-    let session = house.session().await;
-    let (mut stream, lease) = busy(&house, &session).await;
+    let session = fixture.session().await;
+    let (mut stream, lease) = busy(&fixture, &session).await;
     // Whoever holds this lock holds up every enqueue.
-    let mut stranger = house.sql().await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let mut clients = Vec::new();
     for _ in 0..60 {
-        clients.push(house.servers[0].dial().await);
+        clients.push(fixture.servers[0].dial().await);
     }
     let mut calls = JoinSet::new();
     for call in 0..CALLS {
@@ -33,7 +33,7 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
         calls.spawn(async move { runs.enqueue_run(request).await });
     }
     // The first to be answered are those that are refused: all others wait.
-    waiting_for_locks(&house, &mut house.sql().await, 1).await;
+    waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
     let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
     assert_overloaded(&refused.expect_err("it is too much"));
     for _ in 0..5 {
@@ -49,19 +49,19 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
         }
     }
     assert!(taken >= 10_000, "{taken}");
-    assert_eq!(house.session_now(&session).await.total_runs, taken + 1);
+    assert_eq!(fixture.session_now(&session).await.total_runs, taken + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_few_large_calls_are_bounded_as_those_of_many_small_ones() {
-    let house = House::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
-    let session = house.session().await;
-    let mut stranger = house.sql().await;
+    let fixture = Fixture::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
+    let session = fixture.session().await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let mut calls = JoinSet::new();
     for _ in 0..12 {
-        let mut runs = house.runs();
+        let mut runs = fixture.runs();
         let request = EnqueueRunsRequest { runs: vec![spec(&session, "many"); 10_000] };
         calls.spawn(async move { runs.enqueue_runs(request).await });
     }
@@ -72,47 +72,47 @@ async fn runs_of_few_large_calls_are_bounded_as_those_of_many_small_ones() {
     // Those whose callers have gone away are forgotten; only the round that is under way is carried out.
     calls.shutdown().await;
     sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
-    eventually("there is room again", async || house.enqueue_spec(spec(&session, "last")).await.ok()).await;
-    let total = house.session_now(&session).await.total_runs;
+    eventually("there is room again", async || fixture.enqueue_spec(spec(&session, "last")).await.ok()).await;
+    let total = fixture.session_now(&session).await.total_runs;
     assert!(total <= 20_001, "{total}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_those_that_may_be_answered_at_once_are_refused_before_they_are_read() {
-    let house = House::with(1, |config| {
+    let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.limits.calls = 3;
     })
     .await;
-    let session = house.session().await;
-    let (mut stream, lease) = busy(&house, &session).await;
+    let session = fixture.session().await;
+    let (mut stream, lease) = busy(&fixture, &session).await;
     // Whoever holds this lock holds up every enqueue into the session.
-    let (mut stranger, locked) = (house.sql().await, house.session().await);
+    let (mut stranger, locked) = (fixture.sql().await, fixture.session().await);
     sqlx::raw_sql("BEGIN").execute(&mut stranger).await.expect("it begins");
     let lock = "SELECT FROM ops.sessions WHERE id::text = $1 FOR UPDATE";
     sqlx::query(lock).bind(&locked).execute(&mut stranger).await.expect("it is locked");
     let mut calls = JoinSet::new();
     for _ in 0..4 {
-        let mut runs = house.runs();
+        let mut runs = fixture.runs();
         let request = EnqueueRunRequest { run: Some(spec(&locked, "many")) };
         calls.spawn(async move { runs.enqueue_run(request).await });
     }
     let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
     assert_overloaded(&refused.expect_err("three are answered"));
     // What would be refused as bad input is not even read.
-    let unread = house.enqueue_spec(RunSpec::default()).await;
+    let unread = fixture.enqueue_spec(RunSpec::default()).await;
     assert_overloaded(&unread.expect_err("three are answered"));
 
     let wait_timeout = Some(prost_types::Duration { seconds: 0, nanos: 1 });
     let request = WaitRunRequest { run_id: lease.run_id.clone(), wait_timeout };
-    house.runs().wait_run(request).await.expect("who waits is no load");
+    fixture.runs().wait_run(request).await.expect("who waits is no load");
     assert!(!stream.heartbeat(std::slice::from_ref(&lease)).await.frozen);
-    house.cancel(&lease.run_id).await;
+    fixture.cancel(&lease.run_id).await;
     assert_eq!(stream.cancel().await.run_id, lease.run_id, "cancels pass");
 
     sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
     while let Some(answer) = calls.join_next().await {
         answer.expect("the callers do not panic").expect("it was taken in");
     }
-    house.enqueue(&session, "any").await;
+    fixture.enqueue(&session, "any").await;
 }

@@ -4,19 +4,19 @@ use proto::v1::*;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{House, Stream, reason};
+use crate::support::{Fixture, Stream, reason};
 
 mod bytes;
 mod calls;
 mod reads;
 
 /// A worker that has begun a run.
-async fn busy(house: &House, session: &str) -> (Stream, Lease) {
-    house.enqueue(session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+async fn busy(fixture: &Fixture, session: &str) -> (Stream, Lease) {
+    fixture.enqueue(session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    house.running(&lease.run_id).await;
+    fixture.running(&lease.run_id).await;
     (stream, lease)
 }
 

@@ -4,23 +4,23 @@ use proto::v1::*;
 use tokio::task::JoinSet;
 
 use super::{assert_overloaded, busy};
-use crate::support::{House, reason, succeeded};
+use crate::support::{Fixture, reason, succeeded};
 
 /// More than wait for a connection: beyond them, each is refused at once.
 const READS: usize = 1_500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_reads_is_refused_and_leaves_heartbeats_cancels_and_results_alone() {
-    let house = House::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
-    let session = house.session().await;
-    let (mut stream, lease) = busy(&house, &session).await;
+    let fixture = Fixture::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
+    let session = fixture.session().await;
+    let (mut stream, lease) = busy(&fixture, &session).await;
     // Whoever holds this lock holds up every read of artifacts.
-    let mut stranger = house.sql().await;
+    let mut stranger = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.artifacts IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
     let mut clients = Vec::new();
     for _ in 0..30 {
-        clients.push(house.servers[0].dial().await);
+        clients.push(fixture.servers[0].dial().await);
     }
     let parent = Some(list_artifacts_request::Parent::RunId(lease.run_id.clone()));
     let mut reads = JoinSet::new();
@@ -36,10 +36,10 @@ async fn a_burst_of_reads_is_refused_and_leaves_heartbeats_cancels_and_results_a
         let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
         assert!(!ack.frozen && ack.lost.is_empty(), "heartbeats do not wait");
     }
-    house.cancel(&lease.run_id).await;
+    fixture.cancel(&lease.run_id).await;
     assert_eq!(stream.cancel().await.run_id, lease.run_id);
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
-    house.enqueue(&session, "any").await;
+    fixture.enqueue(&session, "any").await;
 
     sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
     while let Some(answer) = reads.join_next().await {
@@ -49,5 +49,5 @@ async fn a_burst_of_reads_is_refused_and_leaves_heartbeats_cancels_and_results_a
         }
     }
     let request = ListArtifactsRequest { parent: parent.clone(), ..Default::default() };
-    house.artifacts().list_artifacts(request).await.expect("it is over");
+    fixture.artifacts().list_artifacts(request).await.expect("it is over");
 }

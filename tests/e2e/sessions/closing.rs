@@ -4,73 +4,73 @@ use proto::v1::*;
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
-use crate::support::{House, Stream, eventually, reason, spec, succeeded, waiting_for_locks};
+use crate::support::{Fixture, Stream, eventually, reason, spec, succeeded, waiting_for_locks};
 
-async fn status(house: &House, session: &str, status: SessionStatus) -> Session {
+async fn status(fixture: &Fixture, session: &str, status: SessionStatus) -> Session {
     eventually("the session's status", async || {
-        Some(house.session_now(session).await).filter(|session| session.status() == status)
+        Some(fixture.session_now(session).await).filter(|session| session.status() == status)
     })
     .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_session_is_completed_when_its_last_run_has_ended() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    house.enqueue_many(&session, "any", 2).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    fixture.enqueue_many(&session, "any", 2).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     let leases = [stream.begin().await, stream.begin().await];
     assert_eq!(stream.ends(&leases[0], succeeded("1")).await, "");
-    let closed = house.close(&session).await;
+    let closed = fixture.close(&session).await;
     assert_eq!((closed.status(), closed.total_runs), (SessionStatus::Active, 2));
-    let again = house.close(&session).await;
+    let again = fixture.close(&session).await;
     assert_eq!(again.close_time, closed.close_time, "closing again does nothing");
     // A fold has looked at it since it was closed.
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     eventually("all is folded", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.session_deltas").fetch_one(&mut sql).await;
         let left: i64 = left.expect("it is counted");
         (left == 0).then_some(())
     })
     .await;
-    assert_eq!(house.session_now(&session).await.status(), SessionStatus::Active);
+    assert_eq!(fixture.session_now(&session).await.status(), SessionStatus::Active);
     assert_eq!(stream.ends(&leases[1], succeeded("1")).await, "");
-    let completed = status(&house, &session, SessionStatus::Completed).await;
+    let completed = status(&fixture, &session, SessionStatus::Completed).await;
     assert_eq!((completed.total_runs, completed.succeeded_runs), (2, 2));
     let cancel = CancelSessionRequest { session_id: session, ..Default::default() };
-    let cancelled = house.sessions().cancel_session(cancel).await.expect("it is there").into_inner();
+    let cancelled = fixture.sessions().cancel_session(cancel).await.expect("it is there").into_inner();
     assert_eq!(cancelled.session.expect("it is answered").status(), SessionStatus::Completed, "that is final");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_session_without_runs_is_completed() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.close(&session).await;
-    assert_eq!(status(&house, &session, SessionStatus::Completed).await.total_runs, 0);
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.close(&session).await;
+    assert_eq!(status(&fixture, &session, SessionStatus::Completed).await.total_runs, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_closed_or_missing_takes_no_runs() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.close(&session).await;
-    let refused = house.enqueue_spec(spec(&session, "any")).await.expect_err("it is closed");
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.close(&session).await;
+    let refused = fixture.enqueue_spec(spec(&session, "any")).await.expect_err("it is closed");
     assert_eq!((refused.code(), reason(&refused)), (tonic::Code::FailedPrecondition, "SESSION_CLOSED".into()));
     let nobodys = uuid::Uuid::now_v7().to_string();
-    let refused = house.enqueue_spec(spec(&nobodys, "any")).await.expect_err("it is not there");
+    let refused = fixture.enqueue_spec(spec(&nobodys, "any")).await.expect_err("it is not there");
     assert_eq!((refused.code(), reason(&refused)), (tonic::Code::NotFound, "SESSION_NOT_FOUND".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
-    let house = House::with(2, |_| {}).await;
+    let fixture = Fixture::with(2, |_| {}).await;
     for _ in 0..4 {
-        let session = house.session().await;
+        let session = fixture.session().await;
         let mut enqueuers = JoinSet::new();
         for caller in 0..16 {
-            let mut runs = house.servers[caller % 2].runs();
+            let mut runs = fixture.servers[caller % 2].runs();
             let request = EnqueueRunRequest { run: Some(spec(&session, "any")) };
             enqueuers.spawn(async move {
                 let mut enqueued = 0;
@@ -86,39 +86,39 @@ async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
             });
         }
         // In the midst of it.
-        eventually("some are enqueued", async || (house.session_now(&session).await.total_runs > 50).then_some(()))
+        eventually("some are enqueued", async || (fixture.session_now(&session).await.total_runs > 50).then_some(()))
             .await;
-        let closed = house.close(&session).await;
+        let closed = fixture.close(&session).await;
         let mut acknowledged = 0;
         while let Some(enqueued) = enqueuers.join_next().await {
             acknowledged += enqueued.expect("the callers do not panic");
         }
         assert_eq!(closed.total_runs, acknowledged, "as many as were acknowledged, at the moment it was closed");
-        assert_eq!(house.session_now(&session).await.total_runs, acknowledged);
+        assert_eq!(fixture.session_now(&session).await.total_runs, acknowledged);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_an_enqueue_that_has_begun() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
     // Whoever holds this lock holds up the server's enqueue after it has found the session open.
-    let mut sql = house.sql().await;
-    let mut looking = house.sql().await;
+    let mut sql = fixture.sql().await;
+    let mut looking = fixture.sql().await;
     let hold = "CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql
                     AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
                 CREATE TRIGGER hold BEFORE INSERT ON ops.runs FOR EACH ROW EXECUTE FUNCTION public.hold()";
     sqlx::raw_sql(hold).execute(&mut sql).await.expect("it is made");
     let mut stranger = sql.begin().await.expect("it begins");
     sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *stranger).await.expect("it is locked");
-    let enqueuing = house.enqueue(&session, "any");
+    let enqueuing = fixture.enqueue(&session, "any");
     let closing = async {
-        waiting_for_locks(&house, &mut looking, 1).await;
+        waiting_for_locks(&fixture, &mut looking, 1).await;
         let let_go = async {
-            waiting_for_locks(&house, &mut house.sql().await, 2).await;
+            waiting_for_locks(&fixture, &mut fixture.sql().await, 2).await;
             stranger.commit().await.expect("it lets go");
         };
-        let (closed, ()) = tokio::join!(house.close(&session), let_go);
+        let (closed, ()) = tokio::join!(fixture.close(&session), let_go);
         closed
     };
     let (_, closed) = tokio::join!(enqueuing, closing);
@@ -127,19 +127,19 @@ async fn closing_waits_for_an_enqueue_that_has_begun() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_an_enqueue_by_sql_that_is_not_committed() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut sql = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut sql = fixture.sql().await;
     let mut stranger = sql.begin().await.expect("it begins");
     let tenant = "SELECT set_config('ops.tenant_id', 'default', true)";
     sqlx::query(tenant).execute(&mut *stranger).await.expect("a tenant is set");
     let enqueue = "SELECT ops.enqueue_run($1::text::uuid, 'A', 'any')";
     sqlx::query(enqueue).bind(&session).execute(&mut *stranger).await.expect("it is enqueued");
     let let_go = async {
-        waiting_for_locks(&house, &mut house.sql().await, 1).await;
+        waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
         stranger.commit().await.expect("it commits");
     };
-    let (closed, ()) = tokio::join!(house.close(&session), let_go);
+    let (closed, ()) = tokio::join!(fixture.close(&session), let_go);
     assert_eq!(closed.total_runs, 1);
     let after = sqlx::query(enqueue).bind(&session).execute(&mut *sql.begin().await.expect("it begins")).await;
     after.expect_err("no tenant is set, and the session is closed");

@@ -3,7 +3,7 @@
 use proto::v1::*;
 use serde_json::Value;
 
-use crate::support::{Handle, House, LiveWorker, Stream, eventually, failed, succeeded};
+use crate::support::{Fixture, Handle, LiveWorker, Stream, eventually, failed, succeeded};
 
 fn counters(session: &Session) -> [i64; 4] {
     [session.total_runs, session.succeeded_runs, session.failed_runs, session.cancelled_runs]
@@ -11,45 +11,45 @@ fn counters(session: &Session) -> [i64; 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_is_counted_at_once() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
     let mut expected = [0; 4];
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     for round in 1..=5 {
-        house.enqueue_many(&session, "any", 3).await;
+        fixture.enqueue_many(&session, "any", 3).await;
         expected[0] += 3;
-        assert_eq!(counters(&house.session_now(&session).await), expected);
+        assert_eq!(counters(&fixture.session_now(&session).await), expected);
         stream.credit(round * 3);
         let leases = [stream.begin().await, stream.begin().await, stream.begin().await];
         assert_eq!(stream.ends(&leases[0], succeeded("1")).await, "");
         expected[1] += 1;
-        assert_eq!(counters(&house.session_now(&session).await), expected);
+        assert_eq!(counters(&fixture.session_now(&session).await), expected);
         assert_eq!(stream.ends(&leases[1], failed("Broken")).await, "");
         expected[2] += 1;
-        assert_eq!(counters(&house.session_now(&session).await), expected);
-        house.running(&leases[2].run_id).await;
-        house.cancel(&leases[2].run_id).await;
+        assert_eq!(counters(&fixture.session_now(&session).await), expected);
+        fixture.running(&leases[2].run_id).await;
+        fixture.cancel(&leases[2].run_id).await;
         assert_eq!(stream.ends(&leases[2], crate::support::cancelled()).await, "");
         expected[3] += 1;
-        assert_eq!(counters(&house.session_now(&session).await), expected);
-        let listed = house.sessions().list_sessions(ListSessionsRequest::default()).await.expect("they are listed");
+        assert_eq!(counters(&fixture.session_now(&session).await), expected);
+        let listed = fixture.sessions().list_sessions(ListSessionsRequest::default()).await.expect("they are listed");
         assert_eq!(counters(&listed.into_inner().sessions[0]), expected);
     }
     // The same when all is folded.
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     eventually("all is folded", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.session_deltas").fetch_one(&mut sql).await;
         let left: i64 = left.expect("it is counted");
         (left == 0).then_some(())
     })
     .await;
-    assert_eq!(counters(&house.session_now(&session).await), expected);
+    assert_eq!(counters(&fixture.session_now(&session).await), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_fit_the_runs_at_every_moment_of_a_busy_session() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
     let half = Handle::new(|context| async move {
         if context.run_id().ends_with(['0', '2', '4', '6', '8', 'a', 'c', 'e']) {
             Ok(Value::Null)
@@ -58,10 +58,10 @@ async fn counters_fit_the_runs_at_every_moment_of_a_busy_session() {
         }
     });
     let crew = [
-        LiveWorker::start(&[&house.servers[0]], 16, "odd", &half),
-        LiveWorker::start(&[&house.servers[1]], 16, "odd", &half),
+        LiveWorker::start(&[&fixture.servers[0]], 16, "odd", &half),
+        LiveWorker::start(&[&fixture.servers[1]], 16, "odd", &half),
     ];
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     // One statement sees runs, sums and what is not folded as they are at one moment.
     let differing = "SELECT s.total_runs + d.total - r.total, s.succeeded_runs + d.succeeded - r.succeeded,
                             s.failed_runs + d.failed - r.failed, s.cancelled_runs + d.cancelled - r.cancelled
@@ -78,11 +78,11 @@ async fn counters_fit_the_runs_at_every_moment_of_a_busy_session() {
     let mut before = [0; 4];
     for batch in 0.. {
         if batch < 5 {
-            house.enqueue_many(&session, "odd", 200).await;
+            fixture.enqueue_many(&session, "odd", 200).await;
         }
         let (a, b, c, d): (i64, i64, i64, i64) = sqlx::query_as(differing).fetch_one(&mut sql).await.expect("compared");
         assert_eq!([a, b, c, d], [0; 4], "counters less runs");
-        let now = counters(&house.session_now(&session).await);
+        let now = counters(&fixture.session_now(&session).await);
         assert!(now.iter().zip(before).all(|(now, before)| *now >= before), "{before:?} then {now:?}");
         assert!(now[1] + now[2] + now[3] <= now[0], "{now:?}");
         before = now;

@@ -2,34 +2,34 @@
 
 use proto::v1::*;
 
-use crate::support::{House, reason, spec};
+use crate::support::{Fixture, reason, spec};
 
-async fn runs_there(house: &House) -> i64 {
+async fn runs_there(fixture: &Fixture) -> i64 {
     let count = "SELECT count(*) FROM ops.runs";
-    sqlx::query_scalar(count).fetch_one(&mut house.sql().await).await.expect("they are counted")
+    sqlx::query_scalar(count).fetch_one(&mut fixture.sql().await).await.expect("they are counted")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_runs_are_enqueued_in_one_transaction() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let ids = house.enqueue_many(&session, "any", 10_000).await;
-    assert_eq!((ids.len(), runs_there(&house).await), (10_000, 10_000));
-    assert_eq!(house.session_now(&session).await.total_runs, 10_000);
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let ids = fixture.enqueue_many(&session, "any", 10_000).await;
+    assert_eq!((ids.len(), runs_there(&fixture).await), (10_000, 10_000));
+    assert_eq!(fixture.session_now(&session).await.total_runs, 10_000);
     let transactions = "SELECT count(DISTINCT xmin::text) FROM ops.runs";
     let transactions: i64 =
-        sqlx::query_scalar(transactions).fetch_one(&mut house.sql().await).await.expect("they are counted");
+        sqlx::query_scalar(transactions).fetch_one(&mut fixture.sql().await).await.expect("they are counted");
     assert_eq!(transactions, 1);
     let one_more = vec![spec(&session, "any"); 10_001];
-    let refused = house.runs().enqueue_runs(EnqueueRunsRequest { runs: one_more }).await.expect_err("too many");
+    let refused = fixture.runs().enqueue_runs(EnqueueRunsRequest { runs: one_more }).await.expect_err("too many");
     assert_eq!(reason(&refused), "INVALID_FIELD");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() {
-    let house = House::new().await;
-    let (open, closed) = (house.session().await, house.session().await);
-    house.close(&closed).await;
+    let fixture = Fixture::new().await;
+    let (open, closed) = (fixture.session().await, fixture.session().await);
+    fixture.close(&closed).await;
     let nobodys = uuid::Uuid::now_v7().to_string();
     let cases = [
         (spec(&closed, "any"), "SESSION_CLOSED"),
@@ -39,10 +39,10 @@ async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() 
     for (bad, why) in cases {
         let mut runs = vec![spec(&open, "any"); 100];
         runs[57] = bad;
-        let before = runs_there(&house).await;
+        let before = runs_there(&fixture).await;
         let request = EnqueueRunsRequest { runs };
         // Other callers are in the same round.
-        let mut clients = [house.runs(), house.runs(), house.runs()];
+        let mut clients = [fixture.runs(), fixture.runs(), fixture.runs()];
         let [bad, first, second] = &mut clients;
         let good = EnqueueRunsRequest { runs: vec![spec(&open, "any"); 2] };
         let (refused, first, second) = tokio::join!(
@@ -55,6 +55,6 @@ async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() 
         assert!(why != "INVALID_FIELD" || refused.message().contains("runs[57].kind"), "{refused:?}");
         first.expect("it has nothing to do with it");
         second.expect("it has nothing to do with it");
-        assert_eq!(runs_there(&house).await, before + 4);
+        assert_eq!(runs_there(&fixture).await, before + 4);
     }
 }

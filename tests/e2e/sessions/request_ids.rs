@@ -6,7 +6,7 @@ use proto::v1::*;
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
-use crate::support::{House, eventually, reason, spec, waiting_for_locks};
+use crate::support::{Fixture, eventually, reason, spec, waiting_for_locks};
 
 fn named(session: &str, request_id: &str) -> RunSpec {
     RunSpec { request_id: request_id.into(), ..spec(session, "any") }
@@ -23,12 +23,12 @@ async fn hold<'c>(sql: &'c mut sqlx::PgConnection, request_id: &str) -> sqlx::Tr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_at_the_same_time_at_two_replicas_is_one_run() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
     for round in 0..5 {
         let mut callers = JoinSet::new();
         for caller in 0..20 {
-            let mut runs = house.servers[caller % 2].runs();
+            let mut runs = fixture.servers[caller % 2].runs();
             let request = EnqueueRunRequest { run: Some(named(&session, &format!("once-{round}"))) };
             callers.spawn(async move {
                 let answered = runs.enqueue_run(request).await.expect("it is answered");
@@ -40,15 +40,15 @@ async fn the_same_request_at_the_same_time_at_two_replicas_is_one_run() {
             ids.insert(id.expect("the callers do not panic"));
         }
         assert_eq!(ids.len(), 1, "{ids:?}");
-        assert_eq!(house.session_now(&session).await.total_runs, round + 1);
+        assert_eq!(fixture.session_now(&session).await.total_runs, round + 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_id_with_another_payload_is_refused_and_nothing_is_enqueued() {
-    let house = House::with(2, |_| {}).await;
-    let (session, other) = (house.session().await, house.session().await);
-    let first = house.enqueue_spec(named(&session, "once")).await.expect("it is enqueued");
+    let fixture = Fixture::with(2, |_| {}).await;
+    let (session, other) = (fixture.session().await, fixture.session().await);
+    let first = fixture.enqueue_spec(named(&session, "once")).await.expect("it is enqueued");
     let others = [
         RunSpec { priority: 1, ..named(&session, "once") },
         RunSpec { kind: "other".into(), ..named(&session, "once") },
@@ -58,22 +58,22 @@ async fn a_request_id_with_another_payload_is_refused_and_nothing_is_enqueued() 
         RunSpec { labels: [("a".to_owned(), "b".to_owned())].into(), ..named(&session, "once") },
     ];
     for other in others {
-        let refused = house.enqueue_spec(other).await.expect_err("it is another run");
+        let refused = fixture.enqueue_spec(other).await.expect_err("it is another run");
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::AlreadyExists, "REQUEST_ID_REUSED".into()));
     }
-    assert_eq!(house.enqueue_spec(named(&session, "once")).await.expect("it is repeated").id, first.id);
-    let sessions = [house.session_now(&session).await.total_runs, house.session_now(&other).await.total_runs];
+    assert_eq!(fixture.enqueue_spec(named(&session, "once")).await.expect("it is repeated").id, first.id);
+    let sessions = [fixture.session_now(&session).await.total_runs, fixture.session_now(&other).await.total_runs];
     assert_eq!(sessions, [1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_is_answered_with_the_run_as_it_is_now() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue_spec(named(&session, "once")).await.expect("it is enqueued");
-    let cancelled = house.cancel(&run.id).await;
-    house.close(&session).await;
-    let again = house.enqueue_spec(named(&session, "once")).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue_spec(named(&session, "once")).await.expect("it is enqueued");
+    let cancelled = fixture.cancel(&run.id).await;
+    fixture.close(&session).await;
+    let again = fixture.enqueue_spec(named(&session, "once")).await;
     // The session takes no more runs, and this one is there already.
     match again {
         Ok(again) => assert_eq!(again, cancelled),
@@ -83,58 +83,58 @@ async fn a_repeated_request_is_answered_with_the_run_as_it_is_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn request_ids_within_one_call_make_each_its_run() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let enqueue = async |runs| house.runs().enqueue_runs(EnqueueRunsRequest { runs }).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let enqueue = async |runs| fixture.runs().enqueue_runs(EnqueueRunsRequest { runs }).await;
     let runs: Vec<RunSpec> = (0..10).map(|run| named(&session, &format!("{run}"))).collect();
     let first = enqueue(runs.clone()).await.expect("they are enqueued").into_inner().run_ids;
     assert_eq!(enqueue(runs.clone()).await.expect("they are repeated").into_inner().run_ids, first);
     let mixed = vec![runs[3].clone(), named(&session, "new"), runs[4].clone()];
     let mixed = enqueue(mixed).await.expect("it is enqueued").into_inner().run_ids;
     assert_eq!((&mixed[0], &mixed[2]), (&first[3], &first[4]));
-    assert_eq!(house.session_now(&session).await.total_runs, 11);
+    assert_eq!(fixture.session_now(&session).await.total_runs, 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_call_leaves_its_request_ids_free() {
-    let house = House::new().await;
-    let (session, closed) = (house.session().await, house.session().await);
-    house.close(&closed).await;
-    house.enqueue_spec(named(&session, "used")).await.expect("it is enqueued");
+    let fixture = Fixture::new().await;
+    let (session, closed) = (fixture.session().await, fixture.session().await);
+    fixture.close(&closed).await;
+    fixture.enqueue_spec(named(&session, "used")).await.expect("it is enqueued");
     let reused = RunSpec { priority: 1, ..named(&session, "used") };
     for (bad, why) in [(named(&closed, "free"), "SESSION_CLOSED"), (reused, "REQUEST_ID_REUSED")] {
         let runs = vec![named(&session, "free-too"), bad];
-        let refused = house.runs().enqueue_runs(EnqueueRunsRequest { runs }).await.expect_err("it is refused");
+        let refused = fixture.runs().enqueue_runs(EnqueueRunsRequest { runs }).await.expect_err("it is refused");
         assert_eq!(reason(&refused), why);
     }
     let after = RunSpec { priority: 5, ..named(&session, "free-too") };
-    house.enqueue_spec(after).await.expect("the id is free");
-    house.enqueue_spec(named(&session, "free")).await.expect("the id is free");
-    assert_eq!(house.session_now(&session).await.total_runs, 3);
+    fixture.enqueue_spec(after).await.expect("the id is free");
+    fixture.enqueue_spec(named(&session, "free")).await.expect("the id is free");
+    assert_eq!(fixture.session_now(&session).await.total_runs, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_id_that_a_stranger_holds_stalls_nobody_else() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut sql = house.sql().await;
-    let mut looking = house.sql().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut sql = fixture.sql().await;
+    let mut looking = fixture.sql().await;
     let holding = hold(&mut sql, "held").await;
     let mut callers = JoinSet::new();
-    let mut runs = house.runs();
+    let mut runs = fixture.runs();
     let request = EnqueueRunRequest { run: Some(named(&session, "held")) };
     callers.spawn(async move { runs.enqueue_run(request).await });
-    waiting_for_locks(&house, &mut looking, 1).await;
-    house.enqueue(&session, "any").await;
+    waiting_for_locks(&fixture, &mut looking, 1).await;
+    fixture.enqueue(&session, "any").await;
     assert!(callers.try_join_next().is_none(), "a call without a request id does not wait for the one that does");
     // Those that came together with it are enqueued too.
     let mut others = JoinSet::new();
     for other in 0..10 {
-        let mut runs = house.runs();
+        let mut runs = fixture.runs();
         let request = EnqueueRunRequest { run: Some(named(&session, &format!("other-{other}"))) };
         others.spawn(async move { runs.enqueue_run(request).await });
     }
-    let mut again = house.runs();
+    let mut again = fixture.runs();
     let request = EnqueueRunRequest { run: Some(named(&session, "held")) };
     callers.spawn(async move { again.enqueue_run(request).await });
     while let Some(other) = others.join_next().await {
@@ -145,33 +145,33 @@ async fn a_request_id_that_a_stranger_holds_stalls_nobody_else() {
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Aborted, "REQUEST_IN_PROGRESS".into()));
     }
     holding.rollback().await.expect("it lets go");
-    house.enqueue_spec(named(&session, "held")).await.expect("the id is free");
-    assert_eq!(house.session_now(&session).await.total_runs, 12);
+    fixture.enqueue_spec(named(&session, "held")).await.expect("the id is free");
+    assert_eq!(fixture.session_now(&session).await.total_runs, 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_request_is_never_answered_with_the_run_of_a_refused_call() {
-    let house = House::new().await;
-    let session = house.session().await;
-    house.enqueue_spec(named(&session, "used")).await.expect("it is enqueued");
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue_spec(named(&session, "used")).await.expect("it is enqueued");
     // Holds up the round of one call, so that the next two are in one round.
-    let mut sql = house.sql().await;
+    let mut sql = fixture.sql().await;
     let holding = hold(&mut sql, "held").await;
-    let mut clients = [house.runs(), house.runs(), house.runs()];
+    let mut clients = [fixture.runs(), fixture.runs(), fixture.runs()];
     let [first, second, third] = &mut clients;
     let held = first.enqueue_run(EnqueueRunRequest { run: Some(named(&session, "held")) });
     let reused = RunSpec { priority: 1, ..named(&session, "used") };
     let refused = second.enqueue_runs(EnqueueRunsRequest { runs: vec![named(&session, "shared"), reused] });
     let single = third.enqueue_run(EnqueueRunRequest { run: Some(named(&session, "shared")) });
     let together = async {
-        waiting_for_locks(&house, &mut house.sql().await, 1).await;
+        waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
         let (refused, single) = tokio::join!(refused, single);
         (refused, single)
     };
     let (_, (refused, single)) = tokio::join!(held, together);
     assert_eq!(reason(&refused.expect_err("one of its ids is used")), "REQUEST_ID_REUSED");
     let run = single.expect("it is enqueued").into_inner().run.expect("it is answered");
-    assert_eq!(house.get(&run.id).await.status(), RunStatus::Queued, "it is there");
+    assert_eq!(fixture.get(&run.id).await.status(), RunStatus::Queued, "it is there");
     drop(holding);
-    eventually("it is counted", async || (house.session_now(&session).await.total_runs == 2).then_some(())).await;
+    eventually("it is counted", async || (fixture.session_now(&session).await.total_runs == 2).then_some(())).await;
 }

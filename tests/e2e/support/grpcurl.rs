@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::House;
+use super::Fixture;
 
 /// For an answer that comes at once; past this something is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ pub fn tool(path: &str) -> PathBuf {
     path
 }
 
-/// Calls a house's first server.
+/// Calls a fixture's first server.
 pub struct Grpcurl {
     address: String,
     /// The contract that it goes by in place of the server's.
@@ -28,13 +28,13 @@ pub struct Grpcurl {
 }
 
 impl Grpcurl {
-    pub fn of(house: &House) -> Self {
-        Self { address: house.address(), contract: None }
+    pub fn of(fixture: &Fixture) -> Self {
+        Self { address: fixture.address(), contract: None }
     }
 
     /// One that goes by this contract, a descriptor set, whatever the server says.
-    pub fn speaking(house: &House, contract: &Path) -> Self {
-        Self { address: house.address(), contract: Some(contract.to_owned()) }
+    pub fn speaking(fixture: &Fixture, contract: &Path) -> Self {
+        Self { address: fixture.address(), contract: Some(contract.to_owned()) }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

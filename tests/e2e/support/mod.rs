@@ -1,7 +1,7 @@
-//! What the tests share: a house with servers and clients, workers real and by hand, and ways to wait.
+//! What the tests share: a fixture with servers and clients, workers real and by hand, and ways to wait.
 
+mod fixture;
 mod grpcurl;
-mod house;
 mod locks;
 mod outcome;
 mod poll;
@@ -16,8 +16,8 @@ mod watcher;
 mod wire;
 mod worker;
 
+pub use fixture::{Fixture, Server, spec};
 pub use grpcurl::{Grpcurl, tool};
-pub use house::{House, Server, spec};
 pub use locks::waiting_for_locks;
 pub use outcome::{cancelled, failed, failed_for_good, snoozed, succeeded};
 pub use poll::{eventually, in_time};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::{House, in_time, tool};
+use super::{Fixture, in_time, tool};
 
 /// A controlled worker: it prints what happens to it.
 pub struct PythonWorker {
@@ -19,15 +19,15 @@ pub struct PythonWorker {
 
 impl PythonWorker {
     /// Starts it, and waits until it is welcome.
-    pub async fn start(house: &House, slots: usize) -> Self {
-        Self::speaking(house, slots, None).await
+    pub async fn start(fixture: &Fixture, slots: usize) -> Self {
+        Self::speaking(fixture, slots, None).await
     }
 
     /// The same with another contract than that of proto/: a descriptor set.
-    pub async fn speaking(house: &House, slots: usize, contract: Option<&Path>) -> Self {
+    pub async fn speaking(fixture: &Fixture, slots: usize, contract: Option<&Path>) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/controlled.py");
         let mut command = Command::new(tool("python/bin/python"));
-        command.arg("-B").arg(script).arg(house.address()).arg(slots.to_string());
+        command.arg("-B").arg(script).arg(fixture.address()).arg(slots.to_string());
         command.envs(contract.map(|path| ("OPS_CONTRACT", path)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("python runs");
@@ -75,8 +75,8 @@ pub fn in_kind<'a>(seen: &'a [Value], what: &str) -> Vec<&'a Value> {
 }
 
 /// What a run has logged.
-pub async fn events(house: &House, run_id: &str) -> Vec<String> {
+pub async fn events(fixture: &Fixture, run_id: &str) -> Vec<String> {
     let request = ListRunEventsRequest { run_id: run_id.to_owned(), page_size: 100, ..Default::default() };
-    let events = house.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
+    let events = fixture.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
     events.into_iter().map(|event| event.message).collect()
 }

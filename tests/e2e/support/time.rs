@@ -3,7 +3,7 @@
 
 use sqlx::PgConnection;
 
-use super::{House, eventually};
+use super::{Fixture, eventually};
 
 /// Lets leases and cancels be this much older, heartbeats included, and the lease service run that much longer.
 pub async fn passes(c: &mut PgConnection, seconds: i32) {
@@ -22,15 +22,15 @@ pub async fn passes(c: &mut PgConnection, seconds: i32) {
 /// Lets this much time pass in which no server looked after leases.
 pub async fn passes_unserved(c: &mut PgConnection, seconds: i32) {
     passes(c, seconds).await;
-    let statement = "UPDATE ops.lease_service SET round_at = round_at - make_interval(secs => $1)";
+    let statement = "UPDATE ops.lease_service SET checked_at = checked_at - make_interval(secs => $1)";
     sqlx::query(statement).bind(seconds).execute(c).await.expect("time passes");
 }
 
 /// Waits until leases were looked after twice from now on, so that one whole round has seen all that was there.
-pub async fn two_lease_rounds(house: &House) {
-    let mut sql = house.sql().await;
+pub async fn two_lease_rounds(fixture: &Fixture) {
+    let mut sql = fixture.sql().await;
     for _ in 0..2 {
-        let statement = "SELECT extract(epoch FROM round_at)::float8 FROM ops.lease_service";
+        let statement = "SELECT extract(epoch FROM checked_at)::float8 FROM ops.lease_service";
         let before: f64 = sqlx::query_scalar(statement).fetch_one(&mut sql).await.expect("it is read");
         eventually("a lease round", async || {
             let now: f64 = sqlx::query_scalar(statement).fetch_one(&mut sql).await.expect("it is read");

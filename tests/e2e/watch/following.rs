@@ -3,38 +3,38 @@
 use proto::v1::watch_runs_response::Event;
 use proto::v1::*;
 
-use crate::support::{House, Stream, Watcher, eventually, failed, spec, succeeded};
+use crate::support::{Fixture, Stream, Watcher, eventually, failed, spec, succeeded};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_sees_each_state_of_a_run_also_through_another_replica() {
-    let house = House::with(2, |_| {}).await;
-    let mut watcher = Watcher::all(&house.servers[1]).await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let mut watcher = Watcher::all(&fixture.servers[1]).await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
     watcher.sees(&run.id, RunStatus::Queued).await;
     assert_eq!(watcher.runs[&run.id], run, "the run as it is");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let (_, lease) = stream.assigned().await;
     watcher.sees(&run.id, RunStatus::Claimed).await;
     stream.accept(std::slice::from_ref(&lease));
     watcher.sees(&run.id, RunStatus::Running).await;
-    house.cancel(&run.id).await;
+    fixture.cancel(&run.id).await;
     watcher.until(|runs| runs[&run.id].cancellation.is_some()).await;
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
     watcher.sees(&run.id, RunStatus::Succeeded).await;
-    assert_eq!(watcher.runs[&run.id], house.get(&run.id).await);
+    assert_eq!(watcher.runs[&run.id], fixture.get(&run.id).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_told() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    let mut watcher = Watcher::all(&house.servers[0]).await;
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
     let progress = Some(Progress { fraction: 0.5, message: "half".into() });
     let progress = vec![RunProgress { run_id: run.id.clone(), fence: lease.fence, progress: progress.clone() }];
     let leases = vec![lease];
@@ -46,14 +46,14 @@ async fn progress_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_brings_what_matches_now_and_then_the_changes() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     // More than one page of 500.
-    let before = house.enqueue_many(&session, "any", 1_203).await;
-    house.enqueue_many(&session, "other", 10).await;
+    let before = fixture.enqueue_many(&session, "any", 1_203).await;
+    fixture.enqueue_many(&session, "other", 10).await;
     let filter = Some(RunFilter { kinds: vec!["any".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, include_snapshot: true, ..Default::default() };
-    let mut watcher = Watcher::open(&house.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
     let mut pages = 0;
     loop {
         match watcher.next().await {
@@ -68,21 +68,21 @@ async fn a_snapshot_brings_what_matches_now_and_then_the_changes() {
     assert!(pages >= 3, "{pages}");
     assert_eq!(watcher.runs.len(), before.len());
     assert!(before.iter().all(|id| watcher.runs.contains_key(id)) && !watcher.token.is_empty());
-    house.cancel(&before[0]).await;
+    fixture.cancel(&before[0]).await;
     watcher.sees(&before[0], RunStatus::Cancelled).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_does_not_match_any_more_leaves_and_one_that_never_did_is_not_told() {
-    let house = House::new().await;
-    let (mine, other) = (house.session().await, house.session().await);
+    let fixture = Fixture::new().await;
+    let (mine, other) = (fixture.session().await, fixture.session().await);
     let filter = RunFilter { session_id: mine.clone(), statuses: vec![RunStatus::Queued.into()], ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
-    let mut watcher = Watcher::open(&house.servers[0], request).await.expect("the watch is taken");
-    house.enqueue(&other, "any").await;
-    let run = house.enqueue(&mine, "any").await;
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    fixture.enqueue(&other, "any").await;
+    let run = fixture.enqueue(&mine, "any").await;
     watcher.sees(&run.id, RunStatus::Queued).await;
-    let revision = house.cancel(&run.id).await.revision;
+    let revision = fixture.cancel(&run.id).await.revision;
     match watcher.news().await {
         Event::LeftFilter(left) => assert_eq!((left.run_id, left.revision), (run.id.clone(), revision)),
         other => panic!("expected that the run leaves, got {other:?}"),
@@ -92,27 +92,27 @@ async fn a_run_that_does_not_match_any_more_leaves_and_one_that_never_did_is_not
 
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_and_lanes_filter() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     let labels = std::collections::BTreeMap::from([("team".to_owned(), "red".to_owned())]);
     let filter = RunFilter { lanes: vec![Lane::B.into()], labels: labels.clone(), ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
-    let mut watcher = Watcher::open(&house.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
     let red = |lane: Lane| RunSpec { lane: lane.into(), labels: labels.clone(), ..spec(&session, "any") };
-    house.enqueue_spec(red(Lane::A)).await.expect("it is enqueued");
-    house.enqueue_spec(RunSpec { lane: Lane::B.into(), ..spec(&session, "any") }).await.expect("it is enqueued");
-    let matching = house.enqueue_spec(red(Lane::B)).await.expect("it is enqueued");
+    fixture.enqueue_spec(red(Lane::A)).await.expect("it is enqueued");
+    fixture.enqueue_spec(RunSpec { lane: Lane::B.into(), ..spec(&session, "any") }).await.expect("it is enqueued");
+    let matching = fixture.enqueue_spec(red(Lane::B)).await.expect("it is enqueued");
     watcher.sees(&matching.id, RunStatus::Queued).await;
     assert_eq!(watcher.runs.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_run_is_told_as_deleted() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut watcher = Watcher::all(&house.servers[0]).await;
-    sqlx::query("DELETE FROM ops.runs").execute(&mut house.sql().await).await.expect("it is deleted");
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
+    sqlx::query("DELETE FROM ops.runs").execute(&mut fixture.sql().await).await.expect("it is deleted");
     match watcher.news().await {
         Event::Deleted(deleted) => assert_eq!(deleted.run_id, run.id),
         other => panic!("expected that the run is deleted, got {other:?}"),
@@ -121,11 +121,11 @@ async fn a_deleted_run_is_told_as_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bookmarks_come_while_nothing_happens_and_a_stopping_server_says_goodbye_with_a_token() {
-    let mut house = House::with(2, |_| {}).await;
-    let mut watcher = Watcher::all(&house.servers[1]).await;
+    let mut fixture = Fixture::with(2, |_| {}).await;
+    let mut watcher = Watcher::all(&fixture.servers[1]).await;
     let first = watcher.bookmark().await;
     assert_ne!(watcher.bookmark().await, first, "each says how far it is");
-    let server = house.servers.remove(1);
+    let server = fixture.servers.remove(1);
     let goodbye = async {
         match watcher.news().await {
             Event::Goodbye(goodbye) => goodbye,
@@ -135,20 +135,20 @@ async fn bookmarks_come_while_nothing_happens_and_a_stopping_server_says_goodbye
     let (goodbye, ()) = tokio::join!(goodbye, server.stop());
     assert_eq!(goodbye.reason(), WatchGoodbyeReason::ShuttingDown);
 
-    let session = house.session().await;
-    let run = house.enqueue(&session, "any").await;
-    let mut again = Watcher::resume(&house.servers[0], &goodbye.resume_token).await.expect("the token is good");
+    let session = fixture.session().await;
+    let run = fixture.enqueue(&session, "any").await;
+    let mut again = Watcher::resume(&fixture.servers[0], &goodbye.resume_token).await.expect("the token is good");
     again.sees(&run.id, RunStatus::Queued).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_and_lost_leases_are_told() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let mut watcher = Watcher::all(&house.servers[1]).await;
-    let run = house.enqueue_spec(RunSpec { max_attempts: Some(2), ..spec(&session, "any") }).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let mut watcher = Watcher::all(&fixture.servers[1]).await;
+    let run = fixture.enqueue_spec(RunSpec { max_attempts: Some(2), ..spec(&session, "any") }).await;
     let run = run.expect("it is enqueued");
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
     assert_eq!(stream.ends(&lease, failed("First")).await, "");
@@ -158,7 +158,7 @@ async fn retries_and_lost_leases_are_told() {
     stream.credit(2);
     stream.begin().await;
     watcher.until(|runs| runs[&run.id].status() == RunStatus::Running).await;
-    crate::support::passes(&mut house.sql().await, 3600).await;
+    crate::support::passes(&mut fixture.sql().await, 3600).await;
     watcher.sees(&run.id, RunStatus::Failed).await;
-    eventually("it is counted", async || (house.session_now(&session).await.failed_runs == 1).then_some(())).await;
+    eventually("it is counted", async || (fixture.session_now(&session).await.failed_runs == 1).then_some(())).await;
 }

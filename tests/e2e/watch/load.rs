@@ -8,20 +8,20 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tonic::Streaming;
 
-use crate::support::{Handle, House, LiveWorker, Watcher, in_time, spec};
+use crate::support::{Fixture, Handle, LiveWorker, Watcher, in_time, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
     let nothing = Handle::new(|_| async { Ok(Value::Null) });
     let crew = [
-        LiveWorker::start(&[&house.servers[0]], 8, "quick", &nothing),
-        LiveWorker::start(&[&house.servers[1]], 8, "quick", &nothing),
+        LiveWorker::start(&[&fixture.servers[0]], 8, "quick", &nothing),
+        LiveWorker::start(&[&fixture.servers[1]], 8, "quick", &nothing),
     ];
     let mut enqueuers = JoinSet::new();
     for caller in 0..8 {
-        let mut runs = house.servers[caller % 2].runs();
+        let mut runs = fixture.servers[caller % 2].runs();
         let spec = spec(&session, "quick");
         enqueuers.spawn(async move {
             let mut ids = Vec::new();
@@ -37,7 +37,7 @@ async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
     let mut watchers = Vec::new();
     for watcher in 0..4 {
         let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
-        let server = &house.servers[watcher % 2];
+        let server = &fixture.servers[watcher % 2];
         let mut watcher = Watcher::open(server, request).await.expect("the watch is taken");
         while !matches!(watcher.next().await, Event::SnapshotComplete(_)) {}
         watchers.push(watcher);
@@ -59,20 +59,20 @@ async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     // On a connection of its own, since what it does not read stays there.
-    let mut client = house.servers[0].dial().await.runs();
+    let mut client = fixture.servers[0].dial().await.runs();
     let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is taken").into_inner();
     let filter = Some(RunFilter { kinds: vec!["last".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, ..Default::default() };
-    let mut quick = Watcher::open(&house.servers[0], request).await.expect("the watch is taken");
+    let mut quick = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
 
     // Far more changes than may wait for a watcher, in several steps, so that what waits overflows more than once.
     let mut ids = BTreeSet::new();
     for step in 0..3 {
-        ids.extend(house.enqueue_many(&session, "any", 8_000).await);
-        let last = house.enqueue(&session, "last").await;
+        ids.extend(fixture.enqueue_many(&session, "any", 8_000).await);
+        let last = fixture.enqueue(&session, "last").await;
         quick.sees(&last.id, RunStatus::Queued).await;
         if step == 1 {
             // It reads a little, and stops again.
@@ -80,7 +80,7 @@ async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
         }
     }
     let request = CancelSessionRequest { session_id: session.clone(), reason: "enough".into(), grace: None };
-    house.sessions().cancel_session(request).await.expect("it is there");
+    fixture.sessions().cancel_session(request).await.expect("it is there");
     quick.until(|runs| runs.len() == 3 && runs.values().all(|run| run.status() == RunStatus::Cancelled)).await;
 
     in_time("each end state at the slow watcher", read_all(&mut slow, ids)).await;
@@ -108,21 +108,21 @@ async fn read_all(slow: &mut Streaming<WatchRunsResponse>, mut ids: BTreeSet<Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it() {
-    let house = House::new().await;
-    let session = house.session().await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
     // The oldest is in the last page; far more lie before it than may wait to be read.
-    let oldest = house.enqueue(&session, "oldest").await;
-    house.enqueue_many(&session, "any", 10_000).await;
-    let mut quick = Watcher::all(&house.servers[0]).await;
-    let mut client = house.servers[0].dial().await.runs();
+    let oldest = fixture.enqueue(&session, "oldest").await;
+    fixture.enqueue_many(&session, "any", 10_000).await;
+    let mut quick = Watcher::all(&fixture.servers[0]).await;
+    let mut client = fixture.servers[0].dial().await.runs();
     let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
     let mut slow = client.watch_runs(request).await.expect("the watch is taken").into_inner();
-    let cancelled = house.cancel(&oldest.id).await;
+    let cancelled = fixture.cancel(&oldest.id).await;
     quick.sees(&oldest.id, RunStatus::Cancelled).await;
     // Newer than what was handed out, and no watcher is told of it.
     let newer = "UPDATE ops.runs SET revision = revision + 1 WHERE kind = 'oldest'";
-    sqlx::query(newer).execute(&mut house.sql().await).await.expect("it is newer");
-    let after = house.enqueue(&session, "after").await;
+    sqlx::query(newer).execute(&mut fixture.sql().await).await.expect("it is newer");
+    let after = fixture.enqueue(&session, "after").await;
 
     let reading = async {
         let mut revisions = Vec::new();

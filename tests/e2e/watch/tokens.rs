@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proto::v1::*;
 use serde_json::Value;
 
-use crate::support::{House, Server, Stream, Watcher, in_time, reason, succeeded};
+use crate::support::{Fixture, Server, Stream, Watcher, in_time, reason, succeeded};
 
 /// Why this token is not taken, with this filter.
 async fn refused(server: &Server, resume_token: &str, filter: Option<RunFilter>) -> tonic::Status {
@@ -29,46 +29,46 @@ fn edited(token: &str, edit: impl FnOnce(&mut Value)) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_goes_on_at_another_replica_without_a_gap() {
-    let house = House::with(2, |_| {}).await;
-    let session = house.session().await;
-    let seen = house.enqueue(&session, "any").await;
-    let mut first = Watcher::all(&house.servers[0]).await;
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let seen = fixture.enqueue(&session, "any").await;
+    let mut first = Watcher::all(&fixture.servers[0]).await;
     let token = first.bookmark().await;
     drop(first);
-    let missed = house.enqueue_many(&session, "any", 1_500).await;
-    let mut stream = Stream::open(&house.servers[0]).await;
+    let missed = fixture.enqueue_many(&session, "any", 1_500).await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
     assert_eq!(lease.run_id, seen.id);
     assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
 
-    for server in &house.servers {
+    for server in &fixture.servers {
         let mut second = Watcher::resume(server, &token).await.expect("the token is good");
         second.until(|runs| missed.iter().all(|id| runs.contains_key(id))).await;
         second.sees(&seen.id, RunStatus::Succeeded).await;
-        let next = house.enqueue(&session, "any").await;
+        let next = fixture.enqueue(&session, "any").await;
         second.sees(&next.id, RunStatus::Queued).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_told_after_a_change_does_not_bring_it_again() {
-    let house = House::new().await;
-    let session = house.session().await;
-    let mut first = Watcher::all(&house.servers[0]).await;
-    let old = house.enqueue(&session, "any").await;
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut first = Watcher::all(&fixture.servers[0]).await;
+    let old = fixture.enqueue(&session, "any").await;
     first.sees(&old.id, RunStatus::Queued).await;
     let token = first.bookmark().await;
-    let mut second = Watcher::resume(&house.servers[0], &token).await.expect("the token is good");
-    let new = house.enqueue(&session, "any").await;
+    let mut second = Watcher::resume(&fixture.servers[0], &token).await.expect("the token is good");
+    let new = fixture.enqueue(&session, "any").await;
     second.sees(&new.id, RunStatus::Queued).await;
     assert!(!second.runs.contains_key(&old.id));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_or_foreign_token_is_refused() {
-    let (house, other) = (House::new().await, House::new().await);
-    let mut watcher = Watcher::all(&house.servers[0]).await;
+    let (fixture, other) = (Fixture::new().await, Fixture::new().await);
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
     let token = watcher.bookmark().await;
     let foreign = Watcher::all(&other.servers[0]).await.bookmark().await;
     let forged = [
@@ -82,25 +82,25 @@ async fn a_forged_or_foreign_token_is_refused() {
         edited(&token, |value| value["at"] = "2999-01-01T00:00:00Z".into()),
     ];
     for forged in &forged {
-        let refused = refused(&house.servers[0], forged, None).await;
+        let refused = refused(&fixture.servers[0], forged, None).await;
         let told = (refused.code(), reason(&refused));
         assert_eq!(told, (tonic::Code::InvalidArgument, "RESUME_TOKEN_INVALID".into()), "{forged}");
     }
     let filter = Some(RunFilter { kinds: vec!["other".into()], ..Default::default() });
-    let refused = refused(&house.servers[0], &token, filter).await;
+    let refused = refused(&fixture.servers[0], &token, filter).await;
     assert_eq!(reason(&refused), "RESUME_TOKEN_INVALID", "a token is bound to its filter");
-    Watcher::resume(&house.servers[0], &token).await.expect("the token itself is good").bookmark().await;
+    Watcher::resume(&fixture.servers[0], &token).await.expect("the token itself is good").bookmark().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_too_old_or_of_another_timeline_is_out_of_range() {
-    let house = House::new().await;
-    let mut watcher = Watcher::all(&house.servers[0]).await;
+    let fixture = Fixture::new().await;
+    let mut watcher = Watcher::all(&fixture.servers[0]).await;
     let token = watcher.bookmark().await;
     let old = edited(&token, |value| value["at"] = "2020-01-01T00:00:00Z".into());
     let promoted = edited(&token, |value| value["tl"] = 99.into());
     for token in [old, promoted] {
-        let refused = refused(&house.servers[0], &token, None).await;
+        let refused = refused(&fixture.servers[0], &token, None).await;
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::OutOfRange, "REVISION_COMPACTED".into()));
     }
 }

@@ -1,5 +1,5 @@
 -- Keeps events of grants that still stand; the same position again is kept once. Each entry carries its own guard, so that a
--- batch whose grant does not stand keeps nothing, whatever else the round has for the same run. Returns the places of the
+-- batch whose grant does not stand keeps nothing, whatever else the batch has for the same run. Returns the places of the
 -- batches that stand.
 WITH batches AS MATERIALIZED (
     SELECT *

@@ -1,4 +1,4 @@
-//! Request ids of many calls at once, for the rounds that enqueue.
+//! Request ids of many calls at once, for the batches that enqueue.
 
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -116,7 +116,7 @@ pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Ve
 }
 
 /// Forgets revokes that were sent to their workers; what somebody keeps locked is sent again.
-pub async fn cancel_told(c: &mut PgConnection, told: &[Lease]) -> Result<(), StoreError> {
+pub async fn cancel_sent(c: &mut PgConnection, told: &[Lease]) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM ops.run_cancels
          WHERE ctid = ANY (ARRAY(

@@ -5,7 +5,7 @@ WITH due AS MATERIALIZED (
     FROM ops.run_cancels c
     CROSS JOIN ops.lease_service s
     WHERE c.kind = 'cancel'
-      AND s.round_at > clock_timestamp() - interval '5 s'
+      AND s.checked_at > clock_timestamp() - interval '5 s'
       AND greatest(c.requested_at, s.resumed_at) + c.grace_ms * interval '1 ms' + interval '5 s' < clock_timestamp()
     ORDER BY c.run_id
     LIMIT 1000

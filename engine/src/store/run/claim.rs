@@ -33,9 +33,9 @@ pub struct Slot {
 
 /// Who claims, so that a claim that was not answered can be found again.
 #[derive(Debug, Clone, Copy)]
-pub struct ClaimRound {
+pub struct ClaimKey {
     pub server_id: Uuid,
-    pub round: i64,
+    pub batch: i64,
 }
 
 /// What a claim got.
@@ -61,7 +61,7 @@ pub async fn run_claim(
     group: &ClaimGroup,
     slots: &[Slot],
     most: usize,
-    by: ClaimRound,
+    by: ClaimKey,
 ) -> Result<Claimed, StoreError> {
     let rows = sqlx::query_file_as!(
         ClaimedRow,
@@ -75,7 +75,7 @@ pub async fn run_claim(
         &slots.iter().map(|slot| slot.lease.as_millis() as i64).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
-        by.round,
+        by.batch,
         most as i64,
     )
     .fetch_all(c)
@@ -184,13 +184,13 @@ pub async fn run_claimed_before_in_tx(
     if rows.is_empty() {
         return Ok(None);
     }
-    let told: HashSet<Uuid> = run_claim_told(c, worker_id, claim_id).await?.into_iter().collect();
+    let told: HashSet<Uuid> = run_claim_delivered(c, worker_id, claim_id).await?.into_iter().collect();
     let runs: Vec<Run> = rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?;
     Ok(Some(runs.into_iter().filter(|run| told.contains(&run.id)).collect()))
 }
 
-/// Says of what a unary call got, and its worker still holds, that the worker is told of it: the round that claimed it is not lost.
-async fn run_claim_told(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+/// Says of what a unary call got, and its worker still holds, that the worker is told of it: the batch that claimed it is not lost.
+async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
     let told = sqlx::query_scalar!(
         "WITH locked AS MATERIALIZED (
              SELECT id FROM ops.runs
@@ -198,7 +198,7 @@ async fn run_claim_told(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -
              ORDER BY id
              FOR NO KEY UPDATE
          )
-         UPDATE ops.runs SET claim_round = NULL WHERE id = ANY (ARRAY(SELECT id FROM locked)) RETURNING id",
+         UPDATE ops.runs SET claim_number = NULL WHERE id = ANY (ARRAY(SELECT id FROM locked)) RETURNING id",
         worker_id,
         claim_id
     )
@@ -207,13 +207,13 @@ async fn run_claim_told(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -
     Ok(told)
 }
 
-/// Gives back whatever a round claimed, if its answer was lost and nobody was told of it, but for what somebody has locked now. No
+/// Gives back whatever a batch claimed, if its answer was lost and nobody was told of it, but for what somebody has locked now. No
 /// attempt is spent.
-pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64, StoreError> {
+pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<u64, StoreError> {
     let undone = sqlx::query!(
         "WITH lost AS MATERIALIZED (
              SELECT id FROM ops.runs
-             WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND server_id = $1 AND claim_round = $2
+             WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND server_id = $1 AND claim_number = $2
                AND status IN ('claimed', 'running')
              FOR NO KEY UPDATE SKIP LOCKED
          ),
@@ -221,7 +221,7 @@ pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64,
              UPDATE ops.runs r
              SET status = 'queued', attempt = r.attempt - (r.status = 'running')::int,
                  started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
-             WHERE r.id = ANY (ARRAY(SELECT id FROM lost)) AND r.server_id = $1 AND r.claim_round = $2 AND r.status IN ('claimed', 'running')
+             WHERE r.id = ANY (ARRAY(SELECT id FROM lost)) AND r.server_id = $1 AND r.claim_number = $2 AND r.status IN ('claimed', 'running')
                AND r.cancel_requested_at IS NULL
              RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
          ),
@@ -231,7 +231,7 @@ pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimRound) -> Result<u64,
          )
          INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM undone GROUP BY tenant_id",
         by.server_id,
-        by.round
+        by.batch
     )
     .execute(c)
     .await?;

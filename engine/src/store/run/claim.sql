@@ -63,7 +63,7 @@ claimed AS (
         worker_id = ($4::uuid[])[p.place],
         fence = r.fence + 1,
         server_id = $9,
-        claim_round = $10,
+        claim_number = $10,
         claim_id = ($8::uuid[])[p.place],
         lease_ms = ($7::bigint[])[p.place],
         claimed_at = p.at,

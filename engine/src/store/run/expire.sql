@@ -5,7 +5,7 @@ WITH due AS MATERIALIZED (
     SELECT l.worker_id, l.id, l.run_ids
     FROM ops.run_leases l
     CROSS JOIN ops.lease_service s
-    WHERE l.due_at < now() AND s.round_at > clock_timestamp() - interval '5 s'
+    WHERE l.due_at < now() AND s.checked_at > clock_timestamp() - interval '5 s'
     ORDER BY l.due_at
     LIMIT $1
     FOR UPDATE OF l SKIP LOCKED
@@ -92,7 +92,7 @@ cancels AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT run_id, fence FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c
 ),
-told_again AS (
+sent_again AS (
     UPDATE ops.run_cancels c SET kind = 'revoke', requested_at = now()
     FROM cancels l WHERE c.run_id = l.run_id AND c.fence = l.fence
 ),

@@ -68,7 +68,7 @@ pub async fn run_lease_extend(c: &mut PgConnection, guards: &[Guard]) -> Result<
 /// Claims whose runs are looked at in one statement.
 const LOOK_PAGE: i64 = 200;
 
-/// What a lease round ended.
+/// What a lease batch ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expired {
     /// Offered again.

@@ -58,7 +58,7 @@ pub struct Folded {
     pub completed: i64,
 }
 
-/// Folds what rounds have appended into the sessions' counters, and completes the closed sessions whose runs have all
+/// Folds what batches have appended into the sessions' counters, and completes the closed sessions whose runs have all
 /// ended; nothing else completes a session. A session that is locked now is folded another time: who reads it adds what is
 /// not folded.
 pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreError> {

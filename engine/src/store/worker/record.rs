@@ -248,7 +248,7 @@ pub async fn worker_mark_lost(c: &mut PgConnection) -> Result<u64, StoreError> {
          WHERE w.id IN (
              SELECT w.id FROM ops.workers w CROSS JOIN ops.lease_service s
              WHERE w.state IN ('active', 'disconnected')
-               AND s.round_at > clock_timestamp() - interval '5 s'
+               AND s.checked_at > clock_timestamp() - interval '5 s'
                AND greatest(w.heartbeat_at, s.resumed_at) + w.lease_ms * interval '1 ms' < clock_timestamp()
              ORDER BY w.id FOR NO KEY UPDATE OF w SKIP LOCKED)"
     )

@@ -13,7 +13,7 @@ use engine::domain::violation::Violations;
 use engine::domain::{Lane, Lease, Limits, TraceParent};
 
 /// More violations than this are not told: an answer has no room for them.
-const VIOLATIONS_TOLD: usize = 100;
+const VIOLATIONS_SHOWN: usize = 100;
 
 /// Where a field is, as in `runs[3].labels["x"]`. It is written out only when something is wrong there.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ impl<'l> Fields<'l> {
 
     /// Notes that a field is wrong.
     pub fn bad(&mut self, path: Path<'_>, why: impl Into<String>) {
-        if self.violations.0.len() < VIOLATIONS_TOLD {
+        if self.violations.0.len() < VIOLATIONS_SHOWN {
             self.violations.add(path.to_string(), why);
         }
     }

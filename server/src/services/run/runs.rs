@@ -100,9 +100,9 @@ impl Runs {
         let (told, run) = cancelled.await?;
         let run = run.ok_or(Refusal::not_found(Resource::Run, run_id))?;
         if told > 0 {
-            engine.hints.give(Topic::Cancels);
+            engine.wakeups.give(Topic::Cancels);
         }
-        engine.hints.give(Topic::Changes);
+        engine.wakeups.give(Topic::Changes);
         Ok(run)
     }
 

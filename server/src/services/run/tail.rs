@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
 use crate::services::run::runs::Runs;
-use crate::services::run::watch::{patiently, send_last};
+use crate::services::run::watch::{send_last, until_answered};
 use engine::EngineError;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::weight::{MESSAGE_BYTES, messages};
@@ -45,8 +45,8 @@ impl Runs {
                 let mut after = after;
                 loop {
                     // In this order: once it has ended, no event comes after those that are read now.
-                    let ended = patiently(|| runs.get(&tenant, run_id)).await?.status.is_terminal();
-                    let page = patiently(|| runs.event_page(&tenant, run_id, min_level, after)).await?;
+                    let ended = until_answered(|| runs.get(&tenant, run_id)).await?.status.is_terminal();
+                    let page = until_answered(|| runs.event_page(&tenant, run_id, min_level, after)).await?;
                     let full = page.len() as i64 == PAGE;
                     for message in messages(page, MESSAGE_BYTES) {
                         after = message.last().map_or(after, |last| last.position);

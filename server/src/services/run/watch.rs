@@ -35,7 +35,7 @@ const GAP_RUNS: i64 = 200_000;
 const STREAM_MESSAGES: usize = 4;
 
 /// How long a reader may take to make room for the last message.
-const LAST_MESSAGE_PATIENCE: Duration = Duration::from_secs(1);
+const LAST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A stream of a watch.
 pub type WatchStream = ReceiverStream<Result<WatchEvent, EngineError>>;
@@ -106,11 +106,11 @@ impl Runs {
 /// Sends the last message of a stream, if its reader takes it soon: who does not read must not hold up a shutdown.
 pub(super) async fn send_last<T>(stream: &mpsc::Sender<T>, last: T) {
     // Whether it was read makes no difference.
-    let _ = tokio::time::timeout(LAST_MESSAGE_PATIENCE, stream.send(last)).await;
+    let _ = tokio::time::timeout(LAST_MESSAGE_TIMEOUT, stream.send(last)).await;
 }
 
 /// Reads until the database answers: a stream that was opened outlives an outage. Whoever reads it may leave meanwhile.
-pub(super) async fn patiently<T, E, F>(read: impl Fn() -> F) -> Result<T, EngineError>
+pub(super) async fn until_answered<T, E, F>(read: impl Fn() -> F) -> Result<T, EngineError>
 where
     EngineError: From<E>,
     F: Future<Output = Result<T, E>>,
@@ -162,7 +162,7 @@ impl Watch {
     async fn snapshot(&mut self) -> Result<Result<(), Gone>, EngineError> {
         let mut before = None;
         loop {
-            let page = patiently(|| {
+            let page = until_answered(|| {
                 let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
                 self.engine.db(Class::Normal).read((tenant, filter), move |c, (tenant, filter)| {
                     run_list(c, tenant, filter, before, READ_PAGE as i64).boxed()
@@ -220,7 +220,7 @@ impl Watch {
 
     /// Reads from the feed which runs changed since a cursor, and sends them as they are now.
     async fn fill_gap(&mut self, cursor: &FeedCursor) -> Result<Result<(), Gone>, EngineError> {
-        let changed = patiently(|| {
+        let changed = until_answered(|| {
             let (tenant, cursor) = (self.tenant.clone(), cursor.clone());
             self.engine.db(Class::Normal).read((tenant, cursor), |c, (tenant, cursor)| {
                 feed_changed_since(c, tenant, cursor, GAP_RUNS + 1).boxed()
@@ -231,7 +231,7 @@ impl Watch {
             return Err(Refusal::RevisionCompacted.into());
         }
         for page in changed.chunks(READ_PAGE) {
-            let news = patiently(|| read_news(self.engine.db(Class::Normal), page)).await?;
+            let news = until_answered(|| read_news(self.engine.db(Class::Normal), page)).await?;
             self.subscription.settle(&news).await;
             for event in news.iter().filter_map(|news| self.subscription.event(news)) {
                 if self.send(event).await.is_err() {

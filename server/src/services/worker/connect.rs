@@ -20,7 +20,7 @@ use engine::domain::{Limits, Refusal, TenantId};
 use engine::stream::serve::{self, Broken};
 
 /// How long a worker may take to say who it is.
-const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Frames = Streaming<v1::ConnectRequest>;
 
@@ -74,9 +74,9 @@ async fn converse(
     limits: &Arc<Limits>,
     opened: oneshot::Sender<mpsc::Receiver<ServerFrame>>,
 ) -> Result<(), Status> {
-    let first = tokio::time::timeout(HELLO_PATIENCE, inbound.message()).await;
+    let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message()).await;
     let first = first.map_err(|_| {
-        let text = format!("expected Hello as the first frame within {HELLO_PATIENCE:?}, got nothing");
+        let text = format!("expected Hello as the first frame within {HELLO_TIMEOUT:?}, got nothing");
         status_of(Refusal::ProtocolViolation(text))
     })?;
     let Some(first) = first.map_err(unreadable)? else { return Ok(()) };

@@ -23,7 +23,7 @@ use engine::domain::{Lease, Limits, Refusal, Resource, Run, TenantId};
 use engine::idempotent::{self, Request};
 use engine::store::event::append::GuardedEvents;
 use engine::store::request::id::payload_hash;
-use engine::store::run::cancel::{cancel_pending, cancel_told};
+use engine::store::run::cancel::{cancel_pending, cancel_sent};
 use engine::store::run::claim::{ClaimGroup, run_claimed_before_in_tx};
 use engine::store::run::guard::Guard;
 use engine::store::run::read::run_get;
@@ -167,7 +167,7 @@ impl Workers {
         let mut lost = answer.lost;
         lost.extend(&revoked);
         if !revoked.is_empty() {
-            self.db().write(revoked, |c, revoked| cancel_told(c, revoked).boxed()).await?;
+            self.db().write(revoked, |c, revoked| cancel_sent(c, revoked).boxed()).await?;
         }
         lost.sort();
         lost.dedup();
@@ -205,7 +205,7 @@ impl Workers {
         if !drained.await? {
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
-        self.engine.hints.give(Topic::Cancels);
+        self.engine.wakeups.give(Topic::Cancels);
         self.worker(&tenant, worker_id).await
     }
 

@@ -16,7 +16,7 @@ use tonic::transport::Channel;
 use super::{eventually, in_time};
 
 /// A database that is migrated, with servers on it. What is started here ends with it.
-pub struct House {
+pub struct Fixture {
     pub database: devpg::testing::TestDatabase,
     pub servers: Vec<Server>,
 }
@@ -29,7 +29,7 @@ pub struct Server {
     task: JoinSet<Result<(), server::Error>>,
 }
 
-impl House {
+impl Fixture {
     /// One server with the default settings.
     pub async fn new() -> Self {
         Self::with(1, |_| {}).await
@@ -40,11 +40,11 @@ impl House {
         let database =
             devpg::testing::database("ops_e2e", async |url: String| server::migrate(&server::Config::new(url)).await)
                 .await;
-        let mut house = Self { database, servers: Vec::new() };
+        let mut fixture = Self { database, servers: Vec::new() };
         for _ in 0..servers {
-            house.add_server(&configure).await;
+            fixture.add_server(&configure).await;
         }
-        house
+        fixture
     }
 
     /// Starts one more server.
