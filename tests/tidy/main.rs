@@ -1,11 +1,13 @@
 //! Holds what a compiler does not: who may know whom, what every file keeps to, what may be depended on.
 //!
-//! [`tree`] has the files, [`paths`] what a file names, [`modules`] which file that is; the rules are in [`arrows`], [`files`], [`crates`] and [`patches`].
+//! [`tree`] has the files, [`paths`] what a file names, [`modules`] which file that is; the rules are in [`arrows`], [`crates`],
+//! [`files`], [`names`] and [`patches`].
 
 mod arrows;
 mod crates;
 mod files;
 mod modules;
+mod names;
 mod patches;
 mod paths;
 mod tree;
