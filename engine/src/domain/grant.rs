@@ -10,13 +10,13 @@ pub struct GrantKey {
     pub fence: i64,
 }
 
-/// Who holds a run, or held it last.
+/// The last grant of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grant {
     pub worker_id: Uuid,
     pub worker_name: String,
     pub claimed_at: DateTime<Utc>,
-    /// When the worker began; `None` before, and once the run is queued again.
+    /// When the worker began the run; `None` before, and after the run is queued again.
     pub started_at: Option<DateTime<Utc>>,
     pub heartbeat_at: DateTime<Utc>,
 }

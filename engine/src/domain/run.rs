@@ -172,12 +172,12 @@ pub struct Run {
     pub spec: RunSpec,
     pub status: RunStatus,
     pub wait_reason: Option<WaitReason>,
-    /// Not offered to workers before.
+    /// No worker gets the run before.
     pub run_after: DateTime<Utc>,
     pub attempt: i32,
-    /// Counts the grants of the run; it stays when a grant ends.
+    /// Counts the grants of the run.
     pub fence: i64,
-    /// The worker that holds the run, or held it last.
+    /// The last grant. The worker holds the run while the run is claimed or running.
     pub grant: Option<Grant>,
     pub progress: Option<Progress>,
     pub cancellation: Option<Cancellation>,
@@ -221,7 +221,7 @@ impl Run {
         }
     }
 
-    /// The run as a claim leaves it. A claim that begins it, for a worker without a stream, has set `started_at`.
+    /// The run as a claim leaves it. A claim for a worker without a stream also begins the run: its grant has `started_at`.
     pub fn claimed(self, claim: Claim) -> Self {
         let Claim { grant, attempt, fence, revision, error } = claim;
         Run {
@@ -257,7 +257,84 @@ pub struct Claim {
 
 #[cfg(test)]
 mod tests {
-    use super::RunStatus::{self, *};
+    use chrono::TimeDelta;
+
+    use super::RunStatus::*;
+    use super::*;
+
+    fn spec() -> RunSpec {
+        RunSpec {
+            session_id: Uuid::from_u128(1),
+            lane: Lane::A,
+            priority: 0,
+            kind: "any".into(),
+            params: "{}".into(),
+            labels: BTreeMap::new(),
+            max_attempts: 1,
+            timeout: None,
+            traceparent: None,
+        }
+    }
+
+    fn enqueued(run_after: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Run {
+        Run::enqueued(Uuid::from_u128(7), TenantId::new("t"), spec(), run_after, now)
+    }
+
+    #[test]
+    fn a_run_for_later_waits_and_one_for_before_does_not() {
+        let (now, hour) = (DateTime::UNIX_EPOCH, TimeDelta::hours(1));
+        let state = |run_after: Option<DateTime<Utc>>| {
+            let run = enqueued(run_after, now);
+            (run.wait_reason, run.run_after)
+        };
+        assert_eq!(state(None), (None, now));
+        assert_eq!(state(Some(now - hour)), (None, now - hour));
+        assert_eq!(state(Some(now + hour)), (Some(WaitReason::Scheduled), now + hour));
+    }
+
+    #[test]
+    fn a_claimed_run_runs_if_its_grant_has_started() {
+        let (enqueued_at, claimed_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::seconds(1));
+        for (started_at, status) in [(None, Claimed), (Some(claimed_at), Running)] {
+            let grant = Grant {
+                worker_id: Uuid::from_u128(2),
+                worker_name: "w".into(),
+                claimed_at,
+                started_at,
+                heartbeat_at: claimed_at,
+            };
+            let queued = enqueued(Some(claimed_at), enqueued_at);
+            let claim = Claim { grant: grant.clone(), attempt: 1, fence: 3, revision: 4, error: None };
+            let run = queued.claimed(claim);
+            assert!(Queued.may_become(run.status));
+            assert_eq!((run.status, run.wait_reason, run.updated_at), (status, None, claimed_at));
+            assert_eq!((run.created_at, run.grant_key()), (enqueued_at, GrantKey { run_id: run.id, fence: 3 }));
+            assert_eq!(run.grant, Some(grant));
+        }
+    }
+
+    #[test]
+    fn requests_that_differ_in_more_than_their_trace_are_not_the_same() {
+        let request = |spec: RunSpec| RunRequest { spec, run_after: None, request_id: None };
+        let first = request(spec());
+        let traced = request(RunSpec { traceparent: Some(TraceParent::new([1; 16], [1; 8], 1)), ..spec() });
+        assert_eq!(traced.identity(), first.identity());
+        let others = [
+            RunSpec { session_id: Uuid::from_u128(2), ..spec() },
+            RunSpec { lane: Lane::B, ..spec() },
+            RunSpec { priority: 1, ..spec() },
+            RunSpec { kind: "other".into(), ..spec() },
+            RunSpec { params: "[]".into(), ..spec() },
+            RunSpec { labels: [("k".to_owned(), "v".to_owned())].into(), ..spec() },
+            RunSpec { max_attempts: 2, ..spec() },
+            RunSpec { timeout: Some(Duration::from_secs(1)), ..spec() },
+        ];
+        for other in others {
+            assert_ne!(request(other.clone()).identity(), first.identity(), "{other:?}");
+        }
+        let later = RunRequest { run_after: Some(DateTime::UNIX_EPOCH), ..first.clone() };
+        assert_ne!(later.identity(), first.identity());
+    }
 
     #[test]
     fn each_pair_of_states_is_allowed_or_not_as_the_table_says() {

@@ -33,9 +33,9 @@ use crate::wakeups::Topic;
 #[derive(Debug, Clone, Default)]
 struct Opened {
     epoch: i64,
-    /// The grants that still stand, of those that the worker names.
+    /// The grants that the worker names and that still stand.
     standing: Vec<HeldGrant>,
-    /// Those of them whose starts are to be written down when others let go of their runs.
+    /// Those of them whose starts are not written yet, because other transactions lock their runs.
     unwritten: Vec<GrantKey>,
 }
 
@@ -95,7 +95,7 @@ pub async fn open(
         standing: opened.standing.iter().map(|held| held.grant).collect(),
     }));
     engine.registry.add(connection.clone());
-    // What the worker was to be told while it was away, it is told now.
+    // The worker gets the orders that came while it was away.
     engine.wakeups.give_here(Topic::Cancels);
     engine.wakeups.give(Topic::Changes);
     engine.wakeups.give(Topic::Work);

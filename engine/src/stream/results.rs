@@ -36,9 +36,9 @@ const BOUNDS: BatchBounds = BatchBounds {
 /// Something that happened to a grant.
 #[derive(Debug, Clone)]
 pub enum GrantNews {
-    /// Its worker was told to start.
+    /// The worker was ordered to start.
     Begun { guard: Guard, at: Instant },
-    /// Its worker says how it ended; it began so long before `at`.
+    /// The worker reports how it ended. It started `started_ago` before `at`.
     Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
 }
 

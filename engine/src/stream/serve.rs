@@ -138,9 +138,8 @@ impl WorkerStream {
         })
     }
 
-    /// Keeps the leases alive that heartbeats name: one after the other. Each is answered before the next one is due,
-    /// whatever the database does, for a worker gives up a stream that says nothing; what is written after its answer is
-    /// told with the next one.
+    /// Handles heartbeats one after the other: keeps the leases alive that they name. Each is answered before the next one is due, whatever
+    /// the database does, because a worker gives up a silent stream. What becomes known after an answer goes with the next one.
     async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<(Heartbeat, Instant)>) {
         let connection = &self.connection;
         let mut frozen = false;
@@ -162,9 +161,9 @@ impl WorkerStream {
                 Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
                 Ok(answer) => {
                     let mut grants = connection.grants();
-                    answer.lost.iter().for_each(|grant| {
+                    for grant in &answer.lost {
                         grants.end(*grant);
-                    });
+                    }
                     drop(grants);
                     connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
                 }

@@ -146,7 +146,7 @@ impl Workers {
         first
     }
 
-    /// Keeps leases alive, and tells which are lost and which runs shall be stopped.
+    /// Keeps leases alive. Answers which grants are lost, and which runs to stop.
     pub async fn heartbeat(
         &self,
         tenant: TenantId,
