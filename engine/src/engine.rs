@@ -137,7 +137,7 @@ impl Engine {
                 }
                 tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
                 connection.revoke(late.clone());
-                let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: true };
+                let release = |grant| Release { guard: connection.guard(grant), begun_too: false, undelivered: true };
                 self.releases.give_back(late.into_iter().map(release).collect());
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Calls with request ids go in batches of their own, because they may have to wait for another transaction who holds the same id.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::halve;
 use crate::db::{Db, PgConnection, StoreError};
-use crate::domain::{Refusal, Resource, RunSpec, TenantId};
+use crate::domain::{Refusal, Resource, RunRequest, TenantId};
 use crate::idempotent::in_progress;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
@@ -51,7 +52,7 @@ pub struct EnqueueCall {
 
 impl EnqueueCall {
     fn sessions(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.runs.iter().map(|run| run.spec.session_id)
+        self.runs.iter().map(|run| run.request.spec.session_id)
     }
 }
 
@@ -61,7 +62,7 @@ impl Weigh for EnqueueCall {
     }
 
     fn bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.spec.params.len() + run.spec.kind.len()).sum()
+        self.runs.iter().map(|run| run.request.spec.params.len() + run.request.spec.kind.len()).sum()
     }
 }
 
@@ -110,10 +111,10 @@ impl Enqueue {
     }
 
     /// Enqueues runs, all or none. When this returns, they are committed.
-    pub async fn enqueue(&self, tenant: &TenantId, specs: Vec<RunSpec>) -> Result<Enqueued, EngineError> {
-        let request_id = specs.iter().find_map(|spec| spec.request_id.clone());
-        let new_run = |spec| NewRun { id: Uuid::now_v7(), tenant: tenant.clone(), spec };
-        let call = EnqueueCall { runs: Arc::new(specs.into_iter().map(new_run).collect()) };
+    pub async fn enqueue(&self, tenant: &TenantId, requests: Vec<RunRequest>) -> Result<Enqueued, EngineError> {
+        let request_id = requests.iter().find_map(|request| request.request_id.clone());
+        let new_run = |request| NewRun { id: Uuid::now_v7(), tenant: tenant.clone(), request };
+        let call = EnqueueCall { runs: Arc::new(requests.into_iter().map(new_run).collect()) };
         let batches = if request_id.is_some() { &self.with_request_id } else { &self.plain };
         match batches.submit(call).await {
             Ok(result) => Ok(result?),
@@ -213,7 +214,7 @@ async fn made_before(
     let mut enqueued = Enqueued { ids: Vec::new(), created_at: Vec::new() };
     for run in call.runs.iter() {
         let created_at = created.get(&run.id).copied();
-        let id = match (&run.spec.request_id, created_at) {
+        let id = match (&run.request.request_id, created_at) {
             (Some(request_id), None) => {
                 let first = db.read((run.tenant.clone(), request_id.clone()), |c, (tenant, request_id)| {
                     request_first(c, tenant, REQUEST_SCOPE, request_id).boxed()
@@ -229,7 +230,7 @@ async fn made_before(
 }
 
 async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
-    let has_request_id = calls.iter().any(|call| call.runs.iter().any(|run| run.spec.request_id.is_some()));
+    let has_request_id = calls.iter().any(|call| call.runs.iter().any(|run| run.request.request_id.is_some()));
     if !has_request_id && let Some(verdicts) = write_at_once(db, calls.clone()).await? {
         return Ok(verdicts);
     }
@@ -258,7 +259,7 @@ async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, Sto
     db.transaction(calls, |c, calls| {
         async move {
             let sessions: BTreeSet<Uuid> =
-                calls.iter().flat_map(|call| call.runs.iter().map(|run| run.spec.session_id)).collect();
+                calls.iter().flat_map(|call| call.runs.iter().map(|run| run.request.spec.session_id)).collect();
             let open = session_open_in_tx(c, &sessions.into_iter().collect::<Vec<_>>()).await?;
             let mut verdicts: Vec<Result<Vec<Uuid>, Refusal>> =
                 calls.iter().map(|call| check_sessions(call, &open)).collect();
@@ -295,7 +296,7 @@ fn fresh_runs<'c>(
 /// The ids of a call's runs, if all their sessions take runs.
 fn check_sessions(call: &EnqueueCall, open: &BTreeMap<(String, Uuid), bool>) -> Result<Vec<Uuid>, Refusal> {
     for run in call.runs.iter() {
-        let session = run.spec.session_id;
+        let session = run.request.spec.session_id;
         match open.get(&(run.tenant.as_str().to_owned(), session)) {
             Some(true) => {}
             Some(false) => return Err(Refusal::SessionClosed(session)),
@@ -316,14 +317,14 @@ async fn claim_requests(
     for (call_index, call) in calls.iter().enumerate() {
         for (run_index, run) in call.runs.iter().enumerate() {
             if verdicts[call_index].is_ok()
-                && let Some(request_id) = &run.spec.request_id
+                && let Some(request_id) = &run.request.request_id
             {
                 places.push((call_index, run_index));
                 keys.push(RequestKey {
                     tenant: run.tenant.clone(),
                     scope: REQUEST_SCOPE,
                     request_id: request_id.clone(),
-                    payload_hash: spec_hash(&run.spec),
+                    payload_hash: request_hash(&run.request),
                     resource_ids: vec![run.id],
                 });
             }
@@ -363,17 +364,13 @@ fn is_shared(calls: &[EnqueueCall], refused: &[(usize, RequestKey)]) -> bool {
         refused.iter().map(|(call, key)| ((&key.tenant, key.request_id.as_str()), *call)).collect();
     calls.iter().enumerate().any(|(index, call)| {
         call.runs.iter().any(|run| {
-            let id = run.spec.request_id.as_deref();
+            let id = run.request.request_id.as_deref();
             id.and_then(|id| refused.get(&(&run.tenant, id))).is_some_and(|call| *call != index)
         })
     })
 }
 
-/// Tells the same request from another: all of the run but the id of the request, and the trace: a request that is sent
-/// again may come in another one.
-fn spec_hash(spec: &RunSpec) -> Vec<u8> {
-    let numbers = format!("{} {} {} {}", spec.session_id, spec.lane.as_str(), spec.priority, spec.max_attempts);
-    let times = format!("{:?} {:?}", spec.timeout, spec.run_after);
-    let labels = spec.labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
-    payload_hash([numbers.as_str(), &spec.kind, &spec.params, &times].into_iter().chain(labels))
+/// Tells a repeated request from another one with the same id.
+fn request_hash(request: &RunRequest) -> Vec<u8> {
+    payload_hash(request.identity().iter().map(Cow::as_ref))
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::domain::{Lease, Run};
+use crate::domain::{GrantKey, Run};
 use crate::store::run::claim::{ClaimGroup, Slot};
 use crate::store::run::guard::Guard;
 use crate::store::run::release::Release;
@@ -152,9 +152,9 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize)
 
 /// Hands runs to who got them. What can not be handed over is answered, to be given back.
 pub fn hand_over(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
-    let leases: Vec<Lease> = runs.iter().map(|run| Lease { run_id: run.id, fence: run.fence }).collect();
+    let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
     let release = |worker_id: Uuid, epoch: i64, begun_too: bool| {
-        let guards = leases.iter().map(|lease| Guard { lease: *lease, worker_id, epoch });
+        let guards = grants.iter().map(|grant| Guard { grant: *grant, worker_id, epoch });
         guards.map(|guard| Release { guard, begun_too, undelivered: false }).collect()
     };
     match holder {

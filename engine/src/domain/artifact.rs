@@ -39,7 +39,7 @@ pub struct NewArtifact {
     pub metadata: String,
     pub request_id: Option<String>,
     /// The worker and its fence, if a worker makes it.
-    pub lease: Option<(Uuid, i64)>,
+    pub grant: Option<(Uuid, i64)>,
 }
 
 /// Whose artifacts a list has.

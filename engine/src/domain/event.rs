@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::domain::GrantKey;
+
 /// How important an event is; ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventLevel {
@@ -63,8 +65,7 @@ pub struct EventEntry {
 /// Events of one grant to keep, numbered from `first_seq` on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventBatch {
-    pub run_id: Uuid,
-    pub fence: i64,
+    pub grant: GrantKey,
     pub first_seq: i64,
     pub entries: Vec<EventEntry>,
 }

@@ -19,10 +19,10 @@ pub struct RunFilter {
 impl RunFilter {
     /// Whether a run matches, but for its status: the only part of a run that a filter reads and that ever changes.
     pub fn concerns(&self, run: &Run) -> bool {
-        self.session_id.is_none_or(|id| id == run.session_id)
-            && (self.lanes.is_empty() || self.lanes.contains(&run.lane))
-            && (self.kinds.is_empty() || self.kinds.contains(&run.kind))
-            && self.labels.iter().all(|(key, value)| run.labels.get(key) == Some(value))
+        self.session_id.is_none_or(|id| id == run.spec.session_id)
+            && (self.lanes.is_empty() || self.lanes.contains(&run.spec.lane))
+            && (self.kinds.is_empty() || self.kinds.contains(&run.spec.kind))
+            && self.labels.iter().all(|(key, value)| run.spec.labels.get(key) == Some(value))
     }
 
     /// Whether a run matches now.

@@ -8,7 +8,7 @@ use crate::domain::event::EventBatch;
 use crate::domain::run::Progress;
 use crate::domain::violation::Violations;
 use crate::domain::worker::{CancelOrder, WorkerProfile};
-use crate::domain::{Lease, Outcome, Run};
+use crate::domain::{GrantKey, Outcome, Refusal, Run};
 
 /// The first frame of a worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Hello {
 pub struct Resume {
     pub worker_id: Uuid,
     pub secret: String,
-    pub held: Vec<Lease>,
+    pub held: Vec<GrantKey>,
     /// Raised with each resume of the worker; 0 if it does not number them.
     pub sequence: i64,
 }
@@ -32,13 +32,13 @@ pub struct Resume {
 pub enum WorkerFrame {
     /// Cumulative since Hello.
     Credit(i64),
-    Accepts(Vec<Lease>),
+    Accepts(Vec<GrantKey>),
     Heartbeat(Heartbeat),
     /// A batch that is wrong is refused alone, and the stream goes on.
     Events(Result<EventBatch, Refused<EventRange>>),
     /// A report that is wrong is refused alone, and the stream goes on.
-    Reports(Vec<Result<Report, Refused<Lease>>>),
-    CancelAcks(Vec<Lease>),
+    Reports(Vec<Result<Report, Refused<GrantKey>>>),
+    CancelAcks(Vec<GrantKey>),
     Goodbye {
         reason: String,
     },
@@ -47,7 +47,7 @@ pub enum WorkerFrame {
 /// Which events of a grant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EventRange {
-    pub lease: Lease,
+    pub grant: GrantKey,
     pub through_seq: i64,
     pub count: u32,
 }
@@ -62,14 +62,14 @@ pub struct Refused<T> {
 /// A worker is alive and holds these.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heartbeat {
-    pub leases: Vec<Lease>,
-    pub progress: Vec<(Lease, Progress)>,
+    pub grants: Vec<GrantKey>,
+    pub progress: Vec<(GrantKey, Progress)>,
 }
 
 /// How a grant ended, as its worker says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    pub lease: Lease,
+    pub grant: GrantKey,
     pub outcome: Outcome,
 }
 
@@ -80,8 +80,8 @@ pub enum ServerFrame {
     Assignments(Vec<Assignment>),
     Starts(Vec<Start>),
     Revokes(Vec<Revoke>),
-    HeartbeatAck { lost: Vec<Lease>, frozen: bool },
-    EventsAck { lease: Lease, through_seq: i64, credits: u32, refused: Option<ReasonText> },
+    HeartbeatAck { lost: Vec<GrantKey>, frozen: bool },
+    EventsAck { grant: GrantKey, through_seq: i64, credits: u32, rejected: Option<Rejection> },
     ReportAcks(Vec<ReportAnswer>),
     Cancels(Vec<CancelOrder>),
     Drain(DrainReason),
@@ -96,7 +96,7 @@ pub struct Welcome {
     pub heartbeat_interval: Duration,
     pub lease_timeout: Duration,
     pub event_credits: u32,
-    pub standing: Vec<Lease>,
+    pub standing: Vec<GrantKey>,
 }
 
 /// A run given to a worker; the fence is the run's own.
@@ -108,28 +108,29 @@ pub struct Assignment {
 /// A worker may begin this now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
-    pub lease: Lease,
+    pub grant: GrantKey,
     pub attempt: i32,
 }
 
 /// A worker must not begin this, or must stop it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Revoke {
-    pub lease: Lease,
+    pub grant: GrantKey,
 }
 
-/// What became of a report: accepted, or the reason and the text of why not.
+/// The answer to a report; `None`: it is accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportAnswer {
-    pub lease: Lease,
-    pub refused: Option<ReasonText>,
+    pub grant: GrantKey,
+    pub rejected: Option<Rejection>,
 }
 
-/// A reason of the contract's `ErrorReason`, without its prefix, and a text for people.
+/// Why the server did not keep what a worker sent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ReasonText {
-    pub reason: &'static str,
-    pub message: String,
+pub enum Rejection {
+    /// A value is wrong; the text says which.
+    Invalid(String),
+    Refused(Refusal),
 }
 
 /// Why a worker is drained.

@@ -22,7 +22,7 @@ impl Resource {
     }
 }
 
-/// Why a well-formed request is refused: each is one `ErrorReason` of the contract.
+/// Why a well-formed request is refused. The server's `edge/status.rs` maps each to one `ErrorReason` of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("{} {id} does not exist", resource.as_str())]
@@ -54,28 +54,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The name in the contract's `ErrorReason`, without its prefix.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Refusal::NotFound { resource: Resource::Session, .. } => "SESSION_NOT_FOUND",
-            Refusal::NotFound { resource: Resource::Run, .. } => "RUN_NOT_FOUND",
-            Refusal::NotFound { resource: Resource::Worker, .. } => "WORKER_NOT_FOUND",
-            Refusal::NotFound { resource: Resource::Artifact, .. } => "ARTIFACT_NOT_FOUND",
-            Refusal::SessionClosed(_) => "SESSION_CLOSED",
-            Refusal::RequestIdReused(_) => "REQUEST_ID_REUSED",
-            Refusal::RequestInProgress(_) => "REQUEST_IN_PROGRESS",
-            Refusal::LeaseLost { .. } => "LEASE_LOST",
-            Refusal::OutcomeConflict { .. } => "OUTCOME_CONFLICT",
-            Refusal::WorkerDraining(_) => "WORKER_DRAINING",
-            Refusal::PageTokenInvalid => "PAGE_TOKEN_INVALID",
-            Refusal::ResumeTokenInvalid => "RESUME_TOKEN_INVALID",
-            Refusal::RevisionCompacted => "REVISION_COMPACTED",
-            Refusal::ProtocolViolation(_) => "PROTOCOL_VIOLATION",
-            Refusal::EventCreditsExceeded { .. } => "EVENT_CREDITS_EXCEEDED",
-            Refusal::StreamReplaced => "STREAM_REPLACED",
-        }
-    }
-
     pub fn not_found(resource: Resource, id: Uuid) -> Self {
         Refusal::NotFound { resource, id }
     }

@@ -14,13 +14,14 @@
 //!
 //! A start that is not written yet is carried by the report, so `claimed` may also end as `running` may.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::{Lane, RunError, TenantId, TraceParent};
+use crate::domain::{Grant, GrantKey, Lane, RunError, TenantId, TraceParent};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,12 +66,8 @@ impl RunStatus {
         self.successors().is_empty()
     }
 
-    /// Whether a worker holds the run.
-    pub fn is_held(self) -> bool {
-        matches!(self, RunStatus::Claimed | RunStatus::Running)
-    }
-
-    /// The whole transition table: what a run may become next. The guards in `store/sql/` are these rows, from the other side.
+    /// The whole transition table: what a run may become next. The guards of the statements in `store/run/` are these
+    /// rows, from the other side.
     pub fn successors(self) -> &'static [RunStatus] {
         use RunStatus::*;
         match self {
@@ -127,44 +124,7 @@ pub struct Cancellation {
     pub confirmed: Option<bool>,
 }
 
-/// A run as it is now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
-    pub id: Uuid,
-    pub tenant_id: TenantId,
-    pub session_id: Uuid,
-    pub lane: Lane,
-    pub priority: i32,
-    pub kind: String,
-    /// A JSON object, as text.
-    pub params: String,
-    pub labels: BTreeMap<String, String>,
-    pub status: RunStatus,
-    pub wait_reason: Option<WaitReason>,
-    pub attempt: i32,
-    pub max_attempts: i32,
-    pub timeout: Option<Duration>,
-    pub claimed_by: Option<String>,
-    pub worker_id: Option<Uuid>,
-    pub fence: i64,
-    pub revision: i64,
-    pub progress: Option<Progress>,
-    /// A JSON value, as text.
-    pub result: Option<String>,
-    pub error: Option<RunError>,
-    pub cancellation: Option<Cancellation>,
-    pub created_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-    pub run_after: DateTime<Utc>,
-    pub claimed_at: Option<DateTime<Utc>>,
-    pub started_at: Option<DateTime<Utc>>,
-    pub finished_at: Option<DateTime<Utc>>,
-    pub heartbeat_at: Option<DateTime<Utc>>,
-    /// Who caused it, in a distributed trace.
-    pub traceparent: Option<TraceParent>,
-}
-
-/// What a new run shall be; already checked.
+/// What a run shall do; already checked. It never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSpec {
     pub session_id: Uuid,
@@ -175,15 +135,206 @@ pub struct RunSpec {
     pub params: String,
     pub labels: BTreeMap<String, String>,
     pub max_attempts: i32,
+    /// Of one attempt.
     pub timeout: Option<Duration>,
+    /// The caller's place in a distributed trace.
+    pub traceparent: Option<TraceParent>,
+}
+
+/// A request to enqueue a run; already checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRequest {
+    pub spec: RunSpec,
+    /// No worker gets the run before; at once if `None`.
     pub run_after: Option<DateTime<Utc>>,
     pub request_id: Option<String>,
-    pub traceparent: Option<TraceParent>,
+}
+
+impl RunRequest {
+    /// The values in which two requests with the same id must agree. The trace is not one: a repeated request may come in another trace.
+    pub fn identity(&self) -> Vec<Cow<'_, str>> {
+        // A new field of the spec does not compile before it has its place here.
+        let RunSpec { session_id, lane, priority, kind, params, labels, max_attempts, timeout, traceparent: _ } =
+            &self.spec;
+        let numbers = format!("{session_id} {} {priority} {max_attempts}", lane.as_str());
+        let times = format!("{timeout:?} {:?}", self.run_after);
+        let mut values: Vec<Cow<'_, str>> = vec![numbers.into(), kind.into(), params.into(), times.into()];
+        values.extend(labels.iter().flat_map(|(key, value)| [key.into(), value.into()]));
+        values
+    }
+}
+
+/// A run as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub id: Uuid,
+    pub tenant_id: TenantId,
+    pub spec: RunSpec,
+    pub status: RunStatus,
+    pub wait_reason: Option<WaitReason>,
+    /// No worker gets the run before.
+    pub run_after: DateTime<Utc>,
+    pub attempt: i32,
+    /// Counts the grants of the run.
+    pub fence: i64,
+    /// The last grant. The worker holds the run while the run is claimed or running.
+    pub grant: Option<Grant>,
+    pub progress: Option<Progress>,
+    pub cancellation: Option<Cancellation>,
+    /// A JSON value, as text.
+    pub result: Option<String>,
+    pub error: Option<RunError>,
+    /// Raised by each change.
+    pub revision: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Run {
+    /// A run as an enqueue at `now` leaves it.
+    pub fn enqueued(
+        id: Uuid,
+        tenant_id: TenantId,
+        spec: RunSpec,
+        run_after: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Run {
+            id,
+            tenant_id,
+            spec,
+            status: RunStatus::Queued,
+            wait_reason: run_after.filter(|due| *due > now).map(|_| WaitReason::Scheduled),
+            run_after: run_after.unwrap_or(now),
+            attempt: 0,
+            fence: 0,
+            grant: None,
+            progress: None,
+            cancellation: None,
+            result: None,
+            error: None,
+            revision: 1,
+            created_at: now,
+            updated_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// The run as a claim leaves it. A claim for a worker without a stream also begins the run: its grant has `started_at`.
+    pub fn claimed(self, claim: Claim) -> Self {
+        let Claim { grant, attempt, fence, revision, error } = claim;
+        Run {
+            status: if grant.started_at.is_some() { RunStatus::Running } else { RunStatus::Claimed },
+            wait_reason: None,
+            attempt,
+            fence,
+            revision,
+            error,
+            updated_at: grant.claimed_at,
+            grant: Some(grant),
+            progress: None,
+            ..self
+        }
+    }
+
+    /// Names the last grant.
+    pub fn grant_key(&self) -> GrantKey {
+        GrantKey { run_id: self.id, fence: self.fence }
+    }
+}
+
+/// What a claim changes in a queued run, and what earlier attempts left there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    pub grant: Grant,
+    pub attempt: i32,
+    pub fence: i64,
+    pub revision: i64,
+    /// Of the attempt before.
+    pub error: Option<RunError>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RunStatus::{self, *};
+    use chrono::TimeDelta;
+
+    use super::RunStatus::*;
+    use super::*;
+
+    fn spec() -> RunSpec {
+        RunSpec {
+            session_id: Uuid::from_u128(1),
+            lane: Lane::A,
+            priority: 0,
+            kind: "any".into(),
+            params: "{}".into(),
+            labels: BTreeMap::new(),
+            max_attempts: 1,
+            timeout: None,
+            traceparent: None,
+        }
+    }
+
+    fn enqueued(run_after: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Run {
+        Run::enqueued(Uuid::from_u128(7), TenantId::new("t"), spec(), run_after, now)
+    }
+
+    #[test]
+    fn a_run_for_later_waits_and_one_for_before_does_not() {
+        let (now, hour) = (DateTime::UNIX_EPOCH, TimeDelta::hours(1));
+        let state = |run_after: Option<DateTime<Utc>>| {
+            let run = enqueued(run_after, now);
+            (run.wait_reason, run.run_after)
+        };
+        assert_eq!(state(None), (None, now));
+        assert_eq!(state(Some(now - hour)), (None, now - hour));
+        assert_eq!(state(Some(now + hour)), (Some(WaitReason::Scheduled), now + hour));
+    }
+
+    #[test]
+    fn a_claimed_run_runs_if_its_grant_has_started() {
+        let (enqueued_at, claimed_at) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::seconds(1));
+        for (started_at, status) in [(None, Claimed), (Some(claimed_at), Running)] {
+            let grant = Grant {
+                worker_id: Uuid::from_u128(2),
+                worker_name: "w".into(),
+                claimed_at,
+                started_at,
+                heartbeat_at: claimed_at,
+            };
+            let queued = enqueued(Some(claimed_at), enqueued_at);
+            let claim = Claim { grant: grant.clone(), attempt: 1, fence: 3, revision: 4, error: None };
+            let run = queued.claimed(claim);
+            assert!(Queued.may_become(run.status));
+            assert_eq!((run.status, run.wait_reason, run.updated_at), (status, None, claimed_at));
+            assert_eq!((run.created_at, run.grant_key()), (enqueued_at, GrantKey { run_id: run.id, fence: 3 }));
+            assert_eq!(run.grant, Some(grant));
+        }
+    }
+
+    #[test]
+    fn requests_that_differ_in_more_than_their_trace_are_not_the_same() {
+        let request = |spec: RunSpec| RunRequest { spec, run_after: None, request_id: None };
+        let first = request(spec());
+        let traced = request(RunSpec { traceparent: Some(TraceParent::new([1; 16], [1; 8], 1)), ..spec() });
+        assert_eq!(traced.identity(), first.identity());
+        let others = [
+            RunSpec { session_id: Uuid::from_u128(2), ..spec() },
+            RunSpec { lane: Lane::B, ..spec() },
+            RunSpec { priority: 1, ..spec() },
+            RunSpec { kind: "other".into(), ..spec() },
+            RunSpec { params: "[]".into(), ..spec() },
+            RunSpec { labels: [("k".to_owned(), "v".to_owned())].into(), ..spec() },
+            RunSpec { max_attempts: 2, ..spec() },
+            RunSpec { timeout: Some(Duration::from_secs(1)), ..spec() },
+        ];
+        for other in others {
+            assert_ne!(request(other.clone()).identity(), first.identity(), "{other:?}");
+        }
+        let later = RunRequest { run_after: Some(DateTime::UNIX_EPOCH), ..first.clone() };
+        assert_ne!(later.identity(), first.identity());
+    }
 
     #[test]
     fn each_pair_of_states_is_allowed_or_not_as_the_table_says() {

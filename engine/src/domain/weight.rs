@@ -23,11 +23,11 @@ const EVENT_BASE: usize = 256;
 impl Weight for Run {
     fn weight(&self) -> usize {
         let error = self.error.as_ref().map_or(0, |e| e.kind.len() + e.message.len() + e.stack.len() + e.context.len());
-        let labels: usize = self.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
+        let labels: usize = self.spec.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
         let progress = self.progress.as_ref().map_or(0, |progress| progress.message.len());
         let reason = self.cancellation.as_ref().map_or(0, |cancellation| cancellation.reason.len());
         let result = self.result.as_ref().map_or(0, String::len);
-        RUN_BASE + self.kind.len() + self.params.len() + result + error + labels + progress + reason
+        RUN_BASE + self.spec.kind.len() + self.spec.params.len() + result + error + labels + progress + reason
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::Lane;
+use crate::domain::{GrantKey, Lane};
 
 /// How a worker takes its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,20 +86,19 @@ pub struct WorkerProfile {
     pub version: String,
 }
 
-/// What a worker shall be told about a run that it holds, or held.
+/// An order to a worker about a grant that it holds, or held.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CancelOrder {
     pub worker_id: Uuid,
-    pub run_id: Uuid,
-    pub fence: i64,
+    pub grant: GrantKey,
     pub kind: CancelKind,
     pub grace: Duration,
     pub reason: String,
-    /// How long ago it was asked for.
+    /// How long ago the cancel was requested.
     pub asked_ago: Duration,
 }
 
-/// Whether a worker is asked to stop, or told that the run is no longer its own.
+/// A worker must stop, or has lost the grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelKind {
     Cancel,

@@ -69,7 +69,7 @@ pub async fn artifact_insert(
         ArtifactContent::Url(url) => (None, Some(url.as_str())),
         ArtifactContent::TextLeftOut => (None, None),
     };
-    let (worker_id, fence) = artifact.lease.unzip();
+    let (worker_id, fence) = artifact.grant.unzip();
     let done = sqlx::query!(
         "INSERT INTO ops.artifacts (id, tenant_id, run_id, kind, name, mime_type, content_text, content_url, size_bytes, metadata)
          SELECT $1, r.tenant_id, r.id, $4, $5, $6, $7, $8, octet_length($7), $9::text::jsonb

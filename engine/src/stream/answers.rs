@@ -1,22 +1,17 @@
-//! What a worker is answered where a write of its grants was refused.
+//! What the server answers a worker when a write about a grant failed.
 
 use crate::EngineError;
-use crate::domain::frame::ReasonText;
+use crate::domain::frame::Rejection;
 
-/// The stream has ended, or is about to, before it was known what becomes of the write. It is not answered, so that the
-/// worker sends the same again when it resumes; a refusal would have it dropped.
-pub fn is_undecided(error: &EngineError) -> bool {
-    error.is_passing() || matches!(error, EngineError::ShuttingDown)
-}
-
-/// The reason of a refusal, as the contract names it, and its text.
-pub fn reason_of(error: &EngineError) -> ReasonText {
-    let reason = match error {
-        EngineError::Refused(refusal) => refusal.reason(),
-        // A violation, or a value that the checks let through and the database refuses.
-        EngineError::Invalid(_) | EngineError::Store(_) => "INVALID_FIELD",
-        EngineError::Overloaded => "OVERLOADED",
-        EngineError::ShuttingDown => "SHUTTING_DOWN",
-    };
-    ReasonText { reason, message: error.to_string() }
+/// The answer to a write that failed. `None`: the outcome is not known yet, and the stream ends or the write is tried again. The server
+/// does not answer then, and the worker sends the same again after its resume. A rejection would make the worker drop it.
+pub fn rejection(error: &EngineError) -> Option<Rejection> {
+    match error {
+        EngineError::Refused(refusal) => Some(Rejection::Refused(refusal.clone())),
+        EngineError::Invalid(violations) => Some(Rejection::Invalid(violations.to_string())),
+        EngineError::Store(error) if error.is_passing() => None,
+        // A value passed the checks, and the database refuses it.
+        EngineError::Store(error) => Some(Rejection::Invalid(error.to_string())),
+        EngineError::Overloaded | EngineError::ShuttingDown => None,
+    }
 }

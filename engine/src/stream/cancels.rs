@@ -1,4 +1,4 @@
-//! Tells the workers of this replica what the database has for them: to stop a run, that a run is lost, to drain.
+//! Sends the workers of this replica the orders that the database holds for them: to stop a run, to drop a lost run, to drain.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::db::{Db, StoreError};
-use crate::domain::Lease;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::CancelKind;
 use crate::store::run::cancel::{cancel_pending, cancel_sent};
@@ -16,7 +15,7 @@ use crate::stream::registry::Registry;
 use crate::telemetry::Metrics;
 use crate::wakeups::{Topic, Wakeups};
 
-/// Looks on each wakeup; what was not woken at is found by the poll.
+/// Looks for orders on each wakeup. The poll finds an order whose wakeup was lost.
 pub async fn run(db: Db, wakeups: Wakeups, registry: Arc<Registry>, metrics: Metrics, closing: CancellationToken) {
     loop {
         tokio::select! {
@@ -38,14 +37,14 @@ async fn batch(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), St
         async move { Ok((cancel_pending(c, workers).await?, worker_draining(c, workers).await?)) }.boxed()
     });
     let (orders, draining) = read.await?;
-    let mut told = Vec::new();
+    let mut revoked = Vec::new();
     for order in orders {
         let Some(connection) = registry.get(order.worker_id) else { continue };
         if order.kind == CancelKind::Revoke {
-            told.push(Lease { run_id: order.run_id, fence: order.fence });
+            revoked.push(order.grant);
         }
         let asked_ago = order.asked_ago;
-        if connection.tell(order) {
+        if connection.order(order) {
             metrics.cancel_seconds.observe(asked_ago.as_secs_f64());
         }
     }
@@ -54,8 +53,8 @@ async fn batch(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), St
             connection.drain(DrainReason::Operator);
         }
     }
-    if told.is_empty() {
+    if revoked.is_empty() {
         return Ok(());
     }
-    db.write(told, |c, told| cancel_sent(c, told).boxed()).await
+    db.write(revoked, |c, revoked| cancel_sent(c, revoked).boxed()).await
 }

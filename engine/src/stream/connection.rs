@@ -1,4 +1,4 @@
-//! One worker's stream on this replica: what is sent to it, and the grants of its grants.
+//! One worker's stream on this replica: its grants, and the frames that go to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,26 +10,26 @@ use uuid::Uuid;
 use crate::domain::frame::{Assignment, DrainReason, Revoke, ServerFrame};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::worker::{CancelKind, CancelOrder};
-use crate::domain::{Lease, Run};
+use crate::domain::{GrantKey, Run};
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
 use crate::stream::grants::Grants;
 
-/// Frames that may wait for a worker to read them. A worker has at most a few of each sort on their way; one that reads
-/// none of them is cut off.
+/// How many frames may wait until the worker reads them. A worker that reads has a few of each kind on their way; one that does not
+/// read loses its stream.
 pub const OUTBOX_FRAMES: usize = 1_024;
 
-/// Why a stream was ended from this side.
+/// Why the server ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamEnd {
     /// The worker does not read.
     NotReading,
-    /// A newer stream of the same worker has taken its place.
+    /// The worker has a newer stream.
     Replaced,
     ShuttingDown,
 }
 
-/// A stream of a worker.
+/// A worker's stream.
 #[derive(Debug)]
 pub struct Connection {
     pub worker_id: Uuid,
@@ -65,33 +65,33 @@ impl Connection {
         })
     }
 
-    /// What the worker was given. Never held across a wait.
+    /// The grants of the stream. Never hold this lock across an await.
     pub fn grants(&self) -> MutexGuard<'_, Grants> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Guards a write under one of this stream's grants.
-    pub fn guard(&self, lease: Lease) -> Guard {
-        Guard { lease, worker_id: self.worker_id, epoch: self.epoch }
+    /// Guards a write about one of the stream's grants.
+    pub fn guard(&self, grant: GrantKey) -> Guard {
+        Guard { grant, worker_id: self.worker_id, epoch: self.epoch }
     }
 
-    /// Sends a frame, or cuts the stream off if its worker does not read.
+    /// Sends a frame. Ends the stream if the outbox is full.
     pub fn send(&self, frame: ServerFrame) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.outbox.try_send(frame) {
             self.end(StreamEnd::NotReading);
         }
     }
 
-    /// Gives runs to the worker. False if the stream has ended, so that they must be given back.
+    /// Gives runs to the worker. False if the stream has ended: the caller must give them back.
     pub fn assign(&self, runs: Vec<Run>) -> bool {
         let now = Instant::now();
         let mut grants = self.grants();
-        // Under the grants's lock, so that `close` either sees these grants or is seen here.
+        // This check holds the lock of the grants: `close` takes it after it has set `ended`, and so finds every grant added here.
         if self.ended.is_cancelled() {
             return false;
         }
         for run in &runs {
-            grants.assign(Lease { run_id: run.id, fence: run.fence }, run.attempt, now);
+            grants.assign(run.grant_key(), run.attempt, now);
         }
         drop(grants);
         for message in messages(runs, MESSAGE_BYTES) {
@@ -100,59 +100,58 @@ impl Connection {
         true
     }
 
-    /// Tells the worker to stop a run, once, or that it has lost one. Whether it was told to stop.
-    pub fn tell(&self, order: CancelOrder) -> bool {
-        let lease = Lease { run_id: order.run_id, fence: order.fence };
+    /// Sends the worker an order. A cancel goes out once for each grant; answers whether this one did.
+    pub fn order(&self, order: CancelOrder) -> bool {
         match order.kind {
             CancelKind::Cancel => {
-                let is_news = self.grants().cancel(lease);
+                let is_news = self.grants().cancel(order.grant);
                 if is_news {
                     self.send(ServerFrame::Cancels(vec![order]));
                 }
                 is_news
             }
             CancelKind::Revoke => {
-                self.revoke(vec![lease]);
+                self.revoke(vec![order.grant]);
                 false
             }
         }
     }
 
-    /// Takes grants away.
-    pub fn revoke(&self, leases: Vec<Lease>) {
+    /// Takes grants away from the worker.
+    pub fn revoke(&self, lost: Vec<GrantKey>) {
         let mut grants = self.grants();
-        leases.iter().for_each(|lease| {
-            grants.end(*lease);
-        });
+        for grant in &lost {
+            grants.end(*grant);
+        }
         drop(grants);
-        self.send(ServerFrame::Revokes(leases.into_iter().map(|lease| Revoke { lease }).collect()));
+        self.send(ServerFrame::Revokes(lost.into_iter().map(|grant| Revoke { grant }).collect()));
     }
 
-    /// Gives no more runs, and says so, once.
+    /// Drains the stream: it gets no more runs, and one Drain frame.
     pub fn drain(&self, reason: DrainReason) {
         if self.grants().drain() {
             self.send(ServerFrame::Drain(reason));
         }
     }
 
-    /// Ends the stream from this side; the first reason counts.
+    /// Ends the stream. The first reason counts.
     pub fn end(&self, why: StreamEnd) {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         self.ended.cancel();
     }
 
-    /// Cancelled when the stream is ended from this side, or has ended.
+    /// Cancelled once the stream has ended, from either side.
     pub fn ended(&self) -> &CancellationToken {
         &self.ended
     }
 
-    /// Why it was ended from this side, if it was.
+    /// Why the server ended the stream; `None` if the worker did.
     pub fn end_reason(&self) -> Option<StreamEnd> {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Marks the stream as ended and takes out what was not started. Nothing is assigned from here on.
-    pub fn close(&self) -> Vec<Lease> {
+    /// Marks the stream as ended, so that it gets no more runs. Removes and returns the grants that did not start.
+    pub fn close(&self) -> Vec<GrantKey> {
         self.ended.cancel();
         self.grants().take_unstarted()
     }

@@ -13,7 +13,7 @@ use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
-use crate::domain::{Lease, Refusal};
+use crate::domain::{GrantKey, Refusal};
 use crate::store::event::append::{GuardedEvents, run_events_append};
 use crate::telemetry::Metrics;
 use crate::wakeups::{Topic, Wakeups};
@@ -63,7 +63,7 @@ impl Events {
 
     /// Keeps events, each position once. Refused with `LeaseLost` if the grant does not stand.
     pub async fn append(&self, batch: GuardedEvents) -> Result<(), EngineError> {
-        let Lease { run_id, fence } = batch.guard.lease;
+        let GrantKey { run_id, fence } = batch.guard.grant;
         if self.batches.submit(batch).await?? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
     }
 }
@@ -75,9 +75,9 @@ async fn write_free(
     locked: &LockedRows,
     batches: Arc<[GuardedEvents]>,
 ) -> Result<Vec<Result<bool, EngineError>>, StoreError> {
-    let runs: Vec<Uuid> = batches.iter().map(|batch| batch.guard.lease.run_id).collect();
+    let runs: Vec<Uuid> = batches.iter().map(|batch| batch.guard.grant.run_id).collect();
     let kept = locked.around(&runs, |locked| {
-        let free = |batch: &&GuardedEvents| !locked.contains(&batch.guard.lease.run_id);
+        let free = |batch: &&GuardedEvents| !locked.contains(&batch.guard.grant.run_id);
         let free: Arc<[GuardedEvents]> =
             if locked.is_empty() { batches.clone() } else { batches.iter().filter(free).cloned().collect() };
         batch(db.clone(), wakeups.clone(), free)

@@ -12,7 +12,7 @@ use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Db, StoreError};
-use crate::domain::Lease;
+use crate::domain::GrantKey;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
 use crate::store::run::guard::Guard;
@@ -41,7 +41,7 @@ struct Beat {
 
 impl Weigh for Beat {
     fn items(&self) -> usize {
-        1 + self.heartbeat.leases.len()
+        1 + self.heartbeat.grants.len()
     }
 }
 
@@ -49,7 +49,7 @@ impl Weigh for Beat {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BeatAnswer {
     /// Grants that are no longer the worker's own.
-    pub lost: Vec<Lease>,
+    pub lost: Vec<GrantKey>,
     /// The worker has a newer stream, or is not known.
     pub replaced: bool,
 }
@@ -92,12 +92,12 @@ impl Leases {
 /// does.
 async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
-    rows.sort_by_key(|row| row.guard.lease);
+    rows.sort_by_key(|row| row.guard.grant);
     let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
     let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
     let late: Vec<Guard> =
-        rows.iter().map(|row| row.guard).filter(|guard| locked.contains(&guard.lease.run_id)).collect();
+        rows.iter().map(|row| row.guard).filter(|guard| locked.contains(&guard.grant.run_id)).collect();
     if !late.is_empty() {
         extend(db, late).await;
     }
@@ -109,9 +109,9 @@ async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) 
     let answer = |beat: &Beat| BeatAnswer {
         lost: beat
             .heartbeat
-            .leases
+            .grants
             .iter()
-            .filter(|lease| !touched.contains(&(beat.worker_id, **lease)) && !locked.contains(&lease.run_id))
+            .filter(|grant| !touched.contains(&(beat.worker_id, **grant)) && !locked.contains(&grant.run_id))
             .copied()
             .collect(),
         replaced: !heard.contains(&beat.worker_id),
@@ -124,10 +124,10 @@ async fn written(
     db: &Db,
     locked: &LockedRows,
     rows: &[LeaseBeat],
-) -> Result<(HashSet<(Uuid, Lease)>, HashSet<Uuid>), StoreError> {
-    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.lease.run_id).collect();
+) -> Result<(HashSet<(Uuid, GrantKey)>, HashSet<Uuid>), StoreError> {
+    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.grant.run_id).collect();
     let touched = locked.around(&runs, |locked| {
-        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.lease.run_id);
+        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.grant.run_id);
         let rows: Vec<LeaseBeat> = rows.iter().filter(free).cloned().collect();
         db.transaction(rows, |c, rows| run_heartbeat(c, rows).boxed())
     });
@@ -144,14 +144,14 @@ async fn extend(db: &Db, late: Vec<Guard>) {
 
 /// The leases that a heartbeat names, each with its progress, if it says any.
 fn rows_of(beat: &Beat) -> Vec<LeaseBeat> {
-    let mut progress: HashMap<Lease, &Progress> =
-        beat.heartbeat.progress.iter().map(|(lease, progress)| (*lease, progress)).collect();
-    let leases: HashSet<Lease> = beat.heartbeat.leases.iter().copied().collect();
-    leases
+    let mut progress: HashMap<GrantKey, &Progress> =
+        beat.heartbeat.progress.iter().map(|(grant, progress)| (*grant, progress)).collect();
+    let grants: HashSet<GrantKey> = beat.heartbeat.grants.iter().copied().collect();
+    grants
         .into_iter()
-        .map(|lease| LeaseBeat {
-            guard: Guard { lease, worker_id: beat.worker_id, epoch: beat.epoch },
-            progress: progress.remove(&lease).cloned(),
+        .map(|grant| LeaseBeat {
+            guard: Guard { grant, worker_id: beat.worker_id, epoch: beat.epoch },
+            progress: progress.remove(&grant).cloned(),
         })
         .collect()
 }

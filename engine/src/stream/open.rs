@@ -16,7 +16,7 @@ use crate::Engine;
 use crate::EngineError;
 use crate::db::{Class, PgConnection, StoreError};
 use crate::domain::frame::{Hello, Resume, ServerFrame, Welcome};
-use crate::domain::{Lease, Refusal, TenantId};
+use crate::domain::{GrantKey, Refusal, TenantId};
 use crate::settings::HEARTBEATS_PER_LEASE;
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
@@ -33,10 +33,10 @@ use crate::wakeups::Topic;
 #[derive(Debug, Clone, Default)]
 struct Opened {
     epoch: i64,
-    /// The grants that still stand, of those that the worker names.
+    /// The grants that the worker names and that still stand.
     standing: Vec<HeldGrant>,
-    /// Those of them whose starts are to be written down when others let go of their runs.
-    unwritten: Vec<Lease>,
+    /// Those of them whose starts are not written yet, because other transactions lock their runs.
+    unwritten: Vec<GrantKey>,
 }
 
 /// Opens the stream of a worker: registers it, answers `Welcome`, and hands it over to the dispatcher.
@@ -80,9 +80,9 @@ pub async fn open(
     let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
     let group = claim_group(tenant, &hello);
     let connection = Connection::new(worker_id, hello.profile.name.clone(), opened.epoch, group, lease, outbox);
-    for grant in &opened.standing {
-        let started = Instant::now().checked_sub(grant.started_ago).unwrap_or_else(Instant::now);
-        connection.grants().resume(grant.lease, grant.attempt, started);
+    for held in &opened.standing {
+        let started = Instant::now().checked_sub(held.started_ago).unwrap_or_else(Instant::now);
+        connection.grants().resume(held.grant, held.attempt, started);
     }
     connection.grants().unwritten(opened.unwritten);
     connection.send(ServerFrame::Welcome(Welcome {
@@ -92,10 +92,10 @@ pub async fn open(
         heartbeat_interval: lease / HEARTBEATS_PER_LEASE,
         lease_timeout: lease,
         event_credits: engine.settings.event_credits,
-        standing: opened.standing.iter().map(|grant| grant.lease).collect(),
+        standing: opened.standing.iter().map(|held| held.grant).collect(),
     }));
     engine.registry.add(connection.clone());
-    // What the worker was to be told while it was away, it is told now.
+    // The worker gets the orders that came while it was away.
     engine.wakeups.give_here(Topic::Cancels);
     engine.wakeups.give(Topic::Changes);
     engine.wakeups.give(Topic::Work);
@@ -147,33 +147,33 @@ async fn settle_held(
     c: &mut PgConnection,
     worker_id: Uuid,
     epoch: i64,
-    named: &[Lease],
+    named: &[GrantKey],
     locked: &HashSet<Uuid>,
 ) -> Result<(Opened, Vec<Release>), StoreError> {
     let free: Vec<Uuid> = worker_runs(c, worker_id).await?.into_iter().filter(|run| !locked.contains(run)).collect();
     run_lock_in_tx(c, &free).await?;
     let held = worker_held_in_tx(c, worker_id).await?;
-    let named: HashSet<Lease> = named.iter().copied().collect();
-    let guard = |lease: Lease| Guard { lease, worker_id, epoch };
-    let is_locked = |lease: Lease| locked.contains(&lease.run_id);
+    let named: HashSet<GrantKey> = named.iter().copied().collect();
+    let guard = |grant: GrantKey| Guard { grant, worker_id, epoch };
+    let is_locked = |grant: GrantKey| locked.contains(&grant.run_id);
     let (mut standing, unknown): (Vec<HeldGrant>, Vec<HeldGrant>) =
-        held.into_iter().partition(|grant| named.contains(&grant.lease));
-    let release = |grant: &HeldGrant| Release { guard: guard(grant.lease), begun_too: true, undelivered: !grant.begun };
+        held.into_iter().partition(|held| named.contains(&held.grant));
+    let release = |held: &HeldGrant| Release { guard: guard(held.grant), begun_too: true, undelivered: !held.begun };
     let (left, releases): (Vec<Release>, Vec<Release>) =
-        unknown.iter().map(release).partition(|release| is_locked(release.guard.lease));
+        unknown.iter().map(release).partition(|release| is_locked(release.guard.grant));
     if !releases.is_empty() {
         run_release_in_tx(c, &releases).await?;
     }
     // The worker was sent to start, and the server that sent it did not come to write that down.
-    let begin = |grant: &HeldGrant| Begin { guard: guard(grant.lease), started_ago: grant.started_ago };
+    let begin = |held: &HeldGrant| Begin { guard: guard(held.grant), started_ago: held.started_ago };
     let (later, begins): (Vec<Begin>, Vec<Begin>) =
-        standing.iter().filter(|grant| !grant.begun).map(begin).partition(|begin| is_locked(begin.guard.lease));
+        standing.iter().filter(|held| !held.begun).map(begin).partition(|begin| is_locked(begin.guard.grant));
     if !begins.is_empty() {
         run_begin_in_tx(c, &begins).await?;
     }
-    standing.iter_mut().filter(|grant| !grant.begun).for_each(|grant| grant.attempt += 1);
+    standing.iter_mut().filter(|held| !held.begun).for_each(|held| held.attempt += 1);
     let (late, beats): (Vec<Guard>, Vec<Guard>) =
-        standing.iter().map(|grant| guard(grant.lease)).partition(|guard| is_locked(guard.lease));
+        standing.iter().map(|held| guard(held.grant)).partition(|guard| is_locked(guard.grant));
     if !beats.is_empty() {
         let beat = |guard: Guard| LeaseBeat { guard, progress: None };
         run_heartbeat(c, &beats.into_iter().map(beat).collect::<Vec<_>>()).await?;
@@ -181,7 +181,7 @@ async fn settle_held(
     if !late.is_empty() {
         run_lease_extend(c, &late).await?;
     }
-    let unwritten = later.into_iter().map(|begin| begin.guard.lease).collect();
+    let unwritten = later.into_iter().map(|begin| begin.guard.grant).collect();
     Ok((Opened { epoch, standing, unwritten }, left))
 }
 

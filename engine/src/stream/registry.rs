@@ -1,4 +1,4 @@
-//! The streams of this replica.
+//! The registry of the streams of this replica.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,7 +14,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Adds a stream. Of two streams of one worker the older is ended, whichever comes first here.
+    /// Adds a stream. If the worker already has one, the older of the two ends, whichever was added first.
     pub fn add(&self, connection: Arc<Connection>) {
         let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
         match connections.get(&connection.worker_id) {
@@ -29,7 +29,7 @@ impl Registry {
         }
     }
 
-    /// Removes a stream, unless a newer one has taken its place.
+    /// Removes a stream, unless a newer one has replaced it.
     pub fn remove(&self, connection: &Connection) {
         let mut connections = self.connections.write().unwrap_or_else(PoisonError::into_inner);
         if connections.get(&connection.worker_id).is_some_and(|held| held.epoch == connection.epoch) {

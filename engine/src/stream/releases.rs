@@ -65,17 +65,17 @@ impl Releases {
 /// Tries until the database has answered; what another transaction has locked is left to be tried again. The write is guarded, so that it may
 /// be repeated.
 async fn release(db: &Db, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
-    let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.lease.run_id).collect();
+    let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.grant.run_id).collect();
     loop {
         let released = locked.around(&runs, |locked| {
-            let free = |release: &&Release| !locked.contains(&release.guard.lease.run_id);
+            let free = |release: &&Release| !locked.contains(&release.guard.grant.run_id);
             let batch: Vec<Release> = releases.iter().filter(free).copied().collect();
             db.transaction(batch, |c, batch| run_release_in_tx(c, batch).boxed())
         });
         match released.await {
             Ok((released, locked)) => {
                 tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
-                return releases.into_iter().filter(|release| locked.contains(&release.guard.lease.run_id)).collect();
+                return releases.into_iter().filter(|release| locked.contains(&release.guard.grant.run_id)).collect();
             }
             Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
             Err(error) => {

@@ -17,7 +17,7 @@ use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
-use crate::domain::{Lease, Outcome, Refusal, RunStatus};
+use crate::domain::{GrantKey, Outcome, Refusal, RunStatus};
 use crate::store::run::guard::Guard;
 use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
 use crate::telemetry::{Metrics, spans};
@@ -36,16 +36,16 @@ const BOUNDS: BatchBounds = BatchBounds {
 /// Something that happened to a grant.
 #[derive(Debug, Clone)]
 pub enum GrantNews {
-    /// Its worker was told to start.
+    /// The worker was ordered to start.
     Begun { guard: Guard, at: Instant },
-    /// Its worker says how it ended; it began so long before `at`.
+    /// The worker reports how it ended. It started `started_ago` before `at`.
     Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
 }
 
 impl GrantNews {
-    fn lease(&self) -> Lease {
+    fn grant(&self) -> GrantKey {
         match self {
-            GrantNews::Begun { guard, .. } | GrantNews::Ended { guard, .. } => guard.lease,
+            GrantNews::Begun { guard, .. } | GrantNews::Ended { guard, .. } => guard.grant,
         }
     }
 
@@ -109,10 +109,10 @@ impl Results {
     /// Hands in what happened to grants, all at once; each gets its own answer, in order. A start is refused with `LeaseLost` if
     /// its grant does not stand. The same report again gets the first answer; another one is refused.
     pub async fn submit(&self, news: Vec<GrantNews>) -> Vec<Result<(), EngineError>> {
-        let leases: Vec<Lease> = news.iter().map(GrantNews::lease).collect();
+        let grants: Vec<GrantKey> = news.iter().map(GrantNews::grant).collect();
         match self.batches.submit(news).await {
-            Ok(verdicts) => leases.into_iter().zip(verdicts).map(|(lease, verdict)| answer(lease, verdict)).collect(),
-            Err(error) => leases.iter().map(|_| Err(error.clone())).collect(),
+            Ok(verdicts) => grants.into_iter().zip(verdicts).map(|(grant, verdict)| answer(grant, verdict)).collect(),
+            Err(error) => grants.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
@@ -128,8 +128,8 @@ impl Results {
     }
 }
 
-fn answer(lease: Lease, verdict: Verdict) -> Result<(), EngineError> {
-    let Lease { run_id, fence } = lease;
+fn answer(grant: GrantKey, verdict: Verdict) -> Result<(), EngineError> {
+    let GrantKey { run_id, fence } = grant;
     match verdict? {
         ReportVerdict::Accepted(_) => Ok(()),
         ReportVerdict::Conflict => Err(Refusal::OutcomeConflict { run_id, fence }.into()),
@@ -145,9 +145,9 @@ async fn write_free(
     locked: &LockedRows,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<Verdict>, StoreError> {
-    let runs: Vec<Uuid> = news.iter().map(|item| item.lease().run_id).collect();
+    let runs: Vec<Uuid> = news.iter().map(|item| item.grant().run_id).collect();
     let written = locked.around(&runs, |locked| {
-        let free = |item: &&GrantNews| !locked.contains(&item.lease().run_id);
+        let free = |item: &&GrantNews| !locked.contains(&item.grant().run_id);
         let free: Arc<[GrantNews]> =
             if locked.is_empty() { news.clone() } else { news.iter().filter(free).cloned().collect() };
         batch(db.clone(), wakeups.clone(), metrics.clone(), free)
@@ -170,7 +170,7 @@ async fn batch(
     for (index, item) in news.iter().enumerate() {
         if let GrantNews::Ended { guard, outcome, started_ago, at } = item {
             // Two reports for one run: the second meets the first when that is written.
-            if !reported.insert(guard.lease.run_id) {
+            if !reported.insert(guard.grant.run_id) {
                 again.push(index);
                 continue;
             }
@@ -187,8 +187,8 @@ async fn batch(
             begins.push((index, Begin { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
         }
     }
-    reports.sort_by_key(|(_, report)| report.guard.lease);
-    begins.sort_by_key(|(_, begin)| begin.guard.lease);
+    reports.sort_by_key(|(_, report)| report.guard.grant);
+    begins.sort_by_key(|(_, begin)| begin.guard.grant);
 
     // What is carried by a report is answered as accepted: should the report be refused, that answer says it.
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
@@ -197,8 +197,8 @@ async fn batch(
     let written = db.transaction((begin_rows, report_rows), |c, (begins, reports)| {
         async move {
             if !begins.is_empty() && !reports.is_empty() {
-                let begun = begins.iter().map(|begin| begin.guard.lease.run_id);
-                let ended = reports.iter().map(|report| report.guard.lease.run_id);
+                let begun = begins.iter().map(|begin| begin.guard.grant.run_id);
+                let ended = reports.iter().map(|report| report.guard.grant.run_id);
                 run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
             }
             let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, begins).await? };
@@ -210,7 +210,7 @@ async fn batch(
     let (begun, ended) = written.await?;
 
     for (index, begin) in &begins {
-        if !begun.contains(&(begin.guard.worker_id, begin.guard.lease)) {
+        if !begun.contains(&(begin.guard.worker_id, begin.guard.grant)) {
             verdicts[*index] = ReportVerdict::LeaseLost;
         }
     }
@@ -219,7 +219,7 @@ async fn batch(
         if let (ReportVerdict::Accepted(Some(status)), Some(trace), Some(at)) =
             (verdict, trace, news[*index].ended_at())
         {
-            spans::reported(report.guard.lease, status, trace, at);
+            spans::reported(report.guard.grant, status, trace, at);
         }
         if let ReportVerdict::Accepted(Some(status)) = verdict {
             metrics.grant_ended(if status == RunStatus::Queued { "requeued" } else { status.as_str() }, 1);

@@ -20,19 +20,19 @@ use crate::Engine;
 use crate::EngineError;
 use crate::batch::budget::Held;
 use crate::db::{Class, StoreError};
+use crate::domain::Refusal;
 use crate::domain::event::EventBatch;
-use crate::domain::frame::{EventRange, Heartbeat, ReasonText, Refused, ServerFrame, WorkerFrame};
+use crate::domain::frame::{EventRange, Heartbeat, Refused, Rejection, ServerFrame, WorkerFrame};
 use crate::domain::weight::Weight;
 use crate::domain::worker::WorkerState;
-use crate::domain::{Lease, Refusal};
 use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::store::event::append::GuardedEvents;
 use crate::store::run::release::Release;
 use crate::store::worker::record::worker_stream_ended;
-use crate::stream::answers::{is_undecided, reason_of};
+use crate::stream::answers::rejection;
 use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::leases::BeatAnswer;
-use crate::stream::worker_grants::StreamGrants;
+use crate::stream::worker_grants::WorkerGrants;
 
 /// Heartbeats of one stream that may wait for the database. Each is answered, in order; a worker that sends more ahead of
 /// the answers is cut off.
@@ -58,7 +58,7 @@ where
     let (heartbeats, waiting_heartbeats) = mpsc::channel(HEARTBEATS_WAITING);
     let tasks = TaskTracker::new();
     let stream = Arc::new(WorkerStream {
-        grants: StreamGrants::new(engine.clone(), connection.clone(), tasks.clone()),
+        grants: WorkerGrants::new(engine.clone(), connection.clone(), tasks.clone()),
         engine,
         connection,
         tasks,
@@ -97,7 +97,7 @@ where
 struct WorkerStream {
     engine: Arc<Engine>,
     connection: Arc<Connection>,
-    grants: Arc<StreamGrants>,
+    grants: Arc<WorkerGrants>,
     /// What waits for the database.
     tasks: TaskTracker,
     /// Each with when it came.
@@ -118,13 +118,13 @@ impl WorkerStream {
                 })?;
                 self.engine.dispatcher.room();
             }
-            WorkerFrame::Accepts(leases) => self.grants.accept(&leases),
+            WorkerFrame::Accepts(grants) => self.grants.accept(&grants),
             WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat)?,
             WorkerFrame::Events(events) => self.events(events)?,
             WorkerFrame::Reports(reports) => self.grants.report(reports)?,
             // The cancel was sent on this stream and is not sent again; the report will say what became of it.
-            WorkerFrame::CancelAcks(leases) => {
-                tracing::debug!(worker_id = %self.connection.worker_id, runs = leases.len(), "cancels were understood");
+            WorkerFrame::CancelAcks(grants) => {
+                tracing::debug!(worker_id = %self.connection.worker_id, runs = grants.len(), "cancels were understood");
             }
             WorkerFrame::Goodbye { .. } => {}
         }
@@ -138,9 +138,8 @@ impl WorkerStream {
         })
     }
 
-    /// Keeps the leases alive that heartbeats name: one after the other. Each is answered before the next one is due,
-    /// whatever the database does, for a worker gives up a stream that says nothing; what is written after its answer is
-    /// told with the next one.
+    /// Handles heartbeats one after the other: keeps the leases alive that they name. Each is answered before the next one is due, whatever
+    /// the database does, because a worker gives up a silent stream. What becomes known after an answer goes with the next one.
     async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<(Heartbeat, Instant)>) {
         let connection = &self.connection;
         let mut frozen = false;
@@ -162,9 +161,9 @@ impl WorkerStream {
                 Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
                 Ok(answer) => {
                     let mut grants = connection.grants();
-                    answer.lost.iter().for_each(|lease| {
-                        grants.end(*lease);
-                    });
+                    for grant in &answer.lost {
+                        grants.end(*grant);
+                    }
                     drop(grants);
                     connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
                 }
@@ -195,10 +194,9 @@ impl WorkerStream {
     fn events(&self, events: Result<EventBatch, Refused<EventRange>>) -> Result<(), EngineError> {
         match events {
             Err(refused) => {
-                let (reason, message) = ("INVALID_FIELD", refused.violations.to_string());
-                let EventRange { lease, through_seq, count: credits } = refused.subject;
-                let refused = Some(ReasonText { reason, message });
-                self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+                let EventRange { grant, through_seq, count: credits } = refused.subject;
+                let rejected = Some(Rejection::Invalid(refused.violations.to_string()));
+                self.connection.send(ServerFrame::EventsAck { grant, through_seq, credits, rejected });
             }
             Ok(batch) => {
                 let sent = batch.entries.len() as i64;
@@ -243,7 +241,7 @@ impl WorkerStream {
             }
             let mut fresh: HashMap<Uuid, Vec<(EventBatch, Held)>> = HashMap::new();
             for batch in batches.drain(..) {
-                let run_id = batch.0.run_id;
+                let run_id = batch.0.grant.run_id;
                 behind.get_mut(&run_id).unwrap_or_else(|| fresh.entry(run_id).or_default()).push(batch);
             }
             for (run_id, batches) in fresh {
@@ -257,25 +255,25 @@ impl WorkerStream {
     /// Keeps events of one run, and answers them in their order.
     async fn keep_events_of(&self, run_id: Uuid, batches: Vec<(EventBatch, Held)>) -> Uuid {
         let kept = batches.into_iter().map(|(batch, room)| {
-            let EventBatch { run_id, fence, first_seq, entries } = batch;
-            let lease = Lease { run_id, fence };
+            let EventBatch { grant, first_seq, entries } = batch;
             let count = entries.len() as i64;
-            let guarded = GuardedEvents { guard: self.connection.guard(lease), first_seq, entries };
+            let guarded = GuardedEvents { guard: self.connection.guard(grant), first_seq, entries };
             let (engine, connection) = (&self.engine, &self.connection);
             async move {
                 let kept = persist(connection, || engine.events.append(guarded.clone())).await;
                 drop(room);
-                (lease, first_seq + count - 1, count, kept)
+                (grant, first_seq + count - 1, count, kept)
             }
         });
-        for (lease, through_seq, count, kept) in join_all(kept).await {
-            if kept.as_ref().is_err_and(is_undecided) {
-                continue;
-            }
+        for (grant, through_seq, count, kept) in join_all(kept).await {
+            let rejected = match kept.as_ref().map_err(rejection) {
+                Ok(()) => None,
+                Err(Some(rejection)) => Some(rejection),
+                Err(None) => continue,
+            };
             self.event_credits_used.fetch_sub(count, Ordering::Relaxed);
-            let refused = kept.err().map(|error| reason_of(&error));
             let credits = count as u32;
-            self.connection.send(ServerFrame::EventsAck { lease, through_seq, credits, refused });
+            self.connection.send(ServerFrame::EventsAck { grant, through_seq, credits, rejected });
         }
         run_id
     }
@@ -291,7 +289,7 @@ impl WorkerStream {
         let (engine, connection) = (&self.engine, &self.connection);
         engine.registry.remove(connection);
         let unstarted = connection.close();
-        let release = |lease| Release { guard: connection.guard(lease), begun_too: false, undelivered: !goodbye };
+        let release = |grant| Release { guard: connection.guard(grant), begun_too: false, undelivered: !goodbye };
         engine.releases.give_back(unstarted.into_iter().map(release).collect());
         self.tasks.close();
         if tokio::time::timeout(END_TIMEOUT, self.tasks.wait()).await.is_err() {

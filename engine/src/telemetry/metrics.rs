@@ -232,7 +232,7 @@ impl Metrics {
         self.runs_started.inc_by(runs.iter().filter(|run| run.status == RunStatus::Running).count() as u64);
         for run in runs {
             let due = run.run_after.max(run.created_at);
-            let waited = run.claimed_at.and_then(|claimed| (claimed - due).to_std().ok());
+            let waited = run.grant.as_ref().and_then(|grant| (grant.claimed_at - due).to_std().ok());
             self.queue_seconds.observe(waited.unwrap_or_default().as_secs_f64());
         }
     }

@@ -12,7 +12,7 @@ use opentelemetry::{Context, InstrumentationScope, KeyValue, global};
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::domain::{Lease, Run, RunStatus, TraceParent};
+use crate::domain::{GrantKey, Run, RunStatus, TraceParent};
 
 /// Whether somebody takes spans: a subscriber that wants those of the target `otel`. Costs next to nothing when not.
 pub fn are_taken() -> bool {
@@ -39,31 +39,31 @@ pub fn clock() -> Option<SystemTime> {
 pub fn claimed(runs: &[Run], began: Option<SystemTime>) {
     let Some(began) = began else { return };
     for run in runs {
-        if let Some(parent) = run.traceparent.filter(TraceParent::is_sampled) {
-            let mut attributes = of_grant("claim", "receive", Lease { run_id: run.id, fence: run.fence });
-            attributes.push(KeyValue::new("messaging.destination.name", run.lane.as_str()));
-            attributes.push(KeyValue::new("ops.run.kind", run.kind.clone()));
+        if let Some(parent) = run.spec.traceparent.filter(TraceParent::is_sampled) {
+            let mut attributes = of_grant("claim", "receive", run.grant_key());
+            attributes.push(KeyValue::new("messaging.destination.name", run.spec.lane.as_str()));
+            attributes.push(KeyValue::new("ops.run.kind", run.spec.kind.clone()));
             emit("claim", parent, began, attributes);
         }
     }
 }
 
 /// A report that was handed in then ended a grant, and its run went to this status.
-pub fn reported(lease: Lease, status: RunStatus, parent: TraceParent, handed_in: Instant) {
+pub fn reported(grant: GrantKey, status: RunStatus, parent: TraceParent, handed_in: Instant) {
     if parent.is_sampled() && are_taken() {
-        let mut attributes = of_grant("report", "settle", lease);
+        let mut attributes = of_grant("report", "settle", grant);
         attributes.push(KeyValue::new("ops.run.status", status.as_str()));
         emit("report", parent, SystemTime::now() - handed_in.elapsed(), attributes);
     }
 }
 
-fn of_grant(operation: &'static str, sort: &'static str, lease: Lease) -> Vec<KeyValue> {
+fn of_grant(operation: &'static str, sort: &'static str, grant: GrantKey) -> Vec<KeyValue> {
     vec![
         KeyValue::new("messaging.system", "ops"),
         KeyValue::new("messaging.operation.name", operation),
         KeyValue::new("messaging.operation.type", sort),
-        KeyValue::new("messaging.message.id", lease.run_id.to_string()),
-        KeyValue::new("ops.run.fence", lease.fence),
+        KeyValue::new("messaging.message.id", grant.run_id.to_string()),
+        KeyValue::new("ops.run.fence", grant.fence),
     ]
 }
 

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use engine::EngineError;
 use engine::db::StoreError;
-use engine::domain::Refusal;
 use engine::domain::text::excerpt;
 use engine::domain::violation::Violations;
+use engine::domain::{Refusal, Resource};
 
 const DOMAIN: &str = "ops";
 const PREFIX: &str = "ERROR_REASON_";
@@ -112,8 +112,29 @@ fn invalid(violations: &Violations) -> Status {
 }
 
 fn refused(refusal: &Refusal) -> Status {
-    let reason = ErrorReason::from_str_name(&format!("{PREFIX}{}", refusal.reason())).unwrap_or_default();
-    status(reason, refusal.to_string(), concerned(refusal))
+    status(reason(refusal), refusal.to_string(), concerned(refusal))
+}
+
+/// The reason of a refusal in the contract.
+pub fn reason(refusal: &Refusal) -> ErrorReason {
+    match refusal {
+        Refusal::NotFound { resource: Resource::Session, .. } => ErrorReason::SessionNotFound,
+        Refusal::NotFound { resource: Resource::Run, .. } => ErrorReason::RunNotFound,
+        Refusal::NotFound { resource: Resource::Worker, .. } => ErrorReason::WorkerNotFound,
+        Refusal::NotFound { resource: Resource::Artifact, .. } => ErrorReason::ArtifactNotFound,
+        Refusal::SessionClosed(_) => ErrorReason::SessionClosed,
+        Refusal::RequestIdReused(_) => ErrorReason::RequestIdReused,
+        Refusal::RequestInProgress(_) => ErrorReason::RequestInProgress,
+        Refusal::LeaseLost { .. } => ErrorReason::LeaseLost,
+        Refusal::OutcomeConflict { .. } => ErrorReason::OutcomeConflict,
+        Refusal::WorkerDraining(_) => ErrorReason::WorkerDraining,
+        Refusal::PageTokenInvalid => ErrorReason::PageTokenInvalid,
+        Refusal::ResumeTokenInvalid => ErrorReason::ResumeTokenInvalid,
+        Refusal::RevisionCompacted => ErrorReason::RevisionCompacted,
+        Refusal::ProtocolViolation(_) => ErrorReason::ProtocolViolation,
+        Refusal::EventCreditsExceeded { .. } => ErrorReason::EventCreditsExceeded,
+        Refusal::StreamReplaced => ErrorReason::StreamReplaced,
+    }
 }
 
 /// A request that no layer has looked at: a defect of how the routes are put together.
@@ -234,8 +255,8 @@ fn concerned(refusal: &Refusal) -> HashMap<String, String> {
     entries.into_iter().collect()
 }
 
-/// The name of a reason without its prefix.
-fn name(reason: ErrorReason) -> &'static str {
+/// The name of a reason, without its prefix: the word that clients read.
+pub fn name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches(PREFIX)
 }
 
@@ -252,7 +273,6 @@ mod tests {
     use proto::v1;
 
     use super::*;
-    use engine::domain::Resource;
 
     fn refusals() -> Vec<Refusal> {
         let (run_id, fence) = (Uuid::max(), 7);
@@ -280,7 +300,7 @@ mod tests {
         for refusal in refusals() {
             let status = status_of(refusal.clone());
             let info = status.get_details_error_info().expect("error info");
-            assert_eq!((info.reason.as_str(), info.domain.as_str()), (refusal.reason(), "ops"));
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (name(reason(&refusal)), "ops"));
             assert_ne!(status.code(), Code::Internal, "{refusal:?}");
             let precondition = status.get_details_precondition_failure().is_some();
             assert_eq!(precondition, status.code() == Code::FailedPrecondition, "{refusal:?}");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::worker::{CancelKind, CancelOrder};
-use crate::domain::{Lease, TenantId};
+use crate::domain::{GrantKey, TenantId};
 use crate::store::run::row::milliseconds;
 
 /// Cancels what has not begun, and asks what runs to stop. Answers how many workers have to be told.
@@ -90,7 +90,7 @@ pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, Stor
     Ok(sessions)
 }
 
-/// What the given workers have to be told.
+/// The orders that wait for these workers.
 pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<CancelOrder>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT run_id, fence, worker_id, kind, grace_ms, reason,
@@ -105,8 +105,7 @@ pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Ve
         .into_iter()
         .map(|row| CancelOrder {
             worker_id: row.worker_id,
-            run_id: row.run_id,
-            fence: row.fence,
+            grant: GrantKey { run_id: row.run_id, fence: row.fence },
             kind: order(&row.kind),
             grace: milliseconds(row.grace_ms),
             reason: row.reason,
@@ -115,8 +114,8 @@ pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Ve
         .collect())
 }
 
-/// Forgets revokes that were sent to their workers; what somebody keeps locked is sent again.
-pub async fn cancel_sent(c: &mut PgConnection, told: &[Lease]) -> Result<(), StoreError> {
+/// Forgets revokes that were sent to their workers. A revoke that another transaction locks is sent again.
+pub async fn cancel_sent(c: &mut PgConnection, sent: &[GrantKey]) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM ops.run_cancels
          WHERE ctid = ANY (ARRAY(
@@ -126,15 +125,15 @@ pub async fn cancel_sent(c: &mut PgConnection, told: &[Lease]) -> Result<(), Sto
                  SELECT ctid FROM ops.run_cancels
                  WHERE run_id = t.run_id AND fence = t.fence AND kind = 'revoke'
                  FOR UPDATE SKIP LOCKED) c))",
-        &told.iter().map(|lease| lease.run_id).collect::<Vec<_>>(),
-        &told.iter().map(|lease| lease.fence).collect::<Vec<_>>(),
+        &sent.iter().map(|grant| grant.run_id).collect::<Vec<_>>(),
+        &sent.iter().map(|grant| grant.fence).collect::<Vec<_>>(),
     )
     .execute(c)
     .await?;
     Ok(())
 }
 
-/// Forgets revokes that nobody was there to be told of.
+/// Forgets revokes whose workers did not come back for a minute.
 pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     let pruned = sqlx::query!(
         "DELETE FROM ops.run_cancels

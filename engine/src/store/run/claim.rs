@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::{Lane, Run, RunStatus, TenantId, TraceParent};
-use crate::store::run::row::{labels, milliseconds, run_error, run_rows};
+use crate::domain::run::Claim;
+use crate::domain::{Grant, Lane, Run, TenantId};
+use crate::store::run::row::{run_error, run_rows, run_spec};
 
 /// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,8 +63,7 @@ pub async fn run_claim(
     most: usize,
     by: ClaimKey,
 ) -> Result<Claimed, StoreError> {
-    let rows = sqlx::query_file_as!(
-        ClaimedRow,
+    let rows = sqlx::query_file!(
         "src/store/run/claim.sql",
         group.tenant.as_str(),
         &lane_words(group),
@@ -81,72 +80,24 @@ pub async fn run_claim(
     .fetch_all(c)
     .await?;
     let looked = rows.first().map_or(0, |row| row.looked as usize);
-    let runs = rows.into_iter().map(|row| row.run_of(group, slots)).collect::<Result<_, _>>()?;
-    Ok(Claimed { runs, looked })
-}
-
-/// What differs from run to run when they are claimed.
-struct ClaimedRow {
-    /// Of its slot, counted from 1.
-    place: i32,
-    /// The same in each row.
-    looked: i64,
-    at: DateTime<Utc>,
-    id: Uuid,
-    session_id: Uuid,
-    lane: String,
-    priority: i32,
-    kind: String,
-    params: String,
-    labels: String,
-    attempt: i32,
-    max_attempts: i32,
-    timeout_ms: Option<i64>,
-    fence: i64,
-    revision: i64,
-    error: Option<String>,
-    created_at: DateTime<Utc>,
-    run_after: DateTime<Utc>,
-    traceparent: Option<String>,
-}
-
-impl ClaimedRow {
-    fn run_of(self, group: &ClaimGroup, slots: &[Slot]) -> Result<Run, StoreError> {
-        let slot = usize::try_from(self.place - 1).ok().and_then(|place| slots.get(place));
-        let slot = slot.ok_or_else(|| StoreError::defect(format!("run {} was claimed for no slot", self.id)))?;
-        let lane = Lane::parse(&self.lane);
-        Ok(Run {
-            id: self.id,
-            tenant_id: group.tenant.clone(),
-            session_id: self.session_id,
-            lane: lane.ok_or_else(|| StoreError::defect(format!("run {} has an unknown lane", self.id)))?,
-            priority: self.priority,
-            kind: self.kind,
-            params: self.params,
-            labels: labels(&self.labels)?,
-            status: if slot.begin { RunStatus::Running } else { RunStatus::Claimed },
-            wait_reason: None,
-            attempt: self.attempt,
-            max_attempts: self.max_attempts,
-            timeout: self.timeout_ms.map(milliseconds),
-            claimed_by: Some(slot.worker_name.clone()),
-            worker_id: Some(slot.worker_id),
-            fence: self.fence,
-            revision: self.revision,
-            progress: None,
-            result: None,
-            error: self.error.as_deref().map(run_error).transpose()?,
-            cancellation: None,
-            created_at: self.created_at,
-            updated_at: self.at,
-            run_after: self.run_after,
-            claimed_at: Some(self.at),
-            started_at: slot.begin.then_some(self.at),
-            finished_at: None,
-            heartbeat_at: Some(self.at),
-            traceparent: self.traceparent.as_deref().and_then(TraceParent::parse),
-        })
+    let mut runs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let slot = usize::try_from(row.place - 1).ok().and_then(|place| slots.get(place));
+        let slot = slot.ok_or_else(|| StoreError::defect(format!("run {} was claimed for no slot", row.id)))?;
+        let grant = Grant {
+            worker_id: slot.worker_id,
+            worker_name: slot.worker_name.clone(),
+            claimed_at: row.at,
+            started_at: slot.begin.then_some(row.at),
+            heartbeat_at: row.at,
+        };
+        let error = run_error(row.error.as_deref())?;
+        let claim = Claim { grant, attempt: row.attempt, fence: row.fence, revision: row.revision, error };
+        let run_after = Some(row.run_after);
+        let queued = Run::enqueued(row.id, group.tenant.clone(), run_spec!(row), run_after, row.created_at);
+        runs.push(queued.claimed(claim));
     }
+    Ok(Claimed { runs, looked })
 }
 
 /// How many claimable runs a group has, counted up to `most`: those included that others are claiming now.

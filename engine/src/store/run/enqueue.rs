@@ -7,14 +7,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::{RunSpec, TenantId};
+use crate::domain::{RunRequest, TenantId};
 
 /// A new run with the id that it was given before it was written.
 #[derive(Debug, Clone)]
 pub struct NewRun {
     pub id: Uuid,
     pub tenant: TenantId,
-    pub spec: RunSpec,
+    pub request: RunRequest,
 }
 
 /// Whether a session takes runs; held against its closing until the transaction ends.
@@ -49,25 +49,30 @@ pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
 /// Inserts runs, with queue, counters and feed, and answers when they were created; or nothing of it, if one of their sessions
 /// is not there or takes no runs.
 pub async fn run_enqueue(c: &mut PgConnection, runs: &[&NewRun]) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let sessions: BTreeSet<(Uuid, &str)> = runs.iter().map(|run| (run.spec.session_id, run.tenant.as_str())).collect();
+    let sessions: BTreeSet<(Uuid, &str)> =
+        runs.iter().map(|run| (run.request.spec.session_id, run.tenant.as_str())).collect();
     let labels: Vec<String> = runs
         .iter()
-        .map(|run| serde_json::to_string(&run.spec.labels).map_err(|error| StoreError::defect(error.to_string())))
+        .map(|run| {
+            serde_json::to_string(&run.request.spec.labels).map_err(|error| StoreError::defect(error.to_string()))
+        })
         .collect::<Result<_, _>>()?;
     let created_at = sqlx::query_file_scalar!(
         "src/store/run/enqueue.sql",
         &runs.iter().map(|run| run.id).collect::<Vec<_>>(),
         &runs.iter().map(|run| run.tenant.as_str()).collect::<Vec<_>>() as &[&str],
-        &runs.iter().map(|run| run.spec.session_id).collect::<Vec<_>>(),
-        &runs.iter().map(|run| run.spec.lane.as_str()).collect::<Vec<_>>() as &[&str],
-        &runs.iter().map(|run| run.spec.priority).collect::<Vec<_>>(),
-        &runs.iter().map(|run| run.spec.kind.as_str()).collect::<Vec<_>>() as &[&str],
-        &runs.iter().map(|run| run.spec.params.as_str()).collect::<Vec<_>>() as &[&str],
+        &runs.iter().map(|run| run.request.spec.session_id).collect::<Vec<_>>(),
+        &runs.iter().map(|run| run.request.spec.lane.as_str()).collect::<Vec<_>>() as &[&str],
+        &runs.iter().map(|run| run.request.spec.priority).collect::<Vec<_>>(),
+        &runs.iter().map(|run| run.request.spec.kind.as_str()).collect::<Vec<_>>() as &[&str],
+        &runs.iter().map(|run| run.request.spec.params.as_str()).collect::<Vec<_>>() as &[&str],
         &labels,
-        &runs.iter().map(|run| run.spec.max_attempts).collect::<Vec<_>>(),
-        &runs.iter().map(|run| run.spec.timeout.map(|t| t.as_millis() as i64)).collect::<Vec<_>>() as &[Option<i64>],
-        &runs.iter().map(|run| run.spec.run_after).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
-        &runs.iter().map(|run| run.spec.traceparent.map(|t| t.to_string())).collect::<Vec<_>>() as &[Option<String>],
+        &runs.iter().map(|run| run.request.spec.max_attempts).collect::<Vec<_>>(),
+        &runs.iter().map(|run| run.request.spec.timeout.map(|t| t.as_millis() as i64)).collect::<Vec<_>>()
+            as &[Option<i64>],
+        &runs.iter().map(|run| run.request.run_after).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &runs.iter().map(|run| run.request.spec.traceparent.map(|t| t.to_string())).collect::<Vec<_>>()
+            as &[Option<String>],
         &sessions.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
         &sessions.iter().map(|(_, tenant)| *tenant).collect::<Vec<_>>() as &[&str],
     )

@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use crate::domain::Lease;
+use crate::domain::GrantKey;
 
 /// What guards a write of a worker, beside the state that it expects: the grant, the worker, and the worker's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Guard {
-    pub lease: Lease,
+    pub grant: GrantKey,
     pub worker_id: Uuid,
     /// 0 for workers without a stream.
     pub epoch: i64,
@@ -24,8 +24,8 @@ pub(crate) struct GuardColumns {
 impl GuardColumns {
     pub(crate) fn of(guards: &[Guard]) -> Self {
         Self {
-            run_ids: guards.iter().map(|guard| guard.lease.run_id).collect(),
-            fences: guards.iter().map(|guard| guard.lease.fence).collect(),
+            run_ids: guards.iter().map(|guard| guard.grant.run_id).collect(),
+            fences: guards.iter().map(|guard| guard.grant.fence).collect(),
             worker_ids: guards.iter().map(|guard| guard.worker_id).collect(),
             epochs: guards.iter().map(|guard| guard.epoch).collect(),
         }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::Lease;
+use crate::domain::GrantKey;
 use crate::domain::run::Progress;
 use crate::store::run::guard::{Guard, GuardColumns};
 
@@ -18,7 +18,7 @@ pub struct LeaseBeat {
 }
 
 /// Keeps leases alive. What is not in the answer, by worker and grant, is lost.
-pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<(Uuid, Lease)>, StoreError> {
+pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<(Uuid, GrantKey)>, StoreError> {
     let guards: Vec<Guard> = beats.iter().map(|beat| beat.guard).collect();
     let columns = GuardColumns::of(&guards);
     let fractions: Vec<Option<f64>> = beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.fraction)).collect();
@@ -35,7 +35,7 @@ pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
+    Ok(rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect())
 }
 
 /// Keeps leases alive whose runs somebody has locked, so that no heartbeat can be written: they are not looked at before they would

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::{Lease, Outcome, RunError, RunStatus, TraceParent};
+use crate::domain::{GrantKey, Outcome, RunError, RunStatus, TraceParent};
 use crate::store::run::guard::{Guard, GuardColumns};
 
 /// A worker was told to start.
@@ -66,7 +66,7 @@ pub async fn run_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uu
 }
 
 /// Writes down starts. What is not in the answer, by worker and grant, has lost its lease.
-pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<HashSet<(Uuid, Lease)>, StoreError> {
+pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<HashSet<(Uuid, GrantKey)>, StoreError> {
     let guards: Vec<Guard> = begins.iter().map(|begin| begin.guard).collect();
     let columns = GuardColumns::of(&guards);
     let rows = sqlx::query_file!(
@@ -79,7 +79,7 @@ pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<H
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.worker_id, Lease { run_id: row.id, fence: row.fence })).collect())
+    Ok(rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect())
 }
 
 /// Ends grants. At most one report for a run may be in the batch. Each gets its verdict, in order, with the trace in which
@@ -134,14 +134,14 @@ pub async fn run_report_in_tx(
     }
 
     let refused: Vec<Guard> =
-        guards.iter().filter(|guard| !status.contains_key(&guard.lease.run_id)).copied().collect();
+        guards.iter().filter(|guard| !status.contains_key(&guard.grant.run_id)).copied().collect();
     let earlier = if refused.is_empty() { HashMap::new() } else { outcome_earlier_in_tx(c, &refused).await? };
     let verdict = |(report, hash): (&GrantReport, &Vec<u8>)| {
         let guard = report.guard;
-        if let Some((status, trace)) = status.get(&guard.lease.run_id) {
+        if let Some((status, trace)) = status.get(&guard.grant.run_id) {
             return (ReportVerdict::Accepted(Some(*status)), *trace);
         }
-        let verdict = match earlier.get(&guard.lease) {
+        let verdict = match earlier.get(&guard.grant) {
             Some(first) if first == hash => ReportVerdict::Accepted(None),
             Some(_) => ReportVerdict::Conflict,
             None => ReportVerdict::LeaseLost,
@@ -152,7 +152,10 @@ pub async fn run_report_in_tx(
 }
 
 /// The hashes of outcomes that these workers reported before for these grants, of runs that ended and of runs that went on.
-async fn outcome_earlier_in_tx(c: &mut PgConnection, guards: &[Guard]) -> Result<HashMap<Lease, Vec<u8>>, StoreError> {
+async fn outcome_earlier_in_tx(
+    c: &mut PgConnection,
+    guards: &[Guard],
+) -> Result<HashMap<GrantKey, Vec<u8>>, StoreError> {
     let columns = GuardColumns::of(guards);
     let rows = sqlx::query!(
         r#"WITH input AS MATERIALIZED (
@@ -171,7 +174,7 @@ async fn outcome_earlier_in_tx(c: &mut PgConnection, guards: &[Guard]) -> Result
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().map(|row| (Lease { run_id: row.run_id, fence: row.fence }, row.hash)).collect())
+    Ok(rows.into_iter().map(|row| (GrantKey { run_id: row.run_id, fence: row.fence }, row.hash)).collect())
 }
 
 /// The `error` column's object.

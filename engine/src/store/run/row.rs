@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::run::{Cancellation, Progress, WaitReason};
-use crate::domain::{Lane, Run, RunError, RunStatus, TenantId, TraceParent};
+use crate::domain::{Grant, Lane, Run, RunError, RunStatus, TenantId};
 
-/// A run as it is in the database. `run_rows!` reads it.
+/// A run as it is in the database, read by `run_rows!`.
 #[derive(Debug, Clone)]
 pub struct RunRow {
     pub id: Uuid,
@@ -69,53 +69,80 @@ macro_rules! run_rows {
 }
 pub(crate) use run_rows;
 
+/// The [`RunSpec`](crate::domain::RunSpec) of a row of any statement that returns its columns. Returns from the function at a column
+/// that can not be read.
+macro_rules! run_spec {
+    ($row:ident) => {
+        $crate::domain::RunSpec {
+            session_id: $row.session_id,
+            lane: $crate::store::run::row::lane($row.id, &$row.lane)?,
+            priority: $row.priority,
+            kind: $row.kind,
+            params: $row.params,
+            labels: $crate::store::run::row::labels(&$row.labels)?,
+            max_attempts: $row.max_attempts,
+            timeout: $row.timeout_ms.map($crate::store::run::row::milliseconds),
+            traceparent: $row.traceparent.as_deref().and_then($crate::domain::TraceParent::parse),
+        }
+    };
+}
+pub(crate) use run_spec;
+
 impl TryFrom<RunRow> for Run {
     type Error = StoreError;
 
     fn try_from(row: RunRow) -> Result<Self, StoreError> {
         let id = row.id;
-        let unknown =
-            |column: &str, word: &str| StoreError::defect(format!("run {id} has an unknown {column}: {word:?}"));
+        let unknown = |column: &str, word: &str| unknown_word(id, column, word);
         Ok(Run {
             id,
             tenant_id: TenantId::new(&row.tenant_id),
-            session_id: row.session_id,
-            lane: Lane::parse(&row.lane).ok_or_else(|| unknown("lane", &row.lane))?,
-            priority: row.priority,
-            kind: row.kind,
-            params: row.params,
-            labels: labels(&row.labels)?,
             status: RunStatus::parse(&row.status).ok_or_else(|| unknown("status", &row.status))?,
             wait_reason: row
                 .wait_reason
-                .map(|word| WaitReason::parse(&word).ok_or_else(|| unknown("wait_reason", &word)))
+                .as_deref()
+                .map(|word| WaitReason::parse(word).ok_or_else(|| unknown("wait_reason", word)))
                 .transpose()?,
+            run_after: row.run_after,
             attempt: row.attempt,
-            max_attempts: row.max_attempts,
-            timeout: row.timeout_ms.map(milliseconds),
-            claimed_by: row.claimed_by,
-            worker_id: row.worker_id,
             fence: row.fence,
-            revision: row.revision,
+            grant: grant(&row),
             progress: progress(row.progress_fraction, row.progress_message),
-            result: row.result,
-            error: row.error.as_deref().map(run_error).transpose()?,
             cancellation: row.cancel_requested_at.map(|requested_at| Cancellation {
                 requested_at,
                 reason: row.cancel_reason.unwrap_or_default(),
                 grace: milliseconds(row.cancel_grace_ms.unwrap_or_default()),
                 confirmed: row.cancel_confirmed,
             }),
+            result: row.result,
+            error: run_error(row.error.as_deref())?,
+            revision: row.revision,
             created_at: row.created_at,
             updated_at: row.updated_at,
-            run_after: row.run_after,
-            claimed_at: row.claimed_at,
-            started_at: row.started_at,
             finished_at: row.finished_at,
-            heartbeat_at: row.heartbeat_at,
-            traceparent: row.traceparent.as_deref().and_then(TraceParent::parse),
+            spec: run_spec!(row),
         })
     }
+}
+
+/// The columns of the grant: a claim sets them together.
+fn grant(row: &RunRow) -> Option<Grant> {
+    Some(Grant {
+        worker_id: row.worker_id?,
+        worker_name: row.claimed_by.clone().unwrap_or_default(),
+        claimed_at: row.claimed_at?,
+        started_at: row.started_at,
+        heartbeat_at: row.heartbeat_at?,
+    })
+}
+
+fn unknown_word(run_id: Uuid, column: &str, word: &str) -> StoreError {
+    StoreError::defect(format!("run {run_id} has an unknown {column}: {word:?}"))
+}
+
+/// A `lane` column.
+pub fn lane(run_id: Uuid, word: &str) -> Result<Lane, StoreError> {
+    Lane::parse(word).ok_or_else(|| unknown_word(run_id, "lane", word))
 }
 
 /// A column of milliseconds; the schema has no negative ones.
@@ -145,6 +172,7 @@ fn progress(fraction: Option<f64>, message: Option<String>) -> Option<Progress> 
 }
 
 /// An `error` column.
-pub fn run_error(json: &str) -> Result<RunError, StoreError> {
-    serde_json::from_str(json).map_err(|error| StoreError::defect(format!("a run's error can not be read: {error}")))
+pub fn run_error(json: Option<&str>) -> Result<Option<RunError>, StoreError> {
+    let read = json.map(serde_json::from_str).transpose();
+    read.map_err(|error| StoreError::defect(format!("a run's error can not be read: {error}")))
 }

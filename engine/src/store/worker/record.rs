@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::worker::{WorkerMode, WorkerProfile, WorkerState};
-use crate::domain::{Lease, TenantId};
+use crate::domain::{GrantKey, TenantId};
 
 /// A stream that a worker has opened.
 #[derive(Debug, Clone)]
@@ -104,7 +104,7 @@ pub async fn worker_resume_in_tx(
 /// A grant that the database knows of a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldGrant {
-    pub lease: Lease,
+    pub grant: GrantKey,
     pub begun: bool,
     pub attempt: i32,
     /// For how long it runs already.
@@ -140,7 +140,7 @@ pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<
     Ok(rows
         .into_iter()
         .map(|row| HeldGrant {
-            lease: Lease { run_id: row.id, fence: row.fence },
+            grant: GrantKey { run_id: row.id, fence: row.fence },
             begun: row.begun,
             attempt: row.attempt,
             started_ago: Duration::from_secs_f64(row.started_ago.max(0.0)),

@@ -5,11 +5,11 @@ use proto::v1;
 use super::fields::{Fields, Path};
 use super::time::timestamp_out;
 use super::to_proto::ToProto;
-use engine::domain::Lease;
+use engine::domain::GrantKey;
 use engine::domain::event::{EventBatch, EventEntry, EventLevel, RunEvent};
 
 /// A batch whose grant is already checked.
-pub fn event_batch(fields: &mut Fields<'_>, path: Path<'_>, lease: Lease, events: v1::RunEvents) -> EventBatch {
+pub fn event_batch(fields: &mut Fields<'_>, path: Path<'_>, grant: GrantKey, events: v1::RunEvents) -> EventBatch {
     let count = events.entries.len();
     if count == 0 || count > fields.limits.frame_items {
         fields.bad(path.field("entries"), format!("expected 1 to {} entries, got {count}", fields.limits.frame_items));
@@ -18,8 +18,7 @@ pub fn event_batch(fields: &mut Fields<'_>, path: Path<'_>, lease: Lease, events
     fields.number(path.field("first_seq"), events.first_seq, 1, highest);
     let entries = path.field("entries");
     EventBatch {
-        run_id: lease.run_id,
-        fence: lease.fence,
+        grant,
         first_seq: events.first_seq,
         entries: events
             .entries
@@ -126,7 +125,7 @@ mod tests {
         let mut fields = Fields::new(&limits);
         let events = v1::RunEvents { first_seq, entries, ..Default::default() };
         let batch =
-            event_batch(&mut fields, Path::Root.field("events"), Lease { run_id: Uuid::max(), fence: 1 }, events);
+            event_batch(&mut fields, Path::Root.field("events"), GrantKey { run_id: Uuid::max(), fence: 1 }, events);
         fields.finish(batch).map_err(|violations| violations.0.into_iter().map(|v| v.field).collect())
     }
 

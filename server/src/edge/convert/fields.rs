@@ -10,7 +10,7 @@ use uuid::fmt::Hyphenated;
 use engine::domain::page::PageRequest;
 use engine::domain::text::{check_bytes, check_line, check_prose, excerpt};
 use engine::domain::violation::Violations;
-use engine::domain::{Lane, Lease, Limits, TraceParent};
+use engine::domain::{GrantKey, Lane, Limits, TraceParent};
 
 /// More violations than this are not told: an answer has no room for them.
 const VIOLATIONS_SHOWN: usize = 100;
@@ -202,8 +202,8 @@ impl<'l> Fields<'l> {
     }
 
     /// A grant. No grant has a fence below 1.
-    pub fn grant(&mut self, path: Path<'_>, run_id: &str, fence: i64) -> Lease {
-        Lease { run_id: self.id(path.field("run_id"), run_id), fence: self.fence(path.field("fence"), fence) }
+    pub fn grant(&mut self, path: Path<'_>, run_id: &str, fence: i64) -> GrantKey {
+        GrantKey { run_id: self.id(path.field("run_id"), run_id), fence: self.fence(path.field("fence"), fence) }
     }
 
     pub fn fence(&mut self, path: Path<'_>, fence: i64) -> i64 {
@@ -214,15 +214,15 @@ impl<'l> Fields<'l> {
     }
 
     /// Grants, each once, in the order in which rows are locked.
-    pub fn leases(&mut self, path: Path<'_>, leases: &[v1::Lease]) -> Vec<Lease> {
-        let mut leases: Vec<Lease> = leases
+    pub fn grants(&mut self, path: Path<'_>, named: &[v1::Lease]) -> Vec<GrantKey> {
+        let mut grants: Vec<GrantKey> = named
             .iter()
             .enumerate()
-            .map(|(index, lease)| self.grant(path.index(index), &lease.run_id, lease.fence))
+            .map(|(index, grant)| self.grant(path.index(index), &grant.run_id, grant.fence))
             .collect();
-        leases.sort_unstable();
-        leases.dedup();
-        leases
+        grants.sort_unstable();
+        grants.dedup();
+        grants
     }
 
     /// `page_size` and `page_token` of a list.

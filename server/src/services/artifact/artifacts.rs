@@ -105,7 +105,7 @@ async fn insert(
         return Ok(Ok(()));
     }
     let exists = run_exists(c, tenant, new.run_id).await?;
-    Ok(Err(match new.lease {
+    Ok(Err(match new.grant {
         Some((_, fence)) if exists => Refusal::LeaseLost { run_id: new.run_id, fence },
         _ => Refusal::not_found(Resource::Run, new.run_id),
     }))

@@ -57,7 +57,7 @@ pub fn create_artifact(request: v1::CreateArtifactRequest, limits: &Limits) -> R
         content,
         metadata,
         request_id: fields.request_id(Path::Root.field("request_id"), request.request_id),
-        lease: request.lease.map(|grant| {
+        grant: request.lease.map(|grant| {
             let worker_id = fields.id(lease.field("worker_id"), &grant.worker_id);
             (worker_id, fields.fence(lease.field("fence"), grant.fence))
         }),

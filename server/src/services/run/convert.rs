@@ -16,15 +16,15 @@ use engine::domain::page::PageRequest;
 use engine::domain::run::{Cancellation, Progress, WaitReason};
 use engine::domain::violation::Violations;
 use engine::domain::watch::{WatchEvent, WatchRequest};
-use engine::domain::{Lane, Limits, Run, RunError, RunSpec, RunStatus, TraceParent};
+use engine::domain::{Lane, Limits, Run, RunError, RunRequest, RunSpec, RunStatus, TraceParent};
 
 /// The shortest timeout of an attempt.
 const RUN_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 /// How long WaitRun waits, when the caller does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// A new run. It stands in the trace that it names, or else in that of the call.
-fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TraceParent>, spec: v1::RunSpec) -> RunSpec {
+/// A request for a new run. The run stands in the trace that it names, or else in the trace of the call.
+fn run_request(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TraceParent>, spec: v1::RunSpec) -> RunRequest {
     let limits = fields.limits;
     let params = match spec.params {
         None => "{}".to_owned(),
@@ -37,7 +37,7 @@ fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TraceParent>
     };
     let max_attempts = spec.max_attempts.unwrap_or(1);
     fields.number(path.field("max_attempts"), max_attempts.into(), 1, limits.max_attempts.into());
-    RunSpec {
+    let run = RunSpec {
         session_id: fields.id(path.field("session_id"), &spec.session_id),
         lane: fields.lane(path.field("lane"), spec.lane),
         priority: spec.priority,
@@ -48,9 +48,12 @@ fn run_spec(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TraceParent>
         timeout: spec
             .timeout
             .map(|timeout| fields.duration(path.field("timeout"), timeout, RUN_TIMEOUT_MIN, limits.run_timeout)),
+        traceparent: fields.traceparent(path.field("traceparent"), &spec.traceparent).or(caller),
+    };
+    RunRequest {
+        spec: run,
         run_after: spec.run_after_time.map(|time| fields.timestamp(path.field("run_after_time"), time)),
         request_id: fields.request_id(path.field("request_id"), spec.request_id),
-        traceparent: fields.traceparent(path.field("traceparent"), &spec.traceparent).or(caller),
     }
 }
 
@@ -59,11 +62,11 @@ pub fn enqueue_run(
     request: v1::EnqueueRunRequest,
     caller: Option<TraceParent>,
     limits: &Limits,
-) -> Result<RunSpec, Violations> {
+) -> Result<RunRequest, Violations> {
     let Some(spec) = request.run else { return Err(Violations::one("run", "required, and not given")) };
     let mut fields = Fields::new(limits);
-    let spec = run_spec(&mut fields, Path::Root.field("run"), caller, spec);
-    fields.finish(spec)
+    let request = run_request(&mut fields, Path::Root.field("run"), caller, spec);
+    fields.finish(request)
 }
 
 /// EnqueueRuns, by a caller who stands there in a trace.
@@ -71,20 +74,20 @@ pub fn enqueue_runs(
     request: v1::EnqueueRunsRequest,
     caller: Option<TraceParent>,
     limits: &Limits,
-) -> Result<Vec<RunSpec>, Violations> {
+) -> Result<Vec<RunRequest>, Violations> {
     let mut fields = Fields::new(limits);
     let path = Path::Root.field("runs");
     let count = request.runs.len();
     if count == 0 || count > limits.enqueue_runs {
         return Err(Violations::one("runs", format!("expected 1 to {} runs, got {count}", limits.enqueue_runs)));
     }
-    let specs = request
+    let requests = request
         .runs
         .into_iter()
         .enumerate()
-        .map(|(index, run)| run_spec(&mut fields, path.index(index), caller, run))
+        .map(|(index, run)| run_request(&mut fields, path.index(index), caller, run))
         .collect();
-    fields.finish(specs)
+    fields.finish(requests)
 }
 
 /// A filter; all runs when not given.
@@ -187,23 +190,25 @@ impl ToProto for Run {
 
     fn to_proto(self) -> v1::Run {
         let run = self;
-        v1::Run {
+        // A new field of the spec does not compile before it has its place in the message.
+        let RunSpec { session_id, lane, priority, kind, params, labels, max_attempts, timeout, traceparent } = run.spec;
+        let mut message = v1::Run {
             id: run.id.to_string(),
-            session_id: run.session_id.to_string(),
-            lane: run.lane.to_proto().into(),
-            priority: run.priority,
-            kind: run.kind,
-            params_json: run.params,
+            session_id: session_id.to_string(),
+            lane: lane.to_proto().into(),
+            priority,
+            kind,
+            params_json: params,
             status: run.status.to_proto().into(),
             wait_reason: wait_reason_out(run.wait_reason).into(),
             attempt: run.attempt,
-            max_attempts: run.max_attempts,
-            claimed_by: run.claimed_by.unwrap_or_default(),
-            worker_id: run.worker_id.map(|id| id.to_string()).unwrap_or_default(),
+            max_attempts,
+            claimed_by: String::new(),
+            worker_id: String::new(),
             fence: run.fence,
             revision: run.revision,
-            timeout: run.timeout.map(duration_out),
-            labels: run.labels,
+            timeout: timeout.map(duration_out),
+            labels,
             progress: run.progress.map(ToProto::to_proto),
             result_json: run.result.unwrap_or_default(),
             error: run.error.map(ToProto::to_proto),
@@ -211,12 +216,20 @@ impl ToProto for Run {
             create_time: Some(timestamp_out(run.created_at)),
             update_time: Some(timestamp_out(run.updated_at)),
             run_after_time: Some(timestamp_out(run.run_after)),
-            claim_time: run.claimed_at.map(timestamp_out),
-            start_time: run.started_at.map(timestamp_out),
+            claim_time: None,
+            start_time: None,
             finish_time: run.finished_at.map(timestamp_out),
-            heartbeat_time: run.heartbeat_at.map(timestamp_out),
-            traceparent: run.traceparent.map(|parent| parent.to_string()).unwrap_or_default(),
+            heartbeat_time: None,
+            traceparent: traceparent.map(|parent| parent.to_string()).unwrap_or_default(),
+        };
+        if let Some(grant) = run.grant {
+            message.claimed_by = grant.worker_name;
+            message.worker_id = grant.worker_id.to_string();
+            message.claim_time = Some(timestamp_out(grant.claimed_at));
+            message.start_time = grant.started_at.map(timestamp_out);
+            message.heartbeat_time = Some(timestamp_out(grant.heartbeat_at));
         }
+        message
     }
 }
 

@@ -8,7 +8,7 @@ use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::Weight;
-use engine::domain::{Limits, Refusal, Resource, Run, RunSpec, RunStatus, TenantId};
+use engine::domain::{Limits, Refusal, Resource, Run, RunRequest, TenantId};
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
 use engine::store::run::read::{run_exists, run_get, run_list};
@@ -36,49 +36,18 @@ impl Runs {
     }
 
     /// Enqueues runs, all or none. When this returns they are committed.
-    pub async fn enqueue(&self, tenant: TenantId, specs: Vec<RunSpec>) -> Result<Vec<Uuid>, EngineError> {
-        Ok(self.engine.enqueue.enqueue(&tenant, specs).await?.ids)
+    pub async fn enqueue(&self, tenant: TenantId, requests: Vec<RunRequest>) -> Result<Vec<Uuid>, EngineError> {
+        Ok(self.engine.enqueue.enqueue(&tenant, requests).await?.ids)
     }
 
     /// Enqueues one run, and answers it as it was enqueued; for a repeated request, as it is now.
-    pub async fn enqueue_one(&self, tenant: TenantId, spec: RunSpec) -> Result<Run, EngineError> {
-        let enqueued = self.engine.enqueue.enqueue(&tenant, vec![spec.clone()]).await?;
+    pub async fn enqueue_one(&self, tenant: TenantId, request: RunRequest) -> Result<Run, EngineError> {
+        let enqueued = self.engine.enqueue.enqueue(&tenant, vec![request.clone()]).await?;
         let id = enqueued.ids.first().copied().unwrap_or_default();
         let Some(created_at) = enqueued.created_at.first().copied().flatten() else {
             return self.get(&tenant, id).await;
         };
-        let later = spec.run_after.is_some_and(|due| due > created_at);
-        Ok(Run {
-            id,
-            tenant_id: tenant,
-            session_id: spec.session_id,
-            lane: spec.lane,
-            priority: spec.priority,
-            kind: spec.kind,
-            params: spec.params,
-            labels: spec.labels,
-            status: RunStatus::Queued,
-            wait_reason: later.then_some(engine::domain::run::WaitReason::Scheduled),
-            attempt: 0,
-            max_attempts: spec.max_attempts,
-            timeout: spec.timeout,
-            claimed_by: None,
-            worker_id: None,
-            fence: 0,
-            revision: 1,
-            progress: None,
-            result: None,
-            error: None,
-            cancellation: None,
-            created_at,
-            updated_at: created_at,
-            run_after: spec.run_after.unwrap_or(created_at),
-            claimed_at: None,
-            started_at: None,
-            finished_at: None,
-            heartbeat_at: None,
-            traceparent: spec.traceparent,
-        })
+        Ok(Run::enqueued(id, tenant, request.spec, request.run_after, created_at))
     }
 
     /// Asks a run to stop, and answers it as it is then.

@@ -16,7 +16,7 @@ use engine::domain::page::PageRequest;
 use engine::domain::run::Progress;
 use engine::domain::violation::Violations;
 use engine::domain::worker::{CancelOrder, ClaimRequest, Worker, WorkerMode, WorkerState};
-use engine::domain::{Lane, Lease, Limits, Outcome, RunError};
+use engine::domain::{GrantKey, Lane, Limits, Outcome, RunError};
 
 /// The shortest lease that a unary worker may ask for.
 const LEASE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub fn heartbeat(request: v1::HeartbeatRequest, limits: &Limits) -> Result<(Uuid
     fields.at_most(Path::Root.field("leases"), request.leases.len(), limits.frame_items);
     fields.at_most(Path::Root.field("progress"), request.progress.len(), limits.frame_items);
     let heartbeat = Heartbeat {
-        leases: fields.leases(Path::Root.field("leases"), &request.leases),
+        grants: fields.grants(Path::Root.field("leases"), &request.leases),
         progress: progress_list(&mut fields, Path::Root.field("progress"), request.progress),
     };
     fields.finish((worker_id, heartbeat))
@@ -62,9 +62,9 @@ pub fn report_run(request: v1::ReportRunRequest, limits: &Limits) -> Result<(Uui
     let worker_id = fields.id(Path::Root.field("worker_id"), &request.worker_id);
     let path = Path::Root.field("report");
     let report = fields.required(path, request.report).unwrap_or_default();
-    let lease = fields.grant(path, &report.run_id, report.fence);
+    let grant = fields.grant(path, &report.run_id, report.fence);
     let outcome = outcome(&mut fields, path.field("outcome"), report.outcome);
-    fields.finish((worker_id, Report { lease, outcome }))
+    fields.finish((worker_id, Report { grant, outcome }))
 }
 
 /// AppendRunEvents.
@@ -76,8 +76,8 @@ pub fn append_run_events(
     let worker_id = fields.id(Path::Root.field("worker_id"), &request.worker_id);
     let path = Path::Root.field("events");
     let events = fields.required(path, request.events).unwrap_or_default();
-    let lease = fields.grant(path, &events.run_id, events.fence);
-    let batch = event_batch(&mut fields, path, lease, events);
+    let grant = fields.grant(path, &events.run_id, events.fence);
+    let batch = event_batch(&mut fields, path, grant, events);
     fields.finish((worker_id, batch))
 }
 
@@ -99,12 +99,12 @@ pub fn list_workers(
 }
 
 /// How far runs are: each grant once, its last word.
-pub fn progress_list(fields: &mut Fields<'_>, path: Path<'_>, list: Vec<v1::RunProgress>) -> Vec<(Lease, Progress)> {
+pub fn progress_list(fields: &mut Fields<'_>, path: Path<'_>, list: Vec<v1::RunProgress>) -> Vec<(GrantKey, Progress)> {
     let mut last = BTreeMap::new();
     for (index, entry) in list.into_iter().enumerate() {
         let path = path.index(index);
-        let lease = fields.grant(path, &entry.run_id, entry.fence);
-        last.insert(lease, progress(fields, path.field("progress"), entry.progress));
+        let grant = fields.grant(path, &entry.run_id, entry.fence);
+        last.insert(grant, progress(fields, path.field("progress"), entry.progress));
     }
     last.into_iter().collect()
 }
@@ -236,12 +236,12 @@ impl ToProto for Worker {
     }
 }
 
-impl ToProto for Lease {
+impl ToProto for GrantKey {
     type Proto = v1::Lease;
 
     fn to_proto(self) -> v1::Lease {
-        let lease = self;
-        v1::Lease { run_id: lease.run_id.to_string(), fence: lease.fence }
+        let grant = self;
+        v1::Lease { run_id: grant.run_id.to_string(), fence: grant.fence }
     }
 }
 
@@ -261,8 +261,8 @@ impl ToProto for CancelOrder {
     fn to_proto(self) -> v1::RunCancel {
         let order = self;
         v1::RunCancel {
-            run_id: order.run_id.to_string(),
-            fence: order.fence,
+            run_id: order.grant.run_id.to_string(),
+            fence: order.grant.fence,
             reason: order.reason,
             grace: Some(duration_out(order.grace)),
         }

@@ -1,22 +1,24 @@
 //! Frames of Connect.
 
 use proto::v1;
+use proto::v1::ErrorReason;
 use proto::v1::connect_request::Frame as In;
 use proto::v1::connect_response::Frame as Out;
 
 use crate::edge::convert::event::event_batch;
 use crate::edge::convert::time::duration_out;
 use crate::edge::convert::{Fields, Path, ToProto, to_protos};
+use crate::edge::status;
 use crate::services::worker::convert::{outcome, progress_list};
 use engine::EngineError;
 use engine::domain::event::EventBatch;
 use engine::domain::frame::{
-    DrainReason, EventRange, Heartbeat, Hello, ReasonText, Refused, Report, ReportAnswer, Resume, Revoke, ServerFrame,
+    DrainReason, EventRange, Heartbeat, Hello, Refused, Rejection, Report, ReportAnswer, Resume, Revoke, ServerFrame,
     Start, Welcome, WorkerFrame,
 };
 use engine::domain::violation::Violations;
 use engine::domain::worker::WorkerProfile;
-use engine::domain::{Lease, Limits, Refusal};
+use engine::domain::{GrantKey, Limits, Refusal};
 
 /// The version of the protocol that this server speaks.
 const PROTOCOL_VERSION: u32 = 1;
@@ -54,7 +56,7 @@ fn resume_in(fields: &mut Fields<'_>, path: Path<'_>, resume: v1::Resume) -> Res
     Resume {
         worker_id: fields.id(path.field("worker_id"), &resume.worker_id),
         secret: fields.line(path.field("secret"), resume.secret, 1, max),
-        held: fields.leases(path.field("held"), &resume.held),
+        held: fields.grants(path.field("held"), &resume.held),
         sequence: fields.number(path.field("sequence"), resume.sequence, 0, i64::MAX),
     }
 }
@@ -74,14 +76,14 @@ pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<Work
         Some(In::Accepts(accepts)) => {
             let path = Path::Root.field("accepts");
             fields.at_most(path.field("leases"), accepts.leases.len(), limits.frame_items);
-            WorkerFrame::Accepts(fields.leases(path.field("leases"), &accepts.leases))
+            WorkerFrame::Accepts(fields.grants(path.field("leases"), &accepts.leases))
         }
         Some(In::Heartbeat(heartbeat)) => {
             let path = Path::Root.field("heartbeat");
             fields.at_most(path.field("leases"), heartbeat.leases.len(), limits.held_leases);
             fields.at_most(path.field("progress"), heartbeat.progress.len(), limits.held_leases);
             WorkerFrame::Heartbeat(Heartbeat {
-                leases: fields.leases(path.field("leases"), &heartbeat.leases),
+                grants: fields.grants(path.field("leases"), &heartbeat.leases),
                 progress: progress_list(&mut fields, path.field("progress"), heartbeat.progress),
             })
         }
@@ -98,7 +100,7 @@ pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<Work
         Some(In::CancelAcks(acks)) => {
             let path = Path::Root.field("cancel_acks");
             fields.at_most(path.field("leases"), acks.leases.len(), limits.frame_items);
-            WorkerFrame::CancelAcks(fields.leases(path.field("leases"), &acks.leases))
+            WorkerFrame::CancelAcks(fields.grants(path.field("leases"), &acks.leases))
         }
         Some(In::Goodbye(goodbye)) => {
             let path = Path::Root.field("goodbye");
@@ -118,24 +120,24 @@ fn events_in(
     path: Path<'_>,
     events: v1::RunEvents,
 ) -> Result<EventBatch, Refused<EventRange>> {
-    let lease = fields.grant(path, &events.run_id, events.fence);
+    let grant = fields.grant(path, &events.run_id, events.fence);
     let count = events.entries.len();
     let subject = EventRange {
-        lease,
+        grant,
         through_seq: events.first_seq.saturating_add(count as i64).saturating_sub(1),
         count: u32::try_from(count).unwrap_or(u32::MAX),
     };
     let mut own = Fields::new(fields.limits);
-    let batch = event_batch(&mut own, path, lease, events);
+    let batch = event_batch(&mut own, path, grant, events);
     own.finish(batch).map_err(|violations| Refused { subject, violations })
 }
 
 /// A report whose grant can be read is answered by itself, whatever else is wrong with it.
-fn report_in(fields: &mut Fields<'_>, path: Path<'_>, report: v1::RunReport) -> Result<Report, Refused<Lease>> {
-    let lease = fields.grant(path, &report.run_id, report.fence);
+fn report_in(fields: &mut Fields<'_>, path: Path<'_>, report: v1::RunReport) -> Result<Report, Refused<GrantKey>> {
+    let grant = fields.grant(path, &report.run_id, report.fence);
     let mut own = Fields::new(fields.limits);
     let outcome = outcome(&mut own, path.field("outcome"), report.outcome);
-    own.finish(Report { lease, outcome }).map_err(|violations| Refused { subject: lease, violations })
+    own.finish(Report { grant, outcome }).map_err(|violations| Refused { subject: grant, violations })
 }
 
 impl ToProto for ServerFrame {
@@ -153,10 +155,10 @@ impl ToProto for ServerFrame {
             ServerFrame::HeartbeatAck { lost, frozen } => {
                 Out::HeartbeatAck(v1::HeartbeatAck { lost: to_protos(lost), frozen })
             }
-            ServerFrame::EventsAck { lease, through_seq, credits, refused } => {
-                let (reason, message) = reason_out(refused);
-                let run_id = lease.run_id.to_string();
-                Out::EventsAck(v1::EventsAck { run_id, fence: lease.fence, through_seq, credits, reason, message })
+            ServerFrame::EventsAck { grant, through_seq, credits, rejected } => {
+                let (reason, message) = rejection_out(rejected);
+                let run_id = grant.run_id.to_string();
+                Out::EventsAck(v1::EventsAck { run_id, fence: grant.fence, through_seq, credits, reason, message })
             }
             ServerFrame::ReportAcks(results) => Out::ReportAcks(v1::ReportAcks { results: to_protos(results) }),
             ServerFrame::Cancels(cancels) => Out::Cancels(v1::Cancels { cancels: to_protos(cancels) }),
@@ -166,8 +168,14 @@ impl ToProto for ServerFrame {
     }
 }
 
-fn reason_out(refused: Option<ReasonText>) -> (String, String) {
-    refused.map(|refused| (refused.reason.to_owned(), refused.message)).unwrap_or_default()
+/// The reason and the message; both empty if nothing was rejected.
+fn rejection_out(rejected: Option<Rejection>) -> (String, String) {
+    let (reason, message) = match rejected {
+        None => return Default::default(),
+        Some(Rejection::Invalid(message)) => (ErrorReason::InvalidField, message),
+        Some(Rejection::Refused(refusal)) => (status::reason(&refusal), refusal.to_string()),
+    };
+    (status::name(reason).to_owned(), message)
 }
 
 impl ToProto for Welcome {
@@ -191,8 +199,8 @@ impl ToProto for Start {
     type Proto = v1::Start;
 
     fn to_proto(self) -> v1::Start {
-        let Start { lease, attempt } = self;
-        v1::Start { run_id: lease.run_id.to_string(), fence: lease.fence, attempt }
+        let Start { grant, attempt } = self;
+        v1::Start { run_id: grant.run_id.to_string(), fence: grant.fence, attempt }
     }
 }
 
@@ -200,8 +208,12 @@ impl ToProto for Revoke {
     type Proto = v1::Revoke;
 
     fn to_proto(self) -> v1::Revoke {
-        let Revoke { lease } = self;
-        v1::Revoke { run_id: lease.run_id.to_string(), fence: lease.fence, reason: "LEASE_LOST".to_owned() }
+        let Revoke { grant } = self;
+        v1::Revoke {
+            run_id: grant.run_id.to_string(),
+            fence: grant.fence,
+            reason: status::name(ErrorReason::LeaseLost).to_owned(),
+        }
     }
 }
 
@@ -210,11 +222,11 @@ impl ToProto for ReportAnswer {
 
     fn to_proto(self) -> v1::RunReportResult {
         let answer = self;
-        let accepted = answer.refused.is_none();
-        let (reason, message) = reason_out(answer.refused);
+        let accepted = answer.rejected.is_none();
+        let (reason, message) = rejection_out(answer.rejected);
         v1::RunReportResult {
-            run_id: answer.lease.run_id.to_string(),
-            fence: answer.lease.fence,
+            run_id: answer.grant.run_id.to_string(),
+            fence: answer.grant.fence,
             accepted,
             reason,
             message,

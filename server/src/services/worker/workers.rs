@@ -19,7 +19,7 @@ use engine::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::{MESSAGE_BYTES, messages};
 use engine::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile, WorkerState};
-use engine::domain::{Lease, Limits, Refusal, Resource, Run, TenantId};
+use engine::domain::{GrantKey, Limits, Refusal, Resource, Run, TenantId};
 use engine::idempotent::{self, Request};
 use engine::store::event::append::GuardedEvents;
 use engine::store::request::id::payload_hash;
@@ -138,7 +138,7 @@ impl Workers {
         let mut messages = messages(runs, MESSAGE_BYTES).into_iter();
         let first = messages.next().unwrap_or_default();
         let release = |run: Run| Release {
-            guard: Guard { lease: Lease { run_id: run.id, fence: run.fence }, worker_id, epoch: UNARY_EPOCH },
+            guard: Guard { grant: run.grant_key(), worker_id, epoch: UNARY_EPOCH },
             begun_too: true,
             undelivered: false,
         };
@@ -146,13 +146,13 @@ impl Workers {
         first
     }
 
-    /// Keeps leases alive, and tells which are lost and which runs shall be stopped.
+    /// Keeps leases alive. Answers which grants are lost, and which runs to stop.
     pub async fn heartbeat(
         &self,
         tenant: TenantId,
         worker_id: Uuid,
         heartbeat: Heartbeat,
-    ) -> Result<(Vec<Lease>, Vec<CancelOrder>), EngineError> {
+    ) -> Result<(Vec<GrantKey>, Vec<CancelOrder>), EngineError> {
         self.worker(&tenant, worker_id).await?;
         let answer = self.engine.leases.beat(worker_id, UNARY_EPOCH, heartbeat).await?;
         if answer.replaced {
@@ -162,8 +162,7 @@ impl Workers {
         let orders = self.db().read((), move |c, ()| async move { cancel_pending(c, &[worker_id]).await }.boxed());
         let (cancels, revokes): (Vec<CancelOrder>, Vec<CancelOrder>) =
             orders.await?.into_iter().partition(|order| order.kind == CancelKind::Cancel);
-        let revoked: Vec<Lease> =
-            revokes.iter().map(|order| Lease { run_id: order.run_id, fence: order.fence }).collect();
+        let revoked: Vec<GrantKey> = revokes.iter().map(|order| order.grant).collect();
         let mut lost = answer.lost;
         lost.extend(&revoked);
         if !revoked.is_empty() {
@@ -176,8 +175,8 @@ impl Workers {
 
     /// Ends a claimed run, and answers it as it is then.
     pub async fn report(&self, tenant: TenantId, worker_id: Uuid, report: Report) -> Result<Run, EngineError> {
-        let run_id = report.lease.run_id;
-        let guard = Guard { lease: report.lease, worker_id, epoch: UNARY_EPOCH };
+        let run_id = report.grant.run_id;
+        let guard = Guard { grant: report.grant, worker_id, epoch: UNARY_EPOCH };
         self.run(&tenant, run_id).await?;
         self.engine.results.report(guard, Arc::new(report.outcome)).await?;
         self.run(&tenant, run_id).await
@@ -190,10 +189,9 @@ impl Workers {
         worker_id: Uuid,
         batch: EventBatch,
     ) -> Result<i64, EngineError> {
-        self.run(&tenant, batch.run_id).await?;
+        self.run(&tenant, batch.grant.run_id).await?;
         let through_seq = batch.first_seq + batch.entries.len() as i64 - 1;
-        let lease = Lease { run_id: batch.run_id, fence: batch.fence };
-        let guard = Guard { lease, worker_id, epoch: UNARY_EPOCH };
+        let guard = Guard { grant: batch.grant, worker_id, epoch: UNARY_EPOCH };
         let events = GuardedEvents { guard, first_seq: batch.first_seq, entries: batch.entries };
         self.engine.events.append(events).await?;
         Ok(through_seq)

@@ -9,18 +9,21 @@ fn spec() -> v1::RunSpec {
     }
 }
 
-fn enqueue(runs: Vec<v1::RunSpec>) -> Result<Vec<RunSpec>, Vec<String>> {
+fn enqueue(runs: Vec<v1::RunSpec>) -> Result<Vec<RunRequest>, Vec<String>> {
     enqueue_runs(v1::EnqueueRunsRequest { runs }, None, &Limits::default())
         .map_err(|violations| violations.0.into_iter().map(|violation| violation.field).collect())
 }
 
 #[test]
 fn what_is_not_given_has_its_default() {
-    let specs = enqueue(vec![spec()]).expect("a good spec");
-    assert_eq!(specs[0].params, "{}");
-    assert_eq!(specs[0].max_attempts, 1);
-    assert_eq!((specs[0].timeout, specs[0].run_after, specs[0].request_id.as_deref()), (None, None, None));
-    assert_eq!(specs[0].lane, Lane::B);
+    let requests = enqueue(vec![spec()]).expect("a good spec");
+    assert_eq!(requests[0].spec.params, "{}");
+    assert_eq!(requests[0].spec.max_attempts, 1);
+    assert_eq!(
+        (requests[0].spec.timeout, requests[0].run_after, requests[0].request_id.as_deref()),
+        (None, None, None)
+    );
+    assert_eq!(requests[0].spec.lane, Lane::B);
 }
 
 #[test]

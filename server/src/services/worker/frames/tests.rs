@@ -21,8 +21,8 @@ fn report(run_id: &str, fence: i64, outcome: Option<v1::outcome::Outcome>) -> v1
     v1::RunReport { run_id: run_id.into(), fence, outcome: Some(v1::Outcome { outcome }) }
 }
 
-fn lease(fence: i64) -> Lease {
-    Lease { run_id: RUN.parse::<Uuid>().expect("an id"), fence }
+fn grant(fence: i64) -> GrantKey {
+    GrantKey { run_id: RUN.parse::<Uuid>().expect("an id"), fence }
 }
 
 #[test]
@@ -80,12 +80,12 @@ fn a_wrong_report_is_refused_alone() {
         panic!("expected reports")
     };
     let result = "null".to_owned();
-    assert_eq!(reports[0], Ok(Report { lease: lease(1), outcome: Outcome::Succeeded { result } }));
+    assert_eq!(reports[0], Ok(Report { grant: grant(1), outcome: Outcome::Succeeded { result } }));
     for (index, fence, field) in
         [(1, 2, "reports.reports[1].outcome.failed.error"), (2, 3, "reports.reports[2].outcome")]
     {
         let refused = reports[index].as_ref().expect_err("refused");
-        assert_eq!(refused.subject, lease(fence));
+        assert_eq!(refused.subject, grant(fence));
         assert_eq!(refused.violations.0[0].field, field);
     }
 }
@@ -101,7 +101,7 @@ fn a_report_that_can_not_be_answered_ends_the_stream() {
 fn wrong_events_are_refused_alone() {
     let events = v1::RunEvents { run_id: RUN.into(), fence: i64::MAX, first_seq: 0, entries: vec![] };
     let Ok(WorkerFrame::Events(Err(refused))) = read(In::Events(events)) else { panic!("expected a refusal") };
-    assert_eq!((refused.subject.lease, refused.subject.count), (lease(i64::MAX), 0));
+    assert_eq!((refused.subject.grant, refused.subject.count), (grant(i64::MAX), 0));
     assert_eq!(refused.violations.0.len(), 2);
 }
 
@@ -118,7 +118,7 @@ fn grants_are_named_once_and_in_order() {
     let Ok(WorkerFrame::Heartbeat(heartbeat)) = read(In::Heartbeat(v1::WorkerHeartbeat { leases, progress })) else {
         panic!("expected a heartbeat")
     };
-    assert_eq!(heartbeat.leases, [lease(1), lease(2)]);
+    assert_eq!(heartbeat.grants, [grant(1), grant(2)]);
     assert_eq!(heartbeat.progress.len(), 1);
     assert_eq!(heartbeat.progress[0].1.fraction, 0.2);
 }
