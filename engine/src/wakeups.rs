@@ -1,4 +1,5 @@
-//! Wakeups: something was committed that others may wait for. A wakeup only says "look"; polling guarantees.
+//! Wakeups: something was committed for which another part of the system may wait. A wakeup says only "look". It may be lost, so each
+//! part also looks by itself from time to time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::store::feed::wakeup_send;
 pub enum Topic {
     /// Runs can be claimed.
     Work,
-    /// Workers have to be told something.
+    /// There are orders for workers.
     Cancels,
     /// Runs have changed.
     Changes,
@@ -38,21 +39,21 @@ impl Topic {
 
 #[derive(Debug, Default)]
 struct Signal {
-    /// Wakes who looks in this process.
+    /// Wakes the waiter in this process.
     local: Notify,
-    /// The other replicas are to be told.
+    /// The wakeup is still to be sent to the other replicas.
     is_owed: AtomicBool,
-    /// How many were given.
+    /// The number of wakeups given.
     given: AtomicU64,
 }
 
-/// Where wakeups are given and awaited. One waiter a topic.
+/// Where wakeups are given and awaited. Each topic has one waiter.
 #[derive(Debug, Clone)]
 pub struct Wakeups {
     signals: Arc<[Signal; 3]>,
-    /// Wakes who tells the other replicas.
+    /// Wakes the loop that sends wakeups to the other replicas.
     owed: Arc<Notify>,
-    /// Of this replica, which sends it along: its own wakeups it has already.
+    /// This replica. A notification carries it, so that the replica ignores its own.
     server_id: Uuid,
 }
 
@@ -61,8 +62,8 @@ impl Wakeups {
         Self { signals: Arc::default(), owed: Arc::default(), server_id }
     }
 
-    /// Says that something was committed: here at once, to the other replicas as soon as the database takes it. Wakeups that
-    /// come faster than they can be sent become one.
+    /// Gives a wakeup: in this process at once, to the other replicas as soon as the database takes it. Wakeups that come faster than
+    /// they can be sent become one.
     pub fn give(&self, topic: Topic) {
         self.give_here(topic);
         let signal = &self.signals[topic as usize];
@@ -71,23 +72,23 @@ impl Wakeups {
         self.owed.notify_one();
     }
 
-    /// How many wakeups on a topic were given.
+    /// The number of wakeups given on a topic.
     pub fn given(&self, topic: Topic) -> u64 {
         self.signals[topic as usize].given.load(Ordering::Relaxed)
     }
 
-    /// Wakes only who looks in this process.
+    /// Gives a wakeup in this process only.
     pub fn give_here(&self, topic: Topic) {
         self.signals[topic as usize].local.notify_one();
     }
 
-    /// Waits for a wakeup. One that was given before is not missed.
+    /// Waits for a wakeup. One that was given before the wait counts too.
     pub async fn awaited(&self, topic: Topic) {
         self.signals[topic as usize].local.notified().await;
     }
 
-    /// Passes wakeups to the other replicas: one statement at a time, outside of any transaction, because a NOTIFY inside one
-    /// would make all commits wait for each other.
+    /// Sends wakeups to the other replicas, one statement at a time and outside of any transaction: the commits of transactions with a
+    /// NOTIFY wait for each other.
     pub async fn send(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
@@ -99,12 +100,12 @@ impl Wakeups {
             let server_id = self.server_id;
             let sent = db.write(channels, move |c, channels| wakeup_send(c, channels, server_id).boxed());
             if let Err(error) = sent.await {
-                tracing::debug!(%error, "a wakeup was not sent; the others will poll");
+                tracing::debug!(%error, "a wakeup was not sent; the other replicas poll");
             }
         }
     }
 
-    /// Takes the wakeups of the other replicas. After any error: connect again and look at everything.
+    /// Receives the wakeups of the other replicas. After an error it connects again, and gives all wakeups, because some may be lost.
     pub async fn listen(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
@@ -131,8 +132,8 @@ impl Wakeups {
             match listener.next().await? {
                 Some(wakeup) if wakeup.payload() == own => {}
                 Some(wakeup) => {
-                    let meant = TOPICS.into_iter().filter(|topic| topic.channel() == wakeup.channel());
-                    meant.for_each(|topic| self.give_here(topic));
+                    let topic = TOPICS.into_iter().find(|topic| topic.channel() == wakeup.channel());
+                    topic.into_iter().for_each(|topic| self.give_here(topic));
                 }
                 None => TOPICS.into_iter().for_each(|topic| self.give_here(topic)),
             }

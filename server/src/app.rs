@@ -25,6 +25,7 @@ use crate::transport;
 use engine::db::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
 use engine::domain::frame::DrainReason;
 use engine::repair;
+use engine::repair::status::Repairs;
 use engine::store::feed::feed_cursor;
 use engine::stream::connection::StreamEnd;
 use engine::{Engine, EngineStop};
@@ -87,7 +88,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let (stop, streams, closing) = (EngineStop::default(), TaskTracker::new(), CancellationToken::new());
     let (mut loops, mut batches) = (JoinSet::new(), JoinSet::new());
     let engine = Engine::start(db.clone(), config.engine.clone(), &mut loops, &mut batches, &stop);
-    repair::start(&engine, &mut loops, &stop.loops);
+    let repairs = repair::start(&engine, &mut loops, &stop.loops);
 
     let limits = Arc::new(config.limits.clone());
     let services = Services {
@@ -97,8 +98,13 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
         artifacts: Artifacts::new(engine.clone(), limits.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
-    let routes =
-        routes(services, limits, config.transport.receive_timeout, engine.metrics.clone(), http(ready, &engine));
+    let routes = routes(
+        services,
+        limits,
+        config.transport.receive_timeout,
+        engine.metrics.clone(),
+        http(ready, &engine, repairs),
+    );
     let (routes, health) = routes.await.map_err(|error| Error::Setup(error.to_string()))?;
     let answers = engine.metrics.database_answers.clone();
     loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), answers, stop.loops.clone()));
@@ -151,8 +157,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 }
 
 /// The routes of plain HTTP.
-fn http(ready: watch::Receiver<Readiness>, engine: &Arc<Engine>) -> axum::Router {
-    http::health::router(ready).merge(http::metrics::router(Observe::new(engine.clone())))
+fn http(ready: watch::Receiver<Readiness>, engine: &Arc<Engine>, repairs: Repairs) -> axum::Router {
+    http::health::router(ready).merge(http::metrics::router(Observe::new(engine.clone(), repairs)))
 }
 
 /// Says whether the server serves: whether the database answers.

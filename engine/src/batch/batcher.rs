@@ -1,7 +1,7 @@
-//! Batches: what waits goes together, and nothing waits for a batch to fill.
+//! Batches: the requests that wait are carried out together, and no request waits for a batch to fill.
 //!
-//! A batch takes all that has come while the last one was away, up to a bound, and the next begins when it has returned.
-//! So an idle system adds no delay, and a busy one puts hundreds of requests into one statement.
+//! A batch takes all requests that came while the last one was carried out, up to a bound. The next batch begins when it has ended. So
+//! an idle system adds no delay, and a busy one puts hundreds of requests into one statement.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -12,33 +12,33 @@ use tokio_util::sync::CancellationToken;
 use crate::EngineError;
 use crate::batch::budget::{Budget, Held};
 
-/// How much one batch takes at the most, and how much may be handed in and not answered yet.
+/// The bounds of one batch, and of all requests that are submitted and not answered yet.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchBounds {
-    /// Requests that may wait; further ones are refused as overload.
+    /// Requests that may wait. Further requests are refused as overload.
     pub waiting: usize,
-    /// Items of all that is handed in, likewise. A single request may be larger; it is taken when nothing else waits.
+    /// Items of all submitted requests, likewise. A larger request is taken when no other one waits.
     pub waiting_items: u32,
-    /// Bytes of all that is handed in, likewise.
+    /// Bytes of all submitted requests, likewise.
     pub waiting_bytes: u32,
-    /// Items in one batch. A single request may be larger; it gets a batch of its own.
+    /// Items in one batch. A larger request gets a batch of its own.
     pub items: usize,
     /// Bytes in one batch, likewise.
     pub bytes: usize,
-    /// What becomes of a request whose caller has gone away before its batch.
+    /// What happens to a request whose caller has gone before its batch.
     pub abandoned: Abandoned,
 }
 
-/// What becomes of a request whose caller has gone away before its batch.
+/// What happens to a request whose caller has gone before its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abandoned {
-    /// It is carried out all the same: somebody relies on it.
+    /// It is carried out all the same, because somebody relies on it.
     CarryOut,
-    /// It is forgotten: nobody was told that it would be done, and in an overload nobody waits for work that nobody reads.
-    Forget,
+    /// It is dropped. Nobody was promised that it would be done, and in an overload it would delay requests whose callers still wait.
+    Drop,
 }
 
-/// What a request weighs against the bounds of a batch.
+/// The size of a request, which counts against the bounds.
 pub trait Weigh {
     fn items(&self) -> usize {
         1
@@ -48,21 +48,21 @@ pub trait Weigh {
     }
 }
 
-/// A request that was handed in, until it is answered.
+/// A request that was submitted and is not answered yet.
 struct Waiting<I, O> {
     request: I,
     answer: oneshot::Sender<Result<O, EngineError>>,
-    /// Its items and its bytes.
+    /// Its share of the budgets of items and bytes.
     room: [Held; 2],
 }
 
-/// Where requests to a loop of batches are handed in.
+/// Where requests to a loop of batches are submitted.
 #[derive(Debug)]
 pub struct Batcher<I, O> {
     sender: mpsc::Sender<Waiting<I, O>>,
     items: Budget,
     bytes: Budget,
-    /// When the last batch returned.
+    /// When the last batch ended.
     returned: watch::Receiver<Option<Instant>>,
 }
 
@@ -74,13 +74,13 @@ impl<I, O> Clone for Batcher<I, O> {
 }
 
 impl<I: Weigh, O: Send> Batcher<I, O> {
-    /// Hands a request in and waits for its answer.
+    /// Submits a request and waits for its answer.
     pub async fn submit(&self, request: I) -> Result<O, EngineError> {
-        self.hand_in(request)?.await
+        self.send(request)?.await
     }
 
-    /// Hands a request in, now and in order; the answer is awaited apart.
-    pub fn hand_in(
+    /// Submits a request now, after those that were submitted before. The caller awaits the answer separately.
+    fn send(
         &self,
         request: I,
     ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError> {
@@ -93,19 +93,19 @@ impl<I: Weigh, O: Send> Batcher<I, O> {
         Ok(async { answered.await.unwrap_or(Err(EngineError::ShuttingDown)) })
     }
 
-    /// Whether requests wait, or are being carried out, or were so long ago at the most.
+    /// Whether requests wait or are carried out now, or a batch ended within this time.
     pub fn is_busy(&self, within: Duration) -> bool {
         self.items.is_taken() || self.returned.borrow().is_some_and(|at| at.elapsed() < within)
     }
 
-    /// The room that a request takes until it is answered, if there is as much.
+    /// The room that a request takes until it is answered, if there is enough.
     fn room(&self, request: &I) -> Option<[Held; 2]> {
         Some([self.items.take(request.items())?, self.bytes.take(request.bytes())?])
     }
 }
 
-/// Makes a loop of batches. `work` gets the requests of a batch and answers each, in order. When `closing` is cancelled the
-/// loop takes nothing new, carries out what waits, and ends.
+/// Makes a loop of batches. `work` gets the requests of a batch, and returns an answer for each, in order. When `closing` is cancelled,
+/// the loop takes no new requests, carries out those that wait, and ends.
 pub fn batches<I, O, W, F>(
     bounds: BatchBounds,
     closing: CancellationToken,
@@ -119,7 +119,7 @@ where
 {
     let (sender, mut receiver) = mpsc::channel::<Waiting<I, O>>(bounds.waiting);
     let (returned, last_returned) = watch::channel(None);
-    let forgotten = move |waiting: &Waiting<I, O>| bounds.abandoned == Abandoned::Forget && waiting.answer.is_closed();
+    let is_dropped = move |waiting: &Waiting<I, O>| bounds.abandoned == Abandoned::Drop && waiting.answer.is_closed();
     let run = async move {
         let mut held_over: Option<Waiting<I, O>> = None;
         loop {
@@ -139,13 +139,13 @@ where
                     }
                 }
             };
-            if forgotten(&first) {
+            if is_dropped(&first) {
                 continue;
             }
             let (mut items, mut bytes) = (first.request.items(), first.request.bytes());
             let (mut requests, mut answers) = (vec![first.request], vec![(first.answer, first.room)]);
             while let Ok(next) = receiver.try_recv() {
-                if forgotten(&next) {
+                if is_dropped(&next) {
                     continue;
                 }
                 items += next.request.items();
@@ -161,7 +161,7 @@ where
             returned.send_replace(Some(Instant::now()));
             for ((answer, room), result) in answers.into_iter().zip(results) {
                 drop(room);
-                // A caller that has gone away does not read its answer.
+                // A caller that has gone does not read its answer.
                 let _ = answer.send(result);
             }
         }
@@ -194,7 +194,7 @@ mod tests {
         abandoned: Abandoned::CarryOut,
     };
 
-    /// Batches that wait for a permit each, and count themselves.
+    /// A loop in which each batch waits for a permit, and answers with its own number.
     fn gated(bounds: BatchBounds) -> (Batcher<u32, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
         let gate = Arc::new(Semaphore::new(0));
         let batch = Arc::new(AtomicUsize::new(0));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_together_goes_together_up_to_the_bounds() {
+    async fn requests_that_wait_go_into_one_batch_up_to_its_bounds() {
         assert_eq!(batches_of(BOUNDS, &[1, 1, 1]).await, [0, 0, 0]);
         assert_eq!(batches_of(BOUNDS, &[1, 1, 1, 1, 1]).await, [0, 0, 0, 0, 1]);
         assert_eq!(batches_of(BOUNDS, &[60, 60, 1]).await, [0, 1, 1]);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_may_wait_is_overload() {
+    async fn more_requests_than_may_wait_are_overload() {
         let (handle, _gate, _run) = gated(BatchBounds { waiting: 1, ..BOUNDS });
         let mut first = Box::pin(handle.submit(1));
         assert!(futures::poll!(&mut first).is_pending());
@@ -242,18 +242,18 @@ mod tests {
     async fn more_bytes_than_may_wait_are_overload_until_they_are_answered() {
         let (handle, gate, run) = gated(BOUNDS);
         let _running = tokio_util::task::AbortOnDropHandle::new(tokio::runtime::Handle::current().spawn(run));
-        // One that is larger than all that may wait is taken alone.
-        let first = handle.hand_in(5_000).expect("there is room");
-        assert!(matches!(handle.hand_in(1).map(drop), Err(EngineError::Overloaded)));
+        // A request that is larger than the budget is taken when it is alone.
+        let first = handle.send(5_000).expect("there is room");
+        assert!(matches!(handle.send(1).map(drop), Err(EngineError::Overloaded)));
         gate.add_permits(1);
         assert_eq!(first.await.expect("it is answered"), 0);
-        let rest: Vec<_> = (0..10).map(|_| handle.hand_in(100)).collect();
+        let rest: Vec<_> = (0..10).map(|_| handle.send(100)).collect();
         assert_eq!(rest.iter().filter(|answer| answer.is_ok()).count(), 8, "as many items as may wait");
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_any_more_is_forgotten_where_that_is_agreed() {
-        for (abandoned, expected) in [(Abandoned::Forget, vec![1, 3]), (Abandoned::CarryOut, vec![1, 2, 3])] {
+    async fn a_request_whose_caller_has_gone_is_dropped_where_that_is_agreed() {
+        for (abandoned, expected) in [(Abandoned::Drop, vec![1, 3]), (Abandoned::CarryOut, vec![1, 2, 3])] {
             let closing = CancellationToken::new();
             let (done, mut seen) = mpsc::unbounded_channel();
             let work = move |requests: Vec<u32>| {
@@ -261,9 +261,9 @@ mod tests {
                 async move { requests.into_iter().map(Ok).collect() }
             };
             let (handle, run) = batches(BatchBounds { abandoned, ..BOUNDS }, closing.clone(), work);
-            let kept = handle.hand_in(1).expect("there is room");
-            drop(handle.hand_in(2).expect("there is room"));
-            let last = handle.hand_in(3).expect("there is room");
+            let kept = handle.send(1).expect("there is room");
+            drop(handle.send(2).expect("there is room"));
+            let last = handle.send(3).expect("there is room");
             closing.cancel();
             run.await;
             assert_eq!((kept.await.expect("done"), last.await.expect("done")), (1, 3));
@@ -277,12 +277,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_carried_out_just_now_is_busy_for_who_asks_for_that() {
+    async fn a_loop_is_busy_while_requests_wait_and_for_some_time_after_its_last_batch() {
         let (handle, gate, run) = gated(BOUNDS);
         let _running = tokio_util::task::AbortOnDropHandle::new(tokio::runtime::Handle::current().spawn(run));
         let hour = Duration::from_secs(3_600);
         assert!(!handle.is_busy(hour));
-        let answer = handle.hand_in(1).expect("there is room");
+        let answer = handle.send(1).expect("there is room");
         assert!(handle.is_busy(Duration::ZERO));
         gate.add_permits(1);
         answer.await.expect("it is answered");
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_carries_out_what_waits() {
+    async fn closing_carries_out_the_requests_that_wait() {
         let closing = CancellationToken::new();
         let (handle, run) =
             batches(

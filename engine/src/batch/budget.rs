@@ -1,17 +1,17 @@
-//! Room that is shared: what does not fit any more is overload, and is said so, instead of growing.
+//! Room that many requests share. A request that does not fit is refused as overload, so that memory does not grow without bound.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// So many items or bytes may be held at once.
+/// The number of items or bytes that may be held at once.
 #[derive(Debug, Clone)]
 pub struct Budget {
     left: Arc<Semaphore>,
     total: u32,
 }
 
-/// A part of a budget, until it is dropped.
+/// A part of a budget. Its drop gives the part back.
 #[derive(Debug)]
 pub struct Held(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
@@ -20,13 +20,13 @@ impl Budget {
         Self { left: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// A part, if there is as much left. Whoever wants more than there is in all gets it when nothing else is held.
+    /// Takes a part, if enough is left. A caller that wants more than the total gets all of it when nothing else is held.
     pub fn take(&self, wanted: usize) -> Option<Held> {
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.total);
         self.left.clone().try_acquire_many_owned(wanted).ok().map(Held)
     }
 
-    /// Whether any of it is held.
+    /// Whether any part is held.
     pub fn is_taken(&self) -> bool {
         self.left.available_permits() < self.total as usize
     }
@@ -37,11 +37,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_can_be_taken_again_and_who_wants_too_much_gets_all() {
+    fn a_dropped_part_can_be_taken_again_and_a_caller_that_wants_too_much_gets_all() {
         let budget = Budget::new(10);
-        let held = budget.take(4).expect("there is as much");
+        let held = budget.take(4).expect("enough is left");
         assert!(budget.take(7).is_none());
-        let rest = budget.take(6).expect("there is as much");
+        let rest = budget.take(6).expect("enough is left");
         assert!(budget.take(100).is_none());
         assert!(budget.is_taken());
         drop((held, rest));

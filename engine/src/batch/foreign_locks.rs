@@ -1,4 +1,4 @@
-//! A row that another transaction keeps locked holds up nobody but itself.
+//! Batches go around rows that other transactions keep locked, so a locked row delays only its own writes.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -13,27 +13,27 @@ use crate::db::{Db, StoreError};
 use crate::store::run::enqueue::session_key_locked;
 use crate::store::run::report::{run_key_locked, run_locked};
 
-/// For how long a row that was found locked is looked at before a batch that names it.
+/// How long a row that was found locked is checked before each batch that names it.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// What a batch locks.
+/// The locks that a batch takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Locks {
-    /// Runs, to change them.
+    /// On runs, to change them.
     Runs,
-    /// The keys of runs, to refer to them.
+    /// On the keys of runs, to refer to them.
     RunKeys,
-    /// The keys of sessions, to enqueue into them.
+    /// On the keys of sessions, to enqueue into them.
     SessionKeys,
 }
 
-/// Goes around rows that are locked for longer than a batch waits. A batch waits for each of them once; then they are looked at
-/// first, until they are free.
+/// Knows the rows that other transactions keep locked for longer than a batch waits. A batch waits for each of them once. From then on
+/// each batch checks them first, and leaves them out until they are free.
 #[derive(Debug)]
 pub struct LockedRows {
     db: Db,
     locks: Locks,
-    /// What was found locked, and when last.
+    /// The rows that were found locked, and when last.
     found: Mutex<HashMap<Uuid, Instant>>,
 }
 
@@ -42,7 +42,7 @@ impl LockedRows {
         Self { db, locks, found: Mutex::default() }
     }
 
-    /// Does `work` that names these rows, but for those that it is given as locked; answers what came of it, and which those are.
+    /// Does `work` on these rows. It gets the locked rows, and leaves them out. Answers its result and the locked rows.
     pub async fn around<T, F>(
         &self,
         rows: &[Uuid],
@@ -51,13 +51,13 @@ impl LockedRows {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut locked = self.look(self.suspects(rows)).await?;
+        let mut locked = self.find_locked(self.suspects(rows)).await?;
         loop {
             match work(locked.clone()).await {
                 Err(StoreError::LockTimeout) => {
-                    let found = self.look(rows.to_vec()).await?;
+                    let found = self.find_locked(rows.to_vec()).await?;
                     if found.is_subset(&locked) {
-                        // It was something else, or is free by now.
+                        // Something else was locked, or the row is free by now.
                         return Err(StoreError::LockTimeout);
                     }
                     self.warn(&found);
@@ -71,15 +71,15 @@ impl LockedRows {
     fn warn(&self, found: &HashSet<Uuid>) {
         match self.locks {
             Locks::Runs | Locks::RunKeys => {
-                tracing::warn!(runs = ?found, "runs are locked by somebody else; their writes wait, others go on");
+                tracing::warn!(runs = ?found, "other transactions have locked runs; their writes wait, others go on");
             }
             Locks::SessionKeys => {
-                tracing::warn!(sessions = ?found, "sessions are locked by somebody else and take no runs; others go on");
+                tracing::warn!(sessions = ?found, "other transactions have locked sessions, which take no runs; others go on");
             }
         }
     }
 
-    /// Those that were locked when they were last looked at.
+    /// The rows that were locked when they were last checked.
     fn suspects(&self, rows: &[Uuid]) -> Vec<Uuid> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_empty() {
@@ -89,12 +89,12 @@ impl LockedRows {
         rows.iter().filter(|row| found.contains_key(row)).copied().collect()
     }
 
-    /// Those that are locked now.
-    async fn look(&self, rows: Vec<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
+    /// The rows that are locked now.
+    async fn find_locked(&self, rows: Vec<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
         if rows.is_empty() {
             return Ok(HashSet::new());
         }
-        let (looked, locks) = (rows.clone(), self.locks);
+        let (checked, locks) = (rows.clone(), self.locks);
         let locked = self.db.read(rows, move |c, rows| match locks {
             Locks::Runs => run_locked(c, rows).boxed(),
             Locks::RunKeys => run_key_locked(c, rows).boxed(),
@@ -102,7 +102,7 @@ impl LockedRows {
         });
         let locked: HashSet<Uuid> = locked.await?.into_iter().collect();
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.iter().for_each(|row| {
+        checked.iter().for_each(|row| {
             found.remove(row);
         });
         found.extend(locked.iter().map(|row| (*row, Instant::now())));
@@ -110,12 +110,12 @@ impl LockedRows {
     }
 }
 
-/// What came of each item of a batch: of a locked one that it is locked, of the others what `done` says, in order.
+/// The result of each item of a batch: `LockTimeout` for a locked item, and for the others those of `done`, in order.
 pub fn around_locked<T>(is_locked: impl Iterator<Item = bool>, done: Vec<T>) -> Vec<Result<T, EngineError>> {
     let mut done = done.into_iter();
     let result = |is_locked| match is_locked {
         true => Err(StoreError::LockTimeout.into()),
-        false => done.next().ok_or_else(|| StoreError::defect("a batch has answered less than it was asked").into()),
+        false => done.next().ok_or_else(|| StoreError::defect("a batch has answered fewer items than it got").into()),
     };
     is_locked.map(result).collect()
 }

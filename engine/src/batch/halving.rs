@@ -1,4 +1,4 @@
-//! One bad row never fails its batch.
+//! A request that the database refuses does not fail the others of its batch.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::EngineError;
 use crate::db::StoreError;
 
-/// Carries out a batch; if the database refuses it for what is in it, its halves, until what can be done is done and what
-/// can not is refused alone. An outage, a lock and a statement that takes too long fail what they meet, and are not halved.
+/// Carries out a batch. If the database refuses its content, each half is carried out, and so on, until the bad items are refused alone
+/// and all others are done. An outage, a lock or a statement that takes too long fails the whole part: its halves would fail as well.
 pub async fn halve<I, O, F>(items: Vec<I>, mut work: impl FnMut(Arc<[I]>) -> F) -> Vec<Result<O, EngineError>>
 where
     I: Clone,
@@ -23,7 +23,7 @@ where
                 results.extend(part.iter().map(|_| Err(EngineError::Store(error.clone()))));
             }
             Err(error) => {
-                tracing::warn!(%error, items = part.len(), "a batch was refused and is divided");
+                tracing::warn!(%error, items = part.len(), "a batch was refused and is halved");
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.push_front(second.into());
                 parts.push_front(first.into());
@@ -33,7 +33,7 @@ where
     results
 }
 
-/// Whether the halves would wait as long, and fail as well.
+/// Whether the halves would fail as well, after the same wait.
 fn fails_all(error: &StoreError) -> bool {
     error.is_outage() || matches!(error, StoreError::LockTimeout | StoreError::StatementCancelled(_))
 }
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outage_and_a_lock_are_not_bisected() {
+    async fn an_outage_and_a_lock_are_not_halved() {
         for error in [StoreError::Unavailable("away".into()), StoreError::LockTimeout] {
             let mut batches = 0;
             let results = halve(vec![1, 2, 3], |_: Arc<[i32]>| {

@@ -1,5 +1,5 @@
-//! How many callers become one statement: [`batcher`] gathers what waits, [`budget`] bounds it, [`halving`] isolates what the
-//! database refuses, and [`foreign_locks`] leaves out the runs that other transactions lock.
+//! How the requests of many callers become one statement: [`batcher`] gathers the requests that wait, [`budget`] bounds them, [`halving`]
+//! isolates those that the database refuses, and [`foreign_locks`] leaves out those whose rows other transactions keep locked.
 
 pub mod batcher;
 pub mod budget;

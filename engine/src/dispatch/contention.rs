@@ -1,30 +1,90 @@
-//! What a dispatcher knows of the queue of one group: whether anything is left, and who else is at its head. Pure.
+//! What a dispatcher knows of the queue of one group, and what follows from a claim there. Pure: the clock is an argument.
 //!
-//! Claims pass over what another has locked. Two servers that are at the same runs would both look at all that the other gets,
-//! so they take turns: each waits until the other's claim is committed, and gets what is the best then. A server that meets nobody
-//! waits for nobody. Should one hold its turn for too long, the others go on without turns and look behind what it has locked.
+//! A claim skips the runs that other transactions have locked. Two servers that claim from one queue would each read past all runs
+//! that the other one gets, so they claim in turns: each waits until the other's claim is committed, and then gets the best runs
+//! that are left. A server that meets no other waits for none. If a turn does not come in time, claims go on without turns, and
+//! look behind the locked runs.
 
 use std::time::{Duration, Instant};
 
-/// At how many runs more than there are slots a batch looks whose turn it was and which met others all the same. Four times as
-/// many each time it does again, up to a bound.
+use crate::settings::OUTAGE_RETRY_DELAY;
+
+/// How many more runs than slots a claim looks at, when a claim in turn met locked runs all the same. Each further such claim looks
+/// at four times as many, up to a bound.
 const BEYOND: usize = 500;
 const BEYOND_MAX: usize = 32_000;
 
-/// How long it waits before that, doubled each time, up to a bound.
+/// How long the dispatcher waits before that. The delay doubles each time, up to a bound.
 const DELAY: Duration = Duration::from_millis(1);
 const DELAY_MAX: Duration = Duration::from_millis(100);
 
-/// After how many full batches in turn one goes without: the others may have gone.
+/// After this many full claims in turn, one goes without: the other servers may have gone.
 const TURNS: u32 = 64;
 
-/// For how long there are no turns when one was not had in time.
+/// How long claims go without turns after a turn that did not come in time.
 const TURNLESS: Duration = Duration::from_secs(10);
+
+/// How to claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Wait for the turn first.
+    pub in_turn: bool,
+    /// The number of claimable runs to look at, at most.
+    pub look_at: usize,
+}
+
+/// What a claim found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Runs {
+        /// The slots that asked for a run each.
+        slots: usize,
+        /// The runs that they got.
+        given: usize,
+        /// The claimable runs, with those that were given and those that are locked, counted up to `look_at`.
+        claimable: usize,
+        /// The bound of the claim.
+        look_at: usize,
+    },
+    /// A lock did not come in time: of a claim in turn, that of the turn.
+    LockTimeout,
+    /// The database failed, or did not answer.
+    Failure,
+}
+
+/// What the dispatcher does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing is left, or nobody has room: wait for a wakeup or for room.
+    Wait,
+    /// Other transactions have locked all runs that are left: look again after this delay.
+    LookAgain(Duration),
+    /// Other transactions have locked all runs that the claim looked at: look at more after this delay.
+    LookFurther(Duration),
+    /// Other transactions are at this queue: claim at once, in turn.
+    ClaimInTurn,
+    /// The turn did not come in time: claim at once, without it.
+    ClaimWithoutTurn,
+    /// All slots got runs, and there may be more: claim again at once.
+    ClaimAgain,
+    /// The database is away: claim again after this delay.
+    Retry(Duration),
+}
+
+impl Step {
+    /// Whether the claim saw all that there is to see: a unary call that waits no longer may then be answered with no runs.
+    pub fn has_looked(self) -> bool {
+        match self {
+            Step::Wait | Step::LookAgain(_) | Step::ClaimAgain | Step::Retry(_) => true,
+            Step::LookFurther(_) | Step::ClaimInTurn | Step::ClaimWithoutTurn => false,
+        }
+    }
+}
 
 /// What is known of the queue of one group.
 #[derive(Debug)]
 pub struct Contention {
-    exhausted: bool,
+    is_exhausted: bool,
     in_turn: bool,
     turns: u32,
     beyond: usize,
@@ -32,83 +92,81 @@ pub struct Contention {
     no_turns_until: Option<Instant>,
 }
 
-/// What follows from a batch that met others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Met {
-    /// The next one waits for its turn, at once.
-    TakesTurns,
-    /// The next one looks further behind them, so much later.
-    LooksFurther(Duration),
-    /// Others are at all that is left, as far as can be seen: the next one looks again, so much later.
-    Waits(Duration),
-}
-
 impl Default for Contention {
     fn default() -> Self {
-        Self { exhausted: false, in_turn: false, turns: 0, beyond: 0, delay: DELAY, no_turns_until: None }
+        Self { is_exhausted: false, in_turn: false, turns: 0, beyond: 0, delay: DELAY, no_turns_until: None }
     }
 }
 
 impl Contention {
     /// Whether nothing was left, and no wakeup has come since.
     pub fn is_exhausted(&self) -> bool {
-        self.exhausted
+        self.is_exhausted
     }
 
-    /// Whether the next batch waits for its turn.
-    pub fn in_turn(&self) -> bool {
-        self.in_turn
-    }
-
-    /// At how many runs more than there are slots the next batch looks.
-    pub fn beyond(&self) -> usize {
-        self.beyond
-    }
-
-    /// There may be something again.
+    /// A wakeup has come: there may be runs again.
     pub fn woken(&mut self) {
-        self.exhausted = false;
+        self.is_exhausted = false;
     }
 
-    /// A batch filled all its slots.
-    pub fn filled(&mut self) {
+    /// How to claim for this many slots.
+    pub fn claim(&self, slots: usize) -> Claim {
+        Claim { in_turn: self.in_turn, look_at: slots + self.beyond }
+    }
+
+    /// What follows from a claim.
+    pub fn next(&mut self, found: Found, now: Instant) -> Step {
+        match found {
+            Found::Runs { slots, given, .. } if given == slots => self.filled(),
+            Found::Runs { given, claimable, look_at, .. } if claimable > given => {
+                self.met_others(claimable == look_at, now)
+            }
+            Found::Runs { .. } => self.exhausted(),
+            Found::LockTimeout if self.in_turn => self.missed_turn(now),
+            Found::LockTimeout | Found::Failure => self.failed(),
+        }
+    }
+
+    fn filled(&mut self) -> Step {
         self.beyond /= 2;
         self.delay = DELAY;
         if self.in_turn {
             self.turns += 1;
             self.in_turn = self.turns < TURNS;
         }
+        Step::ClaimAgain
     }
 
-    /// A batch met others; there may be more than it looked at, or not.
-    pub fn met(&mut self, is_more: bool, now: Instant) -> Met {
+    /// Other transactions had locked runs; `is_more` says that there may be runs behind those that the claim looked at.
+    fn met_others(&mut self, is_more: bool, now: Instant) -> Step {
         if !self.in_turn && self.no_turns_until.is_none_or(|until| now >= until) {
             (self.in_turn, self.turns) = (true, 0);
-            return Met::TakesTurns;
+            return Step::ClaimInTurn;
         }
         let delay = self.delay;
         self.delay = (delay * 2).min(DELAY_MAX);
         if is_more && self.beyond < BEYOND_MAX {
             self.beyond = (self.beyond * 4).clamp(BEYOND, BEYOND_MAX);
-            return Met::LooksFurther(delay);
+            return Step::LookFurther(delay);
         }
-        Met::Waits(delay)
+        Step::LookAgain(delay)
     }
 
-    /// Nothing is left.
-    pub fn ended(&mut self) {
-        *self = Self { exhausted: true, no_turns_until: self.no_turns_until, ..Self::default() };
+    fn exhausted(&mut self) -> Step {
+        *self = Self { is_exhausted: true, no_turns_until: self.no_turns_until, ..Self::default() };
+        Step::Wait
     }
 
-    /// A turn was not had in time.
-    pub fn missed_turn(&mut self, now: Instant) {
+    fn missed_turn(&mut self, now: Instant) -> Step {
         self.in_turn = false;
         self.no_turns_until = Some(now + TURNLESS);
+        Step::ClaimWithoutTurn
     }
 
-    /// A batch failed: it may have been too much at once.
-    pub fn failed(&mut self) {
+    /// The claim may have been too large.
+    fn failed(&mut self) -> Step {
         self.beyond = 0;
+        Step::Retry(OUTAGE_RETRY_DELAY)
     }
 }
 
@@ -116,64 +174,147 @@ impl Contention {
 mod tests {
     use super::*;
 
-    #[test]
-    fn who_meets_others_takes_turns_at_once_until_nothing_is_left() {
-        let (mut contention, now) = (Contention::default(), Instant::now());
-        assert!(!contention.in_turn());
-        assert_eq!(contention.met(true, now), Met::TakesTurns);
-        assert!(contention.in_turn());
-        assert_eq!(contention.beyond(), 0);
-        contention.filled();
-        assert!(contention.in_turn());
-        contention.ended();
-        assert!(!contention.in_turn());
-        assert!(contention.is_exhausted());
-        contention.woken();
-        assert!(!contention.is_exhausted());
+    const SLOTS: usize = 10;
+
+    /// A queue as it would answer the next claim: so many runs are free, and so many are locked by others.
+    struct Queue {
+        contention: Contention,
+        now: Instant,
     }
 
-    #[test]
-    fn who_has_taken_many_turns_looks_whether_the_others_have_gone() {
-        let (mut contention, now) = (Contention::default(), Instant::now());
-        for _ in 0..2 {
-            assert_eq!(contention.met(true, now), Met::TakesTurns);
-            for _ in 0..TURNS {
-                assert!(contention.in_turn());
-                contention.filled();
-            }
-            assert!(!contention.in_turn());
+    impl Queue {
+        fn new() -> Self {
+            Self { contention: Contention::default(), now: Instant::now() }
+        }
+
+        fn claim(&self) -> Claim {
+            self.contention.claim(SLOTS)
+        }
+
+        fn beyond(&self) -> usize {
+            self.claim().look_at - SLOTS
+        }
+
+        fn next(&mut self, found: Found) -> Step {
+            self.contention.next(found, self.now)
+        }
+
+        fn claims(&mut self, free: usize, locked: usize) -> Step {
+            let look_at = self.claim().look_at;
+            let (given, claimable) = (free.min(SLOTS), (free + locked).min(look_at));
+            self.next(Found::Runs { slots: SLOTS, given, claimable, look_at })
         }
     }
 
     #[test]
-    fn who_meets_others_in_its_turn_waits_and_looks_behind_them_if_there_is_more() {
-        let (mut contention, now) = (Contention::default(), Instant::now());
-        contention.met(true, now);
-        assert_eq!((contention.met(false, now), contention.beyond()), (Met::Waits(DELAY), 0));
+    fn a_claim_that_fills_all_slots_is_followed_by_another() {
+        let mut queue = Queue::new();
+        assert_eq!(queue.claims(SLOTS, 0), Step::ClaimAgain);
+        assert_eq!(queue.claims(SLOTS, 5), Step::ClaimAgain, "it did not meet the others");
+        assert_eq!(queue.claim(), Claim { in_turn: false, look_at: SLOTS });
+    }
+
+    #[test]
+    fn a_queue_that_is_exhausted_waits_for_a_wakeup() {
+        let mut queue = Queue::new();
+        for free in [0, SLOTS - 1] {
+            assert!(!queue.contention.is_exhausted());
+            assert_eq!(queue.claims(free, 0), Step::Wait);
+            assert!(queue.contention.is_exhausted());
+            queue.contention.woken();
+        }
+        assert!(!queue.contention.is_exhausted());
+    }
+
+    #[test]
+    fn a_claim_that_meets_others_is_followed_by_claims_in_turn_until_nothing_is_left() {
+        for free in [0, SLOTS - 1] {
+            let mut queue = Queue::new();
+            assert_eq!(queue.claims(free, 1), Step::ClaimInTurn);
+            assert_eq!(queue.claim(), Claim { in_turn: true, look_at: SLOTS });
+            assert_eq!(queue.claims(SLOTS, 0), Step::ClaimAgain);
+            assert!(queue.claim().in_turn);
+            assert_eq!(queue.claims(0, 0), Step::Wait);
+            assert!(!queue.claim().in_turn);
+        }
+    }
+
+    #[test]
+    fn after_many_full_turns_a_claim_without_turn_finds_out_whether_the_others_have_gone() {
+        let mut queue = Queue::new();
+        for _ in 0..2 {
+            assert_eq!(queue.claims(1, 1), Step::ClaimInTurn);
+            for _ in 0..TURNS {
+                assert!(queue.claim().in_turn);
+                assert_eq!(queue.claims(SLOTS, 0), Step::ClaimAgain);
+            }
+            assert!(!queue.claim().in_turn);
+        }
+    }
+
+    #[test]
+    fn a_claim_in_turn_that_meets_others_looks_further_if_there_may_be_more_and_else_again() {
+        let mut queue = Queue::new();
+        queue.claims(0, 1);
+        assert_eq!((queue.claims(0, 1), queue.beyond()), (Step::LookAgain(DELAY), 0));
         let ms = Duration::from_millis;
         for (delay, beyond) in [(2, 500), (4, 2_000), (8, 8_000), (16, 32_000)] {
-            assert_eq!((contention.met(true, now), contention.beyond()), (Met::LooksFurther(ms(delay)), beyond));
+            assert_eq!((queue.claims(0, 100_000), queue.beyond()), (Step::LookFurther(ms(delay)), beyond));
         }
         for delay in [32, 64, 100, 100] {
-            assert_eq!((contention.met(true, now), contention.beyond()), (Met::Waits(ms(delay)), BEYOND_MAX));
+            assert_eq!((queue.claims(0, 100_000), queue.beyond()), (Step::LookAgain(ms(delay)), BEYOND_MAX));
         }
-        contention.filled();
-        assert_eq!(contention.beyond(), BEYOND_MAX / 2);
-        assert_eq!(contention.met(true, now), Met::LooksFurther(DELAY));
-        contention.failed();
-        assert_eq!(contention.beyond(), 0);
     }
 
     #[test]
-    fn a_turn_that_does_not_come_is_not_waited_for_again_for_some_time() {
-        let (mut contention, now) = (Contention::default(), Instant::now());
-        contention.met(true, now);
-        contention.missed_turn(now);
-        assert!(!contention.in_turn());
-        contention.ended();
-        assert_eq!(contention.met(true, now), Met::LooksFurther(DELAY));
-        assert_eq!((contention.in_turn(), contention.beyond()), (false, BEYOND));
-        assert_eq!(contention.met(true, now + TURNLESS), Met::TakesTurns);
-        assert!(contention.in_turn());
+    fn a_full_claim_looks_half_as_far_and_begins_the_delays_anew() {
+        let mut queue = Queue::new();
+        for _ in 0..3 {
+            queue.claims(0, 100_000);
+        }
+        assert_eq!(queue.beyond(), 2_000);
+        assert_eq!((queue.claims(SLOTS, 0), queue.beyond()), (Step::ClaimAgain, 1_000));
+        assert_eq!(queue.claims(0, 100_000), Step::LookFurther(DELAY));
+    }
+
+    #[test]
+    fn a_turn_that_does_not_come_in_time_is_not_waited_for_again_for_some_time() {
+        let mut queue = Queue::new();
+        queue.claims(0, 1);
+        assert_eq!(queue.next(Found::LockTimeout), Step::ClaimWithoutTurn);
+        assert!(!queue.claim().in_turn);
+        assert_eq!(queue.claims(0, 0), Step::Wait);
+        assert_eq!(queue.claims(0, 100_000), Step::LookFurther(DELAY), "an exhausted queue does not forget it");
+        assert!(!queue.claim().in_turn);
+        queue.now += TURNLESS;
+        assert_eq!(queue.claims(0, 100_000), Step::ClaimInTurn);
+    }
+
+    #[test]
+    fn a_failure_and_a_lock_that_is_no_turn_are_tried_again_later_and_smaller() {
+        for found in [Found::Failure, Found::LockTimeout] {
+            let mut queue = Queue::new();
+            queue.claims(0, 1);
+            queue.next(Found::LockTimeout);
+            queue.claims(0, 100_000);
+            assert_eq!(queue.claim(), Claim { in_turn: false, look_at: SLOTS + BEYOND });
+            assert_eq!(queue.next(found), Step::Retry(OUTAGE_RETRY_DELAY));
+            assert_eq!(queue.claim(), Claim { in_turn: false, look_at: SLOTS });
+        }
+        let mut queue = Queue::new();
+        queue.claims(0, 1);
+        assert_eq!(queue.next(Found::Failure), Step::Retry(OUTAGE_RETRY_DELAY));
+        assert!(queue.claim().in_turn, "a failure says nothing of the others");
+    }
+
+    #[test]
+    fn a_unary_call_is_answered_with_nothing_only_after_a_claim_that_saw_all() {
+        let later = Duration::ZERO;
+        for step in [Step::Wait, Step::ClaimAgain, Step::LookAgain(later), Step::Retry(later)] {
+            assert!(step.has_looked(), "{step:?}");
+        }
+        for step in [Step::ClaimInTurn, Step::ClaimWithoutTurn, Step::LookFurther(later)] {
+            assert!(!step.has_looked(), "{step:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Who has room for runs: the free slots of streams, and unary calls that wait.
+//! The room for runs: the free slots of streams, and unary calls that wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,34 +27,34 @@ pub struct UnaryClaim {
     pub group: ClaimGroup,
     pub max_runs: usize,
     pub lease: Duration,
-    /// Written into the runs, if the call can be repeated.
+    /// Is written into the runs, if the call can be repeated.
     pub claim_id: Option<Uuid>,
     pub deadline: Instant,
-    /// A batch has looked for it.
+    /// A claim that saw all there was has looked for it.
     pub looked: bool,
     pub reply: oneshot::Sender<Result<Vec<Run>, EngineError>>,
 }
 
 impl UnaryClaim {
-    /// Answers the call. False if nobody waits for the answer any more.
+    /// Answers the call. False if its caller has gone.
     pub fn answer(self, answer: Result<Vec<Run>, EngineError>) -> bool {
         self.reply.send(answer).is_ok()
     }
 }
 
-/// Who offers a slot.
+/// A worker that offers a slot.
 #[derive(Debug, Clone)]
 pub enum Holder {
     Stream(Arc<Connection>),
     Call { call: Uuid, worker_id: Uuid },
 }
 
-/// The slots of one group, and who offers each.
+/// The slots of one group, and the holder of each.
 #[derive(Debug)]
 pub struct GroupDemand {
     pub group: ClaimGroup,
     pub slots: Vec<Slot>,
-    /// Among them are those of a unary call for which no batch has looked yet.
+    /// Some of them belong to a unary call for which no claim has looked yet.
     pub is_new: bool,
     holders: Vec<Holder>,
 }
@@ -68,7 +68,7 @@ impl GroupDemand {
         })
     }
 
-    /// The runs of each holder: the first run has got the first slot.
+    /// The runs of each holder: the first run got the first slot.
     pub fn split(&self, runs: Vec<Run>) -> Vec<(Holder, Vec<Run>)> {
         let mut split: BTreeMap<Uuid, (Holder, Vec<Run>)> = BTreeMap::new();
         for (holder, run) in self.holders.iter().zip(runs) {
@@ -82,17 +82,17 @@ impl GroupDemand {
     }
 }
 
-/// Somebody's room.
+/// The room of one holder.
 struct Offer {
     holder: Holder,
     slot: Slot,
     free: usize,
-    /// A unary call for which no batch has looked yet: it may not wait for another.
+    /// A unary call for which no claim has looked yet. It may not wait for a second claim.
     is_new: bool,
 }
 
-/// Collects who has room: up to `most` slots a group, dealt out one after the other so that each worker gets its share.
-/// `rotation` says who is first, among groups and within; but calls for which nobody has looked yet go before.
+/// Collects the room: up to `most` slots a group, dealt out in turn so that each worker gets its share. `rotation` says which group is
+/// first, and which worker in it; but calls for which no claim has looked yet come before all others.
 pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, rotation: usize) -> Vec<GroupDemand> {
     let mut groups: BTreeMap<&ClaimGroup, Vec<Offer>> = BTreeMap::new();
     for connection in streams {
@@ -150,8 +150,8 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize)
     GroupDemand { group, slots, is_new, holders }
 }
 
-/// Hands runs to who got them. What can not be handed over is answered, to be given back.
-pub fn hand_over(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
+/// Delivers runs to the holder of their slots. Answers the runs that could not be delivered, to be given back.
+pub fn deliver(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
     let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
     let release = |worker_id: Uuid, epoch: i64, begun_too: bool| {
         let guards = grants.iter().map(|grant| Guard { grant: *grant, worker_id, epoch });
@@ -165,7 +165,7 @@ pub fn hand_over(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>
             let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = calls.extract_if(.., |waiting| waiting.call == *call).next();
             drop(calls);
-            // A call that was repeated meanwhile waits no more.
+            // A call that was repeated meanwhile does not wait any more.
             let is_answered = waiting.is_some_and(|waiting| waiting.answer(Ok(runs)));
             (!is_answered).then(|| release(*worker_id, UNARY_EPOCH, true))
         }

@@ -1,29 +1,28 @@
-//! Repairs cancels that no worker confirms: 5 s after the grace the lease is revoked and the run is cancelled, unconfirmed.
-//! And cancelled sessions some of whose runs were not cancelled, because who did so died midway.
+//! Repairs cancels that no worker confirms: 5 s after the grace it revokes the grant, and the run is cancelled, unconfirmed. It also
+//! goes on with the cancel of a session if the server that began it died before it came to all runs.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Engine;
 use crate::cancel::cancel_runs;
 use crate::db::{Class, StoreError};
-use crate::repair::poll::Wakes;
-use crate::repair::ticker;
+use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::cancel::{run_cancel_unconfirmed, session_cancel_open};
 use crate::wakeups::Topic;
 
-pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
-    let finished = Mutex::default();
-    ticker::woken("unconfirmed cancels", &wakes.cancels, closing, || once(&engine, &finished)).await;
+pub(super) fn repair(engine: Arc<Engine>) -> Repair {
+    let finished = Arc::default();
+    let once = move || once(engine.clone(), Arc::clone(&finished));
+    Repair::new("cancels", Trigger::Found(|found| found.unfinished_cancels), once)
 }
 
-/// `finished` are sessions all of whose runs were asked to stop: they take no more runs, so that each is looked through once,
-/// however long its runs take to stop. One with a locked run is looked through again.
-async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize, StoreError> {
+/// `finished` has the sessions whose runs have all been asked to stop. They take no more runs, so one look at each is enough, however
+/// long its runs take to stop. A session with a locked run is looked at again.
+async fn once(engine: Arc<Engine>, finished: Arc<Mutex<HashSet<Uuid>>>) -> Result<Done, StoreError> {
     let ended = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
     if ended > 0 {
         engine.wakeups.give(Topic::Changes);
@@ -35,9 +34,9 @@ async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize,
     lock().retain(|session| open.contains(session));
     let unfinished: Vec<Uuid> = open.difference(&lock()).copied().collect();
     for session in unfinished {
-        if cancel_runs(engine, session).await? {
+        if cancel_runs(&engine, session).await? {
             lock().insert(session);
         }
     }
-    Ok(ended)
+    Ok(Done::until_nothing([("runs_cancelled", ended as u64)]))
 }

@@ -1,32 +1,25 @@
-//! Folds what batches append to sessions' counters, and completes closed sessions whose runs have all ended.
+//! Folds what batches append into the counters of their sessions, and completes closed sessions whose runs have all ended. Until then
+//! a reader of a session adds what is not folded.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 use crate::db::{Class, StoreError};
-use crate::repair::poll::Wakes;
-use crate::store::session::end::{FOLD_SESSIONS, Folded, session_fold_in_tx};
+use crate::repair::driver::{Done, Repair, Trigger};
+use crate::repair::status::Counts;
+use crate::store::session::end::{FOLD_SESSIONS, session_fold_in_tx};
 
-/// Folds when there is something, and on while there is more.
-pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
-    while let Some(()) = closing.run_until_cancelled(wakes.counters.notified()).await {
-        match once(&engine).await {
-            Ok(folded) => {
-                if folded.completed > 0 {
-                    tracing::info!(?folded, "sessions are completed");
-                }
-                if folded.sessions >= FOLD_SESSIONS {
-                    wakes.counters.notify_one();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "counters were not folded; readers add what is not folded"),
-        }
-    }
+pub(super) fn repair(engine: Arc<Engine>) -> Repair {
+    Repair::new("counters", Trigger::Found(|found| found.counters), move || once(engine.clone()))
 }
 
-async fn once(engine: &Engine) -> Result<Folded, StoreError> {
-    engine.db(Class::Engine).transaction((), |c, ()| session_fold_in_tx(c).boxed()).await
+async fn once(engine: Arc<Engine>) -> Result<Done, StoreError> {
+    let folded = engine.db(Class::Engine).transaction((), |c, ()| session_fold_in_tx(c).boxed()).await?;
+    Ok(Done::Changed {
+        // Under load a fold of counters comes each second, and is not worth a line in the log.
+        counts: Counts::new([("sessions_completed", folded.completed as u64)]),
+        is_more: folded.sessions >= FOLD_SESSIONS,
+    })
 }

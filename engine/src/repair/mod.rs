@@ -1,14 +1,18 @@
-//! Periodic repairs: idempotent, without input, each returns counts. What fails is logged and tried again.
+//! Repairs: the work that a clock triggers. Each is idempotent and needs no input, so every server does all of them.
+//!
+//! The [`driver`] runs them. Most wait for the [`poll`], which asks the database each second what there is to do; the others have a
+//! period of their own. [`status`] says how each fares, for the metrics and for `ops doctor`.
 
-pub mod backlog;
-pub mod cancels;
-pub mod counters;
-pub mod due;
-pub mod poll;
-pub mod recovery;
-pub mod retention;
-pub mod ticker;
-pub mod vacuum;
+mod backlog;
+mod cancels;
+mod counters;
+mod driver;
+mod due;
+mod poll;
+mod recovery;
+mod retention;
+pub mod status;
+mod vacuum;
 
 use std::sync::Arc;
 
@@ -16,16 +20,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
+use crate::repair::driver::Repair;
+use crate::repair::status::Repairs;
 
-/// Starts all of them.
-pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &CancellationToken) {
-    let wakes = Arc::new(poll::Wakes::default());
-    tasks.spawn(recovery::run(engine.clone(), wakes.clone(), closing.clone()));
-    tasks.spawn(cancels::run(engine.clone(), wakes.clone(), closing.clone()));
-    tasks.spawn(counters::run(engine.clone(), wakes.clone(), closing.clone()));
-    tasks.spawn(due::run(engine.clone(), wakes.clone(), closing.clone()));
-    tasks.spawn(vacuum::run(engine.clone(), wakes.clone(), closing.clone()));
-    tasks.spawn(poll::run(engine.clone(), wakes, closing.clone()));
-    tasks.spawn(backlog::run(engine.clone(), closing.clone()));
-    tasks.spawn(retention::run(engine.clone(), closing.clone()));
+/// Starts all of them, until `closing`. Answers where to ask how they fare.
+pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Repairs {
+    let mut repairs = vec![
+        recovery::repair(engine.clone()),
+        cancels::repair(engine.clone()),
+        counters::repair(engine.clone()),
+        due::repair(engine.clone()),
+        vacuum::repair(engine.clone(), closing.clone()),
+        backlog::repair(engine.clone()),
+        retention::repair(engine.clone()),
+    ];
+    let wakers = repairs.iter().filter_map(Repair::waker).collect();
+    repairs.push(poll::repair(engine.clone(), wakers));
+    driver::start(repairs, &engine.metrics, tasks, closing)
 }

@@ -1,36 +1,27 @@
-//! Repairs what dead workers leave behind: ends leases that no heartbeat kept alive.
+//! Repairs what dead workers leave behind: ends grants whose lease no heartbeat kept alive.
 //!
-//! Each replica does it as soon as its poll finds some, each second, so that a dead worker's runs are offered again, or failed with
+//! Every server does it as soon as its poll finds such a grant, so the runs of a dead worker are offered again, or have failed with
 //! `HeartbeatTimeout`, within the lease and 2 s.
 
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 use crate::db::{Class, StoreError};
-use crate::repair::poll::Wakes;
-use crate::repair::ticker;
+use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::lease::run_expire;
 use crate::store::worker::record::worker_mark_lost;
 use crate::wakeups::Topic;
 
-/// What a batch ended.
-#[derive(Debug, Default, PartialEq)]
-struct Recovered {
-    leases_ended: usize,
-    workers_lost: u64,
+pub(super) fn repair(engine: Arc<Engine>) -> Repair {
+    Repair::new("recovery", Trigger::Found(|found| found.overdue), move || once(engine.clone()))
 }
 
-pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
-    ticker::woken("recovery", &wakes.recovery, closing, || once(&engine)).await;
-}
-
-async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
+async fn once(engine: Arc<Engine>) -> Result<Done, StoreError> {
     let db = engine.db(Class::Engine);
     let workers_lost = db.write((), |c, ()| worker_mark_lost(c).boxed()).await?;
-    let mut recovered = Recovered { leases_ended: 0, workers_lost };
+    let mut leases_ended = 0;
     loop {
         let leases = db.write((), |c, ()| run_expire(c).boxed()).await?;
         let ended = leases.requeued + leases.ended;
@@ -42,9 +33,9 @@ async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
         if leases.requeued > 0 {
             engine.wakeups.give(Topic::Work);
         }
-        recovered.leases_ended += ended;
+        leases_ended += ended as u64;
         if !leases.more {
-            return Ok(recovered);
+            return Ok(Done::until_nothing([("leases_ended", leases_ended), ("workers_lost", workers_lost)]));
         }
     }
 }

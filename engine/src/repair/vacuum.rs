@@ -1,31 +1,30 @@
-//! Sweeps the queue under load: each second and not each minute, as the database would, because a claim reads past whatever was
-//! claimed since.
+//! Vacuums the queue under load: each second, and not each minute as autovacuum would, because a claim reads past the dead rows of all
+//! runs that were claimed since.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-use crate::db::Class;
-use crate::repair::poll::Wakes;
+use crate::db::{Class, StoreError};
+use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::vacuum::queue_vacuum;
 
-/// It takes at most the eleventh part of the time: rows that somebody's old snapshot keeps are not to be looked at all the time.
+/// The vacuum takes at most an eleventh of the time: it can not remove the rows that an old snapshot keeps alive, so it must not read them
+/// all the time.
 const REST: u32 = 10;
 
-pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
-    while let Some(()) = closing.run_until_cancelled(wakes.vacuum.notified()).await {
-        let begin = Instant::now();
-        match closing.run_until_cancelled(queue_vacuum(engine.db(Class::Engine))).await {
-            None => return,
-            Some(Ok(true)) => {}
-            Some(Ok(false)) => {
-                tracing::info!("the queue is left to autovacuum: who serves can not become ops_owner");
-                return closing.cancelled().await;
-            }
-            Some(Err(error)) => tracing::debug!(%error, "the queue was not swept; it is tried again"),
-        }
-        closing.run_until_cancelled(tokio::time::sleep(begin.elapsed() * REST)).await;
+pub(super) fn repair(engine: Arc<Engine>, closing: CancellationToken) -> Repair {
+    let once = move || once(engine.clone(), closing.clone());
+    Repair::new("vacuum", Trigger::Found(|found| found.littered), once).resting(REST)
+}
+
+/// A shutdown does not wait for a vacuum.
+async fn once(engine: Arc<Engine>, closing: CancellationToken) -> Result<Done, StoreError> {
+    let vacuumed = closing.run_until_cancelled(queue_vacuum(engine.db(Class::Engine))).await.transpose()?;
+    if vacuumed == Some(false) {
+        tracing::info!("the queue is left to autovacuum: the login role can not become ops_owner");
+        return Ok(Done::GivenUp);
     }
+    Ok(Done::changed([]))
 }

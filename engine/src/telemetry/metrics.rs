@@ -1,5 +1,5 @@
-//! The metrics of a server: what is counted and measured where it happens. What is only looked at when somebody asks is set by
-//! `service/observe.rs`. docs/observability.md has the table of them all.
+//! The metrics of a server: what is counted and measured where it happens. The server's `telemetry/observe.rs` sets those that are only
+//! looked at for a scrape. docs/observability.md has the table of them all.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +66,10 @@ pub struct Families {
     sampled_at: Mutex<Instant>,
     pub foreign_transaction_seconds: Gauge,
     pub foreign_snapshot_transactions: IntGauge,
+    pub repair_seconds: HistogramVec,
+    pub repair_failures: IntCounterVec,
+    pub repair_failing: IntGaugeVec,
+    pub repair_age_seconds: GaugeVec,
     pub database_answers: IntGauge,
     pub database_connections: IntGaugeVec,
     pub database_units: IntGauge,
@@ -180,6 +184,24 @@ impl Default for Metrics {
                 "ops_foreign_snapshot_transactions",
                 "How many transactions ago the oldest snapshot of others was taken",
             ),
+            repair_seconds: make.histograms(
+                "ops_repair_seconds",
+                "How long tries of repairs took",
+                &SECONDS,
+                &["repair"],
+            ),
+            repair_failures: make.counters("ops_repair_failures_total", "Tries of repairs that failed", &["repair"]),
+            repair_failing: make.keep(IntGaugeVec::new(
+                Opts::new(
+                    "ops_repair_failing",
+                    "1 if the last try of a repair failed and there is something to do, else 0",
+                ),
+                &["repair"],
+            )),
+            repair_age_seconds: make.keep(GaugeVec::new(
+                Opts::new("ops_repair_age_seconds", "Since a repair succeeded last or had nothing to do"),
+                &["repair"],
+            )),
             database_answers: make.gauge("ops_database_answers", "1 if the database answered the last probe, else 0"),
             database_connections: make
                 .keep(IntGaugeVec::new(Opts::new("ops_database_connections", "Connections in the pool"), &["state"])),

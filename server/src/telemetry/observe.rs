@@ -5,17 +5,19 @@ use std::sync::Arc;
 use crate::telemetry::process;
 use engine::Engine;
 use engine::db::Class;
+use engine::repair::status::Repairs;
 use engine::wakeups::Topic;
 
 /// Answers with the metrics.
 #[derive(Debug, Clone)]
 pub struct Observe {
     engine: Arc<Engine>,
+    repairs: Repairs,
 }
 
 impl Observe {
-    pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+    pub fn new(engine: Arc<Engine>, repairs: Repairs) -> Self {
+        Self { engine, repairs }
     }
 
     /// All metrics as they are now, as text that Prometheus reads.
@@ -31,6 +33,10 @@ impl Observe {
         for (topic, name) in [(Topic::Work, "work"), (Topic::Cancels, "cancels"), (Topic::Changes, "changes")] {
             let wakeups = metrics.wakeups.with_label_values(&[name]);
             wakeups.inc_by(engine.wakeups.given(topic).saturating_sub(wakeups.get()));
+        }
+        for repair in self.repairs.iter() {
+            metrics.repair_failing.with_label_values(&[repair.name]).set(repair.is_failing().into());
+            metrics.repair_age_seconds.with_label_values(&[repair.name]).set(repair.age().as_secs_f64());
         }
         let (connections, idle) =
             (engine.db(Class::Engine).pool().size() as usize, engine.db(Class::Engine).pool().num_idle());

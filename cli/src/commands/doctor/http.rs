@@ -10,8 +10,8 @@ use tokio::{
 
 /// The time limit for a connection, and again for its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest answer, in bytes. A longer answer is not about health.
-const ANSWER_BYTES: u64 = 64 * 1024;
+/// The largest answer, in bytes. The metrics of a server have less than 100 KiB.
+const ANSWER_BYTES: u64 = 1024 * 1024;
 
 /// An answer.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::{
 
 mod http;
 mod listen;
+mod repairs;
 mod report;
 mod servers;
 

@@ -1,4 +1,4 @@
-//! Examines whether a server can be reached, is one of ours, serves, and has the right time.
+//! Examines whether a server can be reached, is one of ours, serves, has the right time, and does its repairs.
 
 use std::io;
 
@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use proto::v1::ListWorkersRequest;
 use server::doctor::{Examination, Finding};
 
-use super::http::{self, Answer, NoAnswer};
+use super::{
+    http::{self, Answer, NoAnswer},
+    repairs,
+};
 use crate::{args::target::ServerAddress, connection, errors, output::text};
 
 const WHY: &str = "workers and operators can not use it";
@@ -66,6 +69,10 @@ async fn alive(address: &ServerAddress, authority: &str, answer: &Answer, found:
             "everything but health is a gRPC call",
             "a proxy between must speak HTTP/2 to the server: for nginx `grpc_pass`, for Envoy `http2_protocol_options`",
         ));
+    }
+    // A proxy may hide the metrics, which is no fault.
+    if let Ok(metrics) = http::get(authority, "/metrics").await {
+        repairs::examine(&metrics.body, found);
     }
 }
 

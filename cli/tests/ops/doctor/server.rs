@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{examine, ids, one};
+use super::{examine, ids, one, sql, until};
 use crate::ops::fixture::Fixture;
 
 #[tokio::test]
@@ -32,15 +32,57 @@ async fn a_missing_server_one_without_its_database_and_another_program_have_diff
     assert!(one(&found, "server-not-ready").what.contains("the database does not answer"), "{found:?}");
 }
 
+#[tokio::test]
+async fn a_repair_that_fails_is_found_until_it_succeeds_again() {
+    let mut fixture = Fixture::empty().await;
+    fixture.serve(&[]);
+    while !fixture.servers[0].is_ready() {}
+    let (url, address) = (fixture.database_url(), fixture.address().to_owned());
+    let look = || examine(&["--server", &address]).0;
+    assert_eq!(look(), []);
+    sql(&url, "REVOKE DELETE ON ops.session_deltas FROM ops_engine").await;
+    fixture.enqueue("true");
+    let failing = one(&until(look, |ids| ids == ["repair-failing"]), "repair-failing");
+    assert!(failing.what.contains("the last try of the repair counters failed"), "{failing:?}");
+    assert!(failing.mend.contains("repair=counters"), "{failing:?}");
+    fixture.servers[0].process.journal.wait_for("permission denied for table session_deltas");
+    sql(&url, "GRANT DELETE ON ops.session_deltas TO ops_engine").await;
+    until(look, |ids| ids.is_empty());
+}
+
+#[test]
+fn a_repair_that_has_not_succeeded_for_long_is_an_error() {
+    let server = other_program_with(|request| match request {
+        request if request.starts_with("GET /metrics ") => {
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\
+             ops_repair_age_seconds{repair=\"poll\"} 0.7\nops_repair_age_seconds{repair=\"recovery\"} 341.2\n\
+             ops_repair_failing{repair=\"recovery\"} 1\nops_repair_failures_total{repair=\"recovery\"} 340\n"
+        }
+        _ => "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"status\":\"alive\"}",
+    });
+    let (found, ended) = examine(&["--server", &server]);
+    let overdue = one(&found, "repair-overdue");
+    assert_eq!(overdue.severity, "error");
+    assert!(overdue.what.contains("recovery has not succeeded for 341 s; 340 of its tries have failed"), "{overdue:?}");
+    assert!(ended.stdout.contains("\"repairs\": \"1 of 2 succeed\""), "{ended:?}");
+}
+
 /// Starts a program that answers every request with this text.
 fn other_program(answer: &'static str) -> String {
+    other_program_with(move |_| answer)
+}
+
+/// Starts a program that answers each request as the function says.
+fn other_program_with(answer: impl Fn(&str) -> &'static str + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             // The client may disconnect before it has read everything.
-            let _ = stream.read(&mut [0; 1024]);
-            let _ = stream.write_all(answer.as_bytes());
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]);
+            let _ = stream.write_all(answer(&request).as_bytes());
         }
     });
     address

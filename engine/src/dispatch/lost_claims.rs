@@ -1,0 +1,74 @@
+//! Claims whose answer was lost. Such a claim may be committed, so its runs may belong to workers that will never hear of them.
+//!
+//! Each claim writes its [`ClaimKey`] into its runs. By this key the server finds them, and gives them back.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use uuid::Uuid;
+
+use crate::db::Db;
+use crate::store::run::claim::{ClaimKey, run_claim_undo};
+use crate::wakeups::{Topic, Wakeups};
+
+/// How long a lost claim is looked for: longer than its statement can live, because it may commit late.
+const WATCH: Duration = Duration::from_secs(60);
+
+/// Names the claims of this server, and gives back the lost ones.
+#[derive(Debug)]
+pub struct LostClaims {
+    db: Db,
+    wakeups: Wakeups,
+    server_id: Uuid,
+    /// The number of the next claim.
+    next: AtomicI64,
+    /// The lost claims, and until when each is looked for.
+    lost: Mutex<Vec<(ClaimKey, Instant)>>,
+}
+
+impl LostClaims {
+    pub fn new(db: Db, wakeups: Wakeups, server_id: Uuid) -> Self {
+        Self { db, wakeups, server_id, next: AtomicI64::new(0), lost: Mutex::default() }
+    }
+
+    /// The key of a new claim.
+    pub fn new_key(&self) -> ClaimKey {
+        ClaimKey { server_id: self.server_id, batch: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// The answer of this claim was lost.
+    pub fn add(&self, claim: ClaimKey) {
+        self.lock().push((claim, Instant::now() + WATCH));
+    }
+
+    /// Whether no lost claim is looked for.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Gives back the runs of all lost claims that are committed by now.
+    pub async fn give_back(&self) {
+        let lost = self.lock().clone();
+        for (claim, _) in lost {
+            match self.db.write(claim, |c, claim| run_claim_undo(c, *claim).boxed()).await {
+                Ok(0) => {}
+                Ok(_) => {
+                    tracing::info!(claim = claim.batch, "a claim whose answer was lost was given back");
+                    self.wakeups.give(Topic::Work);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a lost claim can not be looked for yet");
+                    return;
+                }
+            }
+        }
+        let now = Instant::now();
+        self.lock().retain(|(_, until)| *until > now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(ClaimKey, Instant)>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

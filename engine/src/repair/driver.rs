@@ -1,0 +1,382 @@
+//! The driver of all repairs: it waits for what triggers one, does it, logs and measures the try, and remembers how it went.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::StoreError;
+use crate::repair::status::{Counts, Repairs, Status};
+use crate::store::poll::Found;
+use crate::telemetry::Metrics;
+
+/// What triggers a repair.
+#[derive(Debug, Clone, Copy)]
+pub enum Trigger {
+    /// The start of the server, and then each end of this period after a try.
+    Each(Duration),
+    /// A poll that found something to do.
+    Found(fn(&Found) -> bool),
+}
+
+/// How a try ended that did not fail.
+#[derive(Debug)]
+pub enum Done {
+    /// The try changed this much. If there is more to do, the next try follows at once.
+    Changed { counts: Counts, is_more: bool },
+    /// This server can not do the repair, and does not try again.
+    GivenUp,
+}
+
+impl Done {
+    /// The try changed this much.
+    pub fn changed(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
+        Self::Changed { counts: Counts::new(counts), is_more: false }
+    }
+
+    /// The try changed this much, and if that is anything, there may be more.
+    pub fn until_nothing(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
+        let counts = Counts::new(counts);
+        Self::Changed { is_more: !counts.is_nothing(), counts }
+    }
+}
+
+type Once = Box<dyn Fn() -> BoxFuture<'static, Result<Done, StoreError>> + Send + Sync>;
+
+/// A repair: idempotent and without input, so that every server may do it at any time.
+pub struct Repair {
+    trigger: Trigger,
+    rest: u32,
+    once: Once,
+    wake: Arc<Notify>,
+    status: Arc<Status>,
+}
+
+impl fmt::Debug for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repair").field("status", &self.status).field("trigger", &self.trigger).finish_non_exhaustive()
+    }
+}
+
+impl Repair {
+    /// Registers a repair: its name, what triggers it, and one try of it. A try that fails ends here; its trigger comes again.
+    pub fn new<F>(name: &'static str, trigger: Trigger, once: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Done, StoreError>> + Send + 'static,
+    {
+        let once = Box::new(move || once().boxed());
+        Self { trigger, rest: 0, once, wake: Arc::default(), status: Arc::new(Status::new(name)) }
+    }
+
+    /// After each try the repair rests so many times as long as the try took.
+    pub fn resting(self, rest: u32) -> Self {
+        Self { rest, ..self }
+    }
+
+    /// How the poll wakes it, if the poll is its trigger.
+    pub fn waker(&self) -> Option<Waker> {
+        match self.trigger {
+            Trigger::Each(_) => None,
+            Trigger::Found(is_needed) => {
+                Some(Waker { is_needed, wake: self.wake.clone(), status: self.status.clone() })
+            }
+        }
+    }
+}
+
+/// Wakes one repair.
+#[derive(Debug)]
+pub struct Waker {
+    is_needed: fn(&Found) -> bool,
+    wake: Arc<Notify>,
+    status: Arc<Status>,
+}
+
+impl Waker {
+    /// Wakes the repair if the poll found something to do for it.
+    pub fn polled(&self, found: &Found) {
+        if (self.is_needed)(found) {
+            self.wake.notify_one();
+        } else {
+            self.status.not_needed();
+        }
+    }
+}
+
+/// Starts to drive these repairs, until `closing`. Answers where to ask how they fare.
+pub fn start(repairs: Vec<Repair>, metrics: &Metrics, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Repairs {
+    let statuses = Repairs::new(repairs.iter().map(|repair| repair.status.clone()));
+    for repair in repairs {
+        metrics.repair_seconds.with_label_values(&[repair.status.name]);
+        metrics.repair_failures.with_label_values(&[repair.status.name]);
+        tasks.spawn(drive(repair, metrics.clone(), closing.clone()));
+    }
+    statuses
+}
+
+async fn drive(repair: Repair, metrics: Metrics, closing: CancellationToken) {
+    let mut period = Duration::ZERO;
+    loop {
+        let triggered = async {
+            match repair.trigger {
+                Trigger::Each(_) => tokio::time::sleep(period).await,
+                Trigger::Found(_) => repair.wake.notified().await,
+            }
+        };
+        if closing.run_until_cancelled(triggered).await.is_none() {
+            return;
+        }
+        if let Trigger::Each(each) = repair.trigger {
+            period = each;
+        }
+        loop {
+            match attempt(&repair, &metrics).await {
+                Next::Again if !closing.is_cancelled() => {}
+                Next::Again | Next::Trigger => break,
+                Next::Rest(rest) => {
+                    closing.run_until_cancelled(tokio::time::sleep(rest)).await;
+                    break;
+                }
+                Next::Never => return closing.cancelled().await,
+            }
+        }
+    }
+}
+
+/// What follows from a try.
+enum Next {
+    /// Another one, at once.
+    Again,
+    /// The trigger.
+    Trigger,
+    /// A rest, then the trigger.
+    Rest(Duration),
+    /// Nothing.
+    Never,
+}
+
+/// One try.
+async fn attempt(repair: &Repair, metrics: &Metrics) -> Next {
+    let (name, began) = (repair.status.name, Instant::now());
+    let done = (repair.once)().await;
+    let took = began.elapsed();
+    let rest = took * repair.rest;
+    metrics.repair_seconds.with_label_values(&[name]).observe(took.as_secs_f64());
+    let (result, is_more) = match done {
+        Ok(Done::Changed { counts, is_more }) => (Ok(counts), is_more),
+        Ok(Done::GivenUp) => {
+            repair.status.given_up();
+            return Next::Never;
+        }
+        Err(error) => (Err(error), false),
+    };
+    match (&result, repair.status.tried(result.clone(), took, rest)) {
+        (Err(error), true) => tracing::warn!(repair = name, %error, "a repair fails; it is tried again"),
+        (Err(error), false) => tracing::debug!(repair = name, %error, "a repair still fails"),
+        (Ok(_), true) => tracing::info!(repair = name, "a repair succeeds again"),
+        (Ok(_), false) => {}
+    }
+    match &result {
+        Ok(counts) if !counts.is_nothing() => tracing::info!(repair = name, %counts, "repaired"),
+        Ok(_) => {}
+        Err(_) => metrics.repair_failures.with_label_values(&[name]).inc(),
+    }
+    match (is_more, rest) {
+        (true, _) => Next::Again,
+        (false, Duration::ZERO) => Next::Trigger,
+        (false, rest) => Next::Rest(rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const NEEDED: Found = Found { due: true, ..NOTHING };
+    const NOTHING: Found = Found {
+        resumed: false,
+        claimable: false,
+        due: false,
+        overdue: false,
+        orders: false,
+        unfinished_cancels: false,
+        counters: false,
+        littered: false,
+    };
+
+    /// A repair whose tries end as the test says, one after the other.
+    struct Scene {
+        waker: Option<Waker>,
+        repairs: Repairs,
+        metrics: Metrics,
+        closing: CancellationToken,
+        tasks: JoinSet<()>,
+        tries: mpsc::UnboundedReceiver<Duration>,
+        results: Arc<Mutex<Vec<Result<Done, StoreError>>>>,
+        began: Instant,
+    }
+
+    fn failure() -> Result<Done, StoreError> {
+        Err(StoreError::Unavailable("away".into()))
+    }
+
+    fn count(number: u64) -> Result<Done, StoreError> {
+        Ok(Done::until_nothing([("runs", number)]))
+    }
+
+    impl Scene {
+        /// Each try takes `takes`, and ends with the next of the results; after the last one it changes nothing.
+        fn new(trigger: Trigger, rest: u32, takes: Duration, results: Vec<Result<Done, StoreError>>) -> Self {
+            let (tried, tries) = mpsc::unbounded_channel();
+            let began = Instant::now();
+            let results = Arc::new(Mutex::new(results));
+            let left = results.clone();
+            let once = move || {
+                tried.send(began.elapsed()).expect("the test reads it");
+                let mut left = left.lock().expect("not poisoned");
+                let result = if left.is_empty() { Ok(Done::changed([])) } else { left.remove(0) };
+                async move {
+                    tokio::time::sleep(takes).await;
+                    result
+                }
+            };
+            let (metrics, closing) = (Metrics::default(), CancellationToken::new());
+            let repair = Repair::new("test", trigger, once).resting(rest);
+            let (waker, mut tasks) = (repair.waker(), JoinSet::new());
+            let repairs = start(vec![repair], &metrics, &mut tasks, &closing);
+            Self { waker, repairs, metrics, closing, tasks, tries, results, began }
+        }
+
+        fn woken(results: Vec<Result<Done, StoreError>>) -> Self {
+            Self::new(Trigger::Found(|found| found.due), 0, Duration::ZERO, results)
+        }
+
+        fn polled(&self, found: &Found) {
+            self.waker.as_ref().expect("the poll wakes it").polled(found);
+        }
+
+        fn status(&self) -> &Status {
+            self.repairs.iter().next().expect("there is one")
+        }
+
+        fn failures(&self) -> u64 {
+            self.metrics.repair_failures.with_label_values(&["test"]).get()
+        }
+
+        /// The begins of the tries until then, in seconds from the start.
+        async fn tries_until(&mut self, seconds: u32) -> Vec<u64> {
+            tokio::time::sleep_until(self.began + SECOND * seconds + SECOND / 2).await;
+            let mut begins = Vec::new();
+            while let Ok(at) = self.tries.try_recv() {
+                begins.push(at.as_secs());
+            }
+            begins
+        }
+
+        async fn ends(mut self) {
+            self.closing.cancel();
+            while self.tasks.join_next().await.is_some() {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repair_with_a_period_is_tried_at_the_start_and_a_period_after_each_end() {
+        let changed = Ok(Done::changed([("runs", 7)]));
+        let mut scene = Scene::new(Trigger::Each(SECOND * 3), 0, SECOND * 2, vec![failure(), changed]);
+        assert!(scene.waker.is_none());
+        assert_eq!(scene.tries_until(11).await, [0, 5, 10]);
+        let last = scene.status().last().expect("it was tried");
+        assert_eq!((last.result.expect("it succeeded").to_string().as_str(), last.took), ("runs=7", SECOND * 2));
+        scene.ends().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repair_that_the_poll_wakes_is_tried_until_nothing_is_left_or_it_fails() {
+        let mut scene = Scene::woken(vec![count(2), count(1), count(0), count(1), failure(), count(3)]);
+        scene.polled(&NOTHING);
+        assert_eq!(scene.tries_until(0).await.len(), 0);
+        for tries in [3, 2, 2, 1] {
+            scene.polled(&NEEDED);
+            let seconds = scene.began.elapsed().as_secs() as u32 + 1;
+            assert_eq!(scene.tries_until(seconds).await.len(), tries);
+        }
+        assert_eq!(scene.failures(), 1);
+        assert!(scene.results.lock().expect("not poisoned").is_empty());
+        scene.ends().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repair_is_well_while_it_succeeds_or_has_nothing_to_do_and_grows_old_while_it_fails() {
+        let mut scene = Scene::woken(vec![failure(), failure(), count(0), failure()]);
+        let age = |scene: &Scene| scene.status().age().as_secs();
+        assert!(scene.status().last().is_none());
+        scene.tries_until(9).await;
+        scene.polled(&NOTHING);
+        assert_eq!((age(&scene), scene.status().is_failing()), (0, false));
+        for failures in [1, 2] {
+            scene.polled(&NEEDED);
+            scene.tries_until(9 + 10 * failures).await;
+            assert!(scene.status().last().expect("it was tried").result.is_err());
+            assert_eq!((age(&scene), scene.status().is_failing()), (10 * u64::from(failures), true));
+            assert_eq!(scene.failures(), u64::from(failures));
+        }
+        scene.polled(&NEEDED);
+        scene.tries_until(30).await;
+        assert_eq!((age(&scene), scene.status().is_failing(), scene.failures()), (1, false, 2));
+        scene.polled(&NEEDED);
+        scene.tries_until(40).await;
+        assert_eq!((age(&scene), scene.status().is_failing(), scene.failures()), (11, true, 3));
+        scene.polled(&NOTHING);
+        assert_eq!((age(&scene), scene.status().is_failing()), (0, false), "another server has done it");
+        assert_eq!(scene.metrics.repair_seconds.with_label_values(&["test"]).get_sample_count(), 4);
+        scene.ends().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repair_that_rests_is_not_tried_meanwhile_and_does_not_grow_old() {
+        let mut scene = Scene::new(Trigger::Found(|found| found.due), 10, SECOND * 2, Vec::new());
+        for second in 0..30 {
+            scene.polled(&NEEDED);
+            assert_eq!(scene.tries_until(second).await.len(), usize::from([0, 22].contains(&second)), "{second}");
+            assert!(scene.status().age() < SECOND * 3, "{second}");
+        }
+        scene.ends().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_repair_that_this_server_can_not_do_is_not_tried_again_and_is_no_failure() {
+        let mut scene = Scene::woken(vec![Ok(Done::GivenUp)]);
+        for tries in [1, 0, 0] {
+            scene.polled(&NEEDED);
+            let seconds = scene.began.elapsed().as_secs() as u32 + 100;
+            assert_eq!(scene.tries_until(seconds).await.len(), tries);
+        }
+        assert_eq!((scene.status().age(), scene.status().is_failing()), (Duration::ZERO, false));
+        scene.ends().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_lets_a_try_end_and_begins_no_other() {
+        let results = vec![count(1), count(1)];
+        let mut scene = Scene::new(Trigger::Found(|found| found.due), 10, SECOND * 5, results);
+        scene.polled(&NEEDED);
+        assert_eq!(scene.tries_until(1).await, [0]);
+        scene.closing.cancel();
+        while scene.tasks.join_next().await.is_some() {}
+        assert_eq!(scene.began.elapsed(), SECOND * 5);
+        assert_eq!(scene.status().last().expect("it was tried").result.expect("it succeeded").to_string(), "runs=1");
+        assert_eq!(scene.tries_until(99).await.len(), 0);
+    }
+}
