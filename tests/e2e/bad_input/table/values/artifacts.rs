@@ -13,7 +13,7 @@ const CREATE: &str = "ops.v1.ArtifactService/CreateArtifact";
 const GET: &str = "ops.v1.ArtifactService/GetArtifact";
 const LIST: &str = "ops.v1.ArtifactService/ListArtifacts";
 
-/// What is no plain name of a file on every system.
+/// Names that are not a plain file name on every system.
 const BAD_NAMES: [&str; 26] = [
     "",
     ".",
@@ -43,7 +43,7 @@ const BAD_NAMES: [&str; 26] = [
     "a|b",
 ];
 
-/// What is no address of a page.
+/// Texts that are not the URL of a page.
 const BAD_URLS: [&str; 13] = [
     "",
     "javascript:alert(1)",
@@ -81,7 +81,7 @@ pub fn rows(held: &Held) -> Vec<Row> {
             invalid(&["content"]),
         ),
         row(
-            "an artifact of nobody's run",
+            "an artifact of an unknown run",
             CREATE,
             CreateArtifactRequest { run_id: NOBODY.into(), ..good() },
             refused(Code::NotFound, "RUN_NOT_FOUND"),

@@ -30,12 +30,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     let enqueue = |run: RunSpec| EnqueueRunRequest { run: Some(run) };
     let mut rows = vec![
         row("no run", ENQUEUE, EnqueueRunRequest { run: None }, invalid(&["run"])),
-        row(
-            "a run with nothing in it",
-            ENQUEUE,
-            enqueue(RunSpec::default()),
-            invalid(&["run.session_id", "run.lane", "run.kind"]),
-        ),
+        row("an empty run", ENQUEUE, enqueue(RunSpec::default()), invalid(&["run.session_id", "run.lane", "run.kind"])),
         row("no runs", ENQUEUE_MANY, EnqueueRunsRequest { runs: Vec::new() }, invalid(&["runs"])),
         row("too many runs", ENQUEUE_MANY, EnqueueRunsRequest { runs: vec![good(); 10_001] }, invalid(&["runs"])),
         row(
@@ -45,7 +40,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
             invalid(&["runs[1].kind"]),
         ),
         row(
-            "a run in nobody's session",
+            "a run in an unknown session",
             ENQUEUE,
             enqueue(RunSpec { session_id: NOBODY.into(), ..good() }),
             refused(Code::NotFound, "SESSION_NOT_FOUND"),
@@ -178,7 +173,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     rows
 }
 
-/// What becomes of a value within params.
+/// A value inside params, as it comes back from the server.
 pub async fn kept(scene: &Scene, value: &str) -> String {
     let run = RunSpec {
         session_id: scene.session.clone(),

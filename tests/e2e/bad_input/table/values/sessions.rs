@@ -57,7 +57,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     let session_id = NOBODY.to_owned();
     rows.push(row("GetSession of nobody's", GET, GetSessionRequest { session_id: session_id.clone() }, unknown()));
     rows.push(row(
-        "CloseSession of nobody's",
+        "CloseSession of an unknown session",
         CLOSE,
         CloseSessionRequest { session_id: session_id.clone() },
         unknown(),

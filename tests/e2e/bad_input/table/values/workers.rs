@@ -1,4 +1,4 @@
-//! WorkerService, but for Connect.
+//! WorkerService, except Connect.
 
 use proto::v1::*;
 use tonic::Code;
@@ -60,7 +60,7 @@ fn claims() -> Vec<Row> {
         ..Default::default()
     };
     rows.push(row(
-        "Claim by nobody of nothing",
+        "Claim without a worker",
         CLAIM,
         none,
         invalid(&["lanes[0]", "lanes[1]", "worker_name", "kinds[0]"]),
@@ -116,7 +116,7 @@ fn reports(held: &Held) -> Vec<Row> {
         row("no report", REPORT, none, invalid(&nothing)),
         row("a report without an outcome", REPORT, of(None), invalid(&["report.outcome"])),
         row(
-            "a report of a grant of nobody's",
+            "a report of an unknown grant",
             REPORT,
             report(&held.worker_id, &lease(NOBODY, 1), fine()),
             refused(Code::NotFound, "RUN_NOT_FOUND"),
@@ -199,15 +199,11 @@ fn events(held: &Held) -> Vec<Row> {
             invalid(&["events.entries[0].text"]),
         ),
         row(
-            "an event that is all wrong",
+            "an event with every field wrong",
             of(1, vec![odd]),
             invalid(&["events.entries[0].level", "events.entries[0]", "events.entries[0].data_json"]),
         ),
-        row(
-            "events with a fence of the past",
-            append(&held.worker_id, held.lease.fence - 1, 1, vec![text("x")]),
-            lost(),
-        ),
+        row("events with an old fence", append(&held.worker_id, held.lease.fence - 1, 1, vec![text("x")]), lost()),
         row("events with the last fence", append(&held.worker_id, i64::MAX, 1, vec![text("x")]), lost()),
         row("events of another worker's run", append(&held.other_id, held.lease.fence, 1, vec![text("x")]), lost()),
     ]
