@@ -144,7 +144,7 @@ async fn a_report_that_waits_for_a_cancel_leaves_no_cancel_row_behind() {
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
-    sqlx::query(lock).bind(&lease.run_id).execute(&mut *held).await.expect("it is free");
+    sqlx::query(lock).bind(&lease.run_id).execute(&mut *held).await.expect("it is not locked");
     let reported = async {
         waiting_for_locks(&fixture, &mut looking, 1).await;
         stream.report(&lease, succeeded("1"));

@@ -19,7 +19,7 @@ async fn a_run_claimed_by_a_superseded_call_can_be_claimed_again() {
     let runs = fixture.enqueue_many(&fixture.session().await, "any", 2).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is free");
+    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is not locked");
     let mut first = Unary::new(&fixture.servers[0], "unary");
     let mut again = Unary::new(&fixture.servers[0], "unary");
     let repeated = async {
@@ -61,7 +61,7 @@ async fn each_claim_without_a_wait_gets_a_run_if_there_are_enough() {
     fixture.enqueue_many(&fixture.session().await, "any", CALLS).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is free");
+    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is not locked");
     // This claim finds nothing, so the next batch is small.
     let mut before = Unary::new(&fixture.servers[0], "before");
     let before = before.claim(ClaimRequest { kinds: vec!["none".to_owned()], ..Default::default() });

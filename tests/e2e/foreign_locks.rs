@@ -29,7 +29,7 @@ async fn busy(fixture: &Fixture, session: &str, runs: i64) -> (Stream, Vec<Lease
 /// Locks the rows that a statement selects by an id, until the transaction ends.
 async fn locked<'c>(c: &'c mut PgConnection, select: &'static str, id: &str) -> Transaction<'c, Postgres> {
     let mut held = c.begin().await.expect("it begins");
-    let rows = sqlx::query(select).bind(id).fetch_all(&mut *held).await.expect("it is free");
+    let rows = sqlx::query(select).bind(id).fetch_all(&mut *held).await.expect("it is not locked");
     assert_eq!(rows.len(), 1, "it is there");
     held
 }
@@ -90,7 +90,7 @@ async fn a_locked_run_that_a_resume_does_not_name_goes_back_when_it_is_unlocked(
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
     let second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &[])).await;
     assert!(second.welcome.standing.is_empty());
-    assert_eq!(fixture.get(&leases[1].run_id).await.status(), RunStatus::Queued, "it is free");
+    assert_eq!(fixture.get(&leases[1].run_id).await.status(), RunStatus::Queued, "it is not locked");
     assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Running, "it is locked");
     held.rollback().await.expect("the lock is released");
     is(&fixture, &leases[0].run_id, RunStatus::Queued).await;
@@ -181,7 +181,7 @@ async fn heartbeats_delayed_by_a_lock_are_not_answered_as_frozen() {
     let (mut stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query("LOCK TABLE ops.workers").execute(&mut *held).await.expect("it is free");
+    sqlx::query("LOCK TABLE ops.workers").execute(&mut *held).await.expect("it is not locked");
     stream.beat(&leases);
     let late = "SELECT clock_timestamp() - xact_start > interval '6 s' FROM pg_stat_activity WHERE pid = $1";
     let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *held).await.expect("it is read");
@@ -201,7 +201,7 @@ async fn the_poll_finds_work_while_the_row_of_the_lease_service_is_locked() {
     let session = fixture.session().await;
     let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query("SELECT FROM ops.lease_service FOR UPDATE").execute(&mut *held).await.expect("it is free");
+    sqlx::query("SELECT FROM ops.lease_service FOR UPDATE").execute(&mut *held).await.expect("it is not locked");
     fixture.close(&session).await;
     eventually("the session is completed", async || {
         (fixture.session_now(&session).await.status() == SessionStatus::Completed).then_some(())
@@ -253,7 +253,7 @@ async fn a_deleted_session_takes_its_counters_with_it() {
     let mut sql = fixture.sql().await;
     // The session is locked, so nobody folds its counters.
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query(SESSION).bind(&session).execute(&mut *held).await.expect("it is free");
+    sqlx::query(SESSION).bind(&session).execute(&mut *held).await.expect("it is not locked");
     let delta = "INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES ('default', $1::text::uuid, 1)";
     sqlx::query(delta).bind(&session).execute(&mut *held).await.expect("it is counted");
     let delete = "DELETE FROM ops.sessions WHERE id = $1::text::uuid";
@@ -319,7 +319,7 @@ async fn a_cancel_of_a_locked_run_is_refused_as_busy() {
     let request = CancelRunRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
     assert_busy(&runs.cancel_run(request.clone()).await.expect_err("it is locked"));
     held.rollback().await.expect("the lock is released");
-    runs.cancel_run(request).await.expect("it is free");
+    runs.cancel_run(request).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,7 +340,7 @@ async fn an_artifact_of_a_locked_run_is_refused_as_busy_and_not_as_in_progress()
         assert_busy(&fixture.artifacts().create_artifact(request(request_id)).await.expect_err("it is locked"));
     }
     held.rollback().await.expect("the lock is released");
-    fixture.artifacts().create_artifact(request("one")).await.expect("it is free");
+    fixture.artifacts().create_artifact(request("one")).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -362,7 +362,7 @@ async fn a_statement_that_the_database_cancels_is_not_an_outage() {
     let (refused, ()) = tokio::join!(runs.cancel_run(request.clone()), ended);
     assert_busy(&refused.expect_err("it was cancelled"));
     held.rollback().await.expect("the lock is released");
-    runs.cancel_run(request).await.expect("it is free");
+    runs.cancel_run(request).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

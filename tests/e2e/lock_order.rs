@@ -46,7 +46,7 @@ async fn waits_at_the_first<T>(
 ) -> T {
     let (mut holding, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = holding.begin().await.expect("it begins");
-    lock(&mut held, &leases[0].run_id).await.expect("it is free");
+    lock(&mut held, &leases[0].run_id).await.expect("it is not locked");
     before.await;
     let let_go = async {
         waiting_for_locks(fixture, &mut looking, 1).await;
@@ -67,7 +67,7 @@ async fn reports_lock_in_the_order_of_ids() {
     // Delays a batch, so that the next one has all three reports.
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &others[0].run_id).await.expect("it is free");
+    lock(&mut held, &others[0].run_id).await.expect("it is not locked");
     other.report(&others[0], succeeded("1"));
     waiting_for_locks(&fixture, &mut looking, 1).await;
     let report =
@@ -104,7 +104,7 @@ async fn a_batch_that_ends_one_run_and_starts_another_locks_them_in_the_order_of
     // Delays a batch, so that the next one has both the report and the start.
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &others[0].run_id).await.expect("it is free");
+    lock(&mut held, &others[0].run_id).await.expect("it is not locked");
     other.report(&others[0], succeeded("1"));
     waiting_for_locks(&fixture, &mut looking, 1).await;
     stream.accept(std::slice::from_ref(&second));
@@ -155,7 +155,7 @@ async fn a_deadlock_with_another_transaction_is_retried() {
     // The foreign transaction looks for deadlocks late, so that the server finds this one.
     sqlx::query("SET deadlock_timeout = '10 s'").execute(&mut sql).await.expect("it is set");
     let mut foreign = sql.begin().await.expect("it begins");
-    lock(&mut foreign, &runs[1]).await.expect("it is free");
+    lock(&mut foreign, &runs[1]).await.expect("it is not locked");
     let mut sessions = fixture.sessions();
     let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
     let in_the_wrong_order = async {
@@ -181,7 +181,7 @@ async fn a_run_locked_by_another_transaction_delays_only_itself() {
     };
     let before = heartbeats().await;
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &leases[0].run_id).await.expect("it is free");
+    lock(&mut held, &leases[0].run_id).await.expect("it is not locked");
 
     let ack = stream.heartbeat(&leases).await;
     assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
@@ -222,7 +222,7 @@ async fn a_run_locked_by_another_transaction_is_given_back_after_the_others() {
     }
     let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &runs[0]).await.expect("it is free");
+    lock(&mut held, &runs[0]).await.expect("it is not locked");
     drop(stream);
     let queued = async |run: &str| (fixture.get(run).await.status() == RunStatus::Queued).then_some(());
     eventually("the other is given back", async || queued(&runs[1]).await).await;

@@ -9,7 +9,7 @@ use crate::support::{Fixture, Stream, Unary};
 /// Locks runs as an unfinished claim does.
 async fn lock(c: &mut sqlx::PgConnection, runs: &[String]) {
     let lock = "SELECT FROM ops.runs WHERE id = ANY ($1::text[]::uuid[]) FOR NO KEY UPDATE";
-    sqlx::query(lock).bind(runs).execute(c).await.expect("they are free");
+    sqlx::query(lock).bind(runs).execute(c).await.expect("they are not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ async fn log_of(fixture: &Fixture, run_id: &str) -> Vec<(i64, String)> {
     let request = TailRunEventsRequest { run_id: run_id.to_owned(), ..Default::default() };
     let mut tail = fixture.runs().tail_run_events(request).await.expect("the run is there").into_inner();
     let mut log = Vec::new();
-    while let Some(some) = in_time("a message of a tail", tail.message()).await.expect("the tail goes on") {
+    while let Some(some) = in_time("a message of a tail", tail.message()).await.expect("the tail continues") {
         log.extend(some.events.into_iter().map(|event| (event.seq, event.message)));
     }
     log
@@ -107,7 +107,7 @@ async fn a_tail_delivers_each_line_as_it_comes_and_ends_with_the_run() {
     for line in 1..=20 {
         stream.log(&lease, line, &lines(line as usize, 1));
         let some =
-            in_time("a message of a tail", tail.message()).await.expect("the tail goes on").expect("the run goes on");
+            in_time("a message of a tail", tail.message()).await.expect("the tail continues").expect("the run goes on");
         let seqs: Vec<i64> = some.events.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [line]);
     }

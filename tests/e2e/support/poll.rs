@@ -25,6 +25,6 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("within {DEADLINE:?} this did not come: {what}"),
+        Err(_) => panic!("this did not come within {DEADLINE:?}: {what}"),
     }
 }

@@ -24,7 +24,7 @@ pub fn steps(readme: &str, heading: &str) -> Vec<Step> {
         match (kind, steps.last_mut()) {
             ("sh", _) => steps.push(Step { commands: body.to_owned(), shown: Vec::new() }),
             ("text", Some(step)) => step.shown.extend(body.lines().map(|line| line.trim().to_owned())),
-            _ => panic!("{readme}: what is a block of `{kind}` in `{heading}`?"),
+            _ => panic!("{readme}: unknown kind of block `{kind}` in `{heading}`"),
         }
     }
     assert!(!steps.is_empty(), "{readme} has no commands in `{heading}`");

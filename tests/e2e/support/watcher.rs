@@ -26,7 +26,7 @@ impl Watcher {
 
     /// Watches all changes from now on.
     pub async fn all(server: &Server) -> Self {
-        Self::open(server, WatchRunsRequest::default()).await.expect("the watch is taken")
+        Self::open(server, WatchRunsRequest::default()).await.expect("the watch is accepted")
     }
 
     /// Resumes from a token.

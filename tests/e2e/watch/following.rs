@@ -53,7 +53,7 @@ async fn a_snapshot_brings_the_runs_that_match_now_and_changes_follow() {
     fixture.enqueue_many(&session, "other", 10).await;
     let filter = Some(RunFilter { kinds: vec!["any".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, include_snapshot: true, ..Default::default() };
-    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
     let mut pages = 0;
     loop {
         match watcher.next().await {
@@ -78,7 +78,7 @@ async fn a_run_that_no_longer_matches_leaves_and_one_that_never_did_is_not_sent(
     let (mine, other) = (fixture.session().await, fixture.session().await);
     let filter = RunFilter { session_id: mine.clone(), statuses: vec![RunStatus::Queued.into()], ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
-    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
     fixture.enqueue(&other, "any").await;
     let run = fixture.enqueue(&mine, "any").await;
     watcher.sees(&run.id, RunStatus::Queued).await;
@@ -97,7 +97,7 @@ async fn a_watch_filters_by_labels_and_lanes() {
     let labels = std::collections::BTreeMap::from([("team".to_owned(), "red".to_owned())]);
     let filter = RunFilter { lanes: vec![Lane::B.into()], labels: labels.clone(), ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
-    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
     let red = |lane: Lane| RunSpec { lane: lane.into(), labels: labels.clone(), ..spec(&session, "any") };
     fixture.enqueue_spec(red(Lane::A)).await.expect("it is enqueued");
     fixture.enqueue_spec(RunSpec { lane: Lane::B.into(), ..spec(&session, "any") }).await.expect("it is enqueued");

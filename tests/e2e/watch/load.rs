@@ -38,7 +38,7 @@ async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
     for watcher in 0..4 {
         let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
         let server = &fixture.servers[watcher % 2];
-        let mut watcher = Watcher::open(server, request).await.expect("the watch is taken");
+        let mut watcher = Watcher::open(server, request).await.expect("the watch is accepted");
         while !matches!(watcher.next().await, Event::SnapshotComplete(_)) {}
         watchers.push(watcher);
     }
@@ -63,10 +63,10 @@ async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
     let session = fixture.session().await;
     // On a connection of its own, because unread data stays in it.
     let mut client = fixture.servers[0].dial().await.runs();
-    let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is taken").into_inner();
+    let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is accepted").into_inner();
     let filter = Some(RunFilter { kinds: vec!["last".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, ..Default::default() };
-    let mut quick = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut quick = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
 
     // Far more changes than may wait for a watcher, in several steps, so that its buffer overflows more than once.
     let mut ids = BTreeSet::new();
@@ -116,7 +116,7 @@ async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it(
     let mut quick = Watcher::all(&fixture.servers[0]).await;
     let mut client = fixture.servers[0].dial().await.runs();
     let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
-    let mut slow = client.watch_runs(request).await.expect("the watch is taken").into_inner();
+    let mut slow = client.watch_runs(request).await.expect("the watch is accepted").into_inner();
     let cancelled = fixture.cancel(&oldest.id).await;
     quick.sees(&oldest.id, RunStatus::Cancelled).await;
     // A newer revision than the one that was sent, without a change in the feed.
@@ -139,7 +139,7 @@ async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it(
             }
         }
     };
-    let revisions = in_time("what came after the snapshot", reading).await;
+    let revisions = in_time("the changes after the snapshot", reading).await;
     assert!(revisions.is_sorted(), "{revisions:?}");
     assert_eq!(revisions.last(), Some(&(cancelled.revision + 1)), "the snapshot was read after that");
 }

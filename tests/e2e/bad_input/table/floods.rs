@@ -172,7 +172,7 @@ pub async fn all(scene: &mut Scene) {
             .check(what, || (taken == expected).then_some(()).ok_or(format!("expected {expected:?}, got {taken:?}")))
             .await;
     }
-    let what = "readers that take nothing, of all that there is";
+    let what = "clients that request everything and read nothing";
     let watch = WatchRunsRequest { include_snapshot: true, ..Default::default() };
     let ask = framed(&watch.encode_to_vec());
     let watches = streams(200).map(|id| [open(id, WATCH), frame(DATA, END_STREAM, id, &ask)].concat());

@@ -121,7 +121,7 @@ pub fn rows(held: &Held) -> Vec<Row> {
     }
     rows.extend(no_ids(GET, "artifact_id", |artifact_id| GetArtifactRequest { artifact_id }));
     let unknown = GetArtifactRequest { artifact_id: NOBODY.into() };
-    rows.push(row("GetArtifact of nobody's", GET, unknown, refused(Code::NotFound, "ARTIFACT_NOT_FOUND")));
+    rows.push(row("GetArtifact of an unknown id", GET, unknown, refused(Code::NotFound, "ARTIFACT_NOT_FOUND")));
     rows.push(row("ListArtifacts of nothing", LIST, ListArtifactsRequest::default(), invalid(&["parent"])));
     let parent = |id: String| Some(list_artifacts_request::Parent::RunId(id));
     rows.extend(no_ids(LIST, "run_id", |id| ListArtifactsRequest { parent: parent(id), ..Default::default() }));

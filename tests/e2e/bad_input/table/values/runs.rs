@@ -109,11 +109,11 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     let events = || ListRunEventsRequest { run_id: run_id(), ..Default::default() };
     let tail = || TailRunEventsRequest { run_id: run_id(), ..Default::default() };
     rows.extend([
-        row("GetRun of nobody's", GET, GetRunRequest { run_id: run_id() }, unknown()),
-        row("CancelRun of nobody's", CANCEL, cancel(), unknown()),
-        row("WaitRun of nobody's", WAIT, wait(), unknown()),
-        row("ListRunEvents of nobody's", EVENTS, events(), unknown()),
-        row("TailRunEvents of nobody's", TAIL, tail(), unknown()),
+        row("GetRun of an unknown id", GET, GetRunRequest { run_id: run_id() }, unknown()),
+        row("CancelRun of an unknown id", CANCEL, cancel(), unknown()),
+        row("WaitRun of an unknown id", WAIT, wait(), unknown()),
+        row("ListRunEvents of an unknown id", EVENTS, events(), unknown()),
+        row("TailRunEvents of an unknown id", TAIL, tail(), unknown()),
         row("an unknown level", EVENTS, ListRunEventsRequest { min_level: 99, ..events() }, invalid(&["min_level"])),
         row(
             "an unknown level, followed",

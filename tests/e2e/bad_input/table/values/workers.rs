@@ -23,9 +23,9 @@ pub fn rows(held: &Held) -> Vec<Row> {
     rows.extend(events(held));
     rows.extend(no_ids(DRAIN, "worker_id", |worker_id| DrainWorkerRequest { worker_id }));
     let drain = DrainWorkerRequest { worker_id: NOBODY.into() };
-    rows.push(row("DrainWorker of nobody", DRAIN, drain, refused(Code::NotFound, "WORKER_NOT_FOUND")));
+    rows.push(row("DrainWorker of an unknown worker", DRAIN, drain, refused(Code::NotFound, "WORKER_NOT_FOUND")));
     let list = ListWorkersRequest { states: vec![0, 99], page_size: -1, ..Default::default() };
-    rows.push(row("ListWorkers of what there is not", LIST, list, invalid(&["states[0]", "states[1]", "page_size"])));
+    rows.push(row("ListWorkers with unknown states", LIST, list, invalid(&["states[0]", "states[1]", "page_size"])));
     rows
 }
 
@@ -78,7 +78,7 @@ fn heartbeats(held: &Held) -> Vec<Row> {
     };
     let nobody = HeartbeatRequest { worker_id: NOBODY.into(), ..Default::default() };
     let mut rows = vec![
-        row("Heartbeat of nobody", HEARTBEAT, nobody, refused(Code::NotFound, "WORKER_NOT_FOUND")),
+        row("Heartbeat of an unknown worker", HEARTBEAT, nobody, refused(Code::NotFound, "WORKER_NOT_FOUND")),
         row("Heartbeat of 1,001 grants", HEARTBEAT, beat(vec![lease(NOBODY, 1); 1_001]), invalid(&["leases"])),
         row(
             "Heartbeat of no grant",
@@ -127,7 +127,7 @@ fn reports(held: &Held) -> Vec<Row> {
         row("a report with a fence of the future", REPORT, by(&held.worker_id, held.lease.fence + 1), lost()),
         row("a report with the last fence", REPORT, by(&held.worker_id, i64::MAX), lost()),
         row("a report for another worker's run", REPORT, by(&held.other_id, held.lease.fence), lost()),
-        row("a report by nobody", REPORT, by(NOBODY, held.lease.fence), lost()),
+        row("a report by an unknown worker", REPORT, by(NOBODY, held.lease.fence), lost()),
         row(
             "a failure without an error",
             REPORT,
