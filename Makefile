@@ -1,4 +1,4 @@
-# Ops Control Room. `make help` lists what there is to do; CI runs `make check` and `make test`.
+# Ops Control Room. `make help` lists the targets; CI runs `make check` and `make test`.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,20 +6,20 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-# Where `make run` listens, and where its database stays.
+# The address and the database folder of `make run`.
 LISTEN ?= 127.0.0.1:7070
 DATA ?= .ops
-# dev is built in a fraction of the time of release, and from what the tests are built from.
+# dev builds in a fraction of the time of release, and shares its build with the tests.
 PROFILE ?= dev
 
-# `make faults`: the number of seeds, how many at a time, the seconds of faults of each, and the first seed. Without a first
-# seed they are random.
+# `make faults`: the number of seeds, how many run at a time, the seconds of faults of each, and the first seed. Without a
+# first seed, seeds are random.
 SEEDS ?= 10
 PARALLEL ?= 2
 SECONDS ?= 30
 FIRST_SEED ?=
 
-# How long `make fuzz` runs each target, in seconds, and how many inputs `make test` tries.
+# The seconds of each target of `make fuzz`, and the number of inputs that `make test` tries.
 TIME ?= 300
 FUZZ_RUNS := 20000
 
@@ -31,24 +31,24 @@ BUF := .tools/node_modules/.bin/buf
 PYTHON := .tools/python/bin/python
 NEED := tests/tools/need.sh
 CARGO := cargo
-# Nothing is written that was not asked for, and CI sees the versions that were committed.
+# Cargo.lock does not change by itself, and CI uses the committed versions.
 LOCKED := --locked
-# An example among what is built makes cargo give the dependencies the features that the tests need. With the same
-# features everywhere, they are compiled once for all of `make run`, `make test` and `make check`.
+# With an example in the build, cargo gives dependencies the features that the tests need. With the same features
+# everywhere, they are compiled once for `make run`, `make test` and `make check`.
 LIKE_TESTS := $(if $(filter dev,$(PROFILE)),--examples)
 TARGET := $(CARGO) metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 
 .PHONY: help
-help: ## List what there is to do
+help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run takes LISTEN=$(LISTEN), DATA=$(DATA) (a folder) and PROFILE=$(PROFILE) (or release)."
 	@echo "  make faults takes SEEDS=$(SEEDS), PARALLEL=$(PARALLEL), SECONDS=$(SECONDS) and FIRST_SEED (random without it)."
 
-##@ To see it
+##@ Run it
 
 .PHONY: run
-run: need-cargo need-postgres ## Build it, start it with a database of its own, show what it does, go on serving
+run: need-cargo need-postgres ## Build it, start it with its own database, show a demo, continue to serve
 	@$(CARGO) build $(LOCKED) --workspace --bin ops $(LIKE_TESTS) --profile $(PROFILE)
 	@exec "$$($(TARGET))/$(PROFILE:dev=debug)/ops" dev --demo --listen $(LISTEN) --data-dir $(DATA)
 
@@ -64,7 +64,7 @@ release: need-cargo need-objcopy ## Build the program for a server: `ops` withou
 		objcopy --strip-all --add-gnu-debuglink=ops.debug ../ops ops; \
 		chmod 644 ops.debug; ls -l "$$PWD"/ops*
 
-##@ To change it
+##@ Change it
 
 .PHONY: test
 test: need-cargo need-cxx need-postgres tools ## Run all tests of the whole workspace
@@ -73,12 +73,12 @@ test: need-cargo need-cxx need-postgres tools ## Run all tests of the whole work
 	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
 
 .PHONY: faults faults-broken
-faults: need-cargo need-postgres ## Inject faults into real processes by seeds, and prove that every promise holds
+faults: need-cargo need-postgres ## Inject random faults into real processes, and prove that every promise holds
 	@$(CARGO) build $(LOCKED) --workspace --bins --examples
 	@"$$($(TARGET))/debug/faults" campaign --seeds $(SEEDS) --parallel $(PARALLEL) --seconds $(SECONDS) \
 		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED))
 
-faults-broken: need-cargo need-postgres ## Prove that `make faults` catches three builds without one guard each
+faults-broken: need-cargo need-postgres ## Prove that `make faults` catches three builds that each lack one guard
 	@faults/broken/run.sh
 
 .PHONY: bench bench-long bench-peers overload
@@ -86,32 +86,32 @@ bench: need-cargo need-postgres ## Measure this machine: a real server with real
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" $(BENCH)
 
-bench-long: need-cargo need-postgres ## The same with the scenarios of minutes: millions of runs, thousands of workers
+bench-long: need-cargo need-postgres ## The same with long scenarios: millions of runs, thousands of workers
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" --long $(BENCH)
 
-bench-peers: need-cargo need-postgres ## Measure other queues beside it, which are installed below .tools
+bench-peers: need-cargo need-postgres ## Measure other queues, installed below .tools, for comparison
 	PEERS_HOME=$(CURDIR)/.tools/peers bench/peers/install.sh
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" peers $(BENCH)
 
-overload: need-cargo need-postgres ## Offer a server ten times its capacity, and check what it still promises
+overload: need-cargo need-postgres ## Load a server with ten times its capacity, and check that its promises hold
 	@$(CARGO) build $(LOCKED) --release --package cli --package bench --bins
 	@"$$($(TARGET))/release/bench" overload $(BENCH)
 
 .PHONY: fuzz
-fuzz: need-cargo need-cxx ## Look for input that breaks its readers, for TIME seconds a target
+fuzz: need-cargo need-cxx ## Search for input that breaks its parsers, for TIME seconds a target
 	fuzz/run.sh -max_total_time=$(TIME)
 
 .PHONY: check
-check: check-fmt check-proto check-clippy check-doc check-sqlx check-tidy ## All that CI checks without running the program
+check: check-fmt check-proto check-clippy check-doc check-sqlx check-tidy ## Run all checks of CI that do not run the program
 
 .PHONY: fmt
 fmt: need-cargo ## Format the Rust code
 	$(CARGO) fmt --all
 
 .PHONY: sqlx
-sqlx: need-cargo need-postgres ## Prepare the SQL statements again (.sqlx), after a change of one or of the schema
+sqlx: need-cargo need-postgres ## Prepare the SQL statements again (.sqlx), after a change of a statement or the schema
 	tests/tools/sqlx.sh write
 
 .PHONY: docs
@@ -119,7 +119,7 @@ docs: need-cargo ## Write the tables of docs/configuration.md again, after a cha
 	OPS_WRITE_DOCS=1 $(CARGO) test $(LOCKED) --quiet --package cli --bin ops config::reference
 
 .PHONY: tools
-tools: $(GRPCURL) $(PYTHON) ## Install what the tests call into .tools
+tools: $(GRPCURL) $(PYTHON) ## Install the programs that the tests call into .tools
 
 ##@ The parts of `make check`
 
@@ -140,11 +140,11 @@ check-doc: need-cargo
 check-sqlx: need-cargo need-postgres
 	tests/tools/sqlx.sh check
 
-# Who may know whom, words, licences and sources of what we depend on.
+# The structure of the code, its words, and the licences and sources of dependencies.
 check-tidy: need-cargo
 	$(CARGO) test $(LOCKED) --workspace --test tidy
 
-##@ What has to be on the machine, and what is installed below .tools
+##@ Required programs, and those that are installed below .tools
 
 .PHONY: need-cargo need-cxx need-objcopy need-postgres
 need-cargo:
@@ -162,7 +162,7 @@ need-postgres:
 .tools:
 	@mkdir -p .tools/bin
 
-# Each is made again when its version changes, and only then.
+# Each is installed again only when its version changes.
 $(GRPCURL): tests/tools/grpcurl.version | .tools
 	@$(NEED) go
 	GOBIN=$(CURDIR)/.tools/bin \

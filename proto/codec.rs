@@ -1,4 +1,4 @@
-//! How messages are put into frames of gRPC: as everywhere, with buffers that begin small, because each stream has two.
+//! The gRPC codec: the usual one, but its buffers start small, because each stream has two.
 
 use std::marker::PhantomData;
 
@@ -6,10 +6,10 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 
-/// What a buffer has at first; it grows with the messages. Ten thousand idle workers would have 160 MB of tonic's 8 KiB.
+/// The initial size of a buffer, which grows with the messages. With tonic's 8 KiB, ten thousand idle workers take 160 MB.
 const BUFFER_SIZE: usize = 512;
 
-/// So much is gathered before it is handed on, if there is more: tonic's default.
+/// The encoder gathers this many bytes before it hands them on, if more messages are ready. Tonic's default.
 const YIELD_THRESHOLD: usize = 32 * 1024;
 
 /// The codec of all services.

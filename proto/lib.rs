@@ -1,4 +1,4 @@
-//! The contract of Ops Control Room, generated from `proto/ops/v1/*.proto`. Clients, workers and the server meet only here.
+//! The contract of Ops Control Room, generated from `proto/ops/v1/*.proto`: all that clients, workers and the server share.
 
 pub mod codec;
 
@@ -8,5 +8,5 @@ pub mod v1 {
     tonic::include_proto!("ops.v1");
 }
 
-/// The encoded `FileDescriptorSet` of the whole contract with its imports: what server reflection answers from.
+/// The encoded `FileDescriptorSet` of the whole contract with its imports, for server reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ops_descriptor.bin"));

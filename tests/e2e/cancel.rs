@@ -1,4 +1,5 @@
-//! Cancels: at once for what has not begun, by its worker for what runs, by force when the worker does not answer.
+//! Cancels. A run that has not started is cancelled at once, a running one by its worker, or by force if the worker
+//! does not answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,11 @@ use worker::HandlerError;
 
 use crate::support::{
     Fixture, Handle, LiveWorker, Server, Stream, Unary, cancelled, eventually, failed, in_time, passes,
-    passes_unserved, reason, snoozed, spec, succeeded, two_lease_rounds, waiting_for_locks,
+    passes_unserved, reason, snoozed, spec, succeeded, two_lease_checks, waiting_for_locks,
 };
 
-/// A run of three attempts that this worker has begun at the first server.
-async fn begun(fixture: &Fixture) -> (Stream, Lease) {
+/// A run of three attempts that this worker has started at the first server.
+async fn started(fixture: &Fixture) -> (Stream, Lease) {
     let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(3), ..spec(&session, "any") };
     fixture.enqueue_spec(spec).await.expect("it is enqueued");
@@ -36,7 +37,7 @@ fn confirmed(run: &Run) -> Option<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queued_run_is_cancelled_at_once_and_never_given() {
+async fn a_queued_run_is_cancelled_at_once_and_never_assigned() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -50,9 +51,9 @@ async fn a_queued_run_is_cancelled_at_once_and_never_given() {
     assert!(stream.rest().await.is_empty());
 }
 
-/// The cancel finds it queued, waits for whoever has it locked, and finds it running then.
+/// The cancel finds the run queued, waits for its lock, and then finds it running.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker() {
+async fn a_cancel_that_waits_while_its_run_is_claimed_and_started_is_sent_to_the_worker() {
     let fixture = Fixture::new().await;
     let stream = Stream::open(&fixture.servers[0]).await;
     let run = fixture.enqueue(&fixture.session().await, "any").await;
@@ -71,12 +72,12 @@ async fn a_cancel_that_waits_while_its_run_is_claimed_and_begun_asks_the_worker(
     assert_eq!((asked.status(), confirmed(&asked)), (RunStatus::Running, None));
     let order = "SELECT kind::text FROM ops.run_cancels WHERE run_id = $1::text::uuid AND fence = 1";
     let order: String = sqlx::query_scalar(order).bind(&run.id).fetch_one(&mut looking).await.expect("it is written");
-    assert_eq!(order, "cancel", "its worker is asked, and not told that the run is lost");
+    assert_eq!(order, "cancel", "the worker gets a cancel and not a revoke");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimed_run_is_cancelled_at_once_and_revoked() {
-    // Nothing else takes it away.
+    // Only the cancel can end the grant.
     let fixture = Fixture::with(2, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -86,68 +87,69 @@ async fn a_claimed_run_is_cancelled_at_once_and_revoked() {
     let cancelled = cancel_at(&fixture.servers[1], &run.id, "no more", Duration::ZERO).await;
     assert_eq!((cancelled.status(), confirmed(&cancelled)), (RunStatus::Cancelled, Some(true)));
     assert_eq!(stream.revoke().await, lease);
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "LEASE_LOST");
     assert_eq!(fixture.get(&run.id).await, cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_run_is_told_to_stop_through_another_replica_and_its_report_confirms() {
+async fn a_cancel_at_another_replica_reaches_the_worker_and_the_report_confirms_it() {
     let fixture = Fixture::with(2, |_| {}).await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     let asked = cancel_at(&fixture.servers[1], &lease.run_id, "wrong input", Duration::from_secs(7)).await;
     assert_eq!((asked.status(), confirmed(&asked)), (RunStatus::Running, None));
-    let told = stream.cancel().await;
-    assert_eq!((&told.run_id, told.fence, told.reason.as_str()), (&lease.run_id, lease.fence, "wrong input"));
-    assert_eq!(told.grace.map(|grace| grace.seconds), Some(7));
+    let cancel = stream.cancel().await;
+    assert_eq!((&cancel.run_id, cancel.fence, cancel.reason.as_str()), (&lease.run_id, lease.fence, "wrong input"));
+    assert_eq!(cancel.grace.map(|grace| grace.seconds), Some(7));
     stream.send(connect_request::Frame::CancelAcks(CancelAcks { leases: vec![lease.clone()] }));
-    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+    assert_eq!(stream.finish(&lease, cancelled()).await, "");
     let run = fixture.get(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run), run.error.as_ref()), (RunStatus::Cancelled, Some(true), None));
     let session = fixture.session_now(&run.session_id).await;
     assert_eq!((session.total_runs, session.cancelled_runs), (1, 1));
     let left = "SELECT count(*) FROM ops.run_cancels";
     let left: i64 = sqlx::query_scalar(left).fetch_one(&mut fixture.sql().await).await.expect("it is counted");
-    assert_eq!(left, 0, "nobody is told again");
+    assert_eq!(left, 0, "no cancel is left to send");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_cancel_counts() {
     let fixture = Fixture::new().await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     let first = cancel_at(&fixture.servers[0], &lease.run_id, "first", Duration::from_secs(7)).await;
     let again = cancel_at(&fixture.servers[0], &lease.run_id, "second", Duration::ZERO).await;
     assert_eq!(again, first);
     assert_eq!(stream.cancel().await.reason, "first");
-    assert!(stream.rest().await.is_empty(), "it is told once");
+    assert!(stream.rest().await.is_empty(), "the cancel is sent once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_success_that_is_reported_after_the_cancel_stands() {
+async fn a_success_reported_after_the_cancel_stands() {
     let fixture = Fixture::new().await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     fixture.cancel(&lease.run_id).await;
     stream.cancel().await;
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     let run = fixture.get(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run), run.result_json.as_str()), (RunStatus::Succeeded, None, "1"));
     let session = fixture.session_now(&run.session_id).await;
     assert_eq!((session.succeeded_runs, session.cancelled_runs), (1, 0));
 }
 
-/// The report begins before the cancel is committed, and waits for it: it ends the run, and does not see yet whom to tell of it.
+/// The report starts before the cancel commits and waits for it. It ends the run, but its snapshot has no cancel row to
+/// remove.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_order_of_a_cancel_that_a_report_had_to_wait_for_is_not_kept() {
+async fn a_report_that_waits_for_a_cancel_leaves_no_cancel_row_behind() {
     let fixture = Fixture::new().await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
     let lock = "SELECT FROM ops.runs WHERE id = $1::text::uuid FOR UPDATE";
-    sqlx::query(lock).bind(&lease.run_id).execute(&mut *held).await.expect("it is free");
+    sqlx::query(lock).bind(&lease.run_id).execute(&mut *held).await.expect("it is not locked");
     let reported = async {
         waiting_for_locks(&fixture, &mut looking, 1).await;
         stream.report(&lease, succeeded("1"));
         waiting_for_locks(&fixture, &mut looking, 2).await;
-        held.rollback().await.expect("it lets go");
+        held.rollback().await.expect("the lock is released");
         assert_eq!(stream.report_ack().await.reason, "");
     };
     tokio::join!(fixture.cancel(&lease.run_id), reported);
@@ -162,13 +164,13 @@ async fn the_order_of_a_cancel_that_a_report_had_to_wait_for_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_after_the_cancel_is_cancelled_with_its_error_and_not_tried_again() {
+async fn a_failure_after_the_cancel_cancels_the_run_with_its_error_and_is_not_retried() {
     let fixture = Fixture::new().await;
     for (outcome, error) in [(failed("Broken"), Some("Broken")), (snoozed(Duration::ZERO), None)] {
-        let (mut stream, lease) = begun(&fixture).await;
+        let (mut stream, lease) = started(&fixture).await;
         fixture.cancel(&lease.run_id).await;
         stream.cancel().await;
-        assert_eq!(stream.ends(&lease, outcome).await, "");
+        assert_eq!(stream.finish(&lease, outcome).await, "");
         let run = fixture.get(&lease.run_id).await;
         assert_eq!((run.status(), run.attempt, confirmed(&run)), (RunStatus::Cancelled, 1, Some(true)));
         assert_eq!(run.error.as_ref().map(|error| error.r#type.as_str()), error);
@@ -176,44 +178,44 @@ async fn a_failure_after_the_cancel_is_cancelled_with_its_error_and_not_tried_ag
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_that_is_not_confirmed_in_time_ends_the_run_and_its_lease() {
+async fn a_cancel_not_confirmed_in_time_ends_the_run_and_its_lease() {
     let fixture = Fixture::with(2, |_| {}).await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     cancel_at(&fixture.servers[1], &lease.run_id, "no more", Duration::from_secs(1)).await;
     stream.cancel().await;
     let run = fixture.ended(&lease.run_id).await;
     assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(false)));
-    // The grace of 1 s, and 5 s more.
-    let patient = "SELECT finished_at - cancel_requested_at >= interval '6 s' FROM ops.runs";
-    let patient: bool = sqlx::query_scalar(patient).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
-    assert!(patient);
+    // The grace of 1 s, plus 5 s.
+    let waited = "SELECT finished_at - cancel_requested_at >= interval '6 s' FROM ops.runs";
+    let waited: bool = sqlx::query_scalar(waited).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
+    assert!(waited);
     assert_eq!(stream.revoke().await, lease);
     assert_eq!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "LEASE_LOST");
     assert_eq!(fixture.get(&lease.run_id).await, run);
     assert_eq!(fixture.session_now(&run.session_id).await.cancelled_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_does_not_count_against_a_worker_that_is_to_confirm() {
+async fn an_outage_does_not_shorten_the_time_to_confirm_a_cancel() {
     let fixture = Fixture::new().await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     fixture.cancel(&lease.run_id).await;
     stream.cancel().await;
     let mut sql = fixture.sql().await;
     let mut outage = sql.begin().await.expect("it begins");
     passes_unserved(&mut outage, 3600).await;
-    outage.commit().await.expect("an hour has passed without a lease round");
-    two_lease_rounds(&fixture).await;
+    outage.commit().await.expect("an hour has passed without a lease check");
+    two_lease_checks(&fixture).await;
     assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Running);
-    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+    assert_eq!(stream.finish(&lease, cancelled()).await, "");
     assert_eq!(confirmed(&fixture.get(&lease.run_id).await), Some(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_run_of_a_worker_that_died_after_the_cancel_is_cancelled_and_not_tried_again() {
+async fn the_run_of_a_worker_that_died_after_the_cancel_is_cancelled_and_not_retried() {
     let fixture = Fixture::new().await;
-    let (stream, lease) = begun(&fixture).await;
+    let (stream, lease) = started(&fixture).await;
     cancel_at(&fixture.servers[0], &lease.run_id, "no more", Duration::from_secs(3600)).await;
     drop(stream);
     passes(&mut fixture.sql().await, 1800).await;
@@ -225,7 +227,7 @@ async fn the_run_of_a_worker_that_died_after_the_cancel_is_cancelled_and_not_tri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_cancelled_with_all_its_runs() {
     let fixture = Fixture::with(2, |_| {}).await;
-    let (mut stream, running) = begun(&fixture).await;
+    let (mut stream, running) = started(&fixture).await;
     let session = fixture.get(&running.run_id).await.session_id;
     stream.credit(2);
     let claimed = fixture.enqueue(&session, "any").await.id;
@@ -243,7 +245,7 @@ async fn a_session_is_cancelled_with_all_its_runs() {
     }
     assert_eq!(stream.revoke().await, claim);
     assert_eq!(stream.cancel().await.reason, "all of it");
-    assert_eq!(stream.ends(&running, cancelled()).await, "");
+    assert_eq!(stream.finish(&running, cancelled()).await, "");
     assert_eq!(fixture.session_now(&session).await.cancelled_runs, 5);
     assert_ne!(fixture.get(&untouched).await.status(), RunStatus::Cancelled);
 
@@ -253,11 +255,11 @@ async fn a_session_is_cancelled_with_all_its_runs() {
     assert_eq!(again.session.expect("it is answered").status(), SessionStatus::Cancelled);
 }
 
-/// As whoever cancelled it left it when it died after its first commit.
+/// The state that a server leaves if it dies after the first commit of a session cancel.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_session_whose_runs_nobody_cancelled_is_finished() {
+async fn a_repair_cancels_the_runs_that_an_interrupted_session_cancel_left() {
     let fixture = Fixture::new().await;
-    let (mut stream, lease) = begun(&fixture).await;
+    let (mut stream, lease) = started(&fixture).await;
     let session = fixture.get(&lease.run_id).await.session_id;
     let queued = fixture.enqueue(&session, "other").await.id;
     let cancelled_alone =
@@ -268,18 +270,18 @@ async fn a_cancelled_session_whose_runs_nobody_cancelled_is_finished() {
     written.expect("it is written");
     assert_eq!(stream.cancel().await.reason, "all of it");
     assert_eq!(fixture.ended(&queued).await.status(), RunStatus::Cancelled);
-    // One is done with, and stays open as long as its run takes to stop; the next is found all the same.
-    two_lease_rounds(&fixture).await;
+    // The first session is repaired, and stays open until its run stops. The repair finds the next one all the same.
+    two_lease_checks(&fixture).await;
     let second = fixture.session().await;
     let other = fixture.enqueue(&second, "other").await.id;
     let written = sqlx::query(cancelled_alone).bind(&second).execute(&mut fixture.sql().await).await;
     written.expect("it is written");
     assert_eq!(fixture.ended(&other).await.status(), RunStatus::Cancelled);
-    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+    assert_eq!(stream.finish(&lease, cancelled()).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_unary_heartbeat_brings_cancels() {
+async fn a_unary_heartbeat_returns_cancels() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     fixture.enqueue_many(&session, "any", 2).await;
@@ -289,11 +291,11 @@ async fn a_unary_heartbeat_brings_cancels() {
     let quiet = worker.heartbeat(&leases).await;
     assert!(quiet.cancels.is_empty() && quiet.lost.is_empty());
     cancel_at(&fixture.servers[1], &first.run_id, "no more", Duration::from_secs(7)).await;
-    let told = worker.heartbeat(&leases).await;
-    assert!(told.lost.is_empty());
-    assert_eq!(told.cancels.len(), 1);
-    assert_eq!((&told.cancels[0].run_id, told.cancels[0].reason.as_str()), (&first.run_id, "no more"));
-    assert_eq!(told.cancels[0].grace.map(|grace| grace.seconds), Some(7));
+    let answer = worker.heartbeat(&leases).await;
+    assert!(answer.lost.is_empty());
+    assert_eq!(answer.cancels.len(), 1);
+    assert_eq!((&answer.cancels[0].run_id, answer.cancels[0].reason.as_str()), (&first.run_id, "no more"));
+    assert_eq!(answer.cancels[0].grace.map(|grace| grace.seconds), Some(7));
     let run = worker.report(&first, cancelled()).await.expect("it is kept");
     assert_eq!((run.status(), confirmed(&run)), (RunStatus::Cancelled, Some(true)));
     assert!(worker.heartbeat(&[second]).await.cancels.is_empty());

@@ -1,11 +1,11 @@
-//! Workers without a stream: each call gets what it asked for, once, however calls overlap.
+//! Workers without a stream: each claim gets its runs, once, however calls overlap.
 
 use proto::v1::*;
 use sqlx::Connection;
 
 use crate::support::{Fixture, Stream, Unary, eventually, in_time, spec, succeeded, waiting_for_locks};
 
-/// A claim statement of this fixture waits at this lock, since each writes down its leases.
+/// Each claim waits for this lock, because it writes its leases.
 const HOLD_CLAIMS: &str = "LOCK TABLE ops.run_leases IN SHARE MODE";
 
 fn one(request_id: &str) -> ClaimRequest {
@@ -14,12 +14,12 @@ fn one(request_id: &str) -> ClaimRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_call_got_that_was_repeated_meanwhile_is_given_to_others() {
+async fn a_run_claimed_by_a_superseded_call_can_be_claimed_again() {
     let fixture = Fixture::new().await;
     let runs = fixture.enqueue_many(&fixture.session().await, "any", 2).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is free");
+    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is not locked");
     let mut first = Unary::new(&fixture.servers[0], "unary");
     let mut again = Unary::new(&fixture.servers[0], "unary");
     let repeated = async {
@@ -27,9 +27,9 @@ async fn what_a_call_got_that_was_repeated_meanwhile_is_given_to_others() {
         again.claim(one("same")).await.expect("it claims")
     };
     let replaced = async {
-        // It ends as soon as the other has taken its place.
-        first.claim(one("same")).await.expect_err("nobody waits for it any more");
-        held.rollback().await.expect("it lets go");
+        // The first call ends as soon as the second has superseded it.
+        first.claim(one("same")).await.expect_err("the repeated call supersedes it");
+        held.rollback().await.expect("the lock is released");
     };
     let (given, ()) = tokio::join!(repeated, replaced);
     let given = given[0].run.as_ref().expect("an assignment names its run").id.clone();
@@ -41,7 +41,7 @@ async fn what_a_call_got_that_was_repeated_meanwhile_is_given_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_repeated_call_was_told_of_counts_as_delivered() {
+async fn a_run_returned_by_a_repeated_claim_counts_as_delivered() {
     let fixture = Fixture::new().await;
     let run = fixture.enqueue(&fixture.session().await, "any").await;
     let mut worker = Unary::new(&fixture.servers[0], "unary");
@@ -51,18 +51,18 @@ async fn what_a_repeated_call_was_told_of_counts_as_delivered() {
     let lost = "SELECT claim_number IS NOT NULL FROM ops.runs WHERE id = $1::text::uuid";
     let lost: bool =
         sqlx::query_scalar(lost).bind(&run.id).fetch_one(&mut fixture.sql().await).await.expect("it is read");
-    assert!(!lost, "a server that never heard of its claim would take it back");
+    assert!(!lost, "a claim without an answer would be taken back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_of_many_calls_that_do_not_wait_gets_one_of_enough_runs() {
+async fn each_claim_without_a_wait_gets_a_run_if_there_are_enough() {
     const CALLS: usize = 150;
     let fixture = Fixture::new().await;
     fixture.enqueue_many(&fixture.session().await, "any", CALLS).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is free");
-    // Finds nothing, so that the next round is one of few slots.
+    sqlx::query(HOLD_CLAIMS).execute(&mut *held).await.expect("it is not locked");
+    // This claim finds nothing, so the next batch is small.
     let mut before = Unary::new(&fixture.servers[0], "before");
     let before = before.claim(ClaimRequest { kinds: vec!["none".to_owned()], ..Default::default() });
     let calls = async {
@@ -78,7 +78,7 @@ async fn each_of_many_calls_that_do_not_wait_gets_one_of_enough_runs() {
                 (workers as usize == CALLS + 1).then_some(())
             })
             .await;
-            held.rollback().await.expect("it lets go");
+            held.rollback().await.expect("the lock is released");
         };
         let (given, ()) = tokio::join!(futures::future::join_all((0..CALLS).map(call)), let_go);
         given
@@ -88,14 +88,14 @@ async fn each_of_many_calls_that_do_not_wait_gets_one_of_enough_runs() {
     assert_eq!(given.iter().sum::<usize>(), CALLS, "{given:?}");
 }
 
-/// One worker takes any kind, the other only what it is asked here to share.
+/// One worker takes any kind, the other only kind `x`.
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_of_workers_that_take_the_same_runs_take_turns() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut of_any = Stream::open(&fixture.servers[0]).await;
     let mut of_one =
-        Stream::say(&fixture.servers[0], Hello { kinds: vec!["x".into()], ..crate::support::hello("one") }).await;
+        Stream::open_with(&fixture.servers[0], Hello { kinds: vec!["x".into()], ..crate::support::hello("one") }).await;
     of_any.credit(100);
     of_one.credit(100);
     let mut given = (0, 0);
@@ -104,14 +104,14 @@ async fn groups_of_workers_that_take_the_same_runs_take_turns() {
         tokio::select! {
             lease = of_any.begin() => {
                 given.0 += 1;
-                assert_eq!(of_any.ends(&lease, succeeded("1")).await, "");
+                assert_eq!(of_any.finish(&lease, succeeded("1")).await, "");
             }
             lease = of_one.begin() => {
                 given.1 += 1;
-                assert_eq!(of_one.ends(&lease, succeeded("1")).await, "");
+                assert_eq!(of_one.finish(&lease, succeeded("1")).await, "");
             }
         }
     }
-    // Who is second in a round may still get what came while the first was looked for.
+    // The second group of a batch may still get a run that arrived during the claim of the first.
     assert!(given.0.min(given.1) >= 4, "{given:?}");
 }

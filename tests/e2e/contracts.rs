@@ -1,4 +1,4 @@
-//! Workers and clients of another version of the contract: the one that was released, and one that is newer than the server.
+//! Workers and clients of another version of the contract: the released one, and one that is newer than the server.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Fixture, Grpcurl, PythonWorker, events, eventually, in_kind, spec};
 
-/// What `tests/tools/breaking.sh` compares with.
+/// The released contract with which `tests/tools/breaking.sh` compares.
 fn released() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/released");
     let files = std::fs::read_dir(folder).expect("it is there").map(|file| file.expect("it can be read").path());
     files.filter(|file| file.extension().is_some_and(|it| it == "binpb")).max().expect("something was released")
 }
 
-/// The contract of proto/, with a field more in each message, and a lane more.
+/// The contract of proto/ with one more field in each message, and one more lane.
 fn newer() -> tempfile::NamedTempFile {
     fn add_field(message: &mut DescriptorProto) {
         if message.options.as_ref().is_some_and(|options| options.map_entry()) {
@@ -48,8 +48,8 @@ fn newer() -> tempfile::NamedTempFile {
     file
 }
 
-/// Everything that a worker does: it logs, reports, keeps a run alive that lasts longer than a lease, obeys a cancel, resumes.
-/// Returns in which messages it said what this contract does not know.
+/// Plays everything that a worker does: it logs, reports, keeps a run alive for longer than a lease, obeys a cancel,
+/// resumes. Returns the messages in which it sent fields that this contract does not have.
 async fn works(contract: &Path) -> Vec<String> {
     let lease = Duration::from_secs(2);
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = lease).await;
@@ -69,7 +69,7 @@ async fn works(contract: &Path) -> Vec<String> {
     let failed = fixture.enqueue_spec(with_news("fail")).await.expect("it is enqueued");
     assert_eq!(fixture.ended(&failed.id).await.error.expect("it failed").r#type, "ValueError");
 
-    // It lives longer than a lease, by the database's clock, first on one stream and then on another.
+    // By the database's clock the run outlives a lease, first on one stream and then on another.
     let long = fixture.enqueue_spec(with_news("hold")).await.expect("it is enqueued");
     eventually("heartbeats for longer than a lease", async || {
         let run = fixture.get(&long.id).await;
@@ -79,9 +79,9 @@ async fn works(contract: &Path) -> Vec<String> {
     .await;
     let progress = fixture.get(&long.id).await.progress.expect("it said how far it is");
     assert_eq!((progress.fraction, progress.message.as_str()), (0.5, "holding"));
-    worker.told("cut").await;
+    worker.command("cut").await;
     worker.sees("disconnected").await;
-    worker.told("connect").await;
+    worker.command("connect").await;
     let welcome = worker.sees("welcome").await;
     assert_eq!((&welcome["epoch"], &welcome["standing"]), (&Value::from(2), &Value::from(1)));
     fixture.cancel(&long.id).await;
@@ -89,7 +89,7 @@ async fn works(contract: &Path) -> Vec<String> {
     let ended = fixture.ended(&long.id).await;
     assert_eq!((ended.status(), ended.attempt, ended.fence), (RunStatus::Cancelled, 1, 1), "{ended:?}");
     assert_eq!(ended.cancellation.expect("it was asked for").confirmed, Some(true));
-    worker.told("leave").await;
+    worker.command("leave").await;
     let seen = worker.ends().await;
     assert!(in_kind(&seen, "reported").iter().all(|it| it["accepted"] == true), "{seen:?}");
     let news = in_kind(&seen, "left")[0]["news"].as_array().expect("a list");
@@ -102,7 +102,7 @@ async fn a_worker_of_the_released_contract_works_on_this_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_newer_worker_says_beyond_this_contract_is_passed_over() {
+async fn unknown_fields_of_a_newer_worker_are_ignored() {
     let said = works(newer().path()).await;
     let expected = [
         "Accepts",
@@ -129,7 +129,7 @@ async fn what_a_newer_worker_says_beyond_this_contract_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_of_the_released_contract_is_served_by_this_server() {
+async fn this_server_serves_a_client_of_the_released_contract() {
     let fixture = Fixture::new().await;
     let old = Grpcurl::speaking(&fixture, &released());
     let session = old.call("ops.v1.SessionService/CreateSession", json!({ "name": "old" })).await;
@@ -137,7 +137,7 @@ async fn a_client_of_the_released_contract_is_served_by_this_server() {
     let run = json!({ "session_id": session, "lane": "LANE_B", "kind": "k", "params_struct": { "a": 1 } });
     let enqueued = old.call("ops.v1.RunService/EnqueueRun", json!({ "run": run })).await;
     let own = enqueued["run"]["id"].as_str().expect("it has an id").to_owned();
-    // One that has what the old contract does not know.
+    // A run with a field that the old contract does not have.
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
     let other = fixture.enqueue_spec(RunSpec { traceparent, ..spec(&session, "k") }).await.expect("it is enqueued").id;
     let listed = old.call("ops.v1.RunService/ListRuns", json!({ "filter": { "session_id": session } })).await;
@@ -150,8 +150,8 @@ async fn a_client_of_the_released_contract_is_served_by_this_server() {
     let cancelled = old.call("ops.v1.RunService/CancelRun", json!({ "run_id": other })).await;
     assert_eq!(cancelled["run"]["status"], "RUN_STATUS_CANCELLED");
     loop {
-        let answer = watch.next().await.expect("the watch goes on");
-        // The end comes, after the cancel that is asked for and bookmarks.
+        let answer = watch.next().await.expect("the watch continues");
+        // The end of the run comes after the requested cancel and bookmarks.
         if answer["change"]["run"]["status"] == "RUN_STATUS_CANCELLED" {
             assert_eq!(answer["change"]["run"]["id"], json!(other));
             break;
@@ -160,7 +160,7 @@ async fn a_client_of_the_released_contract_is_served_by_this_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fields_of_a_newer_client_are_passed_over_and_a_value_that_means_nothing_here_is_named() {
+async fn unknown_fields_of_a_newer_client_are_ignored_and_an_unknown_lane_is_refused() {
     let fixture = Fixture::new().await;
     let contract = newer();
     let new = Grpcurl::speaking(&fixture, contract.path());

@@ -1,4 +1,4 @@
-//! A client may go away at any moment of its call. What is acknowledged to others afterwards is committed all the same.
+//! A client may drop its call at any moment. Work that is acknowledged to others afterwards is committed all the same.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use tokio::task::JoinSet;
 
 use crate::support::{Fixture, eventually, spec};
 
-/// Gives a call up after this time.
+/// Drops a call after this time.
 async fn dropped<T>(after: Duration, call: impl Future<Output = T>) {
-    // Whether it was answered before does not matter.
+    // The call may have been answered before.
     let _ = tokio::time::timeout(after, call).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_write() {
+async fn dropped_calls_leave_no_open_transaction_and_lose_no_write() {
     let fixture = Fixture::with(1, |config| config.database.max_connections = 8).await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await.id;
-    for round in 0..4_u64 {
+    for pass in 0..4_u64 {
         let mut calls = JoinSet::new();
-        // Connections of their own, few calls on each: a server cuts off who resets too many.
+        // Each connection has few calls, because a server closes a connection with too many resets.
         let mut clients = Vec::new();
         for _ in 0..15 {
             clients.push(fixture.servers[0].dial().await);
         }
         for call in 0..150_u64 {
-            // From at once to longer than a call takes, each moment between.
-            let after = Duration::from_micros((call * 211 + round * 53) % 20_000);
+            // Delays from zero to longer than a call takes.
+            let after = Duration::from_micros((call * 211 + pass * 53) % 20_000);
             let client = clients[call as usize % clients.len()].clone();
             let (session, run) = (session.clone(), run.clone());
-            let name = format!("dropped {round} {call}");
+            let name = format!("dropped {pass} {call}");
             calls.spawn(async move {
                 let (mut sessions, mut runs) = (client.sessions(), client.runs());
                 let request_id = if call % 2 == 0 { name.clone() } else { String::new() };
@@ -41,7 +41,7 @@ async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_wri
                     }
                     1 => {
                         let request =
-                            CreateSessionRequest { name, request_id: format!("{round}-{call}"), ..Default::default() };
+                            CreateSessionRequest { name, request_id: format!("{pass}-{call}"), ..Default::default() };
                         dropped(after, sessions.create_session(request)).await;
                     }
                     2 => {
@@ -59,21 +59,21 @@ async fn calls_that_are_dropped_midway_leave_no_open_transaction_and_no_lost_wri
 
         let mut created = Vec::new();
         for call in 0..20 {
-            let request_id = format!("kept-{round}-{call}");
+            let request_id = format!("kept-{pass}-{call}");
             let request = CreateSessionRequest { name: "kept".into(), request_id, ..Default::default() };
             let answer = fixture.sessions().create_session(request).await.expect("it is created").into_inner();
             created.push(answer.session.expect("it is answered").id);
             created.push(fixture.session().await);
         }
         let enqueued = fixture.enqueue_many(&session, "kept", 20).await;
-        // Another connection sees what is committed, and nothing else.
+        // Another connection sees only committed rows.
         let mut sql = fixture.sql().await;
         let there = "SELECT count(*) FROM ops.sessions WHERE id::text = ANY ($1)";
         let there: i64 = sqlx::query_scalar(there).bind(&created).fetch_one(&mut sql).await.expect("counted");
-        assert_eq!(there, 40, "round {round}");
+        assert_eq!(there, 40, "pass {pass}");
         let there = "SELECT count(*) FROM ops.runs WHERE id::text = ANY ($1)";
         let there: i64 = sqlx::query_scalar(there).bind(&enqueued).fetch_one(&mut sql).await.expect("counted");
-        assert_eq!(there, 20, "round {round}");
+        assert_eq!(there, 20, "pass {pass}");
     }
     let mut sql = fixture.sql().await;
     eventually("no transaction is left open", async || {

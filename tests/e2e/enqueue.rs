@@ -1,4 +1,4 @@
-//! Runs are enqueued: acknowledged means committed, and the same request again means the same run.
+//! Enqueues: an acknowledged run is committed, and a repeated request returns the same run.
 
 use proto::v1::*;
 
@@ -16,7 +16,7 @@ async fn an_enqueued_run_is_queued_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_request_id_is_the_same_run_and_another_payload_is_refused() {
+async fn a_repeated_request_id_returns_the_same_run_and_another_payload_is_refused() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let first = RunSpec { request_id: "once".into(), ..spec(&session, "noop") };

@@ -1,5 +1,5 @@
-//! Each run is executed once, however many servers and workers there are. Counted outside the database: each execution
-//! appends a line to a file.
+//! Each run is executed once, however many servers and workers there are. The test counts outside the database: each
+//! execution appends a line to a file.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{Fixture, Handle, LiveWorker, Server, eventually};
 
-/// Writes down each execution: one write to a file opened for appending is one line.
+/// Records each execution: one write to a file that is opened for appending is one line.
 fn tally(file: &Path) -> Handle {
     let file = file.to_owned();
     Handle::new(move |context| {
@@ -24,13 +24,13 @@ fn tally(file: &Path) -> Handle {
     })
 }
 
-/// The fixture executes so many runs with so many workers; each must have been executed once, in its first attempt.
+/// Executes runs with these servers and workers. Each run must be executed once, in its first attempt.
 async fn execute(servers: usize, workers: usize, slots: usize, runs: usize) {
     let fixture = Fixture::with(servers, |_| {}).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("executions");
     let handle = tally(&file);
-    // Each worker begins at another server.
+    // Each worker starts at another server.
     let worker = |index: usize| {
         let mut order: Vec<&Server> = fixture.servers.iter().collect();
         order.rotate_left(index % servers);
@@ -56,7 +56,7 @@ async fn execute(servers: usize, workers: usize, slots: usize, runs: usize) {
         started += summary.started;
     }
     assert_eq!(started, runs as u64);
-    let text = std::fs::read_to_string(&file).expect("executions were written down");
+    let text = std::fs::read_to_string(&file).expect("executions were recorded");
     let executed: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').expect("a whole line")).collect();
     assert_eq!(executed.len(), runs, "executions");
     assert!(executed.iter().all(|(_, attempt)| *attempt == "1"));

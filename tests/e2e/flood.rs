@@ -1,4 +1,4 @@
-//! A run that logs as fast as it can holds up nothing but its own log.
+//! A run that logs as fast as it can delays only its own log.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use worker::{Worker, WorkerConfig};
 use crate::support::{Fixture, eventually, spec, waiting_for_locks};
 
 const LEASE: Duration = Duration::from_secs(2);
-/// More than is written before somebody is fed up with it.
+/// More lines than are written before the cancel.
 const LINES: i64 = 1_000_000;
 
-/// A fixture whose worker executes a run that writes so many lines, some of which are kept by now.
+/// A fixture whose worker executes a run that writes so many lines; some are stored by now.
 async fn flooded() -> (Fixture, Run, JoinSet<()>) {
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = LEASE).await;
     let builder = Worker::builder(WorkerConfig::new(fixture.address()));
@@ -36,7 +36,7 @@ async fn kept(fixture: &Fixture, run_id: &str) -> i64 {
     sqlx::query_scalar(statement).bind(run_id).fetch_one(&mut fixture.sql().await).await.expect("they are counted")
 }
 
-/// Asks it to stop, and expects that its worker confirms it.
+/// Cancels the run, and expects that its worker confirms.
 async fn is_cancelled(fixture: &Fixture, run_id: &str) {
     fixture.cancel(run_id).await;
     let ended = fixture.ended(run_id).await;
@@ -45,19 +45,19 @@ async fn is_cancelled(fixture: &Fixture, run_id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_writes_as_fast_as_it_can_is_cancelled_amid_its_lines() {
+async fn a_run_that_logs_as_fast_as_it_can_is_cancelled_while_it_logs() {
     let (fixture, run, _worker) = flooded().await;
     is_cancelled(&fixture, &run.id).await;
     assert!(kept(&fixture, &run.id).await < LINES, "it was still writing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_no_log_can_be_written_heartbeats_reports_and_cancels_go_on() {
+async fn heartbeats_reports_and_cancels_continue_while_no_log_can_be_written() {
     let (fixture, run, _worker) = flooded().await;
     let (mut held, mut looking) = (fixture.sql().await, fixture.sql().await);
-    let mut stranger = held.begin().await.expect("it begins");
+    let mut foreign = held.begin().await.expect("it begins");
     let lock = "LOCK TABLE ops.run_events IN ACCESS EXCLUSIVE MODE";
-    sqlx::query(lock).execute(&mut *stranger).await.expect("it is locked");
+    sqlx::query(lock).execute(&mut *foreign).await.expect("it is locked");
     waiting_for_locks(&fixture, &mut looking, 1).await;
     let locked_at = fixture.get(&run.id).await.heartbeat_time.expect("it is held");
     eventually("heartbeats for longer than a lease", async || {
@@ -75,6 +75,6 @@ async fn while_no_log_can_be_written_heartbeats_reports_and_cancels_go_on() {
     let still_locked = "SELECT count(*) FROM pg_locks WHERE relation = 'ops.run_events'::regclass AND granted
                         AND mode = 'AccessExclusiveLock'";
     let locks: i64 = sqlx::query_scalar(still_locked).fetch_one(&mut looking).await.expect("they are counted");
-    assert_eq!(locks, 1, "all of that came to pass behind the lock");
-    stranger.rollback().await.expect("it ends");
+    assert_eq!(locks, 1, "all of that happened while the lock was held");
+    foreign.rollback().await.expect("it ends");
 }

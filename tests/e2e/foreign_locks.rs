@@ -1,4 +1,4 @@
-//! A transaction of somebody else keeps rows locked: what it locks waits, all else goes on, and nobody takes it for an outage.
+//! A foreign transaction keeps rows locked: only work on these rows waits, and nothing reports an outage.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    Fixture, Stream, eventually, reason, resume, spec, succeeded, two_lease_rounds, waiting_for_locks,
+    Fixture, Stream, eventually, reason, resume, spec, succeeded, two_lease_checks, waiting_for_locks,
 };
 
-/// A worker that has begun so many runs.
+/// A worker that has started so many runs.
 async fn busy(fixture: &Fixture, session: &str, runs: i64) -> (Stream, Vec<Lease>) {
     let mut stream = Stream::open(&fixture.servers[0]).await;
     let mut leases = Vec::new();
@@ -26,10 +26,10 @@ async fn busy(fixture: &Fixture, session: &str, runs: i64) -> (Stream, Vec<Lease
     (stream, leases)
 }
 
-/// Locks what a statement with an id selects, until the transaction ends.
+/// Locks the rows that a statement selects by an id, until the transaction ends.
 async fn locked<'c>(c: &'c mut PgConnection, select: &'static str, id: &str) -> Transaction<'c, Postgres> {
     let mut held = c.begin().await.expect("it begins");
-    let rows = sqlx::query(select).bind(id).fetch_all(&mut *held).await.expect("it is free");
+    let rows = sqlx::query(select).bind(id).fetch_all(&mut *held).await.expect("it is not locked");
     assert_eq!(rows.len(), 1, "it is there");
     held
 }
@@ -39,7 +39,7 @@ const SESSION: &str = "SELECT id FROM ops.sessions WHERE id = $1::text::uuid FOR
 const WORKER: &str = "SELECT id FROM ops.workers WHERE id = $1::text::uuid FOR UPDATE";
 const CANCEL: &str = "SELECT run_id FROM ops.run_cancels WHERE run_id = $1::text::uuid FOR UPDATE";
 
-/// The refusal says that the database is there, and when to come back.
+/// The refusal says that the database is busy, and when to retry.
 fn assert_busy(refused: &Status) {
     assert_eq!((refused.code(), reason(refused)), (Code::Aborted, "DATABASE_BUSY".into()), "{refused:?}");
     let retry = refused.get_details_retry_info().and_then(|info| info.retry_delay);
@@ -51,13 +51,13 @@ async fn is(fixture: &Fixture, run_id: &str, status: RunStatus) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_resumes_beside_a_locked_run_and_keeps_all_that_it_names() {
+async fn a_worker_resumes_despite_a_locked_run_and_keeps_all_runs_that_it_names() {
     let fixture = Fixture::with(2, |_| {}).await;
     let (mut first, leases) = busy(&fixture, &fixture.session().await, 3).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
 
-    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     let mut standing = second.welcome.standing.clone();
     standing.sort_by(|one, other| one.run_id.cmp(&other.run_id));
     assert_eq!(standing, leases);
@@ -65,16 +65,16 @@ async fn a_worker_resumes_beside_a_locked_run_and_keeps_all_that_it_names() {
     let heartbeats = "SELECT count(*) FROM ops.runs r JOIN ops.workers w ON w.id = r.worker_id
                       WHERE r.heartbeat_at > r.started_at + interval '1 ms'";
     let written: i64 = sqlx::query_scalar(heartbeats).fetch_one(&mut looking).await.expect("they are counted");
-    assert_eq!(written, 2, "the resume has kept alive what is free");
+    assert_eq!(written, 2, "the resume has extended the leases of the unlocked runs");
     let ack = second.heartbeat(&leases).await;
     assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
-    assert_eq!(first.ends(&leases[1], succeeded("\"old\"")).await, "LEASE_LOST", "the old stream writes nothing");
+    assert_eq!(first.finish(&leases[1], succeeded("\"old\"")).await, "LEASE_LOST", "the old stream can write nothing");
     for lease in &leases[1..] {
-        assert_eq!(second.ends(lease, succeeded("1")).await, "");
+        assert_eq!(second.finish(lease, succeeded("1")).await, "");
     }
     second.report(&leases[0], succeeded("1"));
     assert!(second.rest().await.iter().all(|frame| !matches!(frame, Out::ReportAcks(_))), "it is locked");
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     assert_eq!(second.report_ack().await.reason, "");
     for lease in &leases {
         let run = fixture.get(&lease.run_id).await;
@@ -83,22 +83,22 @@ async fn a_worker_resumes_beside_a_locked_run_and_keeps_all_that_it_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_run_that_a_resume_does_not_name_goes_back_when_it_is_free() {
+async fn a_locked_run_that_a_resume_does_not_name_goes_back_when_it_is_unlocked() {
     let fixture = Fixture::with(2, |_| {}).await;
     let (first, leases) = busy(&fixture, &fixture.session().await, 2).await;
     let mut sql = fixture.sql().await;
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
-    let second = Stream::say(&fixture.servers[1], resume(&first.welcome, &[])).await;
+    let second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &[])).await;
     assert!(second.welcome.standing.is_empty());
-    assert_eq!(fixture.get(&leases[1].run_id).await.status(), RunStatus::Queued, "it is free");
+    assert_eq!(fixture.get(&leases[1].run_id).await.status(), RunStatus::Queued, "it is not locked");
     assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Running, "it is locked");
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     is(&fixture, &leases[0].run_id, RunStatus::Queued).await;
     assert_eq!(fixture.get(&leases[0].run_id).await.attempt, 0, "no attempt is spent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_a_lock_kept_from_being_written_is_written_after_the_resume() {
+async fn a_start_delayed_by_a_lock_is_written_after_the_resume() {
     let fixture = Fixture::with(2, |_| {}).await;
     let run = fixture.enqueue(&fixture.session().await, "any").await;
     let mut first = Stream::open(&fixture.servers[0]).await;
@@ -110,34 +110,34 @@ async fn a_start_that_a_lock_kept_from_being_written_is_written_after_the_resume
     assert_eq!(first.start().await.run_id, run.id);
     let welcome = first.welcome.clone();
     drop(first);
-    let mut second = Stream::say(&fixture.servers[1], resume(&welcome, std::slice::from_ref(&lease))).await;
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&welcome, std::slice::from_ref(&lease))).await;
     assert_eq!(second.welcome.standing, std::slice::from_ref(&lease));
     assert_eq!(fixture.get(&run.id).await.status(), RunStatus::Claimed, "it is locked");
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     assert_eq!(fixture.running(&run.id).await.attempt, 1);
-    assert_eq!(second.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(second.finish(&lease, succeeded("1")).await, "");
     assert_eq!(fixture.get(&run.id).await.attempt, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_own_row_is_locked_is_told_to_come_back_and_not_of_an_outage() {
+async fn a_worker_whose_row_is_locked_is_refused_as_busy_and_not_as_an_outage() {
     let fixture = Fixture::with(2, |_| {}).await;
     let (first, leases) = busy(&fixture, &fixture.session().await, 1).await;
     let mut sql = fixture.sql().await;
     let held = locked(&mut sql, WORKER, &first.welcome.worker_id).await;
-    let refused = Stream::try_say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    let refused = Stream::try_open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert_busy(&refused.expect_err("its epoch can not be raised"));
-    held.rollback().await.expect("it lets go");
-    let second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    held.rollback().await.expect("the lock is released");
+    let second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert_eq!(second.welcome.standing, leases);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lease_lives_on_while_its_run_is_locked_for_longer_than_it() {
+async fn a_lease_does_not_end_while_its_run_is_locked() {
     let fixture = Fixture::new().await;
     let (mut stream, leases) = busy(&fixture, &fixture.session().await, 2).await;
     let (mut sql, mut others) = (fixture.sql().await, fixture.sql().await);
-    // The lease service has just begun: until an hour has passed there, too, no lease ends.
+    // The lease service has just started: no lease ends until an hour has passed for it, too.
     let an_hour = "UPDATE ops.runs SET heartbeat_at = heartbeat_at - interval '1 h' WHERE id = $1::text::uuid";
     sqlx::query(an_hour).bind(&leases[0].run_id).execute(&mut others).await.expect("time passes");
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
@@ -149,12 +149,12 @@ async fn a_lease_lives_on_while_its_run_is_locked_for_longer_than_it() {
     }
     let ack = stream.heartbeat(&leases).await;
     assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
-    held.rollback().await.expect("it lets go");
-    two_lease_rounds(&fixture).await;
-    two_lease_rounds(&fixture).await;
+    held.rollback().await.expect("the lock is released");
+    two_lease_checks(&fixture).await;
+    two_lease_checks(&fixture).await;
     for lease in &leases {
         assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Running);
-        assert_eq!(stream.ends(lease, succeeded("1")).await, "");
+        assert_eq!(stream.finish(lease, succeeded("1")).await, "");
     }
 }
 
@@ -172,46 +172,46 @@ async fn a_locked_worker_row_freezes_no_heartbeat() {
             assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
         }
     }
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heartbeats_that_a_lock_keeps_from_being_written_are_not_answered_as_frozen() {
+async fn heartbeats_delayed_by_a_lock_are_not_answered_as_frozen() {
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(24)).await;
     let (mut stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query("LOCK TABLE ops.workers").execute(&mut *held).await.expect("it is free");
+    sqlx::query("LOCK TABLE ops.workers").execute(&mut *held).await.expect("it is not locked");
     stream.beat(&leases);
     let late = "SELECT clock_timestamp() - xact_start > interval '6 s' FROM pg_stat_activity WHERE pid = $1";
-    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *held).await.expect("it is told");
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *held).await.expect("it is read");
     eventually("the next heartbeat was due", async || {
         let late: bool = sqlx::query_scalar(late).bind(pid).fetch_one(&mut looking).await.expect("it is read");
         late.then_some(())
     })
     .await;
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     let ack = stream.heartbeat(&leases).await;
     assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_row_of_the_lease_service_is_locked_what_there_is_to_do_is_found() {
+async fn the_poll_finds_work_while_the_row_of_the_lease_service_is_locked() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query("SELECT FROM ops.lease_service FOR UPDATE").execute(&mut *held).await.expect("it is free");
+    sqlx::query("SELECT FROM ops.lease_service FOR UPDATE").execute(&mut *held).await.expect("it is not locked");
     fixture.close(&session).await;
     eventually("the session is completed", async || {
         (fixture.session_now(&session).await.status() == SessionStatus::Completed).then_some(())
     })
     .await;
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_session_holds_up_no_enqueue_into_another() {
+async fn a_locked_session_delays_no_enqueue_into_another() {
     let fixture = Fixture::new().await;
     let (blocked, open) = (fixture.session().await, fixture.session().await);
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
@@ -224,36 +224,36 @@ async fn a_locked_session_holds_up_no_enqueue_into_another() {
     assert_busy(&refused.expect_err("it is locked"));
     let named = |request_id: &str| RunSpec { request_id: request_id.to_owned(), ..spec(&blocked, "any") };
     assert_busy(&fixture.enqueue_spec(named("one")).await.expect_err("it is locked"));
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     eventually("it takes runs again", async || fixture.enqueue_spec(named("one")).await.ok()).await;
     assert_eq!(fixture.session_now(&blocked).await.total_runs, 1);
     assert_eq!(fixture.session_now(&open).await.total_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_session_holds_up_nothing_that_happens_to_its_runs() {
+async fn a_locked_session_delays_no_change_of_its_runs() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut stream, leases) = busy(&fixture, &session, 2).await;
     let queued = fixture.enqueue(&session, "any").await;
     let mut sql = fixture.sql().await;
     let held = locked(&mut sql, SESSION, &session).await;
-    assert_eq!(stream.ends(&leases[0], succeeded("1")).await, "");
+    assert_eq!(stream.finish(&leases[0], succeeded("1")).await, "");
     assert_eq!(fixture.cancel(&queued.id).await.status(), RunStatus::Cancelled);
     let counted = fixture.session_now(&session).await;
     assert_eq!((counted.total_runs, counted.succeeded_runs, counted.cancelled_runs), (3, 1, 1));
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_is_deleted_takes_its_counters_with_it() {
+async fn a_deleted_session_takes_its_counters_with_it() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue_many(&session, "any", 3).await;
     let mut sql = fixture.sql().await;
-    // Nobody folds meanwhile.
+    // The session is locked, so nobody folds its counters.
     let mut held = sql.begin().await.expect("it begins");
-    sqlx::query(SESSION).bind(&session).execute(&mut *held).await.expect("it is free");
+    sqlx::query(SESSION).bind(&session).execute(&mut *held).await.expect("it is not locked");
     let delta = "INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES ('default', $1::text::uuid, 1)";
     sqlx::query(delta).bind(&session).execute(&mut *held).await.expect("it is counted");
     let delete = "DELETE FROM ops.sessions WHERE id = $1::text::uuid";
@@ -267,7 +267,7 @@ async fn a_session_that_is_deleted_takes_its_counters_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_run_holds_up_the_log_of_no_other() {
+async fn a_locked_run_delays_the_log_of_no_other_run() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut stream, leases) = busy(&fixture, &session, 2).await;
@@ -283,7 +283,7 @@ async fn a_locked_run_holds_up_the_log_of_no_other() {
         assert_eq!((&ack.run_id, ack.through_seq, ack.reason.as_str()), (&lease.run_id, 1, ""));
     }
     stream.log(&leases[0], 2, &["after it".to_owned()]);
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     for seq in 1..=2 {
         let ack = stream.events_ack().await;
         assert_eq!((&ack.run_id, ack.through_seq, ack.reason.as_str()), (&leases[0].run_id, seq, ""));
@@ -291,7 +291,7 @@ async fn a_locked_run_holds_up_the_log_of_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_session_cancels_all_but_a_locked_run_and_that_when_it_is_free() {
+async fn a_session_cancel_skips_a_locked_run_and_cancels_it_when_it_is_unlocked() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut stream, leases) = busy(&fixture, &session, 1).await;
@@ -305,12 +305,12 @@ async fn a_cancelled_session_cancels_all_but_a_locked_run_and_that_when_it_is_fr
     for run in &queued {
         assert_eq!(fixture.get(run).await.status(), RunStatus::Cancelled);
     }
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     assert_eq!(stream.cancel().await.run_id, leases[0].run_id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_of_a_locked_run_is_told_to_come_back() {
+async fn a_cancel_of_a_locked_run_is_refused_as_busy() {
     let fixture = Fixture::new().await;
     let (_stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
     let mut sql = fixture.sql().await;
@@ -318,12 +318,12 @@ async fn a_cancel_of_a_locked_run_is_told_to_come_back() {
     let mut runs = fixture.runs();
     let request = CancelRunRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
     assert_busy(&runs.cancel_run(request.clone()).await.expect_err("it is locked"));
-    held.rollback().await.expect("it lets go");
-    runs.cancel_run(request).await.expect("it is free");
+    held.rollback().await.expect("the lock is released");
+    runs.cancel_run(request).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_artifact_of_a_locked_run_is_not_taken_for_a_request_in_progress() {
+async fn an_artifact_of_a_locked_run_is_refused_as_busy_and_not_as_in_progress() {
     let fixture = Fixture::new().await;
     let (_stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
     let mut sql = fixture.sql().await;
@@ -339,19 +339,19 @@ async fn an_artifact_of_a_locked_run_is_not_taken_for_a_request_in_progress() {
     for request_id in ["", "one"] {
         assert_busy(&fixture.artifacts().create_artifact(request(request_id)).await.expect_err("it is locked"));
     }
-    held.rollback().await.expect("it lets go");
-    fixture.artifacts().create_artifact(request("one")).await.expect("it is free");
+    held.rollback().await.expect("the lock is released");
+    fixture.artifacts().create_artifact(request("one")).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_that_the_database_cancels_is_no_outage() {
+async fn a_statement_that_the_database_cancels_is_not_an_outage() {
     let fixture = Fixture::new().await;
     let (_stream, leases) = busy(&fixture, &fixture.session().await, 1).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let held = locked(&mut sql, RUN, &leases[0].run_id).await;
     let mut runs = fixture.runs();
     let request = CancelRunRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
-    // As a statement timeout ends it.
+    // Cancels the statement, as a statement timeout does.
     let ended = async {
         waiting_for_locks(&fixture, &mut looking, 1).await;
         let statement = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
@@ -361,12 +361,12 @@ async fn a_statement_that_the_database_cancels_is_no_outage() {
     };
     let (refused, ()) = tokio::join!(runs.cancel_run(request.clone()), ended);
     assert_busy(&refused.expect_err("it was cancelled"));
-    held.rollback().await.expect("it lets go");
-    runs.cancel_run(request).await.expect("it is free");
+    held.rollback().await.expect("the lock is released");
+    runs.cancel_run(request).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_cancel_keeps_no_lease_alive() {
+async fn a_locked_cancel_row_keeps_no_lease_alive() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut stream, leases) = busy(&fixture, &session, 2).await;
@@ -384,11 +384,11 @@ async fn a_locked_cancel_keeps_no_lease_alive() {
     for (lease, ended) in leases.iter().zip([RunStatus::Cancelled, RunStatus::Failed]) {
         assert_eq!(fixture.ended(&lease.run_id).await.status(), ended);
     }
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_cancel_holds_up_no_report_and_no_other_order() {
+async fn a_locked_cancel_row_delays_no_report() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut stream, leases) = busy(&fixture, &session, 2).await;
@@ -398,12 +398,12 @@ async fn a_locked_cancel_holds_up_no_report_and_no_other_order() {
     let held = locked(&mut sql, CANCEL, &leases[0].run_id).await;
     stream.report(&leases[0], succeeded("1"));
     assert_eq!(stream.report_ack().await.reason, "");
-    assert_eq!(stream.ends(&leases[1], succeeded("1")).await, "");
-    held.rollback().await.expect("it lets go");
+    assert_eq!(stream.finish(&leases[1], succeeded("1")).await, "");
+    held.rollback().await.expect("the lock is released");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoke_that_is_locked_keeps_no_other_from_being_forgotten() {
+async fn a_locked_revoke_does_not_delay_the_removal_of_another() {
     let fixture = Fixture::new().await;
     let (stream, leases) = busy(&fixture, &fixture.session().await, 2).await;
     let welcome = stream.welcome.clone();
@@ -412,8 +412,8 @@ async fn a_revoke_that_is_locked_keeps_no_other_from_being_forgotten() {
     let revoke = "INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms)
                   SELECT id, fence + 1, tenant_id, worker_id, 'revoke', 0 FROM ops.runs WHERE id = $1::text::uuid";
     let mut looking = fixture.sql().await;
-    // The worker has no stream, so that it can not be told yet.
-    eventually("it is away", async || {
+    // The worker has no stream, so the revokes can not be sent yet.
+    eventually("the worker is disconnected", async || {
         let away = sqlx::query_scalar("SELECT state = 'disconnected' FROM ops.workers").fetch_one(&mut looking).await;
         let away: bool = away.expect("it is read");
         away.then_some(())
@@ -423,12 +423,12 @@ async fn a_revoke_that_is_locked_keeps_no_other_from_being_forgotten() {
         sqlx::query(revoke).bind(&lease.run_id).execute(&mut looking).await.expect("it is written");
     }
     let held = locked(&mut sql, CANCEL, &leases[0].run_id).await;
-    let _stream = Stream::say(&fixture.servers[0], resume(&welcome, &leases)).await;
-    eventually("the other is forgotten", async || {
+    let _stream = Stream::open_with(&fixture.servers[0], resume(&welcome, &leases)).await;
+    eventually("the other revoke is removed", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.run_cancels").fetch_one(&mut looking).await;
         let left: i64 = left.expect("they are counted");
         (left == 1).then_some(())
     })
     .await;
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
 }

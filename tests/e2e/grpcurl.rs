@@ -1,4 +1,4 @@
-//! Everything can be done by hand: with grpcurl, from reflection alone.
+//! Everything can be done by hand with grpcurl, by reflection alone.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn status(grpcurl: &Grpcurl, run: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_goes_from_its_session_to_its_end_by_unary_calls() {
+async fn unary_calls_take_a_run_from_its_session_to_its_end() {
     let fixture = Fixture::new().await;
     let grpcurl = Grpcurl::of(&fixture);
     let ids = enqueue(&grpcurl, &["noop"; 10]).await;
@@ -81,15 +81,15 @@ async fn a_run_goes_from_its_session_to_its_end_by_unary_calls() {
     let cancelled = grpcurl.call(&format!("{RUNS}/CancelRun"), cancel).await;
     assert_eq!(text(&cancelled, "/run/status"), "RUN_STATUS_RUNNING");
     let beat = json!({"worker_id": worker, "leases": [third]});
-    let told = grpcurl.call(&format!("{WORKERS}/Heartbeat"), beat).await;
-    assert_eq!(text(&told, "/cancels/0/reason"), "enough");
+    let heartbeat = grpcurl.call(&format!("{WORKERS}/Heartbeat"), beat).await;
+    assert_eq!(text(&heartbeat, "/cancels/0/reason"), "enough");
     let stopped = grpcurl.call(&report_run, report(third, json!({"cancelled": {}}))).await;
     assert_eq!(text(&stopped, "/run/status"), "RUN_STATUS_CANCELLED");
     assert_eq!(stopped.pointer("/run/cancellation/confirmed"), Some(&json!(true)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_shows_what_is_there_and_then_what_happens() {
+async fn a_watch_shows_the_runs_that_exist_and_then_each_change() {
     let fixture = Fixture::new().await;
     let grpcurl = Grpcurl::of(&fixture);
     let ids = enqueue(&grpcurl, &["noop", "noop"]).await;
@@ -101,7 +101,7 @@ async fn a_watch_shows_what_is_there_and_then_what_happens() {
     let cancelled = grpcurl.call(&format!("{RUNS}/CancelRun"), json!({"run_id": ids[0]})).await;
     assert_eq!(text(&cancelled, "/run/status"), "RUN_STATUS_CANCELLED");
     let change = loop {
-        let answer = watch.next().await.expect("the watch goes on");
+        let answer = watch.next().await.expect("the watch continues");
         if answer.get("bookmark").is_none() {
             break answer;
         }
@@ -111,7 +111,7 @@ async fn a_watch_shows_what_is_there_and_then_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connect_can_be_typed() {
+async fn connect_can_be_typed_by_hand() {
     let fixture = Fixture::new().await;
     let grpcurl = Grpcurl::of(&fixture);
     let ids = enqueue(&grpcurl, &["noop", "noop"]).await;
@@ -181,8 +181,8 @@ async fn the_standard_health_check_says_that_it_serves() {
     let grpcurl = Grpcurl::of(&fixture);
     let mut watch = grpcurl.talk("grpc.health.v1.Health/Watch");
     watch.say_all(json!({"service": ""})).await;
-    // It begins as not serving, until the database has answered.
-    while watch.next().await.expect("the watch goes on") != json!({"status": "SERVING"}) {}
+    // The service is NOT_SERVING until the database has answered.
+    while watch.next().await.expect("the watch continues") != json!({"status": "SERVING"}) {}
     for service in ["", SESSIONS, RUNS, WORKERS] {
         let health = grpcurl.call("grpc.health.v1.Health/Check", json!({"service": service})).await;
         assert_eq!(health, json!({"status": "SERVING"}), "{service}");

@@ -1,4 +1,4 @@
-//! The handler `http`, from the enqueueing of its runs to their results.
+//! The handler `http`, from the enqueue of a run to its result.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use worker::{Worker, WorkerConfig};
 
 use crate::support::{Fixture, in_time, spec};
 
-/// A worker with the built-in handlers, which may ask these addresses; it ends with what is returned.
+/// A worker with the built-in handlers, which may call these addresses. It ends when the result is dropped.
 fn worker(fixture: &Fixture, allow: &[&str]) -> JoinSet<()> {
     let allow = allow.iter().map(|network| network.parse::<Network>().expect("a range")).collect();
     let http = HttpConfig { allow, ..HttpConfig::default() };
@@ -30,17 +30,17 @@ fn worker(fixture: &Fixture, allow: &[&str]) -> JoinSet<()> {
     task
 }
 
-/// What a site has seen.
+/// The requests that a site has seen.
 #[derive(Clone)]
 struct Seen {
-    /// How often `/busy` was asked.
+    /// Requests for `/busy`.
     asked: Arc<AtomicUsize>,
-    /// Requests for `/never` that have come, and those that were given up.
+    /// Requests for `/never` that arrived, and those that were aborted.
     come: Arc<Semaphore>,
     gone: Arc<Semaphore>,
 }
 
-/// `/busy` wants to be asked again in a second, and then again; `/never` answers never.
+/// `/busy` asks its client twice to retry after a second; `/never` never answers.
 async fn site() -> (String, Seen, JoinSet<()>) {
     let closed = || Arc::new(Semaphore::new(0));
     let seen = Seen { asked: Arc::default(), come: closed(), gone: closed() };
@@ -61,7 +61,7 @@ async fn busy(State(seen): State<Seen>) -> (StatusCode, [(&'static str, &'static
 }
 
 async fn never(State(seen): State<Seen>) {
-    /// Whoever asked has gone.
+    /// The request was aborted.
     struct Gone(Arc<Semaphore>);
     impl Drop for Gone {
         fn drop(&mut self) {
@@ -78,7 +78,7 @@ fn http(session: &str, params: &Value) -> RunSpec {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_asks_the_server_how_it_is_and_has_the_answer_as_its_result() {
+async fn a_run_requests_the_health_of_the_server_and_returns_the_answer() {
     let fixture = Fixture::new().await;
     let _worker = worker(&fixture, &["127.0.0.1"]);
     let url = format!("{}/healthz", fixture.servers[0].url);
@@ -92,7 +92,7 @@ async fn a_run_asks_the_server_how_it_is_and_has_the_answer_as_its_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_is_not_allowed_to_ask_fails_for_good_and_is_not_asked() {
+async fn a_run_with_a_forbidden_address_fails_permanently_and_sends_no_request() {
     let fixture = Fixture::new().await;
     let (url, seen, _serving) = site().await;
     let _worker = worker(&fixture, &["127.0.0.2", "10.0.0.0/8"]);
@@ -105,7 +105,7 @@ async fn what_a_worker_is_not_allowed_to_ask_fails_for_good_and_is_not_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_waits_as_long_as_the_answer_asks_and_only_what_failed_was_an_attempt() {
+async fn a_run_waits_for_retry_after_and_spends_no_attempt_on_it() {
     let fixture = Fixture::new().await;
     let (url, seen, _serving) = site().await;
     let _worker = worker(&fixture, &["127.0.0.1"]);
@@ -118,7 +118,7 @@ async fn a_run_waits_as_long_as_the_answer_asks_and_only_what_failed_was_an_atte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_gives_its_request_up() {
+async fn a_cancelled_run_aborts_its_request() {
     let fixture = Fixture::new().await;
     let (url, seen, _serving) = site().await;
     let _worker = worker(&fixture, &["127.0.0.1"]);

@@ -1,4 +1,4 @@
-//! Leases end by time alone, and an outage costs no living worker its run.
+//! Leases end only by time, and no living worker loses its run in an outage.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 
 use crate::support::{
     Fixture, Handle, LiveWorker, Stream, Unary, eventually, in_time, passes, passes_unserved, reason, resume, spec,
-    succeeded, two_lease_rounds,
+    succeeded, two_lease_checks,
 };
 
-/// A run that this worker has begun.
-async fn begun(fixture: &Fixture, max_attempts: i32) -> (Stream, Lease) {
+/// A run that this worker has started.
+async fn started(fixture: &Fixture, max_attempts: i32) -> (Stream, Lease) {
     let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(max_attempts), ..spec(&session, "any") };
     fixture.enqueue_spec(spec).await.expect("it is enqueued");
@@ -26,9 +26,9 @@ async fn begun(fixture: &Fixture, max_attempts: i32) -> (Stream, Lease) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_run_of_a_dead_worker_fails_with_heartbeat_timeout_and_says_what_was_known() {
+async fn the_run_of_a_dead_worker_fails_with_heartbeat_timeout_and_its_context() {
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
-    let (stream, lease) = begun(&fixture, 1).await;
+    let (stream, lease) = started(&fixture, 1).await;
     let worker_id = stream.welcome.worker_id.clone();
     drop(stream);
     let run = fixture.ended(&lease.run_id).await;
@@ -41,16 +41,16 @@ async fn the_run_of_a_dead_worker_fails_with_heartbeat_timeout_and_says_what_was
     assert!(context["last_heartbeat"].is_string(), "{context}");
     let session = fixture.session_now(&run.session_id).await;
     assert_eq!((session.total_runs, session.failed_runs), (1, 1));
-    // Not before the lease, and long before the default lease of 30 s.
+    // The run fails after its lease, and long before the default lease of 30 s.
     let waited = "SELECT finished_at - heartbeat_at BETWEEN interval '1 s' AND interval '20 s' FROM ops.runs";
     let in_time: bool = sqlx::query_scalar(waited).fetch_one(&mut fixture.sql().await).await.expect("it is compared");
     assert!(in_time);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_run_of_a_silent_worker_is_executed_by_another_and_the_silent_one_can_not_touch_it() {
+async fn another_worker_executes_the_run_of_a_silent_one_which_can_no_longer_change_it() {
     let fixture = Fixture::with(2, |_| {}).await;
-    let (mut silent, first) = begun(&fixture, 2).await;
+    let (mut silent, first) = started(&fixture, 2).await;
     passes(&mut fixture.sql().await, 3600).await;
     let mut other = Stream::open(&fixture.servers[1]).await;
     other.credit(1);
@@ -60,17 +60,17 @@ async fn the_run_of_a_silent_worker_is_executed_by_another_and_the_silent_one_ca
     assert_eq!(other.start().await.attempt, 2);
     let running = fixture.running(&first.run_id).await;
 
-    assert_eq!(silent.revoke().await, first, "it is told");
+    assert_eq!(silent.revoke().await, first, "the worker gets a revoke");
     assert_eq!(silent.heartbeat(std::slice::from_ref(&first)).await.lost, std::slice::from_ref(&first));
-    assert_eq!(silent.ends(&first, succeeded("\"late\"")).await, "LEASE_LOST");
-    assert_eq!(fixture.get(&first.run_id).await, running, "nothing has happened");
-    assert_eq!(other.ends(&second, succeeded("\"second\"")).await, "");
+    assert_eq!(silent.finish(&first, succeeded("\"late\"")).await, "LEASE_LOST");
+    assert_eq!(fixture.get(&first.run_id).await, running, "nothing has changed");
+    assert_eq!(other.finish(&second, succeeded("\"second\"")).await, "");
     let run = fixture.get(&first.run_id).await;
     assert_eq!((run.status(), run.attempt, run.result_json.as_str()), (RunStatus::Succeeded, 2, "\"second\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_was_not_begun_when_its_lease_ended_has_spent_no_attempt() {
+async fn a_run_not_started_when_its_lease_ends_spends_no_attempt() {
     let fixture = Fixture::with(1, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -115,33 +115,33 @@ async fn heartbeats_keep_a_run_alive_for_longer_than_its_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_all_servers_are_away_no_living_worker_loses_its_run() {
+async fn no_living_worker_loses_its_run_while_all_servers_are_down() {
     let mut fixture = Fixture::new().await;
-    let (stream, lease) = begun(&fixture, 1).await;
+    let (stream, lease) = started(&fixture, 1).await;
     let welcome = stream.welcome.clone();
     drop(stream);
     let server = fixture.servers.remove(0);
     server.stop().await;
-    // Far longer than the lease. The worker lives all the time, and finds no server.
+    // Far longer than the lease. The worker is alive all the time, but finds no server.
     passes_unserved(&mut fixture.sql().await, 3600).await;
     fixture.add_server(&|_| {}).await;
-    two_lease_rounds(&fixture).await;
-    let mut stream = Stream::say(&fixture.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
+    two_lease_checks(&fixture).await;
+    let mut stream = Stream::open_with(&fixture.servers[0], resume(&welcome, std::slice::from_ref(&lease))).await;
     assert_eq!(stream.welcome.standing, std::slice::from_ref(&lease));
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     let run = fixture.get(&lease.run_id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Succeeded, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn leases_begin_anew_when_the_lease_service_resumes_and_end_after_that() {
+async fn leases_start_again_when_the_lease_service_resumes_and_end_after_that() {
     let fixture = Fixture::new().await;
-    let (mut stream, lease) = begun(&fixture, 1).await;
+    let (mut stream, lease) = started(&fixture, 1).await;
     let mut sql = fixture.sql().await;
     let mut outage = sql.begin().await.expect("it begins");
     passes_unserved(&mut outage, 3600).await;
-    outage.commit().await.expect("an hour has passed without a lease round");
-    two_lease_rounds(&fixture).await;
+    outage.commit().await.expect("an hour has passed without a lease check");
+    two_lease_checks(&fixture).await;
     assert_eq!(fixture.get(&lease.run_id).await.status(), RunStatus::Running);
     assert!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost.is_empty());
 
@@ -171,12 +171,12 @@ async fn a_unary_claim_has_the_lease_that_it_asks_for() {
     assert_eq!(short.heartbeat(std::slice::from_ref(&lease)).await.lost, [lease]);
 
     passes(&mut fixture.sql().await, 1800).await;
-    two_lease_rounds(&fixture).await;
+    two_lease_checks(&fixture).await;
     assert_eq!(fixture.get(&runs[1]).await.status(), RunStatus::Running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_not_heard_of_is_marked_as_lost() {
+async fn a_worker_without_heartbeats_is_marked_as_lost() {
     let fixture = Fixture::new().await;
     let stream = Stream::open(&fixture.servers[0]).await;
     passes(&mut fixture.sql().await, 3600).await;

@@ -1,5 +1,6 @@
-//! Statements that touch many runs lock them in the order of their ids, so that no two wait for each other; should a
-//! stranger do otherwise, the server tries again. What a stranger keeps locked is gone around.
+//! Statements that change many runs lock them in the order of their ids, so that no two wait for each other. If a
+//! foreign transaction locks in another order, the server retries. The server skips runs that a foreign transaction
+//! keeps locked.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -19,7 +20,7 @@ async fn is_locked(c: &mut PgConnection, run_id: &str) -> bool {
     sqlx::query(try_lock).bind(run_id).execute(c).await.is_err()
 }
 
-/// Three runs that a worker has begun, in the order of their ids.
+/// Three runs that a worker has started, in the order of their ids.
 async fn three(fixture: &Fixture) -> (Stream, Vec<Lease>) {
     let session = fixture.session().await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
@@ -35,8 +36,8 @@ async fn three(fixture: &Fixture) -> (Stream, Vec<Lease>) {
     (stream, leases)
 }
 
-/// Holds the first run, lets the server do something with all three after `before`, and sees that it waits with none of the
-/// others locked.
+/// Locks the first run, lets the server do `work` on all three after `before`, and checks that it waits without a lock
+/// on the others.
 async fn waits_at_the_first<T>(
     fixture: &Fixture,
     leases: &[Lease],
@@ -45,14 +46,14 @@ async fn waits_at_the_first<T>(
 ) -> T {
     let (mut holding, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = holding.begin().await.expect("it begins");
-    lock(&mut held, &leases[0].run_id).await.expect("it is free");
+    lock(&mut held, &leases[0].run_id).await.expect("it is not locked");
     before.await;
     let let_go = async {
         waiting_for_locks(fixture, &mut looking, 1).await;
         for lease in &leases[1..] {
-            assert!(!is_locked(&mut looking, &lease.run_id).await, "it waits for the first and holds another");
+            assert!(!is_locked(&mut looking, &lease.run_id).await, "it waits for the first run and has locked another");
         }
-        held.rollback().await.expect("it lets go");
+        held.rollback().await.expect("the lock is released");
     };
     let (done, ()) = tokio::join!(all_three, let_go);
     done
@@ -63,10 +64,10 @@ async fn reports_lock_in_the_order_of_ids() {
     let fixture = Fixture::new().await;
     let (mut stream, leases) = three(&fixture).await;
     let (mut other, others) = three(&fixture).await;
-    // Holds up a round, so that the three reports are in the next one together.
+    // Delays a batch, so that the next one has all three reports.
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &others[0].run_id).await.expect("it is free");
+    lock(&mut held, &others[0].run_id).await.expect("it is not locked");
     other.report(&others[0], succeeded("1"));
     waiting_for_locks(&fixture, &mut looking, 1).await;
     let report =
@@ -75,7 +76,7 @@ async fn reports_lock_in_the_order_of_ids() {
     stream.send(connect_request::Frame::Reports(Reports { reports }));
     stream.heartbeat(&[]).await;
     let let_go = async {
-        held.rollback().await.expect("it lets go");
+        held.rollback().await.expect("the lock is released");
         assert_eq!(other.report_ack().await.reason, "");
     };
     let reporting = async {
@@ -87,7 +88,7 @@ async fn reports_lock_in_the_order_of_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_round_that_ends_one_run_and_begins_another_locks_them_in_the_order_of_ids() {
+async fn a_batch_that_ends_one_run_and_starts_another_locks_them_in_the_order_of_ids() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut other, others) = three(&fixture).await;
@@ -100,10 +101,10 @@ async fn a_round_that_ends_one_run_and_begins_another_locks_them_in_the_order_of
     stream.credit(2);
     let (_, second) = stream.assigned().await;
     assert!(first.run_id < second.run_id);
-    // Holds up a round, so that the report and the start are in the next one together.
+    // Delays a batch, so that the next one has both the report and the start.
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &others[0].run_id).await.expect("it is free");
+    lock(&mut held, &others[0].run_id).await.expect("it is not locked");
     other.report(&others[0], succeeded("1"));
     waiting_for_locks(&fixture, &mut looking, 1).await;
     stream.accept(std::slice::from_ref(&second));
@@ -111,7 +112,7 @@ async fn a_round_that_ends_one_run_and_begins_another_locks_them_in_the_order_of
     stream.report(&first, succeeded("1"));
     stream.heartbeat(&[]).await;
     let let_go = async {
-        held.rollback().await.expect("it lets go");
+        held.rollback().await.expect("the lock is released");
         assert_eq!(other.report_ack().await.reason, "");
     };
     let both = [first, second];
@@ -135,7 +136,7 @@ async fn heartbeats_lock_in_the_order_of_ids() {
 async fn a_cancelled_session_locks_its_runs_in_the_order_of_ids() {
     let fixture = Fixture::new().await;
     let (_stream, leases) = three(&fixture).await;
-    // Rewritten, the first row lies behind the others.
+    // A rewrite moves the first row behind the others.
     let rewrite = "UPDATE ops.runs SET labels = labels || '{\"moved\": \"yes\"}' WHERE id = $1::text::uuid";
     let moved = sqlx::query(rewrite).bind(&leases[0].run_id).execute(&mut fixture.sql().await).await;
     moved.expect("it is rewritten");
@@ -146,30 +147,31 @@ async fn a_cancelled_session_locks_its_runs_in_the_order_of_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadlock_with_a_stranger_is_tried_again() {
+async fn a_deadlock_with_another_transaction_is_retried() {
     let fixture = Fixture::new().await;
     let session_id = fixture.session().await;
     let runs = fixture.enqueue_many(&session_id, "any", 2).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
-    // The stranger is patient, so that it is the server who finds out.
-    sqlx::query("SET deadlock_timeout = '10 s'").execute(&mut sql).await.expect("it is patient");
-    let mut stranger = sql.begin().await.expect("it begins");
-    lock(&mut stranger, &runs[1]).await.expect("it is free");
+    // The foreign transaction looks for deadlocks late, so that the server finds this one.
+    sqlx::query("SET deadlock_timeout = '10 s'").execute(&mut sql).await.expect("it is set");
+    let mut foreign = sql.begin().await.expect("it begins");
+    lock(&mut foreign, &runs[1]).await.expect("it is not locked");
     let mut sessions = fixture.sessions();
     let cancel = sessions.cancel_session(CancelSessionRequest { session_id, ..Default::default() });
     let in_the_wrong_order = async {
         waiting_for_locks(&fixture, &mut looking, 1).await;
-        // Should the stranger be the one who finds out, on a very busy machine, nothing is proved and nothing is wrong.
-        let _ = lock(&mut stranger, &runs[0]).await;
-        stranger.rollback().await.expect("it lets go");
+        // On a very busy machine the foreign transaction may find the deadlock. Then the test proves nothing, but is
+        // not wrong.
+        let _ = lock(&mut foreign, &runs[0]).await;
+        foreign.rollback().await.expect("the lock is released");
     };
     let (cancelled, ()) = tokio::join!(cancel, in_the_wrong_order);
-    let cancelled = cancelled.expect("it was tried again").into_inner().session.expect("it is answered");
+    let cancelled = cancelled.expect("it was retried").into_inner().session.expect("it is answered");
     assert_eq!((cancelled.status(), cancelled.cancelled_runs), (SessionStatus::Cancelled, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_a_stranger_has_locked_holds_up_nobody_but_itself() {
+async fn a_run_locked_by_another_transaction_delays_only_itself() {
     let fixture = Fixture::new().await;
     let (mut stream, leases) = three(&fixture).await;
     let (mut sql, mut looking) = (fixture.sql().await, fixture.sql().await);
@@ -179,7 +181,7 @@ async fn a_run_that_a_stranger_has_locked_holds_up_nobody_but_itself() {
     };
     let before = heartbeats().await;
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &leases[0].run_id).await.expect("it is free");
+    lock(&mut held, &leases[0].run_id).await.expect("it is not locked");
 
     let ack = stream.heartbeat(&leases).await;
     assert!(!ack.frozen && ack.lost.is_empty(), "{ack:?}");
@@ -196,20 +198,20 @@ async fn a_run_that_a_stranger_has_locked_holds_up_nobody_but_itself() {
             connect_response::Frame::ReportAcks(list) => Some(list.results),
             _ => None,
         });
-        for ack in in_time("reports are answered", acks).await.expect("the stream goes on") {
+        for ack in in_time("reports are answered", acks).await.expect("the stream continues") {
             assert_eq!(ack.reason, "");
             ended.insert(ack.run_id);
         }
     }
     assert!(!ended.contains(&leases[0].run_id), "it is locked");
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     let last = stream.report_ack().await;
     assert_eq!((last.run_id, last.reason.as_str()), (leases[0].run_id.clone(), ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_a_stranger_has_locked_is_given_back_later_than_others() {
-    // No lease ends meanwhile.
+async fn a_run_locked_by_another_transaction_is_given_back_after_the_others() {
+    // No lease ends during the test.
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(600)).await;
     let session = fixture.session().await;
     let runs = fixture.enqueue_many(&session, "any", 2).await;
@@ -220,11 +222,11 @@ async fn a_run_that_a_stranger_has_locked_is_given_back_later_than_others() {
     }
     let mut sql = fixture.sql().await;
     let mut held = sql.begin().await.expect("it begins");
-    lock(&mut held, &runs[0]).await.expect("it is free");
+    lock(&mut held, &runs[0]).await.expect("it is not locked");
     drop(stream);
     let queued = async |run: &str| (fixture.get(run).await.status() == RunStatus::Queued).then_some(());
     eventually("the other is given back", async || queued(&runs[1]).await).await;
     assert_eq!(fixture.get(&runs[0]).await.status(), RunStatus::Claimed);
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     eventually("both are given back", async || queued(&runs[0]).await).await;
 }

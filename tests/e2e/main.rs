@@ -1,4 +1,5 @@
-//! End to end, in process: real PostgreSQL, real gRPC on a port of its own for each test. A module is a behaviour.
+//! End-to-end tests in one process: real PostgreSQL, and real gRPC on its own port for each test. A module is a
+//! behaviour.
 
 mod support;
 
@@ -13,7 +14,6 @@ mod exactly_once;
 mod flood;
 mod foreign_locks;
 mod grpcurl;
-mod hints;
 mod http;
 mod leases;
 mod lock_order;
@@ -33,6 +33,7 @@ mod tour;
 mod traceparent;
 mod turns;
 mod waits;
+mod wakeups;
 mod watch;
 mod weight;
 mod worker_runtime;

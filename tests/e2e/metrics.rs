@@ -1,4 +1,4 @@
-//! `/metrics`: what Prometheus reads is well-formed, is what the page about it says, and is true.
+//! `/metrics` is well-formed for Prometheus, matches its documentation, and is correct.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use crate::support::{Fixture, Stream, Unary, Watcher, eventually, failed, in_time, spec, succeeded};
 
-/// One scrape: each sample by its name and labels as they are written, and each family's type.
+/// One scrape: each sample by its name with labels, and the type of each family.
 #[derive(Debug, Default)]
 pub struct Scrape {
     samples: BTreeMap<String, f64>,
@@ -32,7 +32,7 @@ pub async fn scrape(fixture: &Fixture) -> Scrape {
 }
 
 impl Scrape {
-    /// Reads the text format as strictly as its description is.
+    /// Parses the text format strictly.
     fn parse(text: &str) -> Self {
         assert!(text.ends_with('\n'), "the last line ends");
         let (mut scrape, mut family, mut helped) = (Self::default(), String::new(), String::new());
@@ -63,7 +63,7 @@ impl Scrape {
         scrape
     }
 
-    /// Buckets hold what is below them, and the last one holds all.
+    /// Buckets are cumulative, and the last one counts everything.
     fn check_histograms(&self, text: &str) {
         let mut last: (String, f64, f64) = Default::default();
         for line in text.lines().filter(|line| line.contains("_bucket{")) {
@@ -111,7 +111,7 @@ fn taken_apart(series: &str) -> (&str, BTreeMap<String, String>) {
     (name, labels.split(',').map(label).collect())
 }
 
-/// The metrics that the page about them names, under this heading: the type, and the labels with their values.
+/// The metrics that docs/observability.md lists under this heading: the type, and the labels with their values.
 fn documented(heading: &str) -> BTreeMap<String, (String, BTreeMap<String, Vec<String>>)> {
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/observability.md")).expect("the page");
@@ -134,7 +134,7 @@ async fn each_metric_is_as_documented_and_none_is_missing() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
-    // What the database is asked for is there after the first look.
+    // Metrics from the database appear after the first sample.
     let scrape = eventually("the first look", async || {
         let text = text(&fixture).await;
         text.contains("ops_runs{").then(|| Scrape::parse(&text))
@@ -158,7 +158,7 @@ async fn each_metric_is_as_documented_and_none_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_numbers_are_those_of_the_work_that_was_done() {
+async fn the_metrics_count_the_work_that_was_done() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue_many(&session, "any", 5).await;
@@ -176,7 +176,7 @@ async fn the_numbers_are_those_of_the_work_that_was_done() {
     let lease = Lease { run_id: given.run.expect("it is named").id, fence: given.fence };
     unary.report(&lease, failed("again")).await.expect("it is kept");
     let mut stream =
-        Stream::say(&fixture.servers[0], Hello { kinds: vec!["any".into()], ..crate::support::hello("s") }).await;
+        Stream::open_with(&fixture.servers[0], Hello { kinds: vec!["any".into()], ..crate::support::hello("s") }).await;
     stream.credit(3);
     let (done, running, stopping) = (stream.begin().await, stream.begin().await, stream.begin().await);
     stream.report(&done, succeeded("1"));
@@ -223,7 +223,7 @@ async fn the_numbers_are_those_of_the_work_that_was_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_is_known_to_be_empty_is_not_looked_at_for_each_slot_that_becomes_free() {
+async fn a_queue_known_to_be_empty_is_not_read_again_for_each_free_slot() {
     const RUNS: u32 = 20;
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
@@ -232,30 +232,30 @@ async fn a_queue_that_is_known_to_be_empty_is_not_looked_at_for_each_slot_that_b
         stream.credit(i64::from(ended) + 5);
         fixture.enqueue(&session, "any").await;
         let lease = stream.begin().await;
-        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+        assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     }
-    // One for each run, and some at the start and when the poll comes by; but none for each slot.
-    let rounds = scrape(&fixture).await.value("ops_claim_seconds_count");
-    assert!((f64::from(RUNS)..1.5 * f64::from(RUNS)).contains(&rounds), "{rounds}");
+    // One claim for each run, and some at the start and by the poll, but none for each free slot.
+    let claims = scrape(&fixture).await.value("ops_claim_seconds_count");
+    assert!((f64::from(RUNS)..1.5 * f64::from(RUNS)).contains(&claims), "{claims}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scrape_waits_for_nobody_and_tells_of_strangers_that_hold_the_past() {
+async fn a_scrape_waits_for_no_lock_and_shows_foreign_snapshots() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
-    let mut stranger = fixture.sql().await;
+    let mut foreign = fixture.sql().await;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM ops.runs";
-    sqlx::raw_sql(begin).execute(&mut stranger).await.expect("a snapshot is held");
-    eventually("the snapshot is seen to grow old", async || {
+    sqlx::raw_sql(begin).execute(&mut foreign).await.expect("a snapshot is held");
+    eventually("the metric shows the age of the snapshot", async || {
         fixture.enqueue(&session, "any").await;
         (scrape(&fixture).await.value("ops_foreign_snapshot_transactions") > 0.0).then_some(())
     })
     .await;
-    sqlx::raw_sql("ROLLBACK; BEGIN; LOCK TABLE ops.runs").execute(&mut stranger).await.expect("it is locked");
-    eventually("the look at the backlog is late", async || {
+    sqlx::raw_sql("ROLLBACK; BEGIN; LOCK TABLE ops.runs").execute(&mut foreign).await.expect("it is locked");
+    eventually("the sample of the backlog is late", async || {
         let scrape = scrape(&fixture).await;
-        assert_eq!(scrape.value("ops_database_answers"), 1.0, "the database answers others");
+        assert_eq!(scrape.value("ops_database_answers"), 1.0, "the database answers other statements");
         (scrape.value("ops_sample_age_seconds") > 6.0).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! Bringing a database to the schema.
+//! Migrating a database to the schema.
 
 use crate::support::{Fixture, Server};
 
@@ -6,7 +6,7 @@ async fn migrate(url: &str) {
     server::migrate(&server::Config::new(url)).await.expect("it is migrated");
 }
 
-/// What the migrations left: each with its checksum, and when.
+/// The applied migrations, each with its checksum and time.
 async fn applied(url: &str) -> Vec<(i64, Vec<u8>, String)> {
     use sqlx::Connection;
     let mut sql = sqlx::PgConnection::connect(url).await.expect("the database answers");
@@ -14,7 +14,7 @@ async fn applied(url: &str) -> Vec<(i64, Vec<u8>, String)> {
     sqlx::query_as(applied).fetch_all(&mut sql).await.expect("they are listed")
 }
 
-/// What the database keeps of each function, and the transaction that replaced it last.
+/// The record of each function, and the transaction that replaced it last.
 async fn functions(fixture: &Fixture) -> Vec<(String, String, Vec<i32>, String)> {
     let functions = "SELECT name, source, release, p.xmin::text FROM ops._functions
                      JOIN pg_proc p ON p.proname = name AND p.pronamespace = 'ops'::regnamespace ORDER BY name";
@@ -86,7 +86,7 @@ async fn each_function_of_the_schema_is_what_its_file_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_changed_is_replaced_alone() {
+async fn only_a_changed_function_is_replaced() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let before = functions(&fixture).await;

@@ -1,4 +1,4 @@
-//! The database hangs or goes away: that is an outage and not a hang, and costs nothing but time.
+//! Outages of the database, which hangs or is down: the server reports an outage, does not hang, and loses nothing.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::support::{Fixture, Stream, Unary, Watcher, eventually, in_time, reason, spec, succeeded};
 
-/// A fixture on a cluster of its own.
-async fn house_of_its_own() -> (Fixture, Cluster) {
+/// A fixture with its own PostgreSQL cluster.
+async fn fixture_on_its_own_cluster() -> (Fixture, Cluster) {
     let programs = Programs::find(None).expect("PostgreSQL is installed");
-    // What needs no commit comes to disk late: a crash then forgets as much as it may.
+    // Data without a commit is written late, so that a crash loses as much as it can.
     let options = ClusterOptions::temporary().setting("wal_writer_delay", "10s");
     let cluster = Cluster::start(&programs, options).await.expect("it starts");
     cluster.create_database("ops").await.expect("a database is created");
@@ -29,7 +29,7 @@ async fn house_of_its_own() -> (Fixture, Cluster) {
     (fixture, cluster)
 }
 
-/// Waits until the server says that its database is back.
+/// Waits until the server reports that its database is back.
 async fn back(fixture: &Fixture) {
     let mut sessions = fixture.sessions();
     eventually("the server serves again", async || sessions.list_sessions(ListSessionsRequest::default()).await.ok())
@@ -37,8 +37,8 @@ async fn back(fixture: &Fixture) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_hangs_is_an_outage_in_which_leases_are_frozen_and_nothing_is_lost() {
-    let (fixture, cluster) = house_of_its_own().await;
+async fn leases_are_frozen_and_nothing_is_lost_while_the_database_hangs() {
+    let (fixture, cluster) = fixture_on_its_own_cluster().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
     let mut watcher = Watcher::all(&fixture.servers[0]).await;
@@ -55,13 +55,13 @@ async fn a_database_that_hangs_is_an_outage_in_which_leases_are_frozen_and_nothi
         assert_eq!(reason(&get.expect_err("it hangs")), "DATABASE_UNAVAILABLE");
     };
     let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
-    assert!(ack.frozen && ack.lost.is_empty(), "the worker is told to go on");
+    assert!(ack.frozen && ack.lost.is_empty(), "the worker may continue");
     calls.await;
-    // What it reports meanwhile is kept as soon as that is possible.
+    // A report during the outage is stored as soon as the database is back.
     stream.report(&lease, succeeded("1"));
     let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
     assert!(ack.frozen, "the report is still on its way");
-    cluster.resume().await.expect("it goes on");
+    cluster.resume().await.expect("it continues");
     back(&fixture).await;
     assert_eq!(stream.report_ack().await.reason, "");
     watcher.sees(&run.id, RunStatus::Succeeded).await;
@@ -71,8 +71,8 @@ async fn a_database_that_hangs_is_an_outage_in_which_leases_are_frozen_and_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged() {
-    let (fixture, cluster) = house_of_its_own().await;
+async fn a_killed_database_comes_back_with_all_acknowledged_work() {
+    let (fixture, cluster) = fixture_on_its_own_cluster().await;
     let session = fixture.session().await;
     let mut watcher = Watcher::all(&fixture.servers[0]).await;
     let mut acknowledged = Vec::new();
@@ -91,7 +91,7 @@ async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged(
     for _ in 0..acknowledged.len() {
         let lease = stream.begin().await;
         assert!(acknowledged.contains(&lease.run_id));
-        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+        assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     }
     for id in &acknowledged {
         watcher.sees(id, RunStatus::Succeeded).await;
@@ -100,23 +100,23 @@ async fn a_database_that_is_killed_and_comes_back_has_all_that_was_acknowledged(
     assert_eq!((counted.total_runs, counted.succeeded_runs), (40, 40));
 }
 
-/// A transaction that writes nothing; answers its number.
-async fn given_up(c: &mut PgConnection) -> u64 {
+/// A transaction that writes nothing. Returns its number.
+async fn rolled_back(c: &mut PgConnection) -> u64 {
     let mut transaction = c.begin().await.expect("it begins");
     let number =
         sqlx::query_scalar::<_, String>("SELECT pg_current_xact_id()::text").fetch_one(&mut *transaction).await;
-    transaction.rollback().await.expect("it is given up");
+    transaction.rollback().await.expect("it is rolled back");
     number.expect("it has a number").parse().expect("it is a number")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_goes_on_tells_nothing_again_when_transactions_have_one_digit_more() {
-    let (fixture, _cluster) = house_of_its_own().await;
+async fn a_resumed_watch_repeats_nothing_when_transaction_numbers_gain_a_digit() {
+    let (fixture, _cluster) = fixture_on_its_own_cluster().await;
     let session = fixture.session().await;
     let mut c = fixture.sql().await;
     fixture.enqueue(&session, "any").await;
-    assert!(given_up(&mut c).await < 1_000, "the cluster is new");
-    while given_up(&mut c).await < 1_000 {}
+    assert!(rolled_back(&mut c).await < 1_000, "the cluster is new");
+    while rolled_back(&mut c).await < 1_000 {}
     fixture.enqueue(&session, "any").await;
     let token = Watcher::all(&fixture.servers[0]).await.bookmark().await;
     let mut watcher = Watcher::resume(&fixture.servers[0], &token).await.expect("the token holds");
@@ -125,16 +125,16 @@ async fn a_watch_that_goes_on_tells_nothing_again_when_transactions_have_one_dig
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_goes_on_after_a_crash_misses_no_run_whose_transaction_has_the_number_of_a_forgotten_one() {
-    let (fixture, cluster) = house_of_its_own().await;
+async fn a_watch_resumed_after_a_crash_misses_no_run_whose_transaction_number_is_used_again() {
+    let (fixture, cluster) = fixture_on_its_own_cluster().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
-    // Nobody else writes, and so nothing of what follows comes to disk.
-    let mut stranger = fixture.sql().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE ops.lease_service").execute(&mut stranger).await.expect("it is locked");
+    // Nobody else commits, so nothing of the following reaches the disk.
+    let mut foreign = fixture.sql().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE ops.lease_service").execute(&mut foreign).await.expect("it is locked");
     let mut forgotten = fixture.sql().await;
     for _ in 0..50 {
-        given_up(&mut forgotten).await;
+        rolled_back(&mut forgotten).await;
     }
     let token = Watcher::all(&fixture.servers[0]).await.bookmark().await;
     cluster.kill_hard().await.expect("it is killed");
@@ -152,15 +152,15 @@ async fn a_watch_that_goes_on_after_a_crash_misses_no_run_whose_transaction_has_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_opens_no_connection_for_whatever_reason_is_an_outage() {
-    let (fixture, _cluster) = house_of_its_own().await;
+async fn a_database_that_opens_no_connection_is_an_outage() {
+    let (fixture, _cluster) = fixture_on_its_own_cluster().await;
     let session = fixture.session().await;
     let mut admin = fixture.sql().await;
     let close = "ALTER ROLE CURRENT_ROLE NOLOGIN;
                  SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sqlx::raw_sql(close).execute(&mut admin).await.expect("all others are ended");
-    // The first ones meet connections that were ended, the others meet none.
+    // The first calls get broken connections, the others get none.
     for _ in 0..40 {
         let refused = fixture.enqueue_spec(spec(&session, "any")).await.expect_err("no connection is opened");
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Unavailable, "DATABASE_UNAVAILABLE".into()));
@@ -170,7 +170,7 @@ async fn a_database_that_opens_no_connection_for_whatever_reason_is_an_outage() 
     fixture.enqueue(&session, "any").await;
 }
 
-/// Makes sure that the server has read what was sent to it before.
+/// Makes sure that the server has read everything that was sent before.
 async fn has_read(fixture: &Fixture) {
     for _ in 0..3 {
         let refused = fixture.runs().get_run(GetRunRequest { run_id: "none".into() }).await;
@@ -179,8 +179,8 @@ async fn has_read(fixture: &Fixture) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_with_them() {
-    let (mut fixture, cluster) = house_of_its_own().await;
+async fn calls_dropped_while_the_database_hangs_undo_no_later_write() {
+    let (mut fixture, cluster) = fixture_on_its_own_cluster().await;
     fixture.servers.clear();
     fixture.add_server(&|config: &mut server::Config| config.database.deadline = Duration::from_secs(30)).await;
     let session = fixture.session().await;
@@ -199,14 +199,14 @@ async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_wit
     futures::future::join_all((0..40).map(|_| cancel())).await;
 
     cluster.pause().await.expect("it hangs");
-    // Each has asked for a transaction and has no answer when it is dropped.
+    // Each call has asked for a transaction, and has no answer when it is dropped.
     let dropped = futures::future::join_all((0..40).map(|_| cancel()));
     let answered = tokio::time::timeout(Duration::from_millis(300), dropped).await;
-    assert!(answered.is_err(), "nobody is answered");
+    assert!(answered.is_err(), "no call is answered");
     has_read(&fixture).await;
-    cluster.resume().await.expect("it goes on");
+    cluster.resume().await.expect("it continues");
 
-    // Writes of one statement, which no commit follows.
+    // Writes of a single statement, without a COMMIT after it.
     let drain = |worker_id: &String| {
         let (mut client, worker_id) = (fixture.workers(), worker_id.clone());
         async move { client.drain_worker(DrainWorkerRequest { worker_id }).await.map(drop) }
@@ -215,10 +215,10 @@ async fn calls_that_are_dropped_while_the_database_hangs_take_no_later_write_wit
     drained.expect("they are drained");
     let there = "SELECT count(*) FROM ops.workers WHERE drain_requested_at IS NOT NULL";
     let there: i64 = sqlx::query_scalar(there).fetch_one(&mut fixture.sql().await).await.expect("they are counted");
-    assert_eq!(there, 20, "what was acknowledged is committed");
+    assert_eq!(there, 20, "acknowledged runs are committed");
 }
 
-/// Stands before a database, and lets each new connection wait for so long.
+/// A proxy before a database that delays each new connection.
 async fn slow_to_open(url: &str, delay: Duration) -> (String, JoinSet<()>) {
     let (credentials, rest) = url.split_once('@').expect("a user");
     let (address, name) = rest.split_once('/').expect("a database");
@@ -233,7 +233,7 @@ async fn slow_to_open(url: &str, delay: Duration) -> (String, JoinSet<()>) {
             connections.spawn(async move {
                 tokio::time::sleep(delay).await;
                 let mut server = TcpStream::connect(address).await.expect("the database answers");
-                // Either side may end it.
+                // Either side may close the connection.
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             });
         }
@@ -242,8 +242,8 @@ async fn slow_to_open(url: &str, delay: Duration) -> (String, JoinSet<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_takes_longer_to_open_a_connection_than_calls_wait_is_reached_all_the_same() {
-    let (mut fixture, cluster) = house_of_its_own().await;
+async fn a_database_that_opens_connections_slower_than_calls_wait_is_still_reached() {
+    let (mut fixture, cluster) = fixture_on_its_own_cluster().await;
     fixture.servers.clear();
     let (slow, _relay) = slow_to_open(&cluster.tcp_url("ops"), Duration::from_millis(2_500)).await;
     fixture.add_server(&|config: &mut server::Config| config.database_url = slow.clone()).await;

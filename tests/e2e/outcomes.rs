@@ -1,4 +1,4 @@
-//! Where a run goes when a grant ends: every outcome, with and without attempts left, with and without a cancel.
+//! The state of a run after a grant ends: every outcome, with and without attempts left, with and without a cancel.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ struct Case {
     cancel_requested: bool,
 }
 
-/// The rule: a success always stands; after a cancel anything else confirms it; a failure is tried again while attempts are
-/// left, unless it is permanent; a snooze comes again, whatever is left.
+/// The rule: a success always stands. After a cancel every other outcome confirms it. A failure is retried while
+/// attempts are left, unless it is permanent. A snoozed run is always offered again.
 fn expected(outcome: &str, case: Case) -> RunStatus {
     match outcome {
         "succeeded" => RunStatus::Succeeded,
@@ -27,7 +27,7 @@ fn expected(outcome: &str, case: Case) -> RunStatus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_outcome_goes_where_the_rule_says() {
+async fn every_outcome_leads_to_the_state_of_the_rule() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut worker = Unary::new(&fixture.servers[0], "unary");
@@ -60,7 +60,7 @@ async fn every_outcome_goes_where_the_rule_says() {
                 assert_eq!(after.attempt, attempts, "{name} {case:?}");
                 let confirmed = after.cancellation.as_ref().and_then(|cancellation| cancellation.confirmed);
                 let confirms = (expected == RunStatus::Cancelled).then_some(true);
-                // A run that nobody asked to stop has no cancellation to confirm.
+                // A run without a cancel has nothing to confirm.
                 assert_eq!(confirmed, confirms.filter(|_| cancel_requested), "{name} {case:?}");
 
                 counted[0] += 1;
@@ -69,7 +69,7 @@ async fn every_outcome_goes_where_the_rule_says() {
                     RunStatus::Failed => counted[2] += 1,
                     RunStatus::Cancelled => counted[3] += 1,
                     _ => {
-                        // It is out of the way of the next case.
+                        // Ends the run, so that the next case does not get it.
                         fixture.cancel(&run.id).await;
                         counted[3] += 1;
                     }
@@ -78,6 +78,6 @@ async fn every_outcome_goes_where_the_rule_says() {
         }
     }
     let session = fixture.session_now(&session).await;
-    let told = [session.total_runs, session.succeeded_runs, session.failed_runs, session.cancelled_runs];
-    assert_eq!(told, counted);
+    let counters = [session.total_runs, session.succeeded_runs, session.failed_runs, session.cancelled_runs];
+    assert_eq!(counters, counted);
 }

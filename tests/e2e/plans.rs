@@ -1,4 +1,4 @@
-//! How the planner reads large tables, when all that it knew of them was that they were empty: such a plan is kept.
+//! Plans for large tables that the planner makes while the tables are empty, because such plans are kept.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -9,7 +9,7 @@ const REPORT: &str = include_str!("../../engine/src/store/run/report.sql");
 const POLL: &str = include_str!("../../engine/src/store/poll.sql");
 const CANCEL: &str = include_str!("../../engine/src/store/run/cancel.sql");
 
-/// The plan of a statement with so many parameters, as the engine would have it made.
+/// The plan of a statement with so many parameters, under the settings of the engine.
 async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> String {
     let engine = "SET ROLE ops_engine; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
                   SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
@@ -32,13 +32,13 @@ async fn a_claim_reads_the_queue_in_its_order_and_finds_runs_by_their_ids() {
     assert!(reads.len() >= 2, "a hop and the best: {plan}");
     for at in reads {
         assert!(lines[at].contains("Scan using run_queue_order"), "{plan}");
-        assert!(lines[at - 1].ends_with("Limit"), "it ends with the first that are wanted: {plan}");
+        assert!(lines[at - 1].ends_with("Limit"), "it ends when it has enough rows: {plan}");
         assert!(lines[at + 1].contains("tenant_id") && lines[at + 1].contains("lane"), "{plan}");
     }
     for found in ["Index Cond: (id = b.run_id)", "Index Cond: (id = p.id)"] {
-        assert_eq!(plan.matches(found).count(), 1, "those that are locked and changed: {plan}");
+        assert_eq!(plan.matches(found).count(), 1, "the runs that are locked and updated: {plan}");
     }
-    assert_eq!(plan.matches("Tid Scan on run_queue").count(), 1, "those that leave the queue: {plan}");
+    assert_eq!(plan.matches("Tid Scan on run_queue").count(), 1, "the rows that leave the queue: {plan}");
     assert!(!plan.contains("Seq Scan"), "{plan}");
 }
 
@@ -51,7 +51,7 @@ async fn a_cancel_finds_its_runs_by_their_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
+async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_ids() {
     let fixture = Fixture::with(0, |_| {}).await;
     let plan = plan(&mut fixture.sql().await, REPORT, 10).await;
     assert_eq!(plan.matches("runs_pkey").count(), 1, "each is found once: {plan}");
@@ -62,7 +62,7 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_these() {
     assert_eq!(lines[input + 1..input + 3], ["Sort", "Sort Key: i.run_id"], "in the order of ids: {plan}");
 }
 
-/// A statement that reads all runs to find a few is as quick as any other while there are few.
+/// While there are few runs, a statement that reads all of them is as fast as any other.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
     let fixture = Fixture::with(0, |_| {}).await;
@@ -112,7 +112,7 @@ async fn the_poll_reads_only_what_is_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn analyze_leaves_out_arrays_of_ids_that_are_all_different() {
+async fn analyze_skips_arrays_of_unique_ids() {
     let fixture = Fixture::with(0, |_| {}).await;
     let columns: Vec<(String, i32)> = sqlx::query_as(
         "SELECT format('%s.%s', c.relname, attname), coalesce(attstattarget, -1)::int

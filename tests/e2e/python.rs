@@ -1,4 +1,4 @@
-//! The protocol in another language: the example worker of tests/python, written from the contract alone.
+//! The protocol in another language: the example worker of tests/python, which uses only the contract.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::support::{Fixture, PythonWorker, events, eventually, in_kind, spec};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_are_executed_once_each_with_their_log_and_their_result() {
-    // Fewer credits than one run has lines, so that they must come back.
+async fn each_run_is_executed_once_with_its_log_and_its_result() {
+    // A run has more lines than credits, so credits must come back.
     let fixture = Fixture::with(1, |config| config.engine.event_credits = 3).await;
     let session = fixture.session().await;
     let mut ids = Vec::new();
@@ -37,7 +37,7 @@ async fn runs_are_executed_once_each_with_their_log_and_their_result() {
     );
     assert!(error.stack.contains("controlled.py"), "{}", error.stack);
 
-    worker.told("leave").await;
+    worker.command("leave").await;
     let seen = worker.ends().await;
     assert_eq!(in_kind(&seen, "started").len(), ids.len() + 1, "each was started once: {seen:?}");
     assert!(in_kind(&seen, "reported").iter().all(|it| it["accepted"] == true), "{seen:?}");
@@ -49,7 +49,7 @@ async fn a_cancel_reaches_the_handler_and_is_confirmed() {
     let mut worker = PythonWorker::start(&fixture, 1).await;
     let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("started").await;
-    // The worker is told to start before that is written down; until then a cancel needs no confirmation.
+    // The worker gets the start before the database has it; until then a cancel needs no confirmation.
     let running = async || (fixture.get(&run.id).await.status() == RunStatus::Running).then_some(());
     eventually("the start is written down", running).await;
     let request = CancelRunRequest { run_id: run.id.clone(), reason: "enough".into(), grace: None };
@@ -66,19 +66,19 @@ async fn a_cancel_reaches_the_handler_and_is_confirmed() {
 async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts_nothing() {
     let fixture = Fixture::with(1, |config| config.engine.accept_timeout = Duration::from_millis(500)).await;
     let mut worker = PythonWorker::start(&fixture, 1).await;
-    worker.told("hold-accepts").await;
+    worker.command("hold-accepts").await;
     worker.sees("obeyed").await;
     let run = fixture.enqueue(&fixture.session().await, "echo").await;
     assert_eq!(worker.sees("assigned").await["fence"], 1);
     assert_eq!(worker.sees("revoked").await["fence"], 1);
-    // The first grant is accepted now, too late, and the one that came after it.
-    worker.told("accept").await;
+    // The worker accepts the first grant now, too late, and the second one.
+    worker.command("accept").await;
     let started = worker.sees("started").await;
     assert!(started["fence"].as_i64() > Some(1), "{started}");
     assert_eq!(started["attempt"], 1);
     let run = fixture.ended(&run.id).await;
     assert_eq!((run.status(), run.attempt, Some(run.fence)), (RunStatus::Succeeded, 1, started["fence"].as_i64()));
-    worker.told("leave").await;
+    worker.command("leave").await;
     assert_eq!(in_kind(&worker.ends().await, "started"), Vec::<&Value>::new());
 }
 
@@ -86,7 +86,7 @@ async fn a_grant_that_is_not_accepted_in_time_goes_back_and_a_late_accept_starts
 async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
     let fixture = Fixture::new().await;
     let mut worker = PythonWorker::start(&fixture, 1).await;
-    worker.told("hold-accepts").await;
+    worker.command("hold-accepts").await;
     worker.sees("obeyed").await;
     let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("assigned").await;
@@ -94,26 +94,26 @@ async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
     let run = fixture.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("answered");
     assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 0));
     assert_eq!(worker.sees("revoked").await["run_id"], run.id);
-    worker.told("accept").await;
+    worker.command("accept").await;
     assert_eq!(worker.sees("revoked").await["run_id"], run.id);
-    worker.told("leave").await;
+    worker.command("leave").await;
     let seen = worker.ends().await;
     assert_eq!(in_kind(&seen, "started").len() + in_kind(&seen, "reported").len(), 0, "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_whose_stream_broke_resumes_and_says_what_it_could_not_say() {
+async fn a_worker_that_lost_its_stream_resumes_and_sends_what_it_could_not_send() {
     let fixture = Fixture::new().await;
     let mut worker = PythonWorker::start(&fixture, 1).await;
     let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("started").await;
-    worker.told("cut").await;
+    worker.command("cut").await;
     worker.sees("disconnected").await;
-    worker.told(&format!("release {}", run.id)).await;
+    worker.command(&format!("release {}", run.id)).await;
     worker.sees("ended").await;
     assert_eq!(fixture.get(&run.id).await.finish_time, None);
 
-    worker.told("connect").await;
+    worker.command("connect").await;
     let welcome = worker.sees("welcome").await;
     assert_eq!((&welcome["epoch"], &welcome["standing"]), (&Value::from(2), &Value::from(1)));
     assert_eq!(worker.sees("reported").await["accepted"], true);
@@ -121,19 +121,19 @@ async fn a_worker_whose_stream_broke_resumes_and_says_what_it_could_not_say() {
     assert_eq!((ended.status(), ended.attempt, ended.fence), (RunStatus::Succeeded, 1, 1));
     assert_eq!(ended.result_json, r#""released""#);
 
-    // Its acknowledgement could have been lost as well.
-    worker.told(&format!("say-again {}", run.id)).await;
+    // The acknowledgement could have been lost.
+    worker.command(&format!("say-again {}", run.id)).await;
     assert_eq!(worker.sees("reported").await["accepted"], true);
-    worker.told(&format!("contradict {}", run.id)).await;
+    worker.command(&format!("contradict {}", run.id)).await;
     let refused = worker.sees("reported").await;
     assert_eq!((&refused["accepted"], &refused["reason"]), (&Value::from(false), &Value::from("OUTCOME_CONFLICT")));
     assert_eq!(fixture.get(&run.id).await, ended);
-    worker.told("leave").await;
+    worker.command("leave").await;
     worker.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drained_worker_ends_what_it_holds_takes_no_more_and_leaves() {
+async fn a_drained_worker_ends_its_runs_takes_no_more_and_leaves() {
     let fixture = Fixture::new().await;
     let (mut worker, session) = (PythonWorker::start(&fixture, 2).await, fixture.session().await);
     let held = fixture.enqueue(&session, "hold").await;
@@ -142,7 +142,7 @@ async fn a_drained_worker_ends_what_it_holds_takes_no_more_and_leaves() {
     fixture.workers().drain_worker(DrainWorkerRequest { worker_id: worker_id.clone() }).await.expect("it is there");
     assert_eq!(worker.sees("drained").await["reason"], "DRAIN_REASON_OPERATOR");
     let late = fixture.enqueue(&session, "hold").await;
-    worker.told(&format!("release {}", held.id)).await;
+    worker.command(&format!("release {}", held.id)).await;
     assert_eq!(in_kind(&worker.ends().await, "assigned"), Vec::<&Value>::new());
 
     assert_eq!(fixture.get(&held.id).await.status(), RunStatus::Succeeded);
@@ -153,22 +153,22 @@ async fn a_drained_worker_ends_what_it_holds_takes_no_more_and_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_was_silent_too_long_is_told_that_its_run_is_lost() {
+async fn a_worker_that_was_silent_too_long_learns_that_its_run_is_lost() {
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
     let mut worker = PythonWorker::start(&fixture, 1).await;
     let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("started").await;
-    worker.told("mute").await;
+    worker.command("mute").await;
     let run = fixture.ended(&run.id).await;
     let error = run.error.clone().expect("it failed");
     assert_eq!((run.status(), error.r#type.as_str()), (RunStatus::Failed, "HeartbeatTimeout"));
 
     assert_eq!(worker.sees("revoked").await["reason"], "LEASE_LOST");
     worker.sees("stopped").await;
-    // The heartbeat that it held back still names the run.
-    worker.told("unmute").await;
+    // The delayed heartbeat still names the run.
+    worker.command("unmute").await;
     assert_eq!(worker.sees("lost").await["run_id"], run.id);
-    worker.told("leave").await;
+    worker.command("leave").await;
     assert_eq!(in_kind(&worker.ends().await, "reported"), Vec::<&Value>::new());
     assert_eq!(fixture.get(&run.id).await, run);
 }

@@ -1,12 +1,12 @@
-//! The queue holds the runs that can be claimed, and the leases those that are held: whatever happens to them.
+//! The queue always has exactly the runs that can be claimed, and the leases exactly those that are held.
 
 use std::time::Duration;
 
 use proto::v1::*;
 
-use crate::support::{Fixture, Unary, eventually, failed, snoozed, spec, succeeded, two_lease_rounds};
+use crate::support::{Fixture, Unary, eventually, failed, snoozed, spec, succeeded, two_lease_checks};
 
-/// Runs that can be claimed and are not in the queue, or the reverse, and runs that are held and among no leases.
+/// Counts the runs for which queue and status differ, or leases and status.
 const ASTRAY: &str = "
     SELECT count(*)
     FROM (SELECT * FROM ops.runs WHERE status = 'queued' AND wait_reason IS NULL) r
@@ -18,7 +18,7 @@ const ASTRAY: &str = "
                   WHERE h.status IN ('claimed', 'running')
                     AND NOT EXISTS (SELECT FROM ops.run_leases l WHERE l.worker_id = h.worker_id AND h.id = ANY (l.run_ids)))";
 
-/// How many runs the queue has, when nothing is astray.
+/// The number of runs in the queue, after a check that no run is misplaced.
 async fn queued(fixture: &Fixture) -> i64 {
     let mut sql = fixture.sql().await;
     let astray: i64 = sqlx::query_scalar(ASTRAY).fetch_one(&mut sql).await.expect("it is counted");
@@ -27,7 +27,7 @@ async fn queued(fixture: &Fixture) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_to_a_run_happens_to_its_place_in_the_queue() {
+async fn each_change_of_a_run_changes_its_place_in_the_queue() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let again = RunSpec { max_attempts: Some(2), ..spec(&session, "any") };
@@ -68,30 +68,30 @@ async fn what_happens_to_a_run_happens_to_its_place_in_the_queue() {
     assert_eq!((runs, queued(&fixture).await), (0, 0), "a session takes its runs with it");
 }
 
-/// Leaves so many dead rows behind that the queue is swept.
-async fn litter(sql: &mut sqlx::PgConnection) {
+/// Leaves so many dead rows that the queue is vacuumed.
+async fn leave_dead_rows(sql: &mut sqlx::PgConnection) {
     let rows = "INSERT INTO ops.run_queue SELECT 'default', 'A', 'none', 0, now(), gen_random_uuid(), 0 FROM generate_series(1, 30000)";
     sqlx::query(rows).execute(&mut *sql).await.expect("they are added");
     sqlx::query("DELETE FROM ops.run_queue").execute(sql).await.expect("they are removed");
 }
 
-/// How often somebody has swept the queue.
-async fn swept(sql: &mut sqlx::PgConnection) -> i64 {
-    let swept = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass";
-    sqlx::query_scalar(swept).fetch_one(sql).await.expect("it is counted")
+/// How often the queue was vacuumed by a command.
+async fn vacuums(sql: &mut sqlx::PgConnection) -> i64 {
+    let count = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass";
+    sqlx::query_scalar(count).fetch_one(sql).await.expect("it is counted")
 }
 
-/// The database itself looks once a minute at the most, and here never.
+/// Autovacuum comes once a minute at most, and is off here.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_claimed_does_not_stay_in_the_way_of_claims() {
+async fn the_server_vacuums_the_dead_rows_of_the_queue() {
     let fixture = Fixture::new().await;
     let mut sql = fixture.sql().await;
-    litter(&mut sql).await;
-    eventually("a sweep", async || (swept(&mut sql).await > 0).then_some(())).await;
+    leave_dead_rows(&mut sql).await;
+    eventually("a vacuum", async || (vacuums(&mut sql).await > 0).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_may_not_sweep_leaves_that_and_goes_on() {
+async fn a_server_that_may_not_vacuum_works_without_it() {
     let mut fixture = Fixture::with(0, |_| {}).await;
     let mut sql = fixture.sql().await;
     let role = "CREATE ROLE serves_only LOGIN; GRANT ops_engine, pg_read_all_stats TO serves_only";
@@ -99,15 +99,15 @@ async fn a_server_that_may_not_sweep_leaves_that_and_goes_on() {
     let url = fixture.database.url.replacen("postgres://postgres@", "postgres://serves_only@", 1);
     assert_ne!(url, fixture.database.url);
     fixture.add_server(&|config: &mut server::Config| config.database_url = url.clone()).await;
-    litter(&mut sql).await;
-    eventually("there is something to sweep", async || {
+    leave_dead_rows(&mut sql).await;
+    eventually("there are dead rows", async || {
         let asked =
             "SELECT count(*) FROM pg_stat_user_tables WHERE relid = 'ops.run_queue'::regclass AND n_dead_tup > 20000";
         let asked: i64 = sqlx::query_scalar(asked).fetch_one(&mut sql).await.expect("it is counted");
         (asked == 1).then_some(())
     })
     .await;
-    two_lease_rounds(&fixture).await;
+    two_lease_checks(&fixture).await;
     fixture.servers.remove(0).stop().await;
-    assert_eq!(swept(&mut sql).await, 0);
+    assert_eq!(vacuums(&mut sql).await, 0);
 }

@@ -1,4 +1,4 @@
-//! Workers that know several servers, of which one is worse off than the others.
+//! Workers that know several servers, one of which has a fault.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::support::{Fixture, Flow, Handle, LiveWorker, Relay, in_time};
 
 const LEASE: Duration = Duration::from_secs(5);
 
-/// Runs that wait until they are let go, and how often each was begun.
+/// Runs that wait until the test releases them, and how often each was started.
 struct Held {
     handle: Handle,
     begun: Arc<Mutex<BTreeMap<String, usize>>>,
@@ -34,7 +34,7 @@ impl Held {
         Self { handle, begun, gate }
     }
 
-    /// Lets one go, and waits until it has succeeded in its first attempt.
+    /// Releases one run, and waits until it has succeeded in its first attempt.
     async fn succeeds(&self, fixture: &Fixture, run: &Run) {
         self.gate.add_permits(1);
         let ended = fixture.ended(&run.id).await;
@@ -52,9 +52,9 @@ fn configured(config: &mut server::Config) {
     config.database.deadline = Duration::from_secs(1);
 }
 
-/// The network takes what the worker says and brings no answer: half a connection, as after a lost route.
+/// The network delivers what the worker sends, but no answer, as after a lost route.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_whose_answer_is_lost_counts_once_and_its_worker_goes_on_elsewhere() {
+async fn a_report_whose_answer_is_lost_counts_once_and_its_worker_continues_elsewhere() {
     let fixture = Fixture::with(2, configured).await;
     let (bad, good) = (
         Relay::before(&fixture.address(), Flow::All).await,
@@ -73,7 +73,7 @@ async fn a_report_whose_answer_is_lost_counts_once_and_its_worker_goes_on_elsewh
     good.set(Flow::All);
     let next = fixture.enqueue(&session, "held").await;
     in_time("the next run", held.succeeds(&fixture, &next)).await;
-    assert_eq!(fixture.get(&run.id).await, ended, "what counted has not changed");
+    assert_eq!(fixture.get(&run.id).await, ended, "the accepted outcome has not changed");
     held.assert_each_began_once(&[&run, &next]);
     let summary = worker.stop().await;
     assert_eq!((summary.started, summary.refused, summary.unreported, summary.connects), (2, 0, 0, 2));

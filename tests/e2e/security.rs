@@ -1,11 +1,11 @@
-//! The second wall: what other roles of the database see and may do.
+//! Row-level security: what other roles of the database see and may do.
 
 use proto::v1::*;
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{Fixture, Stream, spec, succeeded};
 
-/// Another role, with this setting of its session.
+/// A connection of another role, with this setting.
 async fn role(fixture: &Fixture, role: &'static str, setting: Option<(&str, &str)>) -> PgConnection {
     let mut sql = fixture.sql().await;
     let set = match role {
@@ -31,8 +31,8 @@ const TABLES: [(&str, &str); 6] = [
     ("artifacts", "SELECT count(*) FROM ops.artifacts"),
 ];
 
-/// A fixture with a row in each table that others may read.
-async fn furnished() -> (Fixture, String, Stream) {
+/// A fixture with a row in each table that other roles may read.
+async fn with_a_row_in_each_table() -> (Fixture, String, Stream) {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
@@ -57,8 +57,8 @@ async fn rows(sql: &mut PgConnection, table: &str, count: &'static str) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_tenant_no_row_is_seen() {
-    let (fixture, ..) = furnished().await;
+async fn no_row_is_visible_without_a_tenant() {
+    let (fixture, ..) = with_a_row_in_each_table().await;
     for name in ["ops_anon", "ops_authenticated"] {
         let empty =
             [None, Some(("ops.tenant_id", "")), Some(("request.jwt.claims", "")), Some(("request.jwt.claims", "{}"))];
@@ -72,8 +72,8 @@ async fn without_a_tenant_no_row_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rows_of_another_tenant_are_not_seen() {
-    let (fixture, ..) = furnished().await;
+async fn the_rows_of_another_tenant_are_not_visible() {
+    let (fixture, ..) = with_a_row_in_each_table().await;
     for setting in [("ops.tenant_id", "other"), ("request.jwt.claims", r#"{"tenant_id": "other"}"#)] {
         let mut sql = role(&fixture, "ops_authenticated", Some(setting)).await;
         for (table, count) in TABLES {
@@ -83,13 +83,13 @@ async fn the_rows_of_another_tenant_are_not_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rows_of_the_own_tenant_are_read_by_setting_and_by_claim() {
-    let (fixture, ..) = furnished().await;
+async fn the_rows_of_the_own_tenant_are_visible_by_setting_and_by_claim() {
+    let (fixture, ..) = with_a_row_in_each_table().await;
     for name in ["ops_anon", "ops_authenticated"] {
         for setting in [("ops.tenant_id", "default"), ("request.jwt.claims", r#"{"tenant_id": "default"}"#)] {
             let mut sql = role(&fixture, name, Some(setting)).await;
             for (table, count) in TABLES {
-                // The fold may have taken the delta away meanwhile.
+                // The fold may have removed the delta.
                 let there = rows(&mut sql, table, count).await;
                 assert!(there == 1 || table == "session_deltas", "{name} {setting:?} {table}: {there}");
             }
@@ -99,7 +99,7 @@ async fn the_rows_of_the_own_tenant_are_read_by_setting_and_by_claim() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_but_the_engine_writes_runs_or_reads_secrets() {
-    let (fixture, ..) = furnished().await;
+    let (fixture, ..) = with_a_row_in_each_table().await;
     let forbidden = [
         "UPDATE ops.runs SET status = 'succeeded'",
         "DELETE FROM ops.runs",
@@ -128,7 +128,7 @@ async fn nobody_but_the_engine_writes_runs_or_reads_secrets() {
         }
     }
     let runs = "SELECT count(*) FROM ops.runs WHERE status = 'running'";
-    assert_eq!(rows(&mut fixture.sql().await, "runs", runs).await, 1, "nothing has happened");
+    assert_eq!(rows(&mut fixture.sql().await, "runs", runs).await, 1, "nothing has changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +146,7 @@ async fn a_session_is_created_only_for_the_own_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_enqueued_by_sql_is_there_with_its_commit_and_executed() {
+async fn a_run_enqueued_by_sql_exists_from_its_commit_on_and_is_executed() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
@@ -161,7 +161,7 @@ async fn a_run_enqueued_by_sql_is_there_with_its_commit_and_executed() {
     let mut kept = sql.begin().await.expect("it begins");
     let run: String =
         sqlx::query_scalar(enqueue).bind(&session).bind("kept").fetch_one(&mut *kept).await.expect("it is enqueued");
-    assert!(stream.rest().await.is_empty(), "nothing is given before the commit");
+    assert!(stream.rest().await.is_empty(), "no run is assigned before the commit");
     kept.commit().await.expect("it is committed");
 
     let (given, lease) = stream.assigned().await;
@@ -169,7 +169,7 @@ async fn a_run_enqueued_by_sql_is_there_with_its_commit_and_executed() {
     assert_eq!(given.params_json.replace(' ', ""), "{\"n\":9007199254740993}");
     stream.accept(std::slice::from_ref(&lease));
     stream.start().await;
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     let nobody = fixture.runs().get_run(GetRunRequest { run_id: gone }).await;
     assert_eq!(nobody.expect_err("it was undone").code(), tonic::Code::NotFound);
     let counted = fixture.session_now(&session).await;
@@ -198,7 +198,7 @@ async fn sql_enqueues_for_a_tenant_into_its_own_open_session_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sql_with_a_request_id_is_one_run() {
+async fn enqueues_by_sql_with_one_request_id_create_one_run() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut sql = role(&fixture, "ops_authenticated", Some(("ops.tenant_id", "default"))).await;
@@ -214,7 +214,7 @@ async fn sql_with_a_request_id_is_one_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_of_another_tenant_is_not_there_for_this_one() {
+async fn a_run_of_another_tenant_is_not_found() {
     let fixture = Fixture::new().await;
     let mut sql = fixture.sql().await;
     let session = "INSERT INTO ops.sessions (tenant_id, name) VALUES ('other', 'theirs') RETURNING id::text";

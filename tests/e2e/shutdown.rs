@@ -1,4 +1,4 @@
-//! A server ends in order, whatever is open, and forgets nothing that it has acknowledged.
+//! A server ends in order, whatever is open, and loses nothing that it has acknowledged.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 
 use crate::support::{Fixture, Handle, LiveWorker, Stream, Unary, Watcher, eventually, in_time, reason, spec};
 
-/// How long a shutdown may take in these tests. Only one that hangs takes nearly as long.
-const PATIENCE: Duration = Duration::from_secs(50);
+/// How long a shutdown may take. Only one that hangs takes nearly as long.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(50);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown() {
-    let mut fixture = Fixture::with(2, |config| config.shutdown_timeout = PATIENCE).await;
+async fn open_streams_watches_tails_waits_and_claims_do_not_delay_a_shutdown() {
+    let mut fixture = Fixture::with(2, |config| config.shutdown_timeout = SHUTDOWN_TIMEOUT).await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
     let server = fixture.servers.remove(0);
@@ -37,7 +37,7 @@ async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown()
     let wait = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let claim = ClaimRequest { wait, lanes: vec![Lane::D.into()], ..Default::default() };
     open.spawn(async move { reason(&claimer.claim(claim).await.expect_err("it is cut short")) });
-    // The claim has arrived: its worker is written down first.
+    // The claim has arrived when its worker is recorded.
     eventually("the claim has arrived", async || {
         let listed = fixture.workers().list_workers(ListWorkersRequest::default()).await.expect("they are listed");
         listed.into_inner().workers.into_iter().find(|worker| worker.name == "unary")
@@ -46,7 +46,7 @@ async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown()
 
     let begun = Instant::now();
     in_time("the end of the server", server.stop()).await;
-    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SHUTDOWN_TIMEOUT / 2, "{:?}", begun.elapsed());
     for stream in [&mut stream, &mut idle] {
         assert_eq!(stream.drain().await, DrainReason::ServerShutdown);
         assert_eq!(reason(&stream.end().await.expect("it is ended")), "SHUTTING_DOWN");
@@ -54,15 +54,15 @@ async fn open_streams_watches_tails_waits_and_claims_do_not_hold_up_a_shutdown()
     assert!(matches!(watcher.news().await, Event::Goodbye(_)));
     let tailed = in_time("the end of the tail", tail.message()).await.expect_err("it is cut short");
     assert_eq!(reason(&tailed), "SHUTTING_DOWN");
-    while let Some(told) = open.join_next().await {
-        assert_eq!(told.expect("the callers do not panic"), "SHUTTING_DOWN");
+    while let Some(ended) = open.join_next().await {
+        assert_eq!(ended.expect("the callers do not panic"), "SHUTTING_DOWN");
     }
     let kept = fixture.get(&run.id).await;
-    assert_eq!((kept.status(), kept.fence), (RunStatus::Running, lease.fence), "what was started stays leased");
+    assert_eq!((kept.status(), kept.fence), (RunStatus::Running, lease.fence), "a started run stays leased");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_has_acknowledged_is_there_after_its_shutdown() {
+async fn acknowledged_runs_exist_after_a_shutdown() {
     let mut fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let server = fixture.servers.remove(0);
@@ -92,7 +92,7 @@ async fn what_a_server_has_acknowledged_is_there_after_its_shutdown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_go_on_at_another_replica_and_no_run_is_executed_twice_or_lost() {
+async fn workers_continue_at_another_replica_and_no_run_is_executed_twice_or_lost() {
     let mut fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let handle = Handle::new(|_| async { Ok(Value::Null) });
@@ -114,5 +114,5 @@ async fn workers_go_on_at_another_replica_and_no_run_is_executed_twice_or_lost()
         assert_eq!((summary.lost, summary.unreported), (0, 0), "{summary:?}");
         started += summary.started;
     }
-    assert_eq!(started, 2_000, "each was started once");
+    assert_eq!(started, 2_000, "each run was started once");
 }

@@ -1,4 +1,4 @@
-//! The tour of README.md works as it is written there.
+//! The tour of README.md works as written.
 
 use std::env;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! A run stands in the trace of who enqueued it, and whoever executes it is told.
+//! A run belongs to the trace of its enqueue, and its workers get the traceparent.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,17 +24,17 @@ async fn enqueue(fixture: &Fixture, run: RunSpec, traceparent: &str) -> Result<R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_keeps_the_trace_of_its_call_or_its_own_and_each_worker_is_told() {
+async fn a_run_keeps_the_trace_of_its_call_or_its_own_and_each_worker_gets_it() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let own = |spec: RunSpec| RunSpec { traceparent: RUN.into(), max_attempts: Some(2), ..spec };
     let first = enqueue(&fixture, spec(&session, "any"), CALL).await.expect("it is enqueued");
-    assert_eq!(first.traceparent, CALL, "of the call");
+    assert_eq!(first.traceparent, CALL, "the traceparent of the call");
     let runs = vec![own(spec(&session, "twice")), spec(&session, "any")];
     let request = traced(EnqueueRunsRequest { runs }, CALL);
     let ids = fixture.runs().enqueue_runs(request).await.expect("they are enqueued").into_inner().run_ids;
     let plain = fixture.enqueue(&session, "any").await;
-    assert_eq!(plain.traceparent, "", "of nobody");
+    assert_eq!(plain.traceparent, "", "no traceparent");
     for (id, expected) in [(&first.id, CALL), (&ids[0], RUN), (&ids[1], CALL), (&plain.id, "")] {
         assert_eq!(fixture.get(id).await.traceparent, expected);
     }
@@ -45,7 +45,7 @@ async fn a_run_keeps_the_trace_of_its_call_or_its_own_and_each_worker_is_told() 
     assert_eq!(given.run.expect("it is named").id, first.id);
     assert_eq!(given.traceparent, CALL);
     let mut unary = Unary::new(&fixture.servers[0], "by-hand");
-    // The first attempt of the run that has a trace of its own, and the second, are told the same.
+    // Both attempts of the run with its own trace get the same traceparent.
     for attempt in 1..=2 {
         let twice = ClaimRequest { kinds: vec!["twice".into()], ..Default::default() };
         let claimed = unary.claim(twice).await.expect("it claims").remove(0);
@@ -57,8 +57,8 @@ async fn a_run_keeps_the_trace_of_its_call_or_its_own_and_each_worker_is_told() 
     }
     let rest = ClaimRequest { kinds: vec!["any".into()], max_runs: 9, ..Default::default() };
     let rest = unary.claim(rest).await.expect("it claims");
-    let told: Vec<_> = rest.iter().map(|it| it.traceparent.as_str()).collect();
-    assert_eq!(told, [CALL, ""]);
+    let got: Vec<_> = rest.iter().map(|it| it.traceparent.as_str()).collect();
+    assert_eq!(got, [CALL, ""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,11 +87,11 @@ async fn a_repeated_request_may_come_in_another_trace_and_gets_the_first_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_is_told_where_its_run_stands() {
+async fn a_handler_gets_the_traceparent_of_its_run() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
-    let told: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
-    let seen = told.clone();
+    let got: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
+    let seen = got.clone();
     let handle = Handle::new(move |context| {
         let seen = seen.clone();
         async move {
@@ -104,5 +104,5 @@ async fn a_handler_is_told_where_its_run_stands() {
     in_time("the traced run", fixture.ended(&run.id)).await;
     fixture.ended(&fixture.enqueue(&session, "traced").await.id).await;
     worker.stop().await;
-    assert_eq!(*told.lock().expect("not poisoned"), [Some(CALL.to_owned()), None]);
+    assert_eq!(*got.lock().expect("not poisoned"), [Some(CALL.to_owned()), None]);
 }

@@ -1,4 +1,4 @@
-//! Claims of several at the head of one queue: they take turns, and what stays locked there is in nobody's way.
+//! Several claims at the head of one queue: they take turns, and locked runs there delay nobody.
 
 use proto::v1::ClaimRequest;
 use sqlx::Connection;
@@ -6,14 +6,14 @@ use sqlx::Connection;
 use crate::metrics::scrape;
 use crate::support::{Fixture, Stream, Unary};
 
-/// Locks runs as a claim does that has not come to its end.
+/// Locks runs as an unfinished claim does.
 async fn lock(c: &mut sqlx::PgConnection, runs: &[String]) {
     let lock = "SELECT FROM ops.runs WHERE id = ANY ($1::text[]::uuid[]) FOR NO KEY UPDATE";
-    sqlx::query(lock).bind(runs).execute(c).await.expect("they are free");
+    sqlx::query(lock).bind(runs).execute(c).await.expect("they are not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_behind_runs_that_stay_locked_is_claimed() {
+async fn runs_behind_locked_runs_are_claimed() {
     let fixture = Fixture::new().await;
     let runs = fixture.enqueue_many(&fixture.session().await, "any", 700).await;
     let mut sql = fixture.sql().await;
@@ -27,11 +27,11 @@ async fn what_is_behind_runs_that_stay_locked_is_claimed() {
     for run in &runs[601..] {
         assert_eq!(stream.assigned().await.0.id, *run);
     }
-    held.rollback().await.expect("it lets go");
+    held.rollback().await.expect("the lock is released");
     assert_eq!(stream.assigned().await.0.id, runs[0]);
 }
 
-/// Another server that hangs in the middle of a claim: it has locked the first of three runs, and it is its turn.
+/// Another server that hangs in the middle of a claim: it has the turn, and has locked the first of three runs.
 struct Hung(sqlx::PgConnection);
 
 impl Hung {
@@ -45,7 +45,7 @@ impl Hung {
     }
 
     async fn ends(mut self) {
-        sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.expect("it lets go");
+        sqlx::raw_sql("ROLLBACK").execute(&mut self.0).await.expect("the lock is released");
     }
 }
 
@@ -54,7 +54,7 @@ async fn turns_missed(fixture: &Fixture) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_meets_others_waits_for_its_turn_but_not_for_ever() {
+async fn a_server_that_meets_another_waits_for_its_turn_but_not_forever() {
     let fixture = Fixture::new().await;
     let runs = fixture.enqueue_many(&fixture.session().await, "any", 3).await;
     let hung = Hung::at(&fixture, &runs).await;
@@ -70,13 +70,17 @@ async fn who_meets_others_waits_for_its_turn_but_not_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_does_not_wait_is_not_told_of_a_turn_that_did_not_come() {
+async fn a_claim_without_a_wait_succeeds_although_its_turn_did_not_come() {
     let fixture = Fixture::new().await;
     let runs = fixture.enqueue_many(&fixture.session().await, "any", 2).await;
     let hung = Hung::at(&fixture, &runs).await;
     let mut worker = Unary::new(&fixture.servers[0], "unary");
-    let given = worker.claim(ClaimRequest::default()).await.expect("it is not its fault");
-    assert_eq!(given[0].run.as_ref().expect("an assignment names its run").id, runs[1], "it looked behind the other");
+    let given = worker.claim(ClaimRequest::default()).await.expect("it continues without a turn");
+    assert_eq!(
+        given[0].run.as_ref().expect("an assignment names its run").id,
+        runs[1],
+        "it looked behind the locked run"
+    );
     assert_eq!(turns_missed(&fixture).await, 1.0);
     hung.ends().await;
 }

@@ -1,4 +1,4 @@
-//! Waiting for runs, and runs that wait.
+//! Calls that wait for runs, and runs that wait.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ async fn wait_run_answers_when_the_run_ends_also_at_another_replica() {
     let lease = stream.begin().await;
     let waiting = wait(&fixture, &run.id, Duration::from_secs(600));
     let ending = async {
-        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+        assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     };
     let (waited, ()) = tokio::join!(waiting, ending);
     assert_eq!((waited.status(), waited.result_json.as_str()), (RunStatus::Succeeded, "1"));
-    assert_eq!(wait(&fixture, &run.id, Duration::from_secs(600)).await, waited, "what has ended is answered at once");
+    assert_eq!(wait(&fixture, &run.id, Duration::from_secs(600)).await, waited, "an ended run is answered at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,7 @@ async fn wait_run_answers_at_its_deadline_with_the_run_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_for_later_is_not_given_before_its_time() {
+async fn a_run_for_later_is_not_assigned_before_its_time() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
@@ -77,7 +77,7 @@ async fn a_snoozed_attempt_does_not_count_and_comes_again_after_its_delay() {
         assert_eq!((run.attempt, lease.fence), (0, total));
         stream.accept(std::slice::from_ref(&lease));
         assert_eq!(stream.start().await.attempt, 1);
-        assert_eq!(stream.ends(&lease, snoozed(Duration::from_secs(1))).await, "");
+        assert_eq!(stream.finish(&lease, snoozed(Duration::from_secs(1))).await, "");
         let waiting = fixture.get(&run.id).await;
         assert_eq!(
             (waiting.status(), waiting.wait_reason(), waiting.attempt),
@@ -86,7 +86,7 @@ async fn a_snoozed_attempt_does_not_count_and_comes_again_after_its_delay() {
     }
     stream.credit(4);
     let lease = stream.begin().await;
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     let punctual = "SELECT r.claimed_at - max(g.ended_at) >= interval '1 s' FROM ops.runs r JOIN ops.run_grants g
                     ON g.run_id = r.id GROUP BY r.id";
     let punctual: bool =
@@ -95,7 +95,7 @@ async fn a_snoozed_attempt_does_not_count_and_comes_again_after_its_delay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_run_is_tried_again_while_attempts_are_left() {
+async fn a_failed_run_is_retried_while_attempts_are_left() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue_spec(RunSpec { max_attempts: Some(3), ..spec(&session, "any") }).await;
@@ -106,7 +106,7 @@ async fn a_failed_run_is_tried_again_while_attempts_are_left() {
         let (_, lease) = stream.assigned().await;
         stream.accept(std::slice::from_ref(&lease));
         assert_eq!(i64::from(stream.start().await.attempt), attempt);
-        assert_eq!(stream.ends(&lease, failed("Broken")).await, "");
+        assert_eq!(stream.finish(&lease, failed("Broken")).await, "");
         let now = fixture.get(&run.id).await;
         let expected = if attempt < 3 { RunStatus::Queued } else { RunStatus::Failed };
         assert!(now.status() == expected || now.fence > lease.fence, "{now:?}");
@@ -117,14 +117,14 @@ async fn a_failed_run_is_tried_again_while_attempts_are_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_permanent_failure_is_not_tried_again() {
+async fn a_permanent_failure_is_not_retried() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue_spec(RunSpec { max_attempts: Some(3), ..spec(&session, "any") }).await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    assert_eq!(stream.ends(&lease, failed_for_good("InvalidParams")).await, "");
+    assert_eq!(stream.finish(&lease, failed_for_good("InvalidParams")).await, "");
     let ended = fixture.get(&run.expect("it is enqueued").id).await;
     assert_eq!((ended.status(), ended.attempt), (RunStatus::Failed, 1));
 }

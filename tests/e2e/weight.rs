@@ -1,10 +1,10 @@
-//! Large runs and rows that only SQL can write: nobody waits for ever, and nobody else is stalled.
+//! Large runs, and rows that only SQL can write: nobody waits forever, and nobody else is delayed.
 
 use proto::v1::*;
 
 use crate::support::{Fixture, Stream, in_time, spec, succeeded};
 
-/// Each change of a run of this size is read again, or several at once; so many are far more than a watcher keeps.
+/// Far more changes of runs of this size than a watcher keeps.
 const HEAVY: usize = 1_000_000;
 const CHANGES: i64 = 150;
 
@@ -33,7 +33,7 @@ async fn a_wait_and_a_tail_end_with_their_run_however_much_it_has_changed() {
             stream.send(connect_request::Frame::Heartbeat(heartbeat));
             stream.heartbeat_ack().await;
         }
-        assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+        assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     };
     let (waited, ()) = in_time("the end of the wait", async { tokio::join!(waiting, changing) }).await;
     let waited = waited.expect("it is answered").into_inner().run.expect("with the run");
@@ -65,7 +65,7 @@ async fn sql_can_not_enqueue_what_the_server_could_not_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_database_takes_no_wrong_value_of_a_run_from_anybody() {
+async fn the_database_refuses_wrong_values_of_a_run_from_everybody() {
     let fixture = Fixture::new().await;
     let run = fixture.enqueue(&fixture.session().await, "any").await.id;
     let mut sql = fixture.sql().await;
@@ -93,7 +93,7 @@ async fn the_database_takes_no_wrong_value_of_a_run_from_anybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_of_many_pages_is_cancelled_whole() {
+async fn a_session_of_many_pages_is_cancelled_completely() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue_many(&session, "any", 4_500).await;
@@ -104,23 +104,23 @@ async fn a_session_of_many_pages_is_cancelled_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_of_a_stranger_is_refused_in_the_same_round_as_the_holders() {
+async fn the_log_of_another_worker_is_refused_in_the_batch_that_keeps_the_holders_log() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
     let mut holder = Stream::open(&fixture.servers[0]).await;
     holder.credit(1);
     let lease = holder.begin().await;
-    let mut stranger = Stream::open(&fixture.servers[0]).await;
-    for round in 0..20 {
-        let lines = |who: &str| vec![format!("{who} {round}")];
-        stranger.log(&lease, round + 1, &lines("stranger"));
-        holder.log(&lease, round + 1, &lines("holder"));
+    let mut other = Stream::open(&fixture.servers[0]).await;
+    for pass in 0..20 {
+        let lines = |who: &str| vec![format!("{who} {pass}")];
+        other.log(&lease, pass + 1, &lines("other"));
+        holder.log(&lease, pass + 1, &lines("holder"));
         assert_eq!(holder.events_ack().await.reason, "");
-        assert_eq!(stranger.events_ack().await.reason, "LEASE_LOST");
+        assert_eq!(other.events_ack().await.reason, "LEASE_LOST");
     }
     let request = ListRunEventsRequest { run_id: run.id, page_size: 100, ..Default::default() };
     let events = fixture.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
     let lines: Vec<String> = events.into_iter().map(|event| event.message).collect();
-    assert_eq!(lines, (0..20).map(|round| format!("holder {round}")).collect::<Vec<_>>());
+    assert_eq!(lines, (0..20).map(|pass| format!("holder {pass}")).collect::<Vec<_>>());
 }

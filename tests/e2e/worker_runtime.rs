@@ -25,16 +25,16 @@ use crate::support::{Fixture, spec};
 /// Handlers that do what their kind says.
 #[derive(Clone)]
 struct Acts {
-    /// How often each attempt of each run was begun.
+    /// How often each attempt of each run was started.
     begun: Arc<Mutex<HashMap<(String, i32), usize>>>,
-    /// Holds those of kind `gated` until the test lets them go on.
+    /// Holds handlers of kind `gated` until the test releases them.
     gate: Arc<Semaphore>,
-    /// Tells the test that a handler of kind `gated` is at the gate, or was killed there.
+    /// Signals that a handler of kind `gated` is at the gate, or was killed there.
     arrived: Arc<Semaphore>,
     gone: Arc<Semaphore>,
 }
 
-/// Tells when a handler's future is gone.
+/// Signals that a handler's future was dropped.
 struct Gone(Arc<Semaphore>);
 
 impl Drop for Gone {
@@ -107,7 +107,7 @@ impl Running {
         self.task.join_next().await.expect("it runs").expect("it does not panic").expect("it was taken")
     }
 
-    /// No attempt was begun twice.
+    /// No attempt was started twice.
     fn executed_once(&self) {
         let begun = self.acts.begun.lock().expect("not poisoned");
         assert!(begun.values().all(|times| *times == 1), "{begun:?}");
@@ -173,12 +173,12 @@ async fn log(fixture: &Fixture, run_id: &str) -> Vec<RunEvent> {
     }
 }
 
-/// Waits until a run looks as wanted.
+/// Waits until a run satisfies this condition.
 async fn seen<T>(fixture: &Fixture, wanted: impl Fn(Run) -> Option<T>) -> T {
     let watched = WatchRunsRequest { include_snapshot: true, ..Default::default() };
     let mut changes = fixture.runs().watch_runs(watched).await.expect("it is watched").into_inner();
     loop {
-        let runs = match changes.next().await.expect("it goes on").expect("it is well").event {
+        let runs = match changes.next().await.expect("the watch continues").expect("it is well").event {
             Some(watch_runs_response::Event::Snapshot(snapshot)) => snapshot.runs,
             Some(watch_runs_response::Event::Change(change)) => change.run.into_iter().collect(),
             _ => Vec::new(),
@@ -190,7 +190,7 @@ async fn seen<T>(fixture: &Fixture, wanted: impl Fn(Run) -> Option<T>) -> T {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_the_log_of_a_shell_run_its_output_can_be_put_together_byte_by_byte() {
+async fn the_log_of_a_shell_run_holds_its_output_byte_for_byte() {
     let (fixture, _running, session) = one_server().await;
     let command = r"seq 1 3000; printf '\377\r\na\r\n\n\0'; echo oops >&2; printf last";
     let run = fixture.enqueue_spec(shell(&session, command)).await.expect("it is enqueued");
@@ -215,7 +215,7 @@ async fn from_the_log_of_a_shell_run_its_output_can_be_put_together_byte_by_byte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_run_that_exits_with_an_error_has_failed_with_its_status() {
+async fn a_shell_run_that_exits_with_an_error_fails_with_its_exit_status() {
     let (fixture, _running, session) = one_server().await;
     let run = fixture.enqueue_spec(shell(&session, "echo why >&2; exit 3")).await.expect("it is enqueued");
     let ended = fixture.ended(&run.id).await;
@@ -224,7 +224,7 @@ async fn a_shell_run_that_exits_with_an_error_has_failed_with_its_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn progress_is_seen_while_a_run_is_executed_and_its_artifact_is_kept() {
+async fn the_progress_of_an_executing_run_is_visible_and_its_artifact_is_kept() {
     let (fixture, running, session) = one_server().await;
     let run = fixture.enqueue(&session, "tells").await;
     let progress = seen(&fixture, |run| run.progress).await;
@@ -252,9 +252,9 @@ async fn a_cancelled_run_is_stopped_by_its_worker() {
     assert_eq!(running.stop().await.cancelled, 1);
 }
 
-/// The worker begins before the database knows: whichever of the two writes comes first, the cancel counts.
+/// The worker starts before the database has the start. The cancel counts whichever of the two writes comes first.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_that_meets_the_start_of_its_run_is_not_lost() {
+async fn a_cancel_at_the_moment_of_the_start_is_not_lost() {
     let (fixture, running, session) = one_server().await;
     for _ in 0..40 {
         let run = fixture.enqueue(&session, "obeys").await;
@@ -266,7 +266,7 @@ async fn a_cancel_that_meets_the_start_of_its_run_is_not_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_that_takes_too_long_is_stopped_and_has_failed() {
+async fn an_attempt_that_takes_too_long_is_stopped_and_fails() {
     let (fixture, _running, session) = one_server().await;
     let timeout = Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 });
     for spec in [spec(&session, "obeys"), shell(&session, "exec sleep 1000")] {
@@ -279,7 +279,8 @@ async fn an_attempt_that_takes_too_long_is_stopped_and_has_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_is_too_large_fails_the_run_and_says_so() {
-    // One is over the worker's limit, which is the contract's; the other over that of a server that takes less.
+    // One result is over the worker's limit, which is the contract's; the other is over the limit of a server that
+    // accepts less.
     for (kind, error_type, says) in [("much", "ResultTooLarge", "1 MiB"), ("some", "InvalidOutcome", "result")] {
         let fixture = Fixture::with(1, |config| config.limits.result = 1 << 10).await;
         let _running = Running::start(vec![fixture.servers[0].url.clone()]);
@@ -306,7 +307,7 @@ async fn a_panic_in_a_handler_fails_its_run_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_all_replicas_are_restarted_in_turn_each_run_is_executed_once() {
+async fn each_run_is_executed_once_while_all_replicas_are_restarted_in_turn() {
     let fixture = Fixture::new().await;
     let lease = Duration::from_secs(10);
     let mut replicas = [Replica::start(&fixture, lease).await, Replica::start(&fixture, lease).await];
@@ -328,11 +329,11 @@ async fn while_all_replicas_are_restarted_in_turn_each_run_is_executed_once() {
     running.executed_once();
     let summary = running.stop().await;
     assert_eq!((summary.succeeded, summary.lost, summary.unreported), (301, 0, 0));
-    assert!(summary.connects >= 2, "one of the restarted was its own");
+    assert!(summary.connects >= 2, "its own server was restarted, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_all_servers_that_is_longer_than_the_lease_costs_no_run() {
+async fn an_outage_of_all_servers_longer_than_the_lease_costs_no_run() {
     let mut fixture = Fixture::new().await;
     let lease = Duration::from_secs(5);
     let mut replica = Replica::start(&fixture, lease).await;

@@ -1,6 +1,6 @@
-"""The contract as Python: made from proto/ when this is imported, and kept nowhere.
+"""The contract as Python modules, generated from proto/ into a temporary folder at import.
 
-OPS_CONTRACT names another one, as a descriptor set, such as proto/released/v0.1.binpb.
+OPS_CONTRACT names another contract, a descriptor set such as proto/released/v0.1.binpb.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""The worker as the tests drive it: commands come on standard input, one a line, and what happens is printed as JSON.
+"""The worker under the control of a test: it reads commands from standard input, one a line, and prints events as JSON.
 
 controlled.py ADDRESS SLOTS
 """
@@ -15,36 +15,36 @@ from worker import Worker
 
 
 NEW_FIELD = "from_the_future"
-said_news = set()  # The messages in which it was sent.
+news_sent = set()  # The messages in which the field was sent.
 
 
-def tell(what, **facts):
+def print_event(what, **facts):
     print(json.dumps({"what": what, **facts}), flush=True)
 
 
-def say_what_is_new(message):
-    """Fills, at every depth, the fields by which the tests tell a newer contract from this one."""
+def fill_new_fields(message):
+    """Fills, at every depth, the fields that only the newer contract of the tests has."""
     if NEW_FIELD in message.DESCRIPTOR.fields_by_name:
         setattr(message, NEW_FIELD, "nobody knows this yet")
-        said_news.add(message.DESCRIPTOR.name)
+        news_sent.add(message.DESCRIPTOR.name)
     for field, value in message.ListFields():
         if field.message_type and not field.message_type.GetOptions().map_entry:
             for one in value if field.is_repeated else [value]:
-                say_what_is_new(one)
+                fill_new_fields(one)
 
 
 class ControlledStream(Stream):
-    """Waits at gates where a good worker goes on."""
+    """Waits at gates where a normal worker continues."""
 
     def __init__(self, worker, call):
         super().__init__(worker, call)
         worker.stream = self
 
     async def accept(self, leases):
-        # Not awaited: the worker goes on listening while it holds back what it accepts.
-        self.worker.background(self.accept_when_told(leases))
+        # Not awaited: the worker continues to listen while it delays its accepts.
+        self.worker.background(self.accept_when_allowed(leases))
 
-    async def accept_when_told(self, leases):
+    async def accept_when_allowed(self, leases):
         await self.worker.accepting.wait()
         await super().accept(leases)
 
@@ -52,14 +52,14 @@ class ControlledStream(Stream):
         await self.worker.beating.wait()
         await super().heartbeat(grants)
 
-    async def say_report(self, grant):
+    async def send_report(self, grant):
         if grant.report:
             self.worker.reports[grant.run.id] = grant.report
-        await super().say_report(grant)
+        await super().send_report(grant)
 
     async def write(self, **frame):
         for message in frame.values():
-            say_what_is_new(message)
+            fill_new_fields(message)
         await super().write(**frame)
 
 
@@ -68,7 +68,7 @@ class ControlledWorker(Worker):
 
     def __init__(self, server, slots):
         handlers = {"echo": self.echo, "fail": self.fail, "hold": self.hold}
-        super().__init__(server, "controlled", handlers, slots=slots, observe=tell)
+        super().__init__(server, "controlled", handlers, slots=slots, observe=print_event)
         self.accepting, self.beating, self.online = asyncio.Event(), asyncio.Event(), asyncio.Event()
         for gate in (self.accepting, self.beating, self.online):
             gate.set()
@@ -86,11 +86,11 @@ class ControlledWorker(Worker):
     async def before_reconnect(self):
         await self.online.wait()
 
-    # Its handlers.
+    # Handlers.
 
     async def echo(self, grant):
         self.executing += 1
-        assert self.executing <= self.slots, "more is executed than there are slots"
+        assert self.executing <= self.slots, "more runs are executed than there are slots"
         for number in range(1, grant.params.get("lines", 1) + 1):
             grant.log(f"line {number}", data={"number": number})
             await asyncio.sleep(0)
@@ -102,17 +102,17 @@ class ControlledWorker(Worker):
         raise ValueError("as it was asked to")
 
     async def hold(self, grant):
-        """Runs until it is released or stopped."""
+        """Runs until it is released or cancelled."""
         grant.set_progress(0.5, "holding")
         try:
             await self.released[grant.run.id].wait()
         except asyncio.CancelledError:
-            tell("stopped", run_id=grant.run.id)
+            print_event("stopped", run_id=grant.run.id)
             raise
-        tell("ended", run_id=grant.run.id)
+        print_event("ended", run_id=grant.run.id)
         return "released"
 
-    # What it is told.
+    # Commands.
 
     async def obey(self, command, run_id=None):
         match command:
@@ -141,8 +141,8 @@ class ControlledWorker(Worker):
             case "leave":
                 self.leave()
             case _:
-                raise ValueError(f"what is {command}?")
-        tell("obeyed", command=command)
+                raise ValueError(f"unknown command: {command}")
+        print_event("obeyed", command=command)
 
     async def listen_to(self, lines):
         while line := await lines.readline():
@@ -155,7 +155,7 @@ async def main(server, slots):
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     worker.background(worker.listen_to(lines))
     await worker.run()
-    tell("left", news=sorted(said_news))
+    print_event("left", news=sorted(news_sent))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A run that was given to this worker: what its handler sees of it, and what is still to be said about it."""
+"""A grant: a run that is assigned to this worker, as its handler sees it, and what the worker still has to send about it."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ import contract
 
 
 class Grant:
-    """One giving of a run. Whatever is said about it names the run and the fence."""
+    """One assignment of a run. Each message about it names the run and the fence."""
 
     def __init__(self, assignment, changed):
         self.run = assignment.run
@@ -17,10 +17,10 @@ class Grant:
         self.attempt = None  # Set by Start.
         self.task = None  # Runs the handler, from Start until it has ended.
         self.cancel_requested = False
-        self.events = []  # What was logged and not acknowledged, by ascending number.
+        self.events = []  # Unacknowledged events, by ascending number.
         self.next_seq = 1
-        self.sent_seq = 0  # Up to here it was sent on this stream.
-        self.progress = None  # Said with the next heartbeat.
+        self.sent_seq = 0  # Events up to this number were sent on this stream.
+        self.progress = None  # Sent with the next heartbeat.
         self.report = None  # Set when the handler has ended; kept until it is acknowledged.
         self.report_sent = False
         self._changed = changed
@@ -37,14 +37,14 @@ class Grant:
     def is_started(self):
         return self.attempt is not None
 
-    # What a handler uses.
+    # For handlers.
 
     @property
     def params(self):
         return json.loads(self.run.params_json or "{}")
 
     def log(self, text, level=contract.run_event.EVENT_LEVEL_INFO, data=None):
-        """Adds a line to the run's log. It is sent as soon as there are credits for it."""
+        """Adds a line to the run's log. It is sent as soon as there are credits."""
         data_json = json.dumps(data) if data is not None else ""
         self.events.append((self.next_seq, contract.run_event.EventEntry(level=level, text=text, data_json=data_json)))
         self.next_seq += 1
@@ -53,23 +53,23 @@ class Grant:
     def set_progress(self, fraction, message=""):
         self.progress = contract.run.Progress(fraction=fraction, message=message)
 
-    # What the stream uses.
+    # For the stream.
 
     def start(self, attempt, handler):
-        """Begins the work: to be called when the server has said so, and not before."""
+        """Starts the handler. Call it only after the server's Start."""
         self.attempt = attempt
         self.task = asyncio.ensure_future(asyncio.wait_for(handler(self), self.timeout))
         self.task.add_done_callback(self._ended)
 
     def cancel(self):
-        """Stops the work because somebody asked for it; how it ended is reported."""
+        """Stops the handler because of a cancel; the outcome is reported."""
         self.cancel_requested = True
         self.task.cancel()
 
     def _ended(self, task):
         if task.cancelled():
             if not self.cancel_requested:
-                return  # The grant was taken away: nothing is reported.
+                return  # The grant is lost: nothing is reported.
             outcome = contract.worker.Outcome(cancelled=contract.worker.Cancelled())
         elif isinstance(task.exception(), asyncio.TimeoutError):
             outcome = failed("Timeout", f"it took longer than {self.timeout} s")
@@ -87,7 +87,7 @@ class Grant:
         return contract.worker.RunProgress(run_id=self.run.id, fence=self.fence, progress=progress)
 
     def unsent_events(self, credits):
-        """The events to send next, as one frame of at most so many, or None."""
+        """The events to send next, as one frame of at most `credits` events, or None."""
         entries = [(seq, entry) for seq, entry in self.events if seq > self.sent_seq][:credits]
         if not entries:
             return None
@@ -100,7 +100,7 @@ class Grant:
         self.events = [(seq, entry) for seq, entry in self.events if seq > through_seq]
 
     def stream_lost(self):
-        """What was sent on a lost stream may not have arrived, and is sent again."""
+        """Marks unacknowledged events and reports to be sent again: they may not have arrived."""
         self.sent_seq = self.events[0][0] - 1 if self.events else self.next_seq - 1
         self.report_sent = False
 

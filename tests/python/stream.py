@@ -1,4 +1,4 @@
-"""One Connect stream: what the worker says on it, and what it does about what the server says."""
+"""One Connect stream: the frames that the worker sends, and its reaction to the frames of the server."""
 
 import asyncio
 import time
@@ -18,22 +18,22 @@ class StreamLost(Exception):
 class Stream:
     def __init__(self, worker, call):
         self.worker, self.call = worker, call
-        self.credit = 0  # What was said last: it never falls.
+        self.credit = 0  # The last credit that was sent: it never falls.
         self.given = 0  # How much of it the server has used.
         self.event_credits = 0
-        self.unanswered = []  # When the heartbeats were sent that are not answered, the oldest first.
-        self.proven_alive = time.monotonic()  # When the last heartbeat was sent that was answered.
+        self.unanswered = []  # Send times of unanswered heartbeats, the oldest first.
+        self.proven_alive = time.monotonic()  # Send time of the last answered heartbeat.
         self.writing = asyncio.Lock()
 
     async def serve(self):
-        """Returns after goodbye. Raises when the stream is lost."""
+        """Returns after goodbye. Raises if the stream is lost."""
         welcome = await self.hello()
         tasks = [asyncio.ensure_future(part) for part in (self.listen(), self.speak(), self.keep_leases(welcome))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        except asyncio.CancelledError as lost:  # So grpc says that the call was cancelled on this side.
+        except asyncio.CancelledError as lost:  # grpc raises this if the call was cancelled on this side.
             raise StreamLost("cut") from lost
         finally:
             for task in tasks:
@@ -56,7 +56,7 @@ class Stream:
             held = [grant.lease for grant in worker.grants.values()]
             resume = contract.connect.Resume(worker_id=worker.worker_id, secret=worker.secret, held=held)
             worker.resumes += 1
-            if "sequence" in resume.DESCRIPTOR.fields_by_name:  # Not in the contract of 0.1.
+            if "sequence" in resume.DESCRIPTOR.fields_by_name:  # The contract of 0.1 does not have it.
                 resume.sequence = worker.resumes
         hello = contract.connect.Hello(
             protocol_version=PROTOCOL_VERSION,
@@ -69,7 +69,7 @@ class Stream:
         await self.write(hello=hello)
         answer = await self.read()
         if answer is None:
-            raise StreamLost("the server said nothing")
+            raise StreamLost("the server sent nothing")
         welcome = answer.welcome
         worker.worker_id, worker.secret = welcome.worker_id, welcome.secret
         self.event_credits = welcome.event_credits
@@ -78,37 +78,37 @@ class Stream:
         worker.observe("welcome", worker_id=welcome.worker_id, epoch=welcome.stream_epoch, standing=len(standing))
         return welcome
 
-    # What the worker says.
+    # Frames of the worker.
 
     async def speak(self):
-        """Says what there is to say, whenever something has changed."""
+        """Sends everything that is ready, whenever something has changed."""
         worker = self.worker
         while True:
             worker.changed.clear()
-            await self.say_credit()
+            await self.send_credit()
             for grant in list(worker.grants.values()):
-                await self.say_events(grant)
-                await self.say_report(grant)
+                await self.send_events(grant)
+                await self.send_report(grant)
             if worker.draining and not worker.grants:
                 await self.write(goodbye=contract.connect.Goodbye(reason="nothing more to do"))
                 await self.call.done_writing()
                 return
             await worker.changed.wait()
 
-    async def say_credit(self):
-        """What was given and is executed, and what there is room for, together."""
+    async def send_credit(self):
+        """Sends the sum of the assigned runs and the free slots."""
         total = self.given + self.worker.free_slots
         if not self.worker.draining and total > self.credit:
             self.credit = total
             await self.write(credit=contract.connect.Credit(total=total))
 
-    async def say_events(self, grant):
+    async def send_events(self, grant):
         while events := grant.unsent_events(self.event_credits):
             self.event_credits -= len(events.entries)
             await self.write(events=events)
 
-    async def say_report(self, grant):
-        # It ends the grant, and events that come after that are refused: first all must be acknowledged.
+    async def send_report(self, grant):
+        # A report ends the grant, and later events are refused. So all events must be acknowledged first.
         if grant.report and not grant.report_sent and not grant.events:
             grant.report_sent = True
             await self.write(reports=contract.connect.Reports(reports=[grant.report]))
@@ -121,10 +121,10 @@ class Stream:
         lease = welcome.lease_timeout.ToTimedelta().total_seconds()
         while True:
             await asyncio.sleep(interval)
-            # Those that have ended too, until their reports are acknowledged.
+            # Including ended runs whose reports are not acknowledged.
             started = [grant for grant in self.worker.grants.values() if grant.is_started]
             if time.monotonic() - self.proven_alive > lease:
-                # Others may have been given these runs by now.
+                # Other workers may have these runs by now.
                 self.worker.drop([grant for grant in started if not grant.report])
                 raise StreamLost("the server does not answer heartbeats")
             await self.heartbeat(started)
@@ -135,7 +135,7 @@ class Stream:
         leases = [grant.lease for grant in grants]
         await self.write(heartbeat=contract.connect.WorkerHeartbeat(leases=leases, progress=progress))
 
-    # What the server says.
+    # Frames of the server.
 
     async def listen(self):
         while (answer := await self.read()) is not None:
@@ -151,7 +151,7 @@ class Stream:
             self.worker.grants[grant.key] = grant
             self.worker.observe("assigned", run_id=grant.run.id, fence=grant.fence)
         self.given += len(grants)
-        assert self.given <= self.credit, "the server gave more than there was credit for"
+        assert self.given <= self.credit, "the server assigned more runs than there was credit for"
         await self.accept([grant.lease for grant in grants])
 
     async def on_starts(self, frame):
@@ -168,7 +168,7 @@ class Stream:
 
     async def on_heartbeat_ack(self, frame):
         sent = self.unanswered.pop(0)
-        # While leases are frozen nothing is written, and none can end.
+        # While leases are frozen, no lease can end.
         self.proven_alive = time.monotonic() if frame.frozen else sent
         for lease in frame.lost:
             self.worker.observe("lost", run_id=lease.run_id, fence=lease.fence)
@@ -176,14 +176,14 @@ class Stream:
 
     def lost(self, lease):
         grant = self.worker.grants.get((lease.run_id, lease.fence))
-        # For one that has ended meanwhile the ReportAck will say it.
+        # If the run has ended meanwhile, the ReportAck says that the grant is lost.
         if grant and not grant.report:
             self.worker.drop([grant])
 
     async def on_events_ack(self, frame):
         self.event_credits += frame.credits
         if grant := self.worker.grants.get((frame.run_id, frame.fence)):
-            # Refused events will not be kept when they are sent again either.
+            # A refused event would be refused again.
             grant.forget_events(grant.sent_seq if frame.reason else frame.through_seq)
 
     async def on_report_acks(self, frame):
@@ -197,7 +197,7 @@ class Stream:
             grant = self.worker.grants.get((cancel.run_id, cancel.fence))
             if grant and grant.task and not grant.cancel_requested:
                 self.worker.observe("cancelling", run_id=cancel.run_id, reason=cancel.reason)
-                # A handler that can be killed is killed when the grace is over; a coroutine can not be.
+                # A worker kills its handler after the grace; a coroutine can not be killed.
                 grant.cancel()
                 understood.append(grant.lease)
         if understood:
@@ -205,6 +205,6 @@ class Stream:
 
     async def on_drain(self, frame):
         self.worker.observe("drained", reason=contract.connect.DrainReason.Name(frame.reason))
-        # When the server shuts down, the worker goes on elsewhere as soon as the stream ends.
+        # If the server shuts down, the worker continues at another one after the stream has ended.
         if frame.reason == contract.connect.DRAIN_REASON_OPERATOR:
             self.worker.draining = True

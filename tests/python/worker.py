@@ -1,7 +1,7 @@
-"""A worker in Python, as an example for any language: all of the Connect protocol, from the contract alone.
+"""A worker in Python, as an example for any language: the whole Connect protocol, from the contract alone.
 
-A handler is `async def handler(grant) -> result`: what it returns is the run's result, what it raises is why the run
-failed, and a cancel reaches it as asyncio.CancelledError. In reading order: Worker here, Stream, Grant.
+A handler is `async def handler(grant) -> result`: it returns the run's result, it raises the error with which the run
+fails, and a cancel reaches it as asyncio.CancelledError. In reading order: Worker here, Stream, Grant.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from stream import Stream, StreamLost
 
 
 class Worker:
-    """One process, with one stream at a time. `observe(what, **facts)` is told what happens."""
+    """One process, with one stream at a time. It calls `observe(what, **facts)` for each event."""
 
     stream_type = Stream
 
@@ -21,13 +21,13 @@ class Worker:
         self.server, self.name, self.handlers, self.slots, self.lanes = server, name, handlers, slots, lanes
         self.observe = observe
         self.worker_id = self.secret = None  # From Welcome; named in a resume.
-        self.resumes = 0  # How often it has resumed, also in vain.
+        self.resumes = 0  # The number of resumes, failed ones included.
         self.grants = {}  # By (run id, fence), until the report is acknowledged.
         self.draining = False
-        self.changed = asyncio.Event()  # There may be something to say.
+        self.changed = asyncio.Event()  # There may be something to send.
 
     async def run(self):
-        """Works until it was drained or shall leave, and all that it held is reported."""
+        """Works until it is drained or asked to leave, and all its runs are reported."""
         while True:
             try:
                 async with grpc.aio.insecure_channel(self.server) as channel:
@@ -38,7 +38,7 @@ class Worker:
             await self.before_reconnect()
 
     def leave(self):
-        """Takes no more, ends what it holds, and says goodbye."""
+        """Takes no more runs, ends its runs, and says goodbye."""
         self.draining = True
         self.changed.set()
 
@@ -47,7 +47,7 @@ class Worker:
         return self.slots - sum(grant.report is None for grant in self.grants.values())
 
     def drop(self, grants):
-        """Forgets grants that are no longer its own: what executes one is stopped, and nothing is reported."""
+        """Forgets lost grants: stops their handlers, and reports nothing."""
         for grant in list(grants):
             del self.grants[grant.key]
             if grant.task:
@@ -55,11 +55,11 @@ class Worker:
         self.changed.set()
 
     def keep_what_is_started(self):
-        """Started runs go on without a stream: they stay leased, and are taken along to the next."""
+        """Started runs continue without a stream: they stay leased, and the next resume names them."""
         self.drop([grant for grant in self.grants.values() if not grant.is_started])
         for grant in self.grants.values():
             grant.stream_lost()
 
     async def before_reconnect(self):
-        # A real worker waits longer from time to time, and not as long as all the others.
+        # A real worker waits with a growing, randomized delay.
         await asyncio.sleep(0.1)

@@ -141,7 +141,7 @@ fn every_dependency_has_a_licence_that_fits() {
 /// Nobody here decides alone which versions are built, so this tells and does not fail: `cargo test --test tidy --
 /// --nocapture versions`.
 #[test]
-fn crates_in_several_versions_are_told() {
+fn crates_in_several_versions_are_listed() {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in PACKAGES.iter() {
         versions.entry(&package.name).or_default().insert(&package.version);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# breaking.sh BUF: no message or call that was released may change in a way that breaks those who use it. What was
-# released is proto/released/VERSION.binpb, made at a release by:
+# breaking.sh BUF: fails if a released message or call has changed in a way that breaks its users. The released contract
+# is proto/released/VERSION.binpb, made at a release by:
 # buf build --exclude-source-info -o proto/released/VERSION.binpb
 set -euo pipefail
 cd "$(dirname "$0")/../.."

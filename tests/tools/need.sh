@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# need.sh NAME: makes sure that the machine has what NAME stands for. What Debian's or Ubuntu's packages have is installed
-# where that needs no password; otherwise it says what is missing and the command that installs it.
+# need.sh NAME: makes sure that the machine has the tool NAME. Installs it from Debian's or Ubuntu's packages if that needs
+# no password; otherwise prints what is missing and the command that installs it.
 set -euo pipefail
 
 RUST=1.95
@@ -15,29 +15,29 @@ has_postgres() {
   command -v postgres >/dev/null && command -v initdb >/dev/null
 }
 
-# A venv with pip in it; Debian ships both apart from Python.
+# A venv with pip; Debian packages both apart from Python.
 has_python() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
-# Whether cargo is there and new enough.
+# Whether cargo is installed and new enough.
 has_cargo() {
   local version
   version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
   [ -n "$version" ] && [ "$(printf '%s\n' "$RUST" "$version" | sort -V | head -n 1)" = "$RUST" ]
 }
 
-# aws-lc-rs, the TLS library, is compiled from C.
+# aws-lc-rs, the TLS library, is written in C.
 has_cc() { command -v cc >/dev/null; }
 
 # Splits debug information from a release.
 has_objcopy() { command -v objcopy >/dev/null; }
 
-# libFuzzer, which looks for input that breaks something, is compiled from C++.
+# libFuzzer, for `make fuzz`, is written in C++.
 has_cxx() { command -v c++ >/dev/null; }
 
 has_go() { command -v go >/dev/null; }
 has_npm() { command -v npm >/dev/null; }
 
-# install NAME TEST PACKAGE...: installs Debian packages, or says how, and looks again.
+# install NAME TEST PACKAGE...: installs Debian packages, or prints how, and tests again.
 install() {
   local name=$1 test=$2
   shift 2
@@ -73,7 +73,7 @@ case "${1:?a name}" in
   python3) has_python || install "Python with venv" has_python python3 python3-venv ;;
   npm) has_npm || install "npm, which brings buf," has_npm npm ;;
   *)
-    echo "need.sh: what is $1?" >&2
+    echo "need.sh: unknown tool: $1" >&2
     exit 2
     ;;
 esac

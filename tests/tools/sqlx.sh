@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # sqlx.sh write|check: prepares the SQL statements that sqlx's macros check at compile time, against a temporary database
-# with the schema of migrations/. `write` keeps them in .sqlx, from which the program is built without a database; `check`
-# says whether .sqlx is what would be written.
+# with the schema of migrations/. `write` stores them in .sqlx, so that builds need no database; `check` fails if .sqlx is
+# not up to date.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 what=${1:?write or check}
@@ -11,15 +11,15 @@ source=engine/src/lib.rs
 rm -rf "$made"
 mkdir -p "$made"
 
-# The macros write a statement when they compile it, and cargo compiles what is newer than its last build. The file's time
-# is put back so that no other build has to be made again.
+# The macros write a statement when they compile it, and cargo compiles only files that are newer than its last build. The
+# file's time is restored afterwards, so that other builds stay valid.
 times=$(mktemp)
 cp -p "$source" "$times"
 trap 'if cmp -s "$source" "$times"; then touch -r "$times" "$source"; fi; rm -f "$times"' EXIT
 touch "$source"
 
-# Built before, so that the temporary database does not wait for it. An example among what is built makes cargo give the
-# dependencies the same features as for the tests, so that they are not compiled twice.
+# Built first, so that the temporary database does not wait for it. With an example in the build, cargo gives dependencies
+# the same features as for the tests, and does not compile them twice.
 SQLX_OFFLINE=true cargo build --locked --quiet --workspace --example with_database
 SQLX_OFFLINE=true cargo run --locked --quiet --example with_database -- migrations \
   env -u SQLX_OFFLINE SQLX_OFFLINE_DIR="$made" \

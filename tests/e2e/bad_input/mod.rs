@@ -1,13 +1,13 @@
-//! Bad input: refused with what is wrong, nothing is lost, and the server is as well as before.
+//! Bad input is refused with a reason, nothing is lost, and the server stays healthy.
 
-mod patience;
-mod strangers;
 pub mod table;
+mod tenants;
+mod timeouts;
 
 use crate::support::Fixture;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_client_should_send_is_refused_and_harms_nobody() {
+async fn bad_input_is_refused_and_harms_nobody() {
     let fixture = Fixture::new().await;
     let rows = table::all(&fixture.address()).await;
     println!("{rows} rows");

@@ -1,4 +1,4 @@
-//! A run's log: each line once, within credits of its own, and never in the way of heartbeats.
+//! A run's log: each line is kept once, has credits of its own, and never delays heartbeats.
 
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
@@ -23,7 +23,7 @@ async fn log_of(fixture: &Fixture, run_id: &str) -> Vec<(i64, String)> {
     let request = TailRunEventsRequest { run_id: run_id.to_owned(), ..Default::default() };
     let mut tail = fixture.runs().tail_run_events(request).await.expect("the run is there").into_inner();
     let mut log = Vec::new();
-    while let Some(some) = in_time("a message of a tail", tail.message()).await.expect("the tail goes on") {
+    while let Some(some) = in_time("a message of a tail", tail.message()).await.expect("the tail continues") {
         log.extend(some.events.into_iter().map(|event| (event.seq, event.message)));
     }
     log
@@ -38,7 +38,7 @@ async fn events_sent_again_are_kept_once() {
         let ack = stream.events_ack().await;
         assert_eq!((ack.through_seq, ack.credits, ack.reason.as_str()), (first + count as i64 - 1, count as u32, ""));
     }
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     let expected: Vec<(i64, String)> = (1..=6).map(|seq| (seq, format!("line {seq}"))).collect();
     assert_eq!(log_of(&fixture, &lease.run_id).await, expected);
 }
@@ -48,8 +48,8 @@ async fn a_worker_that_logs_beyond_its_credits_is_cut_off() {
     let fixture = Fixture::with(1, |config| config.engine.event_credits = 10).await;
     let (mut stream, lease) = one_run(&fixture).await;
     assert_eq!(stream.welcome.event_credits, 10);
-    for round in 0..3 {
-        let first = 1 + round * 10;
+    for batch in 0..3 {
+        let first = 1 + batch * 10;
         stream.log(&lease, first, &lines(first as usize, 10));
         assert_eq!(stream.events_ack().await.credits, 10, "credits come back");
     }
@@ -59,7 +59,7 @@ async fn a_worker_that_logs_beyond_its_credits_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_can_not_be_kept_are_refused_alone_and_their_credits_come_back() {
+async fn events_that_can_not_be_stored_are_refused_alone_and_their_credits_come_back() {
     let fixture = Fixture::with(1, |config| config.engine.event_credits = 10).await;
     let (mut stream, lease) = one_run(&fixture).await;
     for _ in 0..5 {
@@ -72,13 +72,13 @@ async fn events_that_can_not_be_kept_are_refused_alone_and_their_credits_come_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heartbeats_are_answered_while_no_event_can_be_kept() {
+async fn heartbeats_are_answered_while_no_event_can_be_stored() {
     let fixture = Fixture::new().await;
     let (mut stream, lease) = one_run(&fixture).await;
-    // Whoever holds this lock holds up every event.
-    let mut stranger = fixture.sql().await;
+    // Every event waits for this lock.
+    let mut foreign = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.run_events IN SHARE MODE";
-    sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
+    sqlx::raw_sql(lock).execute(&mut foreign).await.expect("it is locked");
     let credits = stream.welcome.event_credits as usize;
     for line in 0..credits {
         stream.log(&lease, 1 + line as i64, &lines(1 + line, 1));
@@ -88,17 +88,17 @@ async fn heartbeats_are_answered_while_no_event_can_be_kept() {
         assert_eq!((ack.lost.len(), ack.frozen), (0, false));
     }
     let kept = stream.rest().await.iter().filter(|frame| matches!(frame, Out::EventsAck(_))).count();
-    assert_eq!(kept, 0, "all of these heartbeats overtook the flood");
-    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    assert_eq!(kept, 0, "all heartbeats overtook the events");
+    sqlx::raw_sql("ROLLBACK").execute(&mut foreign).await.expect("it is unlocked");
     for line in 0..credits {
         assert_eq!(stream.events_ack().await.through_seq, 1 + line as i64, "in order");
     }
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     assert_eq!(log_of(&fixture, &lease.run_id).await.len(), credits);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tail_brings_each_line_as_it_comes_and_ends_with_the_run() {
+async fn a_tail_delivers_each_line_as_it_comes_and_ends_with_the_run() {
     let fixture = Fixture::with(2, |_| {}).await;
     let (mut stream, lease) = one_run(&fixture).await;
     let request = TailRunEventsRequest { run_id: lease.run_id.clone(), ..Default::default() };
@@ -107,10 +107,10 @@ async fn a_tail_brings_each_line_as_it_comes_and_ends_with_the_run() {
     for line in 1..=20 {
         stream.log(&lease, line, &lines(line as usize, 1));
         let some =
-            in_time("a message of a tail", tail.message()).await.expect("the tail goes on").expect("the run goes on");
-        let told: Vec<i64> = some.events.iter().map(|event| event.seq).collect();
-        assert_eq!(told, [line]);
+            in_time("a message of a tail", tail.message()).await.expect("the tail continues").expect("the run goes on");
+        let seqs: Vec<i64> = some.events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [line]);
     }
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     assert!(in_time("the end of the tail", tail.message()).await.expect("it ends well").is_none());
 }

@@ -1,4 +1,4 @@
-//! A worker's stream, frame by frame: the worker is played by hand.
+//! A worker's stream, frame by frame. The test plays the worker.
 
 mod events;
 mod offers;

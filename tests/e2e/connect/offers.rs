@@ -1,4 +1,4 @@
-//! Runs are given, accepted and started; what is not begun goes back.
+//! Runs are assigned, accepted and started; runs that are not started go back.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use proto::v1::*;
 
 use crate::support::{Fixture, Stream, eventually, succeeded};
 
-/// Short enough to wait for, long enough for a run to be accepted on a busy machine in tests that do accept.
-fn impatient(config: &mut server::Config) {
+/// Short enough to wait for, and long enough to accept a run on a busy machine.
+fn short_accept_timeout(config: &mut server::Config) {
     config.engine.accept_timeout = Duration::from_millis(500);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_given_as_many_runs_as_it_has_credit_for_the_best_first() {
+async fn a_worker_gets_as_many_runs_as_it_has_credit_for_the_best_first() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut best = Vec::new();
@@ -28,7 +28,7 @@ async fn a_worker_is_given_as_many_runs_as_it_has_credit_for_the_best_first() {
     for (_, id) in &best[..2] {
         assert_eq!(stream.assigned().await.0.id, *id);
     }
-    // The third is left for another worker, under its first fence: nobody was given it before.
+    // The third run goes to another worker with its first fence: nobody had it before.
     let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(1);
     assert_eq!(other.assigned().await.1, Lease { run_id: best[2].1.clone(), fence: 1 });
@@ -37,7 +37,7 @@ async fn a_worker_is_given_as_many_runs_as_it_has_credit_for_the_best_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_is_given_only_its_lanes_and_kinds() {
+async fn a_worker_gets_only_runs_of_its_lanes_and_kinds() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = async |lane: Lane, kind: &str| {
@@ -46,7 +46,7 @@ async fn a_worker_is_given_only_its_lanes_and_kinds() {
     };
     let (other_lane, other_kind) = (run(Lane::B, "mine").await, run(Lane::A, "other").await);
     let hello = Hello { kinds: vec!["mine".into()], ..crate::support::hello("choosy") };
-    let mut stream = Stream::say(&fixture.servers[0], hello).await;
+    let mut stream = Stream::open_with(&fixture.servers[0], hello).await;
     stream.credit(3);
     let mine = run(Lane::A, "mine").await;
     assert_eq!(stream.assigned().await.0.id, mine);
@@ -57,7 +57,7 @@ async fn a_worker_is_given_only_its_lanes_and_kinds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn start_comes_only_after_accept_and_only_then_does_an_attempt_count() {
+async fn start_follows_accept_and_only_a_started_attempt_counts() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -74,14 +74,14 @@ async fn start_comes_only_after_accept_and_only_then_does_an_attempt_count() {
     assert_eq!((start.run_id.as_str(), start.fence, start.attempt), (run.id.as_str(), 1, 1));
     assert_eq!(fixture.running(&run.id).await.attempt, 1);
     stream.accept(std::slice::from_ref(&lease));
-    assert!(stream.rest().await.is_empty(), "a run is started once");
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert!(stream.rest().await.is_empty(), "a start is sent once");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     assert_eq!(fixture.get(&run.id).await.attempt, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_accepted_in_time_goes_to_another_worker_and_a_late_accept_is_revoked() {
-    let fixture = Fixture::with(1, impatient).await;
+async fn a_run_not_accepted_in_time_goes_to_another_worker_and_a_late_accept_is_revoked() {
+    let fixture = Fixture::with(1, short_accept_timeout).await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
     let mut late = Stream::open(&fixture.servers[0]).await;
@@ -98,13 +98,13 @@ async fn what_is_not_accepted_in_time_goes_to_another_worker_and_a_late_accept_i
     late.accept(std::slice::from_ref(&lease));
     assert_eq!(late.revoke().await, lease);
     assert!(!late.rest().await.iter().any(|frame| matches!(frame, Out::Starts(_))));
-    assert_eq!(late.ends(&lease, succeeded("1")).await, "LEASE_LOST");
-    assert_eq!(other.ends(&second, succeeded("2")).await, "");
+    assert_eq!(late.finish(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(other.finish(&second, succeeded("2")).await, "");
     assert_eq!(fixture.get(&run.id).await.result_json, "2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_lost_before_start_gives_its_runs_back_at_once_and_no_attempt_is_spent() {
+async fn a_stream_lost_before_start_gives_its_runs_back_at_once_and_spends_no_attempt() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -114,7 +114,7 @@ async fn a_stream_lost_before_start_gives_its_runs_back_at_once_and_no_attempt_i
     drop(lost);
     let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(1);
-    // Well before the lease of 30 s, and before the 5 s in which it had to be accepted: nothing else gives it back.
+    // Well before the lease of 30 s and the accept timeout of 5 s: only the lost stream can have given it back.
     let (again, lease) = other.assigned().await;
     assert_eq!((again.id.as_str(), again.attempt, lease.fence), (run.id.as_str(), 0, 2));
     let since = "SELECT (max(updated_at) - min(claimed_at)) < interval '5 s' FROM ops.runs";
@@ -123,7 +123,7 @@ async fn a_stream_lost_before_start_gives_its_runs_back_at_once_and_no_attempt_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn goodbye_gives_back_what_was_not_started_and_keeps_what_was() {
+async fn goodbye_gives_back_unstarted_runs_and_keeps_started_ones() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let started = fixture.enqueue(&session, "any").await;
@@ -161,7 +161,7 @@ async fn a_run_stays_leased_when_the_stream_is_lost_after_its_start() {
     .await;
     let mut other = Stream::open(&fixture.servers[0]).await;
     other.credit(2);
-    // A run enqueued later overtakes it: it is not offered.
+    // The run is not offered, because a run enqueued later overtakes it.
     let later = fixture.enqueue(&session, "any").await;
     assert_eq!(other.assigned().await.0.id, later.id);
     let kept = fixture.get(&run.id).await;
@@ -169,7 +169,7 @@ async fn a_run_stays_leased_when_the_stream_is_lost_after_its_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_given_back_ten_times_undelivered_is_held_with_a_reason() {
+async fn a_run_given_back_ten_times_undelivered_waits_with_a_reason() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -184,7 +184,7 @@ async fn a_run_given_back_ten_times_undelivered_is_held_with_a_reason() {
     .await;
     assert_eq!((held.wait_reason(), held.attempt), (WaitReason::Undelivered, 0));
 
-    // Its time comes, and it is offered again.
+    // When its time comes, it is offered again.
     let due = "UPDATE ops.runs SET run_after = now() - interval '1 s' WHERE wait_reason = 'undelivered'";
     sqlx::query(due).execute(&mut fixture.sql().await).await.expect("its time comes");
     let mut stream = Stream::open(&fixture.servers[0]).await;

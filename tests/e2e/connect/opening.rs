@@ -7,7 +7,7 @@ use proto::v1::*;
 use crate::support::{Fixture, Stream, Wire, eventually, hello, reason};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn welcome_is_the_first_frame_and_names_the_terms() {
+async fn welcome_is_the_first_frame_and_carries_the_settings() {
     let fixture = Fixture::new().await;
     let stream = Stream::open(&fixture.servers[0]).await;
     let welcome = &stream.welcome;
@@ -16,7 +16,7 @@ async fn welcome_is_the_first_frame_and_names_the_terms() {
     assert_eq!(welcome.lease_timeout.map(|time| time.seconds), Some(30));
     assert!(welcome.event_credits > 0 && welcome.secret.len() >= 32 && welcome.standing.is_empty());
     let again = Stream::open(&fixture.servers[0]).await;
-    assert_ne!(again.welcome.worker_id, welcome.worker_id, "each process is a worker of its own");
+    assert_ne!(again.welcome.worker_id, welcome.worker_id, "each process is a separate worker");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +42,7 @@ async fn a_second_hello_ends_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credit_that_falls_ends_the_stream_and_credit_said_again_does_not() {
+async fn credit_that_falls_ends_the_stream_and_repeated_credit_does_not() {
     let fixture = Fixture::new().await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
@@ -54,7 +54,7 @@ async fn credit_that_falls_ends_the_stream_and_credit_said_again_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn absurd_and_negative_credit_ends_the_stream() {
+async fn too_much_or_negative_credit_ends_the_stream() {
     let fixture = Fixture::new().await;
     for (total, why) in [(i64::MAX, "PROTOCOL_VIOLATION"), (-1, "INVALID_FIELD")] {
         let mut stream = Stream::open(&fixture.servers[0]).await;
@@ -64,20 +64,20 @@ async fn absurd_and_negative_credit_ends_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_says_drain_and_then_shutting_down() {
+async fn a_server_that_stops_sends_drain_and_then_shutting_down() {
     let mut fixture = Fixture::new().await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
     let server = fixture.servers.remove(0);
-    let told = async {
+    let ended = async {
         assert_eq!(stream.drain().await, DrainReason::ServerShutdown);
         reason(&stream.end().await.expect("it is ended"))
     };
-    let (told, ()) = tokio::join!(told, server.stop());
-    assert_eq!(told, "SHUTTING_DOWN");
+    let (ended, ()) = tokio::join!(ended, server.stop());
+    assert_eq!(ended, "SHUTTING_DOWN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_an_operator_drains_is_given_no_more_also_after_a_resume() {
+async fn a_worker_that_an_operator_drains_gets_no_more_runs_even_after_a_resume() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let mut stream = Stream::open(&fixture.servers[1]).await;
@@ -92,10 +92,10 @@ async fn a_worker_that_an_operator_drains_is_given_no_more_also_after_a_resume()
     other.credit(1);
     assert_eq!(other.assigned().await.0.id, run.id);
     let hello = crate::support::resume(&stream.welcome, &[]);
-    let mut again = Stream::say(&fixture.servers[0], hello).await;
+    let mut again = Stream::open_with(&fixture.servers[0], hello).await;
     assert_eq!(again.drain().await, DrainReason::Operator);
     let given = |frames: Vec<Out>| frames.iter().any(|frame| matches!(frame, Out::Assignments(_)));
-    assert!(!given(again.rest().await), "nothing is given to a worker that drains");
+    assert!(!given(again.rest().await), "a draining worker gets no run");
 }
 
 #[tokio::test(flavor = "multi_thread")]

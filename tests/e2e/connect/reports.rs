@@ -1,29 +1,29 @@
-//! Each write of a worker is guarded by its grant: what is not its own it can not touch.
+//! Each write of a worker is guarded by its grant: a worker can not change a run that it does not hold.
 
 use proto::v1::*;
 
 use crate::support::{Fixture, Stream, failed, failed_for_good, reason, snoozed, spec, succeeded};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_report_again_gets_the_first_answer_and_another_is_refused() {
+async fn a_repeated_report_gets_the_first_answer_and_a_different_one_is_refused() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    assert_eq!(stream.ends(&lease, failed("First")).await, "");
+    assert_eq!(stream.finish(&lease, failed("First")).await, "");
     let ended = fixture.get(&lease.run_id).await;
-    assert_eq!(stream.ends(&lease, failed("First")).await, "");
+    assert_eq!(stream.finish(&lease, failed("First")).await, "");
     for other in [failed("Second"), failed_for_good("First"), succeeded("1")] {
-        assert_eq!(stream.ends(&lease, other).await, "OUTCOME_CONFLICT");
+        assert_eq!(stream.finish(&lease, other).await, "OUTCOME_CONFLICT");
     }
     assert_eq!(fixture.get(&lease.run_id).await, ended, "the first report stands, and nothing has changed");
     assert_eq!(fixture.session_now(&session).await.failed_runs, 1, "it is counted once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_reports_in_one_frame_meet_each_other() {
+async fn reports_of_one_grant_in_one_frame_are_accepted_if_they_agree_with_the_first() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
@@ -39,14 +39,14 @@ async fn two_reports_in_one_frame_meet_each_other() {
     }
     let run = fixture.get(&run_id).await;
     let accepted = reasons.iter().filter(|reason| reason.is_empty()).count();
-    // Which of them is the first is for the server to say.
+    // The server decides which of them is the first.
     assert_eq!(accepted, if run.result_json == "1" { 2 } else { 1 }, "{reasons:?}");
     assert!(reasons.iter().all(|reason| reason.is_empty() || reason == "OUTCOME_CONFLICT"), "{reasons:?}");
     assert_eq!(fixture.session_now(&session).await.succeeded_runs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_report_of_an_attempt_that_was_offered_again_keeps_its_answer() {
+async fn the_report_of_an_earlier_attempt_keeps_its_answer() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(2), ..spec(&session, "any") };
@@ -54,20 +54,20 @@ async fn the_report_of_an_attempt_that_was_offered_again_keeps_its_answer() {
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let first = stream.begin().await;
-    assert_eq!(stream.ends(&first, failed("First")).await, "");
+    assert_eq!(stream.finish(&first, failed("First")).await, "");
     stream.credit(2);
     let second = stream.begin().await;
     assert_eq!(second.fence, first.fence + 1);
     let running = fixture.running(&first.run_id).await;
-    assert_eq!(stream.ends(&first, failed("First")).await, "");
-    assert_eq!(stream.ends(&first, succeeded("1")).await, "OUTCOME_CONFLICT");
+    assert_eq!(stream.finish(&first, failed("First")).await, "");
+    assert_eq!(stream.finish(&first, succeeded("1")).await, "OUTCOME_CONFLICT");
     assert_eq!(fixture.get(&first.run_id).await, running);
-    assert_eq!(stream.ends(&second, succeeded("2")).await, "");
+    assert_eq!(stream.finish(&second, succeeded("2")).await, "");
     assert_eq!(fixture.get(&first.run_id).await.result_json, "2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_can_not_report_log_or_keep_alive_what_it_does_not_hold() {
+async fn a_worker_can_not_report_log_or_keep_alive_a_run_of_another_worker() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
@@ -76,28 +76,28 @@ async fn a_stranger_can_not_report_log_or_keep_alive_what_it_does_not_hold() {
     let lease = holder.begin().await;
     let before = fixture.running(&lease.run_id).await;
 
-    let mut stranger = Stream::open(&fixture.servers[1]).await;
-    assert_eq!(stranger.ends(&lease, succeeded("\"stolen\"")).await, "LEASE_LOST");
-    assert_eq!(stranger.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
-    stranger.log(&lease, 1, &["forged".into()]);
-    assert_eq!(stranger.events_ack().await.reason, "LEASE_LOST");
-    stranger.accept(std::slice::from_ref(&lease));
-    assert_eq!(stranger.revoke().await, lease);
-    assert_eq!(fixture.get(&lease.run_id).await, before, "nothing has happened");
-    assert_eq!(holder.ends(&lease, succeeded("1")).await, "");
+    let mut other = Stream::open(&fixture.servers[1]).await;
+    assert_eq!(other.finish(&lease, succeeded("\"stolen\"")).await, "LEASE_LOST");
+    assert_eq!(other.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
+    other.log(&lease, 1, &["forged".into()]);
+    assert_eq!(other.events_ack().await.reason, "LEASE_LOST");
+    other.accept(std::slice::from_ref(&lease));
+    assert_eq!(other.revoke().await, lease);
+    assert_eq!(fixture.get(&lease.run_id).await, before, "nothing has changed");
+    assert_eq!(holder.finish(&lease, succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fence_that_is_not_the_current_one_touches_nothing() {
+async fn a_write_with_a_fence_that_is_not_current_changes_nothing() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let spec = RunSpec { max_attempts: Some(3), ..spec(&session, "any") };
     fixture.enqueue_spec(spec).await.expect("it is enqueued");
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
-    // The worker gives it back, so that the same worker holds it under a newer fence.
+    // The worker gives the run back and gets it again with a newer fence.
     let stale = stream.begin().await;
-    assert_eq!(stream.ends(&stale, snoozed(std::time::Duration::ZERO)).await, "");
+    assert_eq!(stream.finish(&stale, snoozed(std::time::Duration::ZERO)).await, "");
     stream.credit(2);
     let current = stream.begin().await;
     let before = fixture.running(&current.run_id).await;
@@ -106,16 +106,16 @@ async fn a_fence_that_is_not_the_current_one_touches_nothing() {
         assert_eq!(stream.heartbeat(std::slice::from_ref(&wrong)).await.lost, std::slice::from_ref(&wrong));
         stream.log(&wrong, 1, &["stale".into()]);
         assert_eq!(stream.events_ack().await.reason, "LEASE_LOST");
-        let refused = stream.ends(&wrong, succeeded("\"stale\"")).await;
+        let refused = stream.finish(&wrong, succeeded("\"stale\"")).await;
         let expected = if fence == stale.fence { "OUTCOME_CONFLICT" } else { "LEASE_LOST" };
         assert_eq!(refused, expected, "{fence}");
     }
-    assert_eq!(fixture.get(&current.run_id).await, before, "nothing has happened");
-    assert_eq!(stream.ends(&current, succeeded("1")).await, "");
+    assert_eq!(fixture.get(&current.run_id).await, before, "nothing has changed");
+    assert_eq!(stream.finish(&current, succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unary_calls_can_not_touch_what_a_stream_carries() {
+async fn unary_calls_can_not_change_the_grants_of_a_stream() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
@@ -139,28 +139,28 @@ async fn unary_calls_can_not_touch_what_a_stream_carries() {
     let append = AppendRunEventsRequest { worker_id, events: Some(events) };
     let refused = fixture.workers().append_run_events(append).await.expect_err("its events come on its stream");
     assert_eq!(reason(&refused), "LEASE_LOST");
-    assert_eq!(fixture.get(&lease.run_id).await, before, "nothing has happened");
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(fixture.get(&lease.run_id).await, before, "nothing has changed");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_has_ended_takes_no_more_reports_and_no_cancel() {
+async fn a_run_that_has_ended_accepts_no_report_and_no_cancel() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue(&session, "any").await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     let ended = fixture.get(&lease.run_id).await;
     assert_eq!(fixture.cancel(&lease.run_id).await, ended);
     assert_eq!(stream.heartbeat(std::slice::from_ref(&lease)).await.lost, std::slice::from_ref(&lease));
-    assert_eq!(stream.ends(&lease, snoozed(std::time::Duration::ZERO)).await, "OUTCOME_CONFLICT");
+    assert_eq!(stream.finish(&lease, snoozed(std::time::Duration::ZERO)).await, "OUTCOME_CONFLICT");
     assert_eq!(fixture.get(&lease.run_id).await, ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_that_can_not_be_kept_is_refused_alone() {
+async fn a_report_that_can_not_be_stored_is_refused_alone() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue_many(&session, "any", 2).await;
@@ -175,5 +175,5 @@ async fn a_report_that_can_not_be_kept_is_refused_alone() {
         let ack = stream.report_ack().await;
         assert_eq!(ack.reason, if ack.run_id == bad.run_id { "INVALID_FIELD" } else { "" }, "{ack:?}");
     }
-    assert_eq!(stream.ends(&bad, succeeded("2")).await, "", "the grant still stands");
+    assert_eq!(stream.finish(&bad, succeeded("2")).await, "", "the grant still stands");
 }

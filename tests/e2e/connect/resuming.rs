@@ -1,11 +1,11 @@
-//! A worker loses its stream and comes back, at any replica.
+//! A worker loses its stream and resumes, at any replica.
 
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 
 use crate::support::{Fixture, Stream, cancelled, reason, resume, spec, succeeded};
 
-/// A worker that has begun so many runs, of three attempts each.
+/// A worker that has started so many runs, of three attempts each.
 async fn busy(fixture: &Fixture, session: &str, runs: usize) -> (Stream, Vec<Lease>) {
     let mut stream = Stream::open(&fixture.servers[0]).await;
     let mut leases = Vec::new();
@@ -21,13 +21,13 @@ async fn busy(fixture: &Fixture, session: &str, runs: usize) -> (Stream, Vec<Lea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_another_replica_a_worker_learns_which_leases_stand_and_goes_on() {
+async fn a_worker_that_resumes_at_another_replica_learns_which_leases_stand_and_continues() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (first, leases) = busy(&fixture, &session, 2).await;
     let unknown = Lease { run_id: leases[0].run_id.clone(), fence: 7 };
     let held = [leases[0].clone(), unknown, leases[1].clone()];
-    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &held)).await;
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &held)).await;
     let welcome = &second.welcome;
     assert_eq!(welcome.worker_id, first.welcome.worker_id);
     assert_eq!(welcome.stream_epoch, first.welcome.stream_epoch + 1);
@@ -37,18 +37,18 @@ async fn at_another_replica_a_worker_learns_which_leases_stand_and_goes_on() {
 
     assert!(second.heartbeat(&leases).await.lost.is_empty());
     for lease in &leases {
-        assert_eq!(second.ends(lease, succeeded("1")).await, "");
+        assert_eq!(second.finish(lease, succeeded("1")).await, "");
         let run = fixture.get(&lease.run_id).await;
         assert_eq!((run.status(), run.attempt), (RunStatus::Succeeded, 1));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_started_run_that_a_resume_does_not_name_goes_back_and_its_attempt_is_not_spent() {
+async fn a_started_run_that_a_resume_does_not_name_goes_back_and_spends_no_attempt() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (first, leases) = busy(&fixture, &session, 2).await;
-    let second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases[..1])).await;
+    let second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases[..1])).await;
     assert_eq!(second.welcome.standing, leases[..1]);
     let back = fixture.get(&leases[1].run_id).await;
     assert_eq!((back.status(), back.attempt), (RunStatus::Queued, 0));
@@ -62,21 +62,21 @@ async fn a_started_run_that_a_resume_does_not_name_goes_back_and_its_attempt_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_secret_makes_a_new_worker_and_touches_nothing() {
+async fn a_resume_with_a_wrong_secret_makes_a_new_worker_and_changes_nothing() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (mut first, leases) = busy(&fixture, &session, 1).await;
     let mut guess = resume(&first.welcome, &[]);
     guess.resume.as_mut().expect("it resumes").secret.push('x');
-    let stranger = Stream::say(&fixture.servers[1], guess).await;
-    assert_ne!(stranger.welcome.worker_id, first.welcome.worker_id);
-    assert!(stranger.welcome.standing.is_empty());
-    assert!(first.heartbeat(&leases).await.lost.is_empty(), "the first stream is the worker's still");
-    assert_eq!(first.ends(&leases[0], succeeded("1")).await, "");
+    let newcomer = Stream::open_with(&fixture.servers[1], guess).await;
+    assert_ne!(newcomer.welcome.worker_id, first.welcome.worker_id);
+    assert!(newcomer.welcome.standing.is_empty());
+    assert!(first.heartbeat(&leases).await.lost.is_empty(), "the first stream still belongs to the worker");
+    assert_eq!(first.finish(&leases[0], succeeded("1")).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resume_that_comes_late_gives_nothing_back_of_what_was_begun_since() {
+async fn a_late_resume_gives_back_no_run_that_was_started_since() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (first, leases) = busy(&fixture, &session, 1).await;
@@ -85,31 +85,32 @@ async fn a_resume_that_comes_late_gives_nothing_back_of_what_was_begun_since() {
         hello.resume.as_mut().expect("it resumes").sequence = sequence;
         hello
     };
-    let mut second = Stream::say(&fixture.servers[1], numbered(&leases, 2)).await;
+    let mut second = Stream::open_with(&fixture.servers[1], numbered(&leases, 2)).await;
     second.credit(1);
     fixture.enqueue(&session, "any").await;
     let since = second.begin().await;
     fixture.running(&since.run_id).await;
 
-    // Given up by the worker, and come to by the first server only now; and the one that was understood, once more.
+    // A resume that the worker gave up and the first server reads only now, and a copy of the resume that was accepted.
     for sequence in [1, 2] {
-        let late = Stream::try_say(&fixture.servers[0], numbered(&leases, sequence)).await.expect_err("it is late");
+        let late =
+            Stream::try_open_with(&fixture.servers[0], numbered(&leases, sequence)).await.expect_err("it is late");
         assert_eq!((late.code(), reason(&late)), (tonic::Code::Aborted, "STREAM_REPLACED".into()));
     }
     assert!(second.heartbeat(&[leases[0].clone(), since.clone()]).await.lost.is_empty());
-    assert_eq!(second.ends(&since, succeeded("1")).await, "");
+    assert_eq!(second.finish(&since, succeeded("1")).await, "");
     assert_eq!(fixture.get(&since.run_id).await.attempt, 1);
 
-    let third = Stream::say(&fixture.servers[0], numbered(&leases, 3)).await;
+    let third = Stream::open_with(&fixture.servers[0], numbered(&leases, 3)).await;
     assert_eq!((third.welcome.stream_epoch, &third.welcome.standing), (second.welcome.stream_epoch + 1, &leases));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_stream_of_the_same_replica_is_ended_by_the_newer() {
+async fn a_newer_stream_ends_the_older_one_at_the_same_replica() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (mut first, leases) = busy(&fixture, &session, 1).await;
-    let second = Stream::say(&fixture.servers[0], resume(&first.welcome, &leases)).await;
+    let second = Stream::open_with(&fixture.servers[0], resume(&first.welcome, &leases)).await;
     assert_eq!(second.welcome.standing, leases);
     let ended = first.end().await.expect("it is ended");
     assert_eq!((ended.code(), reason(&ended)), (tonic::Code::Aborted, "STREAM_REPLACED".into()));
@@ -120,10 +121,10 @@ async fn an_older_stream_can_report_nothing_after_a_resume_elsewhere() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (mut first, leases) = busy(&fixture, &session, 1).await;
-    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
-    assert_eq!(first.ends(&leases[0], succeeded("\"old\"")).await, "LEASE_LOST");
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    assert_eq!(first.finish(&leases[0], succeeded("\"old\"")).await, "LEASE_LOST");
     assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Running);
-    assert_eq!(second.ends(&leases[0], succeeded("\"new\"")).await, "");
+    assert_eq!(second.finish(&leases[0], succeeded("\"new\"")).await, "");
     assert_eq!(fixture.get(&leases[0].run_id).await.result_json, "\"new\"");
 }
 
@@ -132,7 +133,7 @@ async fn an_older_stream_can_log_nothing_after_a_resume_elsewhere() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (mut first, leases) = busy(&fixture, &session, 1).await;
-    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    let _second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     first.log(&leases[0], 1, &["old".into()]);
     assert_eq!(first.events_ack().await.reason, "LEASE_LOST");
     let request = ListRunEventsRequest { run_id: leases[0].run_id.clone(), ..Default::default() };
@@ -140,11 +141,11 @@ async fn an_older_stream_can_log_nothing_after_a_resume_elsewhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_of_an_older_stream_keeps_nothing_alive_and_ends_it() {
+async fn a_heartbeat_of_an_older_stream_extends_no_lease_and_ends_the_stream() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (mut first, leases) = busy(&fixture, &session, 1).await;
-    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    let _second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     let before = fixture.get(&leases[0].run_id).await.heartbeat_time;
     first.beat(&leases);
     assert_eq!(reason(&first.end().await.expect("it is ended")), "STREAM_REPLACED");
@@ -156,27 +157,27 @@ async fn a_start_on_an_older_stream_is_not_written_and_is_revoked() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let mut first = Stream::open(&fixture.servers[0]).await;
-    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &[])).await;
+    let _second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &[])).await;
     first.credit(1);
     let run = fixture.enqueue(&session, "any").await;
-    // The first replica finds out when it writes the start down.
+    // The first replica notices when it writes the start.
     let lease = first.begin().await;
     assert_eq!(first.revoke().await, lease);
     let run = fixture.get(&run.id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Claimed, 0));
-    assert_eq!(first.ends(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(first.finish(&lease, succeeded("1")).await, "LEASE_LOST");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_older_stream_was_given_goes_back_at_once() {
+async fn a_run_assigned_to_an_older_stream_goes_back_at_once() {
     let fixture = Fixture::with(2, |config| {
         config.engine.accept_timeout = std::time::Duration::from_millis(500);
     })
     .await;
     let session = fixture.session().await;
     let mut first = Stream::open(&fixture.servers[0]).await;
-    let _second = Stream::say(&fixture.servers[1], resume(&first.welcome, &[])).await;
-    // The first replica does not know yet that its stream was replaced, and gives it a run.
+    let _second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &[])).await;
+    // The first replica does not know yet that its stream was replaced, and assigns it a run.
     first.credit(1);
     let run = fixture.enqueue(&session, "any").await;
     let (_, lease) = first.assigned().await;
@@ -191,40 +192,40 @@ async fn what_an_older_stream_was_given_goes_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_sent_again_after_a_resume_gets_the_same_answer() {
+async fn a_report_repeated_after_a_resume_gets_the_same_answer() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (mut first, leases) = busy(&fixture, &session, 1).await;
-    assert_eq!(first.ends(&leases[0], succeeded("1")).await, "");
+    assert_eq!(first.finish(&leases[0], succeeded("1")).await, "");
     let ended = fixture.get(&leases[0].run_id).await;
-    let mut second = Stream::say(&fixture.servers[1], resume(&first.welcome, &leases)).await;
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&first.welcome, &leases)).await;
     assert!(second.welcome.standing.is_empty());
-    assert_eq!(second.ends(&leases[0], succeeded("1")).await, "");
-    assert_eq!(second.ends(&leases[0], succeeded("2")).await, "OUTCOME_CONFLICT");
+    assert_eq!(second.finish(&leases[0], succeeded("1")).await, "");
+    assert_eq!(second.finish(&leases[0], succeeded("2")).await, "OUTCOME_CONFLICT");
     assert_eq!(fixture.get(&leases[0].run_id).await, ended);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancel_that_was_missed_is_told_after_the_resume() {
+async fn a_missed_cancel_is_sent_after_the_resume() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let (first, leases) = busy(&fixture, &session, 1).await;
     let welcome = first.welcome.clone();
     drop(first);
     fixture.cancel(&leases[0].run_id).await;
-    let mut second = Stream::say(&fixture.servers[1], resume(&welcome, &leases)).await;
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&welcome, &leases)).await;
     let cancel = second.cancel().await;
     assert_eq!((&cancel.run_id, cancel.fence, cancel.reason.as_str()), (&leases[0].run_id, leases[0].fence, "no more"));
-    assert_eq!(second.ends(&leases[0], cancelled()).await, "");
+    assert_eq!(second.finish(&leases[0], cancelled()).await, "");
     assert_eq!(fixture.get(&leases[0].run_id).await.status(), RunStatus::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credit_begins_anew_with_each_hello() {
+async fn credit_starts_again_with_each_hello() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let (first, leases) = busy(&fixture, &session, 2).await;
-    let mut second = Stream::say(&fixture.servers[0], resume(&first.welcome, &leases)).await;
+    let mut second = Stream::open_with(&fixture.servers[0], resume(&first.welcome, &leases)).await;
     fixture.enqueue(&session, "any").await;
     assert!(!second.rest().await.iter().any(|frame| matches!(frame, Out::Assignments(_))));
     second.credit(1);

@@ -6,11 +6,11 @@ use tokio::task::JoinSet;
 use super::{assert_overloaded, busy};
 use crate::support::{Fixture, eventually, reason, spec, waiting_for_locks};
 
-/// More calls than may wait for a round.
+/// More calls than may wait for a batch.
 const CALLS: usize = 10_600;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
+async fn calls_over_the_queue_limit_are_refused_and_workers_continue() {
     let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.limits.calls = 2 * CALLS;
@@ -18,10 +18,10 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
     .await;
     let session = fixture.session().await;
     let (mut stream, lease) = busy(&fixture, &session).await;
-    // Whoever holds this lock holds up every enqueue.
-    let mut stranger = fixture.sql().await;
+    // Every enqueue waits for this lock.
+    let mut foreign = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
-    sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
+    sqlx::raw_sql(lock).execute(&mut foreign).await.expect("it is locked");
     let mut clients = Vec::new();
     for _ in 0..60 {
         clients.push(fixture.servers[0].dial().await);
@@ -32,7 +32,7 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
         let request = EnqueueRunRequest { run: Some(spec(&session, "many")) };
         calls.spawn(async move { runs.enqueue_run(request).await });
     }
-    // The first to be answered are those that are refused: all others wait.
+    // Only refused calls are answered now; all others wait.
     waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
     let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
     assert_overloaded(&refused.expect_err("it is too much"));
@@ -40,7 +40,7 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
         let ack = stream.heartbeat(std::slice::from_ref(&lease)).await;
         assert!(!ack.frozen && ack.lost.is_empty(), "heartbeats do not wait");
     }
-    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    sqlx::raw_sql("ROLLBACK").execute(&mut foreign).await.expect("it is unlocked");
     let mut taken = 0;
     while let Some(answer) = calls.join_next().await {
         match answer.expect("the callers do not panic") {
@@ -53,12 +53,12 @@ async fn calls_beyond_what_may_wait_are_refused_and_workers_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_of_few_large_calls_are_bounded_as_those_of_many_small_ones() {
+async fn the_queue_limit_bounds_runs_and_not_only_calls() {
     let fixture = Fixture::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
     let session = fixture.session().await;
-    let mut stranger = fixture.sql().await;
+    let mut foreign = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
-    sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
+    sqlx::raw_sql(lock).execute(&mut foreign).await.expect("it is locked");
     let mut calls = JoinSet::new();
     for _ in 0..12 {
         let mut runs = fixture.runs();
@@ -69,16 +69,16 @@ async fn runs_of_few_large_calls_are_bounded_as_those_of_many_small_ones() {
         let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
         assert_overloaded(&refused.expect_err("ten may wait"));
     }
-    // Those whose callers have gone away are forgotten; only the round that is under way is carried out.
+    // Calls whose callers are gone are dropped. Only the batch in flight is written.
     calls.shutdown().await;
-    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    sqlx::raw_sql("ROLLBACK").execute(&mut foreign).await.expect("it is unlocked");
     eventually("there is room again", async || fixture.enqueue_spec(spec(&session, "last")).await.ok()).await;
     let total = fixture.session_now(&session).await.total_runs;
     assert!(total <= 20_001, "{total}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_beyond_those_that_may_be_answered_at_once_are_refused_before_they_are_read() {
+async fn calls_over_the_limit_of_open_calls_are_refused_before_they_are_read() {
     let fixture = Fixture::with(1, |config| {
         config.database.deadline = std::time::Duration::from_secs(60);
         config.limits.calls = 3;
@@ -86,11 +86,11 @@ async fn calls_beyond_those_that_may_be_answered_at_once_are_refused_before_they
     .await;
     let session = fixture.session().await;
     let (mut stream, lease) = busy(&fixture, &session).await;
-    // Whoever holds this lock holds up every enqueue into the session.
-    let (mut stranger, locked) = (fixture.sql().await, fixture.session().await);
-    sqlx::raw_sql("BEGIN").execute(&mut stranger).await.expect("it begins");
+    // Every enqueue into this session waits for this lock.
+    let (mut foreign, locked) = (fixture.sql().await, fixture.session().await);
+    sqlx::raw_sql("BEGIN").execute(&mut foreign).await.expect("it begins");
     let lock = "SELECT FROM ops.sessions WHERE id::text = $1 FOR UPDATE";
-    sqlx::query(lock).bind(&locked).execute(&mut stranger).await.expect("it is locked");
+    sqlx::query(lock).bind(&locked).execute(&mut foreign).await.expect("it is locked");
     let mut calls = JoinSet::new();
     for _ in 0..4 {
         let mut runs = fixture.runs();
@@ -99,18 +99,18 @@ async fn calls_beyond_those_that_may_be_answered_at_once_are_refused_before_they
     }
     let refused = calls.join_next().await.expect("there are calls").expect("the callers do not panic");
     assert_overloaded(&refused.expect_err("three are answered"));
-    // What would be refused as bad input is not even read.
+    // Bad input is refused for the same reason, because it is not read.
     let unread = fixture.enqueue_spec(RunSpec::default()).await;
     assert_overloaded(&unread.expect_err("three are answered"));
 
     let wait_timeout = Some(prost_types::Duration { seconds: 0, nanos: 1 });
     let request = WaitRunRequest { run_id: lease.run_id.clone(), wait_timeout };
-    fixture.runs().wait_run(request).await.expect("who waits is no load");
+    fixture.runs().wait_run(request).await.expect("a call that waits does not count");
     assert!(!stream.heartbeat(std::slice::from_ref(&lease)).await.frozen);
     fixture.cancel(&lease.run_id).await;
     assert_eq!(stream.cancel().await.run_id, lease.run_id, "cancels pass");
 
-    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    sqlx::raw_sql("ROLLBACK").execute(&mut foreign).await.expect("it is unlocked");
     while let Some(answer) = calls.join_next().await {
         answer.expect("the callers do not panic").expect("it was taken in");
     }

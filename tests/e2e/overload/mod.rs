@@ -1,4 +1,4 @@
-//! More than a server takes in is refused, and says when to come back; workers go first.
+//! A server refuses calls over its limits with a time to retry. Workers come first.
 
 use proto::v1::*;
 use tonic::{Code, Status};
@@ -10,7 +10,7 @@ mod bytes;
 mod calls;
 mod reads;
 
-/// A worker that has begun a run.
+/// A worker that has started a run.
 async fn busy(fixture: &Fixture, session: &str) -> (Stream, Lease) {
     fixture.enqueue(session, "any").await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
@@ -20,7 +20,7 @@ async fn busy(fixture: &Fixture, session: &str) -> (Stream, Lease) {
     (stream, lease)
 }
 
-/// The refusal says what is the matter, and when to come back.
+/// The refusal has its reason, and says when to retry.
 fn assert_overloaded(refused: &Status) {
     assert_eq!((refused.code(), reason(refused)), (Code::ResourceExhausted, "OVERLOADED".into()));
     let retry = refused.get_details_retry_info().and_then(|info| info.retry_delay);

@@ -6,18 +6,18 @@ use tokio::task::JoinSet;
 use super::{assert_overloaded, busy};
 use crate::support::{Fixture, reason, succeeded};
 
-/// More than wait for a connection: beyond them, each is refused at once.
+/// More reads than may wait for a connection; each further one is refused at once.
 const READS: usize = 1_500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_of_reads_is_refused_and_leaves_heartbeats_cancels_and_results_alone() {
+async fn a_burst_of_reads_is_refused_and_delays_no_heartbeat_cancel_or_result() {
     let fixture = Fixture::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
     let session = fixture.session().await;
     let (mut stream, lease) = busy(&fixture, &session).await;
-    // Whoever holds this lock holds up every read of artifacts.
-    let mut stranger = fixture.sql().await;
+    // Every read of artifacts waits for this lock.
+    let mut foreign = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.artifacts IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut stranger).await.expect("it is locked");
+    sqlx::raw_sql(lock).execute(&mut foreign).await.expect("it is locked");
     let mut clients = Vec::new();
     for _ in 0..30 {
         clients.push(fixture.servers[0].dial().await);
@@ -38,13 +38,13 @@ async fn a_burst_of_reads_is_refused_and_leaves_heartbeats_cancels_and_results_a
     }
     fixture.cancel(&lease.run_id).await;
     assert_eq!(stream.cancel().await.run_id, lease.run_id);
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     fixture.enqueue(&session, "any").await;
 
-    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.expect("it is unlocked");
+    sqlx::raw_sql("ROLLBACK").execute(&mut foreign).await.expect("it is unlocked");
     while let Some(answer) = reads.join_next().await {
         if let Err(refused) = answer.expect("the callers do not panic") {
-            // On a busy machine some may have waited so long that the database seemed to be away.
+            // On a busy machine some reads may have waited so long that they report an outage.
             assert!(["OVERLOADED", "DATABASE_UNAVAILABLE"].contains(&&*reason(&refused)), "{refused:?}");
         }
     }

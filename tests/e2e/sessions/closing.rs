@@ -1,4 +1,4 @@
-//! A closed session takes no more runs and is completed when its last has ended, not before.
+//! A closed session takes no more runs, and is completed when its last run has ended, not before.
 
 use proto::v1::*;
 use sqlx::Connection;
@@ -21,12 +21,12 @@ async fn a_closed_session_is_completed_when_its_last_run_has_ended() {
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(2);
     let leases = [stream.begin().await, stream.begin().await];
-    assert_eq!(stream.ends(&leases[0], succeeded("1")).await, "");
+    assert_eq!(stream.finish(&leases[0], succeeded("1")).await, "");
     let closed = fixture.close(&session).await;
     assert_eq!((closed.status(), closed.total_runs), (SessionStatus::Active, 2));
     let again = fixture.close(&session).await;
     assert_eq!(again.close_time, closed.close_time, "closing again does nothing");
-    // A fold has looked at it since it was closed.
+    // Waits for a fold after the close.
     let mut sql = fixture.sql().await;
     eventually("all is folded", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.session_deltas").fetch_one(&mut sql).await;
@@ -35,12 +35,16 @@ async fn a_closed_session_is_completed_when_its_last_run_has_ended() {
     })
     .await;
     assert_eq!(fixture.session_now(&session).await.status(), SessionStatus::Active);
-    assert_eq!(stream.ends(&leases[1], succeeded("1")).await, "");
+    assert_eq!(stream.finish(&leases[1], succeeded("1")).await, "");
     let completed = status(&fixture, &session, SessionStatus::Completed).await;
     assert_eq!((completed.total_runs, completed.succeeded_runs), (2, 2));
     let cancel = CancelSessionRequest { session_id: session, ..Default::default() };
     let cancelled = fixture.sessions().cancel_session(cancel).await.expect("it is there").into_inner();
-    assert_eq!(cancelled.session.expect("it is answered").status(), SessionStatus::Completed, "that is final");
+    assert_eq!(
+        cancelled.session.expect("it is answered").status(),
+        SessionStatus::Completed,
+        "a completed session stays completed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +68,7 @@ async fn a_session_that_is_closed_or_missing_takes_no_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
+async fn no_run_enters_a_session_after_its_close_was_answered() {
     let fixture = Fixture::with(2, |_| {}).await;
     for _ in 0..4 {
         let session = fixture.session().await;
@@ -85,7 +89,7 @@ async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
                 }
             });
         }
-        // In the midst of it.
+        // Closes the session while runs are enqueued.
         eventually("some are enqueued", async || (fixture.session_now(&session).await.total_runs > 50).then_some(()))
             .await;
         let closed = fixture.close(&session).await;
@@ -93,7 +97,7 @@ async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
         while let Some(enqueued) = enqueuers.join_next().await {
             acknowledged += enqueued.expect("the callers do not panic");
         }
-        assert_eq!(closed.total_runs, acknowledged, "as many as were acknowledged, at the moment it was closed");
+        assert_eq!(closed.total_runs, acknowledged, "the close counts exactly the acknowledged runs");
         assert_eq!(fixture.session_now(&session).await.total_runs, acknowledged);
     }
 }
@@ -102,21 +106,21 @@ async fn no_run_slips_into_a_session_after_its_closing_was_answered() {
 async fn closing_waits_for_an_enqueue_that_has_begun() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
-    // Whoever holds this lock holds up the server's enqueue after it has found the session open.
+    // The server's enqueue waits for this lock after it has found the session open.
     let mut sql = fixture.sql().await;
     let mut looking = fixture.sql().await;
     let hold = "CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql
                     AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END';
                 CREATE TRIGGER hold BEFORE INSERT ON ops.runs FOR EACH ROW EXECUTE FUNCTION public.hold()";
     sqlx::raw_sql(hold).execute(&mut sql).await.expect("it is made");
-    let mut stranger = sql.begin().await.expect("it begins");
-    sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *stranger).await.expect("it is locked");
+    let mut foreign = sql.begin().await.expect("it begins");
+    sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *foreign).await.expect("it is locked");
     let enqueuing = fixture.enqueue(&session, "any");
     let closing = async {
         waiting_for_locks(&fixture, &mut looking, 1).await;
         let let_go = async {
             waiting_for_locks(&fixture, &mut fixture.sql().await, 2).await;
-            stranger.commit().await.expect("it lets go");
+            foreign.commit().await.expect("the lock is released");
         };
         let (closed, ()) = tokio::join!(fixture.close(&session), let_go);
         closed
@@ -130,14 +134,14 @@ async fn closing_waits_for_an_enqueue_by_sql_that_is_not_committed() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut sql = fixture.sql().await;
-    let mut stranger = sql.begin().await.expect("it begins");
+    let mut foreign = sql.begin().await.expect("it begins");
     let tenant = "SELECT set_config('ops.tenant_id', 'default', true)";
-    sqlx::query(tenant).execute(&mut *stranger).await.expect("a tenant is set");
+    sqlx::query(tenant).execute(&mut *foreign).await.expect("a tenant is set");
     let enqueue = "SELECT ops.enqueue_run($1::text::uuid, 'A', 'any')";
-    sqlx::query(enqueue).bind(&session).execute(&mut *stranger).await.expect("it is enqueued");
+    sqlx::query(enqueue).bind(&session).execute(&mut *foreign).await.expect("it is enqueued");
     let let_go = async {
         waiting_for_locks(&fixture, &mut fixture.sql().await, 1).await;
-        stranger.commit().await.expect("it commits");
+        foreign.commit().await.expect("it commits");
     };
     let (closed, ()) = tokio::join!(fixture.close(&session), let_go);
     assert_eq!(closed.total_runs, 1);

@@ -10,32 +10,32 @@ fn counters(session: &Session) -> [i64; 4] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_is_counted_at_once() {
+async fn each_answered_change_is_counted_at_once() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let mut expected = [0; 4];
     let mut stream = Stream::open(&fixture.servers[0]).await;
-    for round in 1..=5 {
+    for pass in 1..=5 {
         fixture.enqueue_many(&session, "any", 3).await;
         expected[0] += 3;
         assert_eq!(counters(&fixture.session_now(&session).await), expected);
-        stream.credit(round * 3);
+        stream.credit(pass * 3);
         let leases = [stream.begin().await, stream.begin().await, stream.begin().await];
-        assert_eq!(stream.ends(&leases[0], succeeded("1")).await, "");
+        assert_eq!(stream.finish(&leases[0], succeeded("1")).await, "");
         expected[1] += 1;
         assert_eq!(counters(&fixture.session_now(&session).await), expected);
-        assert_eq!(stream.ends(&leases[1], failed("Broken")).await, "");
+        assert_eq!(stream.finish(&leases[1], failed("Broken")).await, "");
         expected[2] += 1;
         assert_eq!(counters(&fixture.session_now(&session).await), expected);
         fixture.running(&leases[2].run_id).await;
         fixture.cancel(&leases[2].run_id).await;
-        assert_eq!(stream.ends(&leases[2], crate::support::cancelled()).await, "");
+        assert_eq!(stream.finish(&leases[2], crate::support::cancelled()).await, "");
         expected[3] += 1;
         assert_eq!(counters(&fixture.session_now(&session).await), expected);
         let listed = fixture.sessions().list_sessions(ListSessionsRequest::default()).await.expect("they are listed");
         assert_eq!(counters(&listed.into_inner().sessions[0]), expected);
     }
-    // The same when all is folded.
+    // The counters are the same after the fold.
     let mut sql = fixture.sql().await;
     eventually("all is folded", async || {
         let left = sqlx::query_scalar("SELECT count(*) FROM ops.session_deltas").fetch_one(&mut sql).await;
@@ -47,7 +47,7 @@ async fn what_was_answered_is_counted_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counters_fit_the_runs_at_every_moment_of_a_busy_session() {
+async fn counters_match_the_runs_at_every_moment_of_a_busy_session() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let half = Handle::new(|context| async move {
@@ -62,7 +62,7 @@ async fn counters_fit_the_runs_at_every_moment_of_a_busy_session() {
         LiveWorker::start(&[&fixture.servers[1]], 16, "odd", &half),
     ];
     let mut sql = fixture.sql().await;
-    // One statement sees runs, sums and what is not folded as they are at one moment.
+    // One statement sees runs, sums and unfolded counts in one snapshot.
     let differing = "SELECT s.total_runs + d.total - r.total, s.succeeded_runs + d.succeeded - r.succeeded,
                             s.failed_runs + d.failed - r.failed, s.cancelled_runs + d.cancelled - r.cancelled
          FROM ops.sessions s

@@ -1,4 +1,4 @@
-//! Many runs in one call: all of them or none.
+//! Many runs in one call: all are enqueued, or none.
 
 use proto::v1::*;
 
@@ -26,7 +26,7 @@ async fn ten_thousand_runs_are_enqueued_in_one_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() {
+async fn one_bad_run_refuses_its_whole_call_and_no_other_call() {
     let fixture = Fixture::new().await;
     let (open, closed) = (fixture.session().await, fixture.session().await);
     fixture.close(&closed).await;
@@ -41,7 +41,7 @@ async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() 
         runs[57] = bad;
         let before = runs_there(&fixture).await;
         let request = EnqueueRunsRequest { runs };
-        // Other callers are in the same round.
+        // Other callers are in the same batch.
         let mut clients = [fixture.runs(), fixture.runs(), fixture.runs()];
         let [bad, first, second] = &mut clients;
         let good = EnqueueRunsRequest { runs: vec![spec(&open, "any"); 2] };
@@ -53,8 +53,8 @@ async fn one_run_that_can_not_be_enqueued_refuses_the_whole_call_and_no_other() 
         let refused = refused.expect_err("one of its runs is refused");
         assert_eq!(reason(&refused), why);
         assert!(why != "INVALID_FIELD" || refused.message().contains("runs[57].kind"), "{refused:?}");
-        first.expect("it has nothing to do with it");
-        second.expect("it has nothing to do with it");
+        first.expect("it is another call");
+        second.expect("it is another call");
         assert_eq!(runs_there(&fixture).await, before + 4);
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions: exact counters, and ends that nothing slips past.
+//! Sessions: exact counters, and a close that no run passes.
 
 mod closing;
 mod counters;

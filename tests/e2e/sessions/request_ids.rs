@@ -1,4 +1,4 @@
-//! One request id is one run, whoever says it and how often.
+//! One request id is one run, whoever sends it and however often.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn named(session: &str, request_id: &str) -> RunSpec {
     RunSpec { request_id: request_id.into(), ..spec(session, "any") }
 }
 
-/// A transaction that has used this id for something, and does not say yet whether it stays so.
+/// An open transaction that has used this request id.
 async fn hold<'c>(sql: &'c mut sqlx::PgConnection, request_id: &str) -> sqlx::Transaction<'c, sqlx::Postgres> {
     let mut holding = sql.begin().await.expect("it begins");
     let insert = "INSERT INTO ops.request_ids (tenant_id, scope, request_id, payload_hash, resource_ids)
@@ -22,14 +22,14 @@ async fn hold<'c>(sql: &'c mut sqlx::PgConnection, request_id: &str) -> sqlx::Tr
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_request_at_the_same_time_at_two_replicas_is_one_run() {
+async fn the_same_request_at_two_replicas_at_once_creates_one_run() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
-    for round in 0..5 {
+    for pass in 0..5 {
         let mut callers = JoinSet::new();
         for caller in 0..20 {
             let mut runs = fixture.servers[caller % 2].runs();
-            let request = EnqueueRunRequest { run: Some(named(&session, &format!("once-{round}"))) };
+            let request = EnqueueRunRequest { run: Some(named(&session, &format!("once-{pass}"))) };
             callers.spawn(async move {
                 let answered = runs.enqueue_run(request).await.expect("it is answered");
                 answered.into_inner().run.expect("it is answered").id
@@ -40,7 +40,7 @@ async fn the_same_request_at_the_same_time_at_two_replicas_is_one_run() {
             ids.insert(id.expect("the callers do not panic"));
         }
         assert_eq!(ids.len(), 1, "{ids:?}");
-        assert_eq!(fixture.session_now(&session).await.total_runs, round + 1);
+        assert_eq!(fixture.session_now(&session).await.total_runs, pass + 1);
     }
 }
 
@@ -74,7 +74,7 @@ async fn a_repeated_request_is_answered_with_the_run_as_it_is_now() {
     let cancelled = fixture.cancel(&run.id).await;
     fixture.close(&session).await;
     let again = fixture.enqueue_spec(named(&session, "once")).await;
-    // The session takes no more runs, and this one is there already.
+    // The session takes no more runs, but this run exists already.
     match again {
         Ok(again) => assert_eq!(again, cancelled),
         Err(refused) => assert_eq!(reason(&refused), "SESSION_CLOSED"),
@@ -82,7 +82,7 @@ async fn a_repeated_request_is_answered_with_the_run_as_it_is_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn request_ids_within_one_call_make_each_its_run() {
+async fn each_request_id_within_one_call_creates_its_own_run() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let enqueue = async |runs| fixture.runs().enqueue_runs(EnqueueRunsRequest { runs }).await;
@@ -114,7 +114,7 @@ async fn a_refused_call_leaves_its_request_ids_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_id_that_a_stranger_holds_stalls_nobody_else() {
+async fn a_request_id_held_by_another_transaction_delays_no_other_call() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut sql = fixture.sql().await;
@@ -127,7 +127,7 @@ async fn a_request_id_that_a_stranger_holds_stalls_nobody_else() {
     waiting_for_locks(&fixture, &mut looking, 1).await;
     fixture.enqueue(&session, "any").await;
     assert!(callers.try_join_next().is_none(), "a call without a request id does not wait for the one that does");
-    // Those that came together with it are enqueued too.
+    // Calls in its batch are enqueued, too.
     let mut others = JoinSet::new();
     for other in 0..10 {
         let mut runs = fixture.runs();
@@ -138,13 +138,13 @@ async fn a_request_id_that_a_stranger_holds_stalls_nobody_else() {
     let request = EnqueueRunRequest { run: Some(named(&session, "held")) };
     callers.spawn(async move { again.enqueue_run(request).await });
     while let Some(other) = others.join_next().await {
-        other.expect("the callers do not panic").expect("it has nothing to do with it");
+        other.expect("the callers do not panic").expect("it is another call");
     }
     while let Some(held) = callers.join_next().await {
         let refused = held.expect("the callers do not panic").expect_err("it is held");
         assert_eq!((refused.code(), reason(&refused)), (tonic::Code::Aborted, "REQUEST_IN_PROGRESS".into()));
     }
-    holding.rollback().await.expect("it lets go");
+    holding.rollback().await.expect("the lock is released");
     fixture.enqueue_spec(named(&session, "held")).await.expect("the id is free");
     assert_eq!(fixture.session_now(&session).await.total_runs, 12);
 }
@@ -154,7 +154,7 @@ async fn a_repeated_request_is_never_answered_with_the_run_of_a_refused_call() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     fixture.enqueue_spec(named(&session, "used")).await.expect("it is enqueued");
-    // Holds up the round of one call, so that the next two are in one round.
+    // Delays the batch of one call, so that the next two are in one batch.
     let mut sql = fixture.sql().await;
     let holding = hold(&mut sql, "held").await;
     let mut clients = [fixture.runs(), fixture.runs(), fixture.runs()];

@@ -1,4 +1,4 @@
-//! A database of its own, servers on it, and clients of them.
+//! A database for one test, servers on it, and clients of them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 
 use super::{eventually, in_time};
 
-/// A database that is migrated, with servers on it. What is started here ends with it.
+/// A migrated database with servers on it. All of it ends when it is dropped.
 pub struct Fixture {
     pub database: devpg::testing::TestDatabase,
     pub servers: Vec<Server>,
@@ -76,7 +76,7 @@ impl Fixture {
         self.servers[0].url.trim_start_matches("http://").to_owned()
     }
 
-    /// A connection to the database as its superuser, past all walls.
+    /// A connection to the database as its superuser.
     pub async fn sql(&self) -> sqlx::PgConnection {
         use sqlx::Connection;
         sqlx::PgConnection::connect(&self.database.url).await.expect("the test database answers")
@@ -128,7 +128,7 @@ impl Fixture {
         self.runs().get_run(request).await.expect("the run is there").into_inner().run.expect("it is answered")
     }
 
-    /// Waits until it is written down that a run has begun: its worker is told first.
+    /// Waits until the database has the start of a run: the worker gets it earlier.
     pub async fn running(&self, run_id: &str) -> Run {
         eventually("the start is written", async || {
             Some(self.get(run_id).await).filter(|run| run.status() == RunStatus::Running)
@@ -144,7 +144,7 @@ impl Fixture {
     }
 }
 
-/// What a run of this kind in lane A is.
+/// A run of this kind in lane A.
 pub fn spec(session: &str, kind: &str) -> RunSpec {
     RunSpec { session_id: session.to_owned(), lane: Lane::A.into(), kind: kind.to_owned(), ..Default::default() }
 }
@@ -172,7 +172,7 @@ impl Server {
         self.client.workers()
     }
 
-    /// A second connection, for what would hold up the first.
+    /// A second connection, for calls that would delay the first.
     pub async fn dial(&self) -> Client {
         dial(&self.url).await
     }
@@ -185,7 +185,7 @@ impl Server {
     }
 }
 
-/// Without pings, since some tests stop a server for long.
+/// Without pings, because some tests stop a server for a long time.
 async fn dial(url: &str) -> Client {
     let settings = Settings { connect_timeout: Duration::from_secs(10), pings: None, ..Settings::default() };
     Client::connect(url, &settings).await.expect("the server answers")

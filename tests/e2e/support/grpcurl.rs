@@ -1,4 +1,4 @@
-//! The real grpcurl, which knows nothing but the server's address: what it calls it learns by reflection.
+//! The real grpcurl, which knows only the server's address and learns the rest by reflection.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,10 +10,10 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::Fixture;
 
-/// For an answer that comes at once; past this something is stuck.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for an answer that comes at once; only a hang reaches it.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where `make tools` has put a program.
+/// The path of a program that `make tools` has installed.
 pub fn tool(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools").join(path);
     assert!(path.exists(), "{} is missing: run `make tools` (`make test` does)", path.display());
@@ -23,7 +23,7 @@ pub fn tool(path: &str) -> PathBuf {
 /// Calls a fixture's first server.
 pub struct Grpcurl {
     address: String,
-    /// The contract that it goes by in place of the server's.
+    /// The contract that replaces the server's own.
     contract: Option<PathBuf>,
 }
 
@@ -32,7 +32,7 @@ impl Grpcurl {
         Self { address: fixture.address(), contract: None }
     }
 
-    /// One that goes by this contract, a descriptor set, whatever the server says.
+    /// A grpcurl that uses this contract, a descriptor set, instead of reflection.
     pub fn speaking(fixture: &Fixture, contract: &Path) -> Self {
         Self { address: fixture.address(), contract: Some(contract.to_owned()) }
     }
@@ -79,7 +79,7 @@ impl Grpcurl {
     }
 }
 
-/// A call that is going on.
+/// An open call.
 pub struct Talk {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -93,7 +93,7 @@ impl Talk {
         stdin.flush().await.expect("grpcurl reads");
     }
 
-    /// Ends the requests; grpcurl does not begin to listen before, when the method takes only one.
+    /// Sends the last request. For a method with one request, grpcurl reads no answer before that.
     pub async fn say_all(&mut self, request: Value) {
         self.say(request).await;
         self.stdin = None;
@@ -103,8 +103,8 @@ impl Talk {
     pub async fn next(&mut self) -> Option<Value> {
         let mut text = String::new();
         loop {
-            let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
-            match line.unwrap_or_else(|_| panic!("no answer within {PATIENCE:?}")).expect("grpcurl prints text") {
+            let line = tokio::time::timeout(TIMEOUT, self.lines.next_line()).await;
+            match line.unwrap_or_else(|_| panic!("no answer within {TIMEOUT:?}")).expect("grpcurl prints text") {
                 None if text.trim().is_empty() => return None,
                 None => panic!("grpcurl ended within an answer: {text}"),
                 Some(line) => text.push_str(&line),
@@ -116,14 +116,14 @@ impl Talk {
         }
     }
 
-    /// The next answer of this kind, which must be that of the frames that come.
+    /// The next answer, which must be of this kind.
     pub async fn frame(&mut self, kind: &str) -> Value {
         let mut answer = self.next().await.unwrap_or_else(|| panic!("the server ended the call, expected {kind}"));
         assert!(answer.get(kind).is_some(), "expected {kind}, got {answer}");
         answer[kind].take()
     }
 
-    /// Ends the requests; whether grpcurl then ends well, which is whether the call did.
+    /// Ends the requests. Returns whether the call then ends well.
     pub async fn end(mut self) -> bool {
         self.stdin = None;
         let answer = self.next().await;

@@ -1,4 +1,4 @@
-//! What the tests share: a fixture with servers and clients, workers real and by hand, and ways to wait.
+//! Shared by the tests: a fixture with servers and clients, real workers and scripted ones, and ways to wait.
 
 mod fixture;
 mod grpcurl;
@@ -25,7 +25,7 @@ pub use python::{PythonWorker, events, in_kind};
 pub use refusal::reason;
 pub use relay::{Flow, Relay};
 pub use stream::{Stream, hello, resume};
-pub use time::{passes, passes_unserved, two_lease_rounds};
+pub use time::{passes, passes_unserved, two_lease_checks};
 pub use unary::Unary;
 pub use watcher::Watcher;
 pub use wire::Wire;

@@ -1,4 +1,4 @@
-//! How grants end, as workers say it.
+//! The outcomes that workers report.
 
 use std::time::Duration;
 

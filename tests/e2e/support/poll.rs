@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Far beyond what anything here takes on a busy machine.
+/// Far longer than any step takes on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How often a condition that no stream tells of is looked at.
+/// How often a condition without a stream is checked.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks until there is an answer.
+/// Calls `look` until it returns something.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     in_time(what, async {
         loop {
@@ -21,10 +21,10 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     .await
 }
 
-/// What a future gives, or a panic that says what did not come.
+/// The result of a future. Panics with what was missing if it does not come in time.
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
-        Err(_) => panic!("within {DEADLINE:?} this did not come: {what}"),
+        Err(_) => panic!("this did not come within {DEADLINE:?}: {what}"),
     }
 }

@@ -1,4 +1,4 @@
-//! The example worker of tests/python, driven by commands; it prints what happens to it.
+//! The example worker of tests/python, driven by commands. It prints what happens to it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,12 +18,12 @@ pub struct PythonWorker {
 }
 
 impl PythonWorker {
-    /// Starts it, and waits until it is welcome.
+    /// Starts the worker, and waits for its Welcome.
     pub async fn start(fixture: &Fixture, slots: usize) -> Self {
         Self::speaking(fixture, slots, None).await
     }
 
-    /// The same with another contract than that of proto/: a descriptor set.
+    /// Starts it with another contract than that of proto/: a descriptor set.
     pub async fn speaking(fixture: &Fixture, slots: usize, contract: Option<&Path>) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/controlled.py");
         let mut command = Command::new(tool("python/bin/python"));
@@ -43,7 +43,7 @@ impl PythonWorker {
         Some(serde_json::from_str(&line).expect("it prints JSON"))
     }
 
-    /// Passes over what else happens until this does.
+    /// Skips other events until this one.
     pub async fn sees(&mut self, what: &str) -> Value {
         loop {
             let seen = self.next().await.unwrap_or_else(|| panic!("the worker ended before it saw: {what}"));
@@ -53,11 +53,11 @@ impl PythonWorker {
         }
     }
 
-    pub async fn told(&mut self, command: &str) {
+    pub async fn command(&mut self, command: &str) {
         self.commands.write_all(format!("{command}\n").as_bytes()).await.expect("the worker reads its commands");
     }
 
-    /// Waits until it has ended well, and returns what it saw until then.
+    /// Waits until the worker has ended well, and returns what it saw until then.
     pub async fn ends(mut self) -> Vec<Value> {
         let mut seen = Vec::new();
         while let Some(line) = self.next().await {

@@ -1,8 +1,8 @@
-//! README.md as a script: its `sh` blocks are run as they stand, and must print what the `text` blocks after them show.
+//! README.md as a script: its `sh` blocks run unchanged, and must print what the `text` blocks after them show.
 
 use std::fs;
 
-/// What is printed between the steps, to tell their outputs apart.
+/// The line that is printed between two steps, to separate their outputs.
 const MARK: &str = "=== next step ===";
 
 /// A block of commands, and lines of what it prints.
@@ -18,13 +18,13 @@ pub fn steps(readme: &str, heading: &str) -> Vec<Step> {
     let section = text.split("\n## ").find(|section| section.starts_with(heading));
     let section = section.unwrap_or_else(|| panic!("{readme} has no section `{heading}`"));
     let mut steps: Vec<Step> = Vec::new();
-    // Every second part lies between fences, and begins with what the fence says.
+    // Every second part is a fenced block, and begins with the label of its fence.
     for block in section.split("\n```").skip(1).step_by(2) {
         let (kind, body) = block.split_once('\n').unwrap_or((block, ""));
         match (kind, steps.last_mut()) {
             ("sh", _) => steps.push(Step { commands: body.to_owned(), shown: Vec::new() }),
             ("text", Some(step)) => step.shown.extend(body.lines().map(|line| line.trim().to_owned())),
-            _ => panic!("{readme}: what is a block of `{kind}` in `{heading}`?"),
+            _ => panic!("{readme}: unknown kind of block `{kind}` in `{heading}`"),
         }
     }
     assert!(!steps.is_empty(), "{readme} has no commands in `{heading}`");
@@ -36,8 +36,8 @@ pub fn script(steps: &[Step]) -> String {
     steps.iter().map(|step| format!("{}\necho '{MARK}'\n", step.commands)).collect()
 }
 
-/// Checks that each step printed what is shown: those lines in that order, among others. A line that is shown may be a part
-/// of what is printed, and `…` stands for anything.
+/// Checks that each step printed the shown lines in that order, among others. A shown line may be a part of a printed
+/// one, and `…` stands for anything.
 pub fn check(steps: &[Step], printed: &str) {
     let outputs: Vec<&str> = printed.split(MARK).collect();
     assert_eq!(outputs.len(), steps.len() + 1, "each step printed something: {printed}");

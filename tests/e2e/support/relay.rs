@@ -1,4 +1,4 @@
-//! A network that a test can break, before a server.
+//! A network before a server that a test can break.
 
 use std::io;
 
@@ -9,26 +9,26 @@ use tokio::task::JoinSet;
 
 const BUFFER: usize = 16 * 1024;
 
-/// What passes.
+/// What the network lets through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flow {
     All,
-    /// Only what the client says; what it is told is held back, and nobody learns of it.
+    /// Only what the client sends. Answers are held back silently.
     Questions,
-    /// Connections are cut as soon as they are made.
+    /// Connections are closed as soon as they are made.
     Nothing,
 }
 
-/// Stands before a server. It ends when dropped.
+/// A relay before a server. It ends when dropped.
 pub struct Relay {
-    /// Where it listens, as HOST:PORT.
+    /// Its address, as HOST:PORT.
     pub address: String,
     flow: watch::Sender<Flow>,
     _relaying: JoinSet<()>,
 }
 
 impl Relay {
-    /// Before the server at this HOST:PORT.
+    /// Starts a relay before the server at this HOST:PORT.
     pub async fn before(server: &str, flow: Flow) -> Self {
         let server = server.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -53,7 +53,7 @@ async fn connection(client: TcpStream, server: String, mut flow: watch::Receiver
     let mut cut = flow.clone();
     let relaying = async { relay(client, TcpStream::connect(server).await?, &mut flow).await };
     tokio::select! {
-        // However it ends, both sides are closed.
+        // Closes both sides, however the relay ends.
         _ended = relaying => {}
         _is_cut = cut.wait_for(|flow| *flow == Flow::Nothing) => {}
     }

@@ -1,4 +1,4 @@
-//! A worker by hand: it says what the test makes it say.
+//! A scripted worker: it sends what the test wants.
 
 use std::collections::VecDeque;
 
@@ -10,11 +10,11 @@ use tonic::Status;
 use super::{Server, Wire};
 
 #[derive(Debug)]
-/// A stream that was welcomed. Dropped, it is lost.
+/// A stream after its Welcome. Dropping it loses the stream.
 pub struct Stream {
     pub welcome: Welcome,
     wire: Wire,
-    /// What has come and was not asked for yet; lists are taken apart.
+    /// Frames that have arrived and were not taken yet, lists split into single entries.
     waiting: VecDeque<Out>,
 }
 
@@ -23,7 +23,7 @@ pub fn hello(name: &str) -> Hello {
     Hello { protocol_version: 1, name: name.into(), lanes: vec![Lane::A.into()], ..Default::default() }
 }
 
-/// The same worker again, which still holds these.
+/// A Hello of the same worker, which still holds these grants.
 pub fn resume(welcome: &Welcome, held: &[Lease]) -> Hello {
     let resume = Resume {
         worker_id: welcome.worker_id.clone(),
@@ -37,16 +37,16 @@ pub fn resume(welcome: &Welcome, held: &[Lease]) -> Hello {
 impl Stream {
     /// A new worker of lane A, without credit yet.
     pub async fn open(server: &Server) -> Self {
-        Self::say(server, hello("by-hand")).await
+        Self::open_with(server, hello("by-hand")).await
     }
 
     /// Opens a stream with this Hello.
-    pub async fn say(server: &Server, hello: Hello) -> Self {
-        Self::try_say(server, hello).await.expect("it is welcome")
+    pub async fn open_with(server: &Server, hello: Hello) -> Self {
+        Self::try_open_with(server, hello).await.expect("the server welcomes it")
     }
 
-    /// As `say`; why it is not welcome, if so.
-    pub async fn try_say(server: &Server, hello: Hello) -> Result<Self, Status> {
+    /// As `open_with`, but returns the refusal.
+    pub async fn try_open_with(server: &Server, hello: Hello) -> Result<Self, Status> {
         let mut wire = Wire::open(server).await;
         wire.send(In::Hello(hello));
         match wire.next().await? {
@@ -86,7 +86,7 @@ impl Stream {
         self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.to_vec(), progress: Vec::new() }));
     }
 
-    /// Says that these are held, and waits for the answer.
+    /// Sends a heartbeat for these grants, and waits for the answer.
     pub async fn heartbeat(&mut self, leases: &[Lease]) -> HeartbeatAck {
         self.beat(leases);
         self.heartbeat_ack().await
@@ -100,7 +100,7 @@ impl Stream {
         .await
     }
 
-    /// The next run that is given to this worker.
+    /// The next run that is assigned to this worker.
     pub async fn assignment(&mut self) -> Assignment {
         self.take("an Assignment", |frame| match frame {
             Out::Assignments(list) => Some(list.assignments[0].clone()),
@@ -109,7 +109,7 @@ impl Stream {
         .await
     }
 
-    /// The next run that is given to this worker, and its grant.
+    /// The next run that is assigned to this worker, and its grant.
     pub async fn assigned(&mut self) -> (Run, Lease) {
         let assignment = self.assignment().await;
         let run = assignment.run.expect("an assignment names its run");
@@ -125,7 +125,7 @@ impl Stream {
         .await
     }
 
-    /// Takes the next run and is told to start it.
+    /// Accepts the next run, and waits for its start.
     pub async fn begin(&mut self) -> Lease {
         let (_, lease) = self.assigned().await;
         self.accept(std::slice::from_ref(&lease));
@@ -161,8 +161,8 @@ impl Stream {
         .await
     }
 
-    /// Reports, and waits for the answer: empty if it was accepted, else the reason.
-    pub async fn ends(&mut self, lease: &Lease, outcome: Outcome) -> String {
+    /// Reports an outcome and waits for the answer: empty if it was accepted, else the reason.
+    pub async fn finish(&mut self, lease: &Lease, outcome: Outcome) -> String {
         self.report(lease, outcome);
         let ack = self.report_ack().await;
         assert_eq!((&ack.run_id, ack.fence), (&lease.run_id, lease.fence));
@@ -190,18 +190,18 @@ impl Stream {
         self.wire.half_close();
     }
 
-    /// Reads until the server ends the stream, and says why it did; `None` = well.
+    /// Reads until the server ends the stream. Returns the error; none if it ended well.
     pub async fn end(&mut self) -> Option<Status> {
         self.wire.end().await
     }
 
-    /// All that has come so far and was not asked for: whatever the server sent before it answered a heartbeat.
+    /// All frames that have come so far and were not taken: those that the server sent before it answered a heartbeat.
     pub async fn rest(&mut self) -> Vec<Out> {
         self.heartbeat(&[]).await;
         self.waiting.drain(..).collect()
     }
 
-    /// The next frame of this sort, unless the server ends the stream before.
+    /// The next frame of this kind, or none if the server ends the stream before.
     pub async fn next_unless_ended<T>(&mut self, pick: impl Fn(Out) -> Option<T>) -> Option<T> {
         loop {
             let frame = self.wire.next().await.ok().flatten()?;
@@ -229,7 +229,7 @@ impl Stream {
     }
 }
 
-/// A frame with a list as frames with one entry each.
+/// Splits a frame with a list into frames with one entry each.
 fn apart(frame: Out) -> Vec<Out> {
     match frame {
         Out::Assignments(list) => {

@@ -7,7 +7,7 @@ use tonic::transport::Channel;
 
 use super::{Server, in_time};
 
-/// A name that claims by unary calls. It has an id once it has claimed.
+/// A worker name that claims by unary calls. It has an id after its first claim.
 pub struct Unary {
     client: WorkerServiceClient<Channel>,
     name: String,
@@ -27,7 +27,7 @@ impl Unary {
         Ok(claimed.assignments)
     }
 
-    /// Waits for one run; it is running then.
+    /// Waits for one run, which is then running.
     pub async fn take(&mut self) -> Lease {
         let wait = Some(prost_types::Duration { seconds: 60, nanos: 0 });
         let runs = self.claim(ClaimRequest { wait, ..Default::default() }).await.expect("it claims");

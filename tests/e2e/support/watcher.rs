@@ -1,4 +1,4 @@
-//! A watch, and what it has told.
+//! A watch, and the runs that it has shown.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use tonic::{Status, Streaming};
 
 use super::{Server, in_time};
 
-/// Follows a watch. It holds the stream to its promise that no run goes backwards.
+/// Follows a watch, and checks that no run goes backwards.
 pub struct Watcher {
     stream: Streaming<WatchRunsResponse>,
-    /// The newest state of each run that was told.
+    /// The newest state of each run that was sent.
     pub runs: BTreeMap<String, Run>,
-    /// Where the watch goes on.
+    /// The token to resume with.
     pub token: String,
 }
 
 impl Watcher {
-    /// Watches; whatever is committed from now on is told.
+    /// Opens a watch of everything that is committed from now on.
     pub async fn open(server: &Server, request: WatchRunsRequest) -> Result<Self, Status> {
         let called = in_time("the headers of a watch", server.runs().watch_runs(request)).await?;
         Ok(Self { stream: called.into_inner(), runs: BTreeMap::new(), token: String::new() })
     }
 
-    /// Watches all that happens from now on.
+    /// Watches all changes from now on.
     pub async fn all(server: &Server) -> Self {
-        Self::open(server, WatchRunsRequest::default()).await.expect("the watch is taken")
+        Self::open(server, WatchRunsRequest::default()).await.expect("the watch is accepted")
     }
 
-    /// Goes on from a token.
+    /// Resumes from a token.
     pub async fn resume(server: &Server, token: &str) -> Result<Self, Status> {
         let request = WatchRunsRequest { resume_token: token.to_owned(), ..Default::default() };
         let mut watcher = Self::open(server, request).await?;
@@ -37,15 +37,15 @@ impl Watcher {
         Ok(watcher)
     }
 
-    /// The next message, taken in.
+    /// The next message, applied to `runs`.
     pub async fn next(&mut self) -> Event {
-        self.try_next().await.expect("the watch goes on")
+        self.try_next().await.expect("the watch continues")
     }
 
     /// The next message, or why there is none.
     pub async fn try_next(&mut self) -> Result<Event, Status> {
         let message = in_time("a message of a watch", self.stream.message()).await?;
-        let event = message.expect("the watch goes on").event.expect("a message says something");
+        let event = message.expect("the watch continues").event.expect("a message says something");
         match &event {
             Event::Snapshot(page) => page.runs.iter().for_each(|run| self.take_in(run)),
             Event::SnapshotComplete(complete) => self.token.clone_from(&complete.resume_token),
@@ -63,7 +63,7 @@ impl Watcher {
         }
     }
 
-    /// Reads on until what was told fits.
+    /// Reads until the runs satisfy this condition.
     pub async fn until(&mut self, mut fits: impl FnMut(&BTreeMap<String, Run>) -> bool) {
         in_time("the state that a watch shall tell", async {
             while !fits(&self.runs) {
@@ -86,12 +86,12 @@ impl Watcher {
         .await
     }
 
-    /// Reads on until this run is told with this status.
+    /// Reads until this run has this status.
     pub async fn sees(&mut self, run_id: &str, status: RunStatus) {
         self.until(|runs| runs.get(run_id).is_some_and(|run| run.status() == status)).await;
     }
 
-    /// Reads on until the next bookmark.
+    /// Reads until the next bookmark.
     pub async fn bookmark(&mut self) -> String {
         while !matches!(self.next().await, Event::Bookmark(_)) {}
         self.token.clone()

@@ -56,7 +56,7 @@ impl LiveWorker {
         Self { stop, task }
     }
 
-    /// Lets it finish what it has, and answers what it did.
+    /// Lets the worker finish its runs, and returns its summary.
     pub async fn stop(mut self) -> WorkerSummary {
         self.stop.cancel();
         let ended = in_time("the end of a worker", self.task.join_next()).await.expect("it runs");

@@ -1,4 +1,4 @@
-//! What a watch tells, as it happens.
+//! What a watch sends, as it happens.
 
 use proto::v1::watch_runs_response::Event;
 use proto::v1::*;
@@ -21,13 +21,13 @@ async fn a_watcher_sees_each_state_of_a_run_also_through_another_replica() {
     watcher.sees(&run.id, RunStatus::Running).await;
     fixture.cancel(&run.id).await;
     watcher.until(|runs| runs[&run.id].cancellation.is_some()).await;
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
     watcher.sees(&run.id, RunStatus::Succeeded).await;
     assert_eq!(watcher.runs[&run.id], fixture.get(&run.id).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn progress_is_told() {
+async fn a_watcher_sees_progress() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -45,7 +45,7 @@ async fn progress_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_brings_what_matches_now_and_then_the_changes() {
+async fn a_snapshot_brings_the_runs_that_match_now_and_changes_follow() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     // More than one page of 500.
@@ -53,7 +53,7 @@ async fn a_snapshot_brings_what_matches_now_and_then_the_changes() {
     fixture.enqueue_many(&session, "other", 10).await;
     let filter = Some(RunFilter { kinds: vec!["any".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, include_snapshot: true, ..Default::default() };
-    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
     let mut pages = 0;
     loop {
         match watcher.next().await {
@@ -73,12 +73,12 @@ async fn a_snapshot_brings_what_matches_now_and_then_the_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_does_not_match_any_more_leaves_and_one_that_never_did_is_not_told() {
+async fn a_run_that_no_longer_matches_leaves_and_one_that_never_did_is_not_sent() {
     let fixture = Fixture::new().await;
     let (mine, other) = (fixture.session().await, fixture.session().await);
     let filter = RunFilter { session_id: mine.clone(), statuses: vec![RunStatus::Queued.into()], ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
-    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
     fixture.enqueue(&other, "any").await;
     let run = fixture.enqueue(&mine, "any").await;
     watcher.sees(&run.id, RunStatus::Queued).await;
@@ -87,17 +87,17 @@ async fn a_run_that_does_not_match_any_more_leaves_and_one_that_never_did_is_not
         Event::LeftFilter(left) => assert_eq!((left.run_id, left.revision), (run.id.clone(), revision)),
         other => panic!("expected that the run leaves, got {other:?}"),
     }
-    assert_eq!(watcher.runs.len(), 1, "nothing was told of the other session");
+    assert_eq!(watcher.runs.len(), 1, "nothing was sent of the other session");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn labels_and_lanes_filter() {
+async fn a_watch_filters_by_labels_and_lanes() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let labels = std::collections::BTreeMap::from([("team".to_owned(), "red".to_owned())]);
     let filter = RunFilter { lanes: vec![Lane::B.into()], labels: labels.clone(), ..Default::default() };
     let request = WatchRunsRequest { filter: Some(filter), ..Default::default() };
-    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut watcher = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
     let red = |lane: Lane| RunSpec { lane: lane.into(), labels: labels.clone(), ..spec(&session, "any") };
     fixture.enqueue_spec(red(Lane::A)).await.expect("it is enqueued");
     fixture.enqueue_spec(RunSpec { lane: Lane::B.into(), ..spec(&session, "any") }).await.expect("it is enqueued");
@@ -107,7 +107,7 @@ async fn labels_and_lanes_filter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_run_is_told_as_deleted() {
+async fn a_watcher_sees_that_a_run_was_deleted() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let run = fixture.enqueue(&session, "any").await;
@@ -124,7 +124,7 @@ async fn bookmarks_come_while_nothing_happens_and_a_stopping_server_says_goodbye
     let mut fixture = Fixture::with(2, |_| {}).await;
     let mut watcher = Watcher::all(&fixture.servers[1]).await;
     let first = watcher.bookmark().await;
-    assert_ne!(watcher.bookmark().await, first, "each says how far it is");
+    assert_ne!(watcher.bookmark().await, first, "each bookmark has its own position");
     let server = fixture.servers.remove(1);
     let goodbye = async {
         match watcher.news().await {
@@ -142,7 +142,7 @@ async fn bookmarks_come_while_nothing_happens_and_a_stopping_server_says_goodbye
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn retries_and_lost_leases_are_told() {
+async fn a_watcher_sees_retries_and_lost_leases() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let mut watcher = Watcher::all(&fixture.servers[1]).await;
@@ -151,7 +151,7 @@ async fn retries_and_lost_leases_are_told() {
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
     let lease = stream.begin().await;
-    assert_eq!(stream.ends(&lease, failed("First")).await, "");
+    assert_eq!(stream.finish(&lease, failed("First")).await, "");
     watcher
         .until(|runs| runs.get(&run.id).is_some_and(|run| run.status() == RunStatus::Queued && run.attempt == 1))
         .await;

@@ -1,4 +1,4 @@
-//! Many changes: no gap while runs come and end, and a slow watcher misses no end.
+//! Many changes: no gap while runs are enqueued and end, and a slow watcher misses no end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,12 +33,12 @@ async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
             ids
         });
     }
-    // They begin in the midst of it, one after the other.
+    // The watches start one after the other while runs are enqueued.
     let mut watchers = Vec::new();
     for watcher in 0..4 {
         let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
         let server = &fixture.servers[watcher % 2];
-        let mut watcher = Watcher::open(server, request).await.expect("the watch is taken");
+        let mut watcher = Watcher::open(server, request).await.expect("the watch is accepted");
         while !matches!(watcher.next().await, Event::SnapshotComplete(_)) {}
         watchers.push(watcher);
     }
@@ -61,22 +61,22 @@ async fn a_snapshot_under_load_and_the_changes_after_it_leave_no_gap() {
 async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
-    // On a connection of its own, since what it does not read stays there.
+    // On a connection of its own, because unread data stays in it.
     let mut client = fixture.servers[0].dial().await.runs();
-    let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is taken").into_inner();
+    let mut slow = client.watch_runs(WatchRunsRequest::default()).await.expect("the watch is accepted").into_inner();
     let filter = Some(RunFilter { kinds: vec!["last".into()], ..Default::default() });
     let request = WatchRunsRequest { filter, ..Default::default() };
-    let mut quick = Watcher::open(&fixture.servers[0], request).await.expect("the watch is taken");
+    let mut quick = Watcher::open(&fixture.servers[0], request).await.expect("the watch is accepted");
 
-    // Far more changes than may wait for a watcher, in several steps, so that what waits overflows more than once.
+    // Far more changes than may wait for a watcher, in several steps, so that its buffer overflows more than once.
     let mut ids = BTreeSet::new();
     for step in 0..3 {
         ids.extend(fixture.enqueue_many(&session, "any", 8_000).await);
         let last = fixture.enqueue(&session, "last").await;
         quick.sees(&last.id, RunStatus::Queued).await;
         if step == 1 {
-            // It reads a little, and stops again.
-            in_time("a message", slow.message()).await.expect("the watch goes on");
+            // It reads one message, and stops again.
+            in_time("a message", slow.message()).await.expect("the watch continues");
         }
     }
     let request = CancelSessionRequest { session_id: session.clone(), reason: "enough".into(), grace: None };
@@ -86,11 +86,11 @@ async fn a_watcher_that_does_not_read_delays_nobody_and_gets_each_end_state() {
     in_time("each end state at the slow watcher", read_all(&mut slow, ids)).await;
 }
 
-/// Reads until each of these runs was told as cancelled.
+/// Reads until each of these runs was sent as cancelled.
 async fn read_all(slow: &mut Streaming<WatchRunsResponse>, mut ids: BTreeSet<String>) {
     let mut revisions = BTreeMap::new();
     while !ids.is_empty() {
-        let message = slow.message().await.expect("the watch goes on").expect("the watch goes on");
+        let message = slow.message().await.expect("the watch continues").expect("the watch continues");
         match message.event.expect("a message says something") {
             Event::Change(change) => {
                 let run = change.run.expect("a change brings its run");
@@ -110,16 +110,16 @@ async fn read_all(slow: &mut Streaming<WatchRunsResponse>, mut ids: BTreeSet<Str
 async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
-    // The oldest is in the last page; far more lie before it than may wait to be read.
+    // The oldest run is in the last page, behind far more runs than may wait to be read.
     let oldest = fixture.enqueue(&session, "oldest").await;
     fixture.enqueue_many(&session, "any", 10_000).await;
     let mut quick = Watcher::all(&fixture.servers[0]).await;
     let mut client = fixture.servers[0].dial().await.runs();
     let request = WatchRunsRequest { include_snapshot: true, ..Default::default() };
-    let mut slow = client.watch_runs(request).await.expect("the watch is taken").into_inner();
+    let mut slow = client.watch_runs(request).await.expect("the watch is accepted").into_inner();
     let cancelled = fixture.cancel(&oldest.id).await;
     quick.sees(&oldest.id, RunStatus::Cancelled).await;
-    // Newer than what was handed out, and no watcher is told of it.
+    // A newer revision than the one that was sent, without a change in the feed.
     let newer = "UPDATE ops.runs SET revision = revision + 1 WHERE kind = 'oldest'";
     sqlx::query(newer).execute(&mut fixture.sql().await).await.expect("it is newer");
     let after = fixture.enqueue(&session, "after").await;
@@ -127,7 +127,7 @@ async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it(
     let reading = async {
         let mut revisions = Vec::new();
         loop {
-            let message = slow.message().await.expect("the watch goes on").expect("the watch goes on");
+            let message = slow.message().await.expect("the watch continues").expect("the watch continues");
             let runs = match message.event.expect("a message says something") {
                 Event::Snapshot(page) => page.runs,
                 Event::Change(change) => change.run.into_iter().collect(),
@@ -139,7 +139,7 @@ async fn a_run_in_a_snapshot_that_is_read_slowly_does_not_go_backwards_after_it(
             }
         }
     };
-    let revisions = in_time("what came after the snapshot", reading).await;
+    let revisions = in_time("the changes after the snapshot", reading).await;
     assert!(revisions.is_sorted(), "{revisions:?}");
     assert_eq!(revisions.last(), Some(&(cancelled.revision + 1)), "the snapshot was read after that");
 }

@@ -1,4 +1,4 @@
-//! Watching runs: nothing is missed, nobody waits for the slow, and a run never goes backwards.
+//! Watching runs: nothing is missed, a slow watcher delays nobody, and a run never goes backwards.
 
 mod following;
 mod load;

@@ -1,4 +1,4 @@
-//! Commits do not come in the order in which they began, and strangers take their time.
+//! Transactions commit in another order than they begin, and foreign ones stay open for long.
 
 use proto::v1::*;
 use sqlx::{Connection, PgConnection};
@@ -13,7 +13,7 @@ async fn enqueue_in_tx(c: &mut PgConnection, session: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_commits_late_is_seen_by_who_watches() {
+async fn a_watcher_sees_a_run_that_commits_late() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let mut watchers = Vec::new();
@@ -37,7 +37,7 @@ async fn what_commits_late_is_seen_by_who_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_commits_after_a_token_was_told_is_seen_by_who_resumes_with_it() {
+async fn a_watch_resumed_with_a_token_sees_a_run_that_commits_after_it() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let mut first = Watcher::all(&fixture.servers[0]).await;
@@ -51,11 +51,11 @@ async fn what_commits_after_a_token_was_told_is_seen_by_who_resumes_with_it() {
     slow.commit().await.expect("it is committed");
     let mut second = Watcher::resume(&fixture.servers[1], &token).await.expect("the token is good");
     second.sees(&late, RunStatus::Queued).await;
-    assert!(!second.runs.contains_key(&early.id), "what the token has seen does not come again");
+    assert!(!second.runs.contains_key(&early.id), "a change before the token is not repeated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_rolled_back_is_never_seen() {
+async fn a_watcher_never_sees_a_run_that_is_rolled_back() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut watcher = Watcher::all(&fixture.servers[0]).await;
@@ -69,14 +69,14 @@ async fn what_is_rolled_back_is_never_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strangers_open_transaction_delays_neither_changes_nor_cancels() {
+async fn an_open_foreign_transaction_delays_neither_changes_nor_cancels() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
-    // It writes, holds a snapshot, and stays open until all the rest has happened.
+    // It writes, holds a snapshot, and stays open until the end of the test.
     let mut sql = fixture.sql().await;
-    let mut stranger = sql.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.expect("it begins");
-    enqueue_in_tx(&mut stranger, &session).await;
-    for round in 0..3 {
+    let mut foreign = sql.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.expect("it begins");
+    enqueue_in_tx(&mut foreign, &session).await;
+    for pass in 0..3 {
         let mut watcher = Watcher::all(&fixture.servers[1]).await;
         let run = fixture.enqueue(&session, "any").await;
         watcher.sees(&run.id, RunStatus::Queued).await;
@@ -86,14 +86,14 @@ async fn a_strangers_open_transaction_delays_neither_changes_nor_cancels() {
         watcher.sees(&run.id, RunStatus::Running).await;
         fixture.cancel(&run.id).await;
         assert_eq!(stream.cancel().await.run_id, run.id);
-        assert_eq!(stream.ends(&lease, cancelled()).await, "");
+        assert_eq!(stream.finish(&lease, cancelled()).await, "");
         watcher.sees(&run.id, RunStatus::Cancelled).await;
         let ended = fixture.ended(&run.id).await;
         assert_eq!(ended.status(), RunStatus::Cancelled);
-        assert_eq!(fixture.session_now(&session).await.cancelled_runs, round + 1);
+        assert_eq!(fixture.session_now(&session).await.cancelled_runs, pass + 1);
     }
-    // A session is closed although the stranger has enqueued into another: only its own waits for it.
+    // A session can be closed although the foreign transaction has enqueued into another one.
     let other = fixture.session().await;
     assert!(fixture.close(&other).await.close_time.is_some());
-    stranger.rollback().await.expect("it was open all the time");
+    foreign.rollback().await.expect("it was open all the time");
 }

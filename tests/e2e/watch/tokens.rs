@@ -1,4 +1,4 @@
-//! Where a watch goes on.
+//! The tokens from which a watch resumes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Fixture, Server, Stream, Watcher, in_time, reason, succeeded};
 
-/// Why this token is not taken, with this filter.
+/// The refusal of this token with this filter.
 async fn refused(server: &Server, resume_token: &str, filter: Option<RunFilter>) -> tonic::Status {
     let request = WatchRunsRequest { resume_token: resume_token.to_owned(), filter, ..Default::default() };
     let called = in_time("the answer of a watch", server.runs().watch_runs(request)).await;
@@ -28,7 +28,7 @@ fn edited(token: &str, edit: impl FnOnce(&mut Value)) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_goes_on_at_another_replica_without_a_gap() {
+async fn a_token_resumes_at_another_replica_without_a_gap() {
     let fixture = Fixture::with(2, |_| {}).await;
     let session = fixture.session().await;
     let seen = fixture.enqueue(&session, "any").await;
@@ -40,7 +40,7 @@ async fn a_token_goes_on_at_another_replica_without_a_gap() {
     stream.credit(1);
     let lease = stream.begin().await;
     assert_eq!(lease.run_id, seen.id);
-    assert_eq!(stream.ends(&lease, succeeded("1")).await, "");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
 
     for server in &fixture.servers {
         let mut second = Watcher::resume(server, &token).await.expect("the token is good");
@@ -52,7 +52,7 @@ async fn a_token_goes_on_at_another_replica_without_a_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_told_after_a_change_does_not_bring_it_again() {
+async fn a_token_from_after_a_change_does_not_repeat_it() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut first = Watcher::all(&fixture.servers[0]).await;
@@ -83,8 +83,8 @@ async fn a_forged_or_foreign_token_is_refused() {
     ];
     for forged in &forged {
         let refused = refused(&fixture.servers[0], forged, None).await;
-        let told = (refused.code(), reason(&refused));
-        assert_eq!(told, (tonic::Code::InvalidArgument, "RESUME_TOKEN_INVALID".into()), "{forged}");
+        let answer = (refused.code(), reason(&refused));
+        assert_eq!(answer, (tonic::Code::InvalidArgument, "RESUME_TOKEN_INVALID".into()), "{forged}");
     }
     let filter = Some(RunFilter { kinds: vec!["other".into()], ..Default::default() });
     let refused = refused(&fixture.servers[0], &token, filter).await;

@@ -1,4 +1,4 @@
-//! Calls of gRPC that are wrong before any service sees them.
+//! gRPC calls that are wrong before a service sees them.
 
 use proto::v1::*;
 use tonic::Code;
@@ -11,19 +11,19 @@ const GET: &str = "ops.v1.RunService/GetRun";
 const ENQUEUE: &str = "ops.v1.RunService/EnqueueRun";
 const CHECK: &str = "grpc.health.v1.Health/Check";
 
-/// The largest message that a server takes.
+/// The largest message that a server accepts.
 const MESSAGE_MAX: usize = 16 << 20;
 
-/// How a call is answered.
+/// The expected answer to a call.
 pub enum Expected {
     Ok,
-    /// Not by gRPC.
+    /// An HTTP status without gRPC.
     Http(u16),
-    /// The code, the reason, and the fields that are wrong.
+    /// The code, the reason, and the wrong fields.
     Refused(Code, &'static str, Vec<String>),
 }
 
-/// The fields are wrong, and no others.
+/// Exactly these fields are wrong.
 pub fn invalid(fields: &[&str]) -> Expected {
     Expected::Refused(Code::InvalidArgument, "INVALID_FIELD", fields.iter().map(ToString::to_string).collect())
 }
@@ -32,7 +32,7 @@ pub fn refused(code: Code, reason: &'static str) -> Expected {
     Expected::Refused(code, reason, Vec::new())
 }
 
-/// Whether a call was answered as expected.
+/// Compares an answer with the expected one.
 pub fn judge(answer: Result<Answer, h2::Error>, expected: &Expected) -> Result<(), String> {
     let answer = answer.map_err(|error| format!("the call was not answered: {error}"))?;
     let was = |what: &dyn std::fmt::Debug| format!("got HTTP {} and {what:?}", answer.http);
@@ -43,8 +43,8 @@ pub fn judge(answer: Result<Answer, h2::Error>, expected: &Expected) -> Result<(
             let info = status.get_details_error_info().map(|info| (info.domain, info.reason)).unwrap_or_default();
             let bad = status.get_details_bad_request().map(|it| it.field_violations).unwrap_or_default();
             let named: Vec<_> = bad.iter().map(|violation| violation.field.clone()).collect();
-            let told = info == ("ops".to_owned(), (*reason).to_owned()) && !status.message().is_empty();
-            let right = answer.http == 200 && status.code() == *code && told && named == *fields;
+            let explained = info == ("ops".to_owned(), (*reason).to_owned()) && !status.message().is_empty();
+            let right = answer.http == 200 && status.code() == *code && explained && named == *fields;
             let wanted = || format!("expected {code:?} {reason} {fields:?}, ");
             if right { Ok(()) } else { Err(wanted() + &was(&(status.code(), info.1, named, status.message()))) }
         }
@@ -52,7 +52,7 @@ pub fn judge(answer: Result<Answer, h2::Error>, expected: &Expected) -> Result<(
     }
 }
 
-/// A field of bytes or text, as protobuf writes it.
+/// A field of bytes or text in protobuf's encoding.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![number << 3 | 2];
     let mut length = bytes.len();
@@ -65,7 +65,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Structures within each other, as `params_struct` of a run: `{"": {"": ...}}`.
+/// Nested structures, for `params_struct` of a run: `{"": {"": ...}}`.
 fn nested(depth: usize) -> Vec<u8> {
     // A Struct has entries (1), an entry a value (2), a value a Struct (5).
     (0..depth).fold(Vec::new(), |inner, _| field(1, &field(2, &field(5, &inner))))
@@ -97,7 +97,7 @@ fn rows() -> Vec<(&'static str, Ask, Expected)> {
         ),
         ("a compressed message without an encoding", raw(vec![1, 0, 0, 0, 0]), invalid(&[""])),
         ("a message with an unknown flag", raw(vec![2, 0, 0, 0, 0]), invalid(&[""])),
-        // A kilobyte that unpacks to a megabyte, if anybody unpacks it.
+        // A kilobyte that would decompress to a megabyte.
         ("a gzip bomb", raw(vec![1, 0, 0, 0, 4, 0x1f, 0x8b, 8, 0]).header("grpc-encoding", "gzip"), unencodable()),
         ("an unknown encoding", check().header("grpc-encoding", "zlib2"), unencodable()),
         ("an encoding that is not text", check().header("grpc-encoding", b"\xff\xfe"), unencodable()),
@@ -118,7 +118,7 @@ fn rows() -> Vec<(&'static str, Ask, Expected)> {
         ),
         ("a field that is said twice", Ask::message(GET, &[field(1, b"x"), field(1, id)].concat()), run_not_found()),
         ("protobuf nested deeper than is read", run(6, &nested(101)), invalid(&["run.params"])),
-        // What stands before the message.
+        // The headers before the message.
         (
             "a deadline that has passed",
             check().header("grpc-timeout", "0n"),
@@ -132,17 +132,13 @@ fn rows() -> Vec<(&'static str, Ask, Expected)> {
         ("bytes without padding", check().header("trace-bin", "AAECAw"), Ok),
         ("a header just below the limit", check().header("x", vec![b'x'; 15_000]), Ok),
         ("a header over the limit", check().header("x", vec![b'x'; 17_000]), Http(431)),
-        // Where to.
+        // The path.
         (
-            "a method that there is not",
+            "an unknown method",
             Ask::message("ops.v1.RunService/Nope", &[]),
             refused(Code::Unimplemented, "UNKNOWN_METHOD"),
         ),
-        (
-            "a service that there is not",
-            Ask::message("ops.v1.Nope/GetRun", &[]),
-            refused(Code::Unimplemented, "UNKNOWN_METHOD"),
-        ),
+        ("an unknown service", Ask::message("ops.v1.Nope/GetRun", &[]), refused(Code::Unimplemented, "UNKNOWN_METHOD")),
         (
             "a path that climbs",
             Ask::message("ops.v1.RunService/../../etc/passwd", &[]),
@@ -162,7 +158,7 @@ fn rows() -> Vec<(&'static str, Ask, Expected)> {
         ("the content type with its format", check().header("content-type", "application/grpc+proto"), Ok),
         ("GET in place of POST", Ask { verb: "GET", ..check() }, Http(405)),
         (
-            "a page that there is not",
+            "an unknown page",
             Ask { verb: "GET", ..Ask::new("nope", Vec::new()) }.header("content-type", "text/html"),
             Http(404),
         ),
@@ -170,13 +166,13 @@ fn rows() -> Vec<(&'static str, Ask, Expected)> {
     ]
 }
 
-/// Goes through the table.
+/// Runs the table.
 pub async fn all(scene: &mut Scene) {
     for (what, ask, expected) in rows() {
         let answer = ask.send(&scene.address).await;
         scene.check(what, || judge(answer, &expected)).await;
     }
-    // The first one alone is taken.
+    // Only the first is accepted.
     let ids = ["01980000-0000-7000-8000-000000000001", "x"].map(|id| GetRunRequest { run_id: id.into() });
     let both = ids.map(|request| framed(&prost::Message::encode_to_vec(&request))).concat();
     let answer = Ask::new(GET, both).send(&scene.address).await;

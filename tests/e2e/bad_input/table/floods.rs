@@ -1,4 +1,4 @@
-//! HTTP/2 frames that are wrong, or too many: the stream or the connection ends, and nothing else does.
+//! Wrong HTTP/2 frames, and too many of them: only the stream or the connection ends.
 
 use prost::Message;
 use proto::v1::WatchRunsRequest;
@@ -7,14 +7,15 @@ use super::Scene;
 use super::frames::*;
 use super::http2::framed;
 
-/// The codes of HTTP/2 that are expected here. The library says PROTOCOL_ERROR for most of what is malformed.
+/// The HTTP/2 error codes that are expected here. The library answers most malformed frames with PROTOCOL_ERROR.
 const PROTOCOL_ERROR: u32 = 1;
 const FLOW_CONTROL_ERROR: u32 = 3;
 const FRAME_SIZE_ERROR: u32 = 6;
 const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A call that stays open while its client says nothing more, one that is answered at once, and one that says much.
+/// A call that stays open while its client sends nothing more, one that is answered at once, and one with a large
+/// answer.
 const CONNECT: &str = "ops.v1.WorkerService/Connect";
 const CHECK: &str = "grpc.health.v1.Health/Check";
 const WATCH: &str = "ops.v1.RunService/WatchRuns";
@@ -27,7 +28,7 @@ fn open(stream: u32, method: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &head(method))
 }
 
-/// The numbers of a client's streams.
+/// Stream ids of a client.
 fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|n| 2 * n + 1)
 }
@@ -38,7 +39,7 @@ fn some(frames: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>) -> 
     Box::new(frames.into_iter())
 }
 
-/// What is said after the preface and an empty SETTINGS, and how it is taken.
+/// The frames after the preface and an empty SETTINGS, and the expected reaction.
 fn rows() -> Vec<(&'static str, Frames, Taken)> {
     use Taken::{GoAway, GoesOn, Resets};
     let rapid = |pieces: fn(u32) -> Vec<u8>| some(streams(5_000).map(pieces));
@@ -98,7 +99,7 @@ fn rows() -> Vec<(&'static str, Frames, Taken)> {
             GoAway(ENHANCE_YOUR_CALM),
         ),
         (
-            "more calls at once than are taken",
+            "more calls at once than are accepted",
             some(streams(1_100).map(|id| open(id, CONNECT))),
             Resets(vec![REFUSED_STREAM]),
         ),
@@ -133,12 +134,12 @@ fn rows() -> Vec<(&'static str, Frames, Taken)> {
         ),
         ("padding longer than its frame", some([frame(DATA, PADDED, 1, &[9, 0])]), GoAway(PROTOCOL_ERROR)),
         (
-            "a header that can not be unpacked",
+            "a header that can not be decoded",
             some([frame(HEADERS, END_HEADERS, 1, &[0xff; 9])]),
             GoAway(PROTOCOL_ERROR),
         ),
         (
-            "a header that names what was not said",
+            "a header that refers to an unknown table entry",
             some([frame(HEADERS, END_HEADERS, 1, &[0xbe])]),
             GoAway(PROTOCOL_ERROR),
         ),
@@ -156,14 +157,14 @@ fn rows() -> Vec<(&'static str, Frames, Taken)> {
     ]
 }
 
-/// What is said in place of a preface.
+/// Bytes in place of a preface.
 const BEGINNINGS: [(&str, &[u8]); 3] = [
     ("a preface that turns into something else", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"),
     ("nonsense", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is no TLS here"),
     ("a request of HTTP/0.9", b"GET /\r\n"),
 ];
 
-/// Goes through the table.
+/// Runs the table.
 pub async fn all(scene: &mut Scene) {
     for (what, frames, expected) in rows() {
         let taken = say(&scene.address, NO_SETTINGS, frames).await;
@@ -171,7 +172,7 @@ pub async fn all(scene: &mut Scene) {
             .check(what, || (taken == expected).then_some(()).ok_or(format!("expected {expected:?}, got {taken:?}")))
             .await;
     }
-    let what = "readers that take nothing, of all that there is";
+    let what = "clients that request everything and read nothing";
     let watch = WatchRunsRequest { include_snapshot: true, ..Default::default() };
     let ask = framed(&watch.encode_to_vec());
     let watches = streams(200).map(|id| [open(id, WATCH), frame(DATA, END_STREAM, id, &ask)].concat());
@@ -180,7 +181,7 @@ pub async fn all(scene: &mut Scene) {
     let what = "DATA after the end";
     let frames = [frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(CONNECT)), frame(DATA, 0, 1, b"x")];
     let taken = say(&scene.address, NO_SETTINGS, frames).await;
-    // Which, depends on whether the server has ended the stream, too.
+    // The code depends on whether the server has ended the stream, too.
     let ended = matches!(taken, Taken::GoAway(_) | Taken::Resets(_));
     scene.check(what, || ended.then_some(()).ok_or(format!("expected an end, got {taken:?}"))).await;
     for (what, bytes) in BEGINNINGS {

@@ -24,21 +24,21 @@ pub const ACK: u8 = 1;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Far more than a server takes to answer, or to give up somebody who does not.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Marks the end of what a client says.
+/// Far longer than a server takes to answer, or to close a silent connection.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Marks the end of the frames that a client sends.
 const LAST_PING: &[u8; 8] = b"the end!";
 
-/// How a server takes what it was told.
+/// The reaction of a server to frames.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It goes on with the connection.
+    /// It continues the connection.
     GoesOn,
-    /// It goes on, and has reset streams; these are the codes, each once.
+    /// It continues, and has reset streams with these codes, each listed once.
     Resets(Vec<u32>),
     /// It has closed the connection, with this code.
     GoAway(u32),
-    /// It has closed the connection and said nothing, or what is not HTTP/2.
+    /// It has closed the connection without a code: it sent nothing, or no HTTP/2.
     Closed,
 }
 
@@ -47,7 +47,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header block: each field a literal without indexing, its name and value not compressed.
+/// A header block: each field is a literal without indexing and without compression.
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -74,7 +74,7 @@ fn length(block: &mut Vec<u8>, length: usize) {
     block.push(u8::try_from(rest).expect("it is short"));
 }
 
-/// The header of a call.
+/// The header of a call to this method.
 pub fn head(method: &str) -> Vec<u8> {
     let path = format!("/{method}");
     block(&[
@@ -87,14 +87,14 @@ pub fn head(method: &str) -> Vec<u8> {
     ])
 }
 
-/// Begins HTTP/2 with these settings, says these frames, and looks how they are taken.
+/// Opens an HTTP/2 connection with these settings, sends these frames, and returns the reaction.
 pub async fn say(address: &str, settings: &[u8], frames: impl IntoIterator<Item = Vec<u8>>) -> Taken {
     let begin = [PREFACE, &frame(SETTINGS, 0, 0, settings)].concat();
     exchange(address, begin, frames).await
 }
 
-/// Says bytes and then frames; reads meanwhile, until the server has closed or goes on: until it has answered PINGs, one
-/// after the other, for what it has to say of a stream may come after the answer to the first.
+/// Sends bytes and then frames, and reads meanwhile until the server has closed the connection or has answered several
+/// PINGs in turn. One PING is not enough: a reaction to a stream may come after the answer to the first.
 pub async fn exchange(address: &str, begin: Vec<u8>, frames: impl IntoIterator<Item = Vec<u8>>) -> Taken {
     let stream = TcpStream::connect(address).await.expect("the server listens");
     stream.set_nodelay(true).expect("a socket");
@@ -108,7 +108,7 @@ pub async fn exchange(address: &str, begin: Vec<u8>, frames: impl IntoIterator<I
             }
             write.write_all(&frame(PING, 0, 0, LAST_PING)).await
         };
-        // A server that has closed takes no more; what it said is what counts.
+        // A closed server reads no more. Only what it sent counts.
         let (_, mut end) = tokio::join!(talk, listen(&mut read, &mut resets));
         for _ in 0..2 {
             if end.is_none() && write.write_all(&frame(PING, 0, 0, LAST_PING)).await.is_ok() {
@@ -117,7 +117,7 @@ pub async fn exchange(address: &str, begin: Vec<u8>, frames: impl IntoIterator<I
         }
         end
     };
-    let end = tokio::time::timeout(PATIENCE, both).await.expect("the server answers or closes");
+    let end = tokio::time::timeout(TIMEOUT, both).await.expect("the server answers or closes");
     resets.sort_unstable();
     resets.dedup();
     match end {
@@ -127,7 +127,7 @@ pub async fn exchange(address: &str, begin: Vec<u8>, frames: impl IntoIterator<I
     }
 }
 
-/// Reads until the last PING is answered, or the server has closed; then how.
+/// Reads until the last PING is answered or the server has closed the connection. Returns the reaction.
 async fn listen(read: &mut OwnedReadHalf, resets: &mut Vec<u32>) -> Option<Taken> {
     loop {
         let Some((kind, flags, payload)) = next(read).await else { return Some(Taken::Closed) };
@@ -144,7 +144,7 @@ fn number(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().expect("four bytes"))
 }
 
-/// The next frame; nothing when the server has closed, or speaks something else.
+/// The next frame; none if the server has closed the connection or does not speak HTTP/2.
 pub async fn next(read: &mut OwnedReadHalf) -> Option<(u8, u8, Vec<u8>)> {
     let mut head = [0; 9];
     read.read_exact(&mut head).await.ok()?;

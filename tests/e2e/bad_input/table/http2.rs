@@ -1,4 +1,4 @@
-//! A client of HTTP/2 that says whatever it is told to, on a connection of its own.
+//! An HTTP/2 client that sends whatever a test wants, on its own connection.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, Request};
 
-/// A call as it is put on the wire.
+/// A call as it goes over the wire.
 pub struct Ask {
     pub verb: &'static str,
     pub path: String,
     pub headers: Vec<(String, Vec<u8>)>,
-    /// What is sent, piece by piece, each after a pause.
+    /// The body in pieces, each sent after a pause.
     pub body: Vec<Bytes>,
     pub pause: Option<Duration>,
-    /// Whether this side is ended.
+    /// Whether the client ends its side.
     pub ends: bool,
 }
 
-/// What became of it.
+/// The result of a call.
 #[derive(Debug)]
 pub struct Answer {
     pub http: u16,
@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 impl Ask {
-    /// A call of gRPC with this body.
+    /// A gRPC call with this body.
     pub fn new(method: &str, body: impl Into<Bytes>) -> Self {
         let headers = [("content-type", "application/grpc"), ("te", "trailers")];
         Self {
@@ -48,14 +48,14 @@ impl Ask {
         Self::new(method, framed(message))
     }
 
-    /// With this header in place of those of its name.
+    /// Replaces the headers of this name.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.retain(|(it, _)| it != name);
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
-    /// Asks a server, and reads its answer to the end.
+    /// Sends the call, and reads the answer to its end.
     pub async fn send(self, address: &str) -> Result<Answer, h2::Error> {
         let mut connection = JoinSet::new();
         let stream = TcpStream::connect(address).await.expect("the server listens");
@@ -81,7 +81,7 @@ impl Ask {
                 if let Some(pause) = self.pause {
                     tokio::time::sleep(pause).await;
                 }
-                // A server that has answered takes no more; what it answered is read below.
+                // A server that has answered reads no more. The answer is read below.
                 if out.send_data(piece, false).is_err() {
                     return;
                 }
@@ -114,7 +114,7 @@ fn status(headers: &HeaderMap) -> Option<Status> {
     headers.contains_key("grpc-status").then(|| Status::from_header_map(headers)).flatten()
 }
 
-/// A message as gRPC puts it on the wire.
+/// A message in gRPC's framing.
 pub fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).expect("a short message");
     [&[0], &length.to_be_bytes()[..], message].concat()

@@ -1,9 +1,9 @@
-//! What no client should send, row by row, and how the server takes it. After each row the server must be as well as before:
-//! it says that it serves, and a run goes through it.
+//! Tables of bad input: each row is something that no client should send, and the expected reaction. After each row the
+//! server must still be healthy: it reports SERVING, and executes a run.
 //!
-//! It needs nothing but the address of a server, so that it can be held against a server in this process and against
-//! another process. [`floods`] are HTTP/2, by hand ([`frames`]); [`calls`] are gRPC, by a client that says what it is told
-//! ([`http2`]); [`values`] are the fields, [`streams`] are the frames of workers.
+//! The tables need only the address of a server, so they can test a server in this process or in another one.
+//! [`floods`] are raw HTTP/2 ([`frames`]); [`calls`] are gRPC calls of a client without rules ([`http2`]); [`values`]
+//! are wrong fields, [`streams`] are wrong frames of workers.
 
 pub mod calls;
 mod floods;
@@ -23,13 +23,13 @@ use tonic::transport::Channel;
 
 use http2::Ask;
 
-/// Far more than a server takes to find out that it can serve.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than a server takes to become ready.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A server, and what has gone wrong with it.
+/// A server under test, and the failures so far.
 pub struct Scene {
-    /// Host and port.
+    /// HOST:PORT.
     address: String,
     client: Client,
     session: String,
@@ -37,7 +37,7 @@ pub struct Scene {
     rows: usize,
 }
 
-/// Goes through all tables; gives the number of rows. What is not as it should be is told at once.
+/// Runs all tables and returns the number of rows. Reports all failures together.
 pub async fn all(address: &str) -> usize {
     let mut scene = Scene::of(address).await;
     floods::all(&mut scene).await;
@@ -54,13 +54,13 @@ impl Scene {
         let session = client.sessions().create_session(request).await.expect("it is created");
         let session = session.into_inner().session.expect("it is answered").id;
         let scene = Self { address: address.to_owned(), client, session, wrong: Vec::new(), rows: 0 };
-        // It says so once it has asked its database.
+        // The server reports SERVING after its first answer from the database.
         let serves = async {
             while !scene.serves().await {
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
         };
-        tokio::time::timeout(PATIENCE, serves).await.expect("it serves");
+        tokio::time::timeout(TIMEOUT, serves).await.expect("it serves");
         scene
     }
 
@@ -81,7 +81,7 @@ impl Scene {
         health.is_ok_and(|health| health.body == http2::framed(&[8, 1]))
     }
 
-    /// Notes what is wrong with a row, and looks whether the server is well after it.
+    /// Records the failure of a row, and checks that the server is healthy after it.
     async fn check(&mut self, what: &str, row: impl FnOnce() -> Result<(), String>) {
         self.rows += 1;
         if let Err(why) = row() {
@@ -90,7 +90,7 @@ impl Scene {
         self.is_well(what).await;
     }
 
-    /// The server says that it serves, and a run goes through it: from its enqueuing to its end.
+    /// The server reports SERVING, and takes a run from its enqueue to its end.
     async fn is_well(&self, after: &str) {
         assert!(self.serves().await, "after {after}, it does not serve");
         let run = RunSpec {
@@ -123,7 +123,7 @@ impl Scene {
         assert_eq!(reported.into_inner().run.expect("it is answered").status(), RunStatus::Succeeded, "after {after}");
     }
 
-    /// Tells all that was wrong.
+    /// Fails with all failures.
     fn end(self) -> usize {
         assert!(self.wrong.is_empty(), "{} of {} rows:\n  {}\n", self.wrong.len(), self.rows, self.wrong.join("\n  "));
         self.rows

@@ -1,4 +1,4 @@
-//! Streams of workers that do not keep to the protocol: each ends with its reason, and takes nobody else's run along.
+//! Worker streams that break the protocol: each ends with its reason, and changes no run of another worker.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::values::{NOBODY, grants::Held};
 
 const CONNECT: &str = "ops.v1.WorkerService/Connect";
 
-/// A worker that would take what nobody enqueues.
+/// A worker for a kind that nobody enqueues.
 fn hello() -> Hello {
     Hello {
         protocol_version: 1,
@@ -26,7 +26,7 @@ fn hello() -> Hello {
     }
 }
 
-fn said(frame: In) -> Vec<u8> {
+fn encoded(frame: In) -> Vec<u8> {
     framed(&ConnectRequest { frame: Some(frame) }.encode_to_vec())
 }
 
@@ -53,10 +53,10 @@ fn heartbeat(leases: Vec<Lease>) -> In {
     In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new() })
 }
 
-/// What a worker says before it ends its side, and how its stream ends.
+/// The frames that a worker sends before it ends its side, and how its stream ends.
 fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
     let violation = || refused(Code::InvalidArgument, "PROTOCOL_VIOLATION");
-    let after = |frame: In| vec![said(In::Hello(hello())), said(frame)];
+    let after = |frame: In| vec![encoded(In::Hello(hello())), encoded(frame)];
     let nothing = framed(&[]);
     let bad_hello = Hello {
         protocol_version: 2,
@@ -86,7 +86,7 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
         "resume.sequence",
     ];
     let bad_fields = bad_fields.map(|field| format!("hello.{field}"));
-    let stranger = Hello {
+    let guessing = Hello {
         resume: Some(Resume {
             worker_id: held.worker_id.clone(),
             secret: "guessed".into(),
@@ -98,26 +98,30 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
     let lost = |lease: &Lease| Lease { run_id: String::new(), ..lease.clone() };
     vec![
         ("a stream of nothing", vec![], Expected::Ok),
-        ("Hello and no more", vec![said(In::Hello(hello()))], Expected::Ok),
+        ("Hello and no more", vec![encoded(In::Hello(hello()))], Expected::Ok),
         ("two Hellos", after(In::Hello(hello())), violation()),
         ("a frame with nothing in it, first", vec![nothing.clone()], violation()),
-        ("a frame with nothing in it", vec![said(In::Hello(hello())), nothing], invalid(&["frame"])),
-        ("a frame of an unknown kind", vec![said(In::Hello(hello())), framed(&[0xfa, 0x01, 0])], invalid(&["frame"])),
-        ("Credit before Hello", vec![said(credit(1))], violation()),
-        ("Reports before Hello", vec![said(reports(&held.lease))], violation()),
-        ("Events before Hello", vec![said(events(&held.lease, 1, 1))], violation()),
-        ("Goodbye before Hello", vec![said(In::Goodbye(Goodbye::default()))], violation()),
+        ("a frame with nothing in it", vec![encoded(In::Hello(hello())), nothing], invalid(&["frame"])),
         (
-            "a Hello that is all wrong",
-            vec![said(In::Hello(bad_hello))],
+            "a frame of an unknown kind",
+            vec![encoded(In::Hello(hello())), framed(&[0xfa, 0x01, 0])],
+            invalid(&["frame"]),
+        ),
+        ("Credit before Hello", vec![encoded(credit(1))], violation()),
+        ("Reports before Hello", vec![encoded(reports(&held.lease))], violation()),
+        ("Events before Hello", vec![encoded(events(&held.lease, 1, 1))], violation()),
+        ("Goodbye before Hello", vec![encoded(In::Goodbye(Goodbye::default()))], violation()),
+        (
+            "a Hello with every field wrong",
+            vec![encoded(In::Hello(bad_hello))],
             invalid(&bad_fields.each_ref().map(String::as_str)),
         ),
-        ("a resume with a secret that was guessed", vec![said(In::Hello(stranger))], Expected::Ok),
+        ("a resume with a secret that was guessed", vec![encoded(In::Hello(guessing))], Expected::Ok),
         ("negative credit", after(credit(-1)), invalid(&["credit.total"])),
         ("the least credit", after(credit(i64::MIN)), invalid(&["credit.total"])),
         ("credit for a billion", after(credit(1_000_000_000)), violation()),
         ("credit for all there could ever be", after(credit(i64::MAX)), violation()),
-        ("credit that falls", [after(credit(2)), vec![said(credit(1))]].concat(), violation()),
+        ("credit that falls", [after(credit(2)), vec![encoded(credit(1))]].concat(), violation()),
         ("1,001 Accepts", after(In::Accepts(Accepts { leases: leases(1_001) })), invalid(&["accepts.leases"])),
         (
             "1,001 CancelAcks",
@@ -138,7 +142,7 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
         ),
         ("events of no run", after(events(&lost(&held.lease), 1, 1)), invalid(&["events.run_id"])),
         ("Goodbye with NUL", after(In::Goodbye(Goodbye { reason: "\0".into() })), invalid(&["goodbye.reason"])),
-        // What others hold stays theirs; that is looked at when all is over.
+        // Runs of other workers stay theirs; the end of the test checks it.
         ("a heartbeat for another worker's run", after(heartbeat(vec![held.lease.clone()])), Expected::Ok),
         ("a report for another worker's run", after(reports(&held.lease)), Expected::Ok),
         (
@@ -156,20 +160,20 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
         // The envelope.
         (
             "a message that ends within its length",
-            vec![said(In::Hello(hello())), vec![0, 0, 0, 0, 9, 1]],
+            vec![encoded(In::Hello(hello())), vec![0, 0, 0, 0, 9, 1]],
             invalid(&[""]),
         ),
-        ("a message of 4 GiB", vec![said(In::Hello(hello())), vec![0, 255, 255, 255, 255]], invalid(&[""])),
-        ("a compressed message", vec![said(In::Hello(hello())), vec![1, 0, 0, 0, 0]], invalid(&[""])),
-        ("bytes that are no frame", vec![said(In::Hello(hello())), framed(&[0x0a, 0x7f])], invalid(&["frame"])),
+        ("a message of 4 GiB", vec![encoded(In::Hello(hello())), vec![0, 255, 255, 255, 255]], invalid(&[""])),
+        ("a compressed message", vec![encoded(In::Hello(hello())), vec![1, 0, 0, 0, 0]], invalid(&[""])),
+        ("bytes that are no frame", vec![encoded(In::Hello(hello())), framed(&[0x0a, 0x7f])], invalid(&["frame"])),
         ("a name that is not UTF-8", vec![framed(&[0x0a, 3, 0x12, 1, 0xff])], invalid(&["frame.name"])),
     ]
 }
 
-/// Goes through the table.
+/// Runs the table.
 pub async fn all(scene: &mut Scene, held: &Held) {
     for (what, frames, expected) in rows(held) {
-        // Each frame on its own; and the end after the server has had time to object to the last.
+        // Each frame is sent on its own, and the end only after the server could object to the last frame.
         let body = frames.into_iter().map(Bytes::from).collect();
         let ask = Ask { body, pause: Some(Duration::from_millis(1)), ..Ask::new(CONNECT, Vec::new()) };
         let answer = ask.send(&scene.address).await;

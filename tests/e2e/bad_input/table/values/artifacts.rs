@@ -13,7 +13,7 @@ const CREATE: &str = "ops.v1.ArtifactService/CreateArtifact";
 const GET: &str = "ops.v1.ArtifactService/GetArtifact";
 const LIST: &str = "ops.v1.ArtifactService/ListArtifacts";
 
-/// What is no plain name of a file on every system.
+/// Names that are not a plain file name on every system.
 const BAD_NAMES: [&str; 26] = [
     "",
     ".",
@@ -43,7 +43,7 @@ const BAD_NAMES: [&str; 26] = [
     "a|b",
 ];
 
-/// What is no address of a page.
+/// Texts that are not the URL of a page.
 const BAD_URLS: [&str; 13] = [
     "",
     "javascript:alert(1)",
@@ -81,7 +81,7 @@ pub fn rows(held: &Held) -> Vec<Row> {
             invalid(&["content"]),
         ),
         row(
-            "an artifact of nobody's run",
+            "an artifact of an unknown run",
             CREATE,
             CreateArtifactRequest { run_id: NOBODY.into(), ..good() },
             refused(Code::NotFound, "RUN_NOT_FOUND"),
@@ -121,7 +121,7 @@ pub fn rows(held: &Held) -> Vec<Row> {
     }
     rows.extend(no_ids(GET, "artifact_id", |artifact_id| GetArtifactRequest { artifact_id }));
     let unknown = GetArtifactRequest { artifact_id: NOBODY.into() };
-    rows.push(row("GetArtifact of nobody's", GET, unknown, refused(Code::NotFound, "ARTIFACT_NOT_FOUND")));
+    rows.push(row("GetArtifact of an unknown id", GET, unknown, refused(Code::NotFound, "ARTIFACT_NOT_FOUND")));
     rows.push(row("ListArtifacts of nothing", LIST, ListArtifactsRequest::default(), invalid(&["parent"])));
     let parent = |id: String| Some(list_artifacts_request::Parent::RunId(id));
     rows.extend(no_ids(LIST, "run_id", |id| ListArtifactsRequest { parent: parent(id), ..Default::default() }));

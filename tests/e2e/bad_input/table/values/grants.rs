@@ -1,4 +1,4 @@
-//! A run that a worker holds, for what others say of it; and whether it is still held after all that.
+//! A run that a worker holds while others send wrong calls about it, and the check that it is still held after them.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tonic::transport::Channel;
 
 use super::super::Scene;
 
-/// A grant, its worker, and a worker that has nothing to do with it.
+/// A grant, its worker, and another worker.
 pub struct Held {
     pub worker_id: String,
     pub other_id: String,
-    /// The second grant of its run: the first has ended by a failure.
+    /// The second grant of the run; the first ended with a failure.
     pub lease: Lease,
 }
 
-/// Longer than the tables take.
+/// Longer than all tables take.
 const LEASE: Duration = Duration::from_secs(3_600);
 
 pub fn lease(run_id: &str, fence: i64) -> Lease {
@@ -61,8 +61,8 @@ async fn claim(workers: &mut WorkerServiceClient<Channel>, name: &str, kind: &st
     (claimed.worker_id, claimed.assignments.iter().map(lease).collect())
 }
 
-/// What others said took nothing away: heartbeats of others keep nothing and lose nothing, and the worker ends its run.
-pub async fn stands(scene: &mut Scene, held: Held) {
+/// The calls of others changed nothing: their heartbeats extended no lease and lost none, and the worker ends its run.
+pub async fn is_still_held(scene: &mut Scene, held: Held) {
     let mut workers = scene.workers();
     let wrong = [lease(&held.lease.run_id, i64::MAX), lease(&held.lease.run_id, 1)];
     for (what, worker, leases, lost) in [

@@ -1,5 +1,5 @@
-//! Fields that are wrong, RPC by RPC: [`texts`] are what a text may hold, [`times`] what a duration or a time may say; the
-//! other files are the services.
+//! Wrong fields, RPC by RPC. [`texts`] has bad texts, [`times`] bad durations and times; the other files are the
+//! services.
 
 mod artifacts;
 pub mod grants;
@@ -16,7 +16,7 @@ use super::Scene;
 use super::calls::{Expected, judge};
 use super::http2::Ask;
 
-/// What is wrong, the method, the message, and the answer.
+/// What is wrong, the method, the message, and the expected answer.
 pub struct Row {
     what: String,
     method: &'static str,
@@ -28,10 +28,10 @@ pub fn row(what: impl Into<String>, method: &'static str, message: impl Message,
     Row { what: what.into(), method, message: message.encode_to_vec(), expected }
 }
 
-/// An id that nothing has.
+/// A valid id of nothing.
 pub const NOBODY: &str = "01980000-0000-7000-8000-000000000001";
 
-/// What is no id.
+/// Texts that are not an id.
 pub const NO_IDS: [&str; 9] = [
     "",
     "00000000-0000-0000-0000-000000000000",
@@ -44,7 +44,7 @@ pub const NO_IDS: [&str; 9] = [
     "01980000-0000-7000-8000-000000000001\0",
 ];
 
-/// A row for each text that is no id.
+/// A row for each text that is not an id.
 pub fn no_ids<M: Message>(method: &'static str, field: &str, message: impl Fn(String) -> M) -> Vec<Row> {
     let row_of = |id: &str| {
         row(format!("{method} with the id {id:?}"), method, message(id.into()), super::calls::invalid(&[field]))
@@ -52,7 +52,7 @@ pub fn no_ids<M: Message>(method: &'static str, field: &str, message: impl Fn(St
     NO_IDS.map(row_of).into_iter().collect()
 }
 
-/// Goes through the tables.
+/// Runs the tables.
 pub async fn all(scene: &mut Scene) {
     let held = grants::hold(scene).await;
     let tables = [
@@ -67,7 +67,7 @@ pub async fn all(scene: &mut Scene) {
         scene.check(&what, || judge(answer, &expected)).await;
     }
     super::streams::all(scene, &held).await;
-    grants::stands(scene, held).await;
+    grants::is_still_held(scene, held).await;
     for value in texts::GOOD_VALUES {
         let kept = runs::kept(scene, value).await;
         scene.check(value, || (kept == value).then_some(()).ok_or(format!("it is kept as {kept}"))).await;

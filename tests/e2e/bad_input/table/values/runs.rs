@@ -30,12 +30,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     let enqueue = |run: RunSpec| EnqueueRunRequest { run: Some(run) };
     let mut rows = vec![
         row("no run", ENQUEUE, EnqueueRunRequest { run: None }, invalid(&["run"])),
-        row(
-            "a run with nothing in it",
-            ENQUEUE,
-            enqueue(RunSpec::default()),
-            invalid(&["run.session_id", "run.lane", "run.kind"]),
-        ),
+        row("an empty run", ENQUEUE, enqueue(RunSpec::default()), invalid(&["run.session_id", "run.lane", "run.kind"])),
         row("no runs", ENQUEUE_MANY, EnqueueRunsRequest { runs: Vec::new() }, invalid(&["runs"])),
         row("too many runs", ENQUEUE_MANY, EnqueueRunsRequest { runs: vec![good(); 10_001] }, invalid(&["runs"])),
         row(
@@ -45,7 +40,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
             invalid(&["runs[1].kind"]),
         ),
         row(
-            "a run in nobody's session",
+            "a run in an unknown session",
             ENQUEUE,
             enqueue(RunSpec { session_id: NOBODY.into(), ..good() }),
             refused(Code::NotFound, "SESSION_NOT_FOUND"),
@@ -114,11 +109,11 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     let events = || ListRunEventsRequest { run_id: run_id(), ..Default::default() };
     let tail = || TailRunEventsRequest { run_id: run_id(), ..Default::default() };
     rows.extend([
-        row("GetRun of nobody's", GET, GetRunRequest { run_id: run_id() }, unknown()),
-        row("CancelRun of nobody's", CANCEL, cancel(), unknown()),
-        row("WaitRun of nobody's", WAIT, wait(), unknown()),
-        row("ListRunEvents of nobody's", EVENTS, events(), unknown()),
-        row("TailRunEvents of nobody's", TAIL, tail(), unknown()),
+        row("GetRun of an unknown id", GET, GetRunRequest { run_id: run_id() }, unknown()),
+        row("CancelRun of an unknown id", CANCEL, cancel(), unknown()),
+        row("WaitRun of an unknown id", WAIT, wait(), unknown()),
+        row("ListRunEvents of an unknown id", EVENTS, events(), unknown()),
+        row("TailRunEvents of an unknown id", TAIL, tail(), unknown()),
         row("an unknown level", EVENTS, ListRunEventsRequest { min_level: 99, ..events() }, invalid(&["min_level"])),
         row(
             "an unknown level, followed",
@@ -178,7 +173,7 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     rows
 }
 
-/// What becomes of a value within params.
+/// A value inside params, as it comes back from the server.
 pub async fn kept(scene: &Scene, value: &str) -> String {
     let run = RunSpec {
         session_id: scene.session.clone(),

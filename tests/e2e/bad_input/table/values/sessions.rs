@@ -55,15 +55,15 @@ pub fn rows(scene: &Scene) -> Vec<Row> {
     rows.extend(no_ids(CANCEL, "session_id", |session_id| CancelSessionRequest { session_id, ..Default::default() }));
     let unknown = || refused(Code::NotFound, "SESSION_NOT_FOUND");
     let session_id = NOBODY.to_owned();
-    rows.push(row("GetSession of nobody's", GET, GetSessionRequest { session_id: session_id.clone() }, unknown()));
+    rows.push(row("GetSession of an unknown id", GET, GetSessionRequest { session_id: session_id.clone() }, unknown()));
     rows.push(row(
-        "CloseSession of nobody's",
+        "CloseSession of an unknown session",
         CLOSE,
         CloseSessionRequest { session_id: session_id.clone() },
         unknown(),
     ));
     let cancel = CancelSessionRequest { session_id, ..Default::default() };
-    rows.push(row("CancelSession of nobody's", CANCEL, cancel.clone(), unknown()));
+    rows.push(row("CancelSession of an unknown id", CANCEL, cancel.clone(), unknown()));
     for (what, grace) in BAD_DURATIONS {
         let cancel = CancelSessionRequest { grace: Some(grace), reason: "a\0".into(), ..cancel.clone() };
         rows.push(row(

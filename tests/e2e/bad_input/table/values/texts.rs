@@ -1,6 +1,6 @@
-//! What a text may hold.
+//! Bad texts.
 
-/// What no line for people may hold, and what it is.
+/// Texts that are refused as a line for people, each with its description.
 pub fn bad_lines(max: usize) -> Vec<(&'static str, String)> {
     [
         ("CR LF", "a\r\nb".to_owned()),
@@ -16,7 +16,7 @@ pub fn bad_lines(max: usize) -> Vec<(&'static str, String)> {
     .into()
 }
 
-/// What no JSON object of these fields may be.
+/// Texts that are refused as a JSON object, each with its description.
 pub fn bad_objects() -> Vec<(&'static str, String)> {
     let deep = 100_000;
     [
@@ -47,7 +47,7 @@ pub fn bad_objects() -> Vec<(&'static str, String)> {
     .into()
 }
 
-/// JSON that looks bad and is kept digit by digit, character by character.
+/// JSON that looks bad, but is valid and kept exactly.
 pub const GOOD_VALUES: [&str; 7] = [
     "9223372036854775808",
     "-9223372036854775809",

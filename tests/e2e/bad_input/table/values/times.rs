@@ -1,8 +1,8 @@
-//! What a duration or a time may say.
+//! Bad durations and times.
 
 use prost_types::{Duration, Timestamp};
 
-/// What is no duration, or beyond what any field takes.
+/// Invalid durations, and durations beyond the limit of every field.
 pub const BAD_DURATIONS: [(&str, Duration); 9] = [
     ("the longest", Duration { seconds: i64::MAX, nanos: 999_999_999 }),
     ("the shortest", Duration { seconds: i64::MIN, nanos: -999_999_999 }),
@@ -15,7 +15,7 @@ pub const BAD_DURATIONS: [(&str, Duration); 9] = [
     ("of 10,000 years and more", Duration { seconds: 315_576_000_001, nanos: 0 }),
 ];
 
-/// What is no time, or one that can not be written down.
+/// Invalid times, and times that can not be stored.
 pub const BAD_TIMES: [(&str, Timestamp); 6] = [
     ("in the year 10000", Timestamp { seconds: 253_402_300_800, nanos: 0 }),
     ("before the year 1", Timestamp { seconds: -62_135_596_801, nanos: 0 }),

@@ -1,4 +1,4 @@
-//! Tokens that were made by nobody, or for something else, and request ids that were used before.
+//! Forged tokens, tokens for another use, and request ids that were used before.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +16,7 @@ const WORKERS: &str = "ops.v1.WorkerService/ListWorkers";
 const WATCH: &str = "ops.v1.RunService/WatchRuns";
 const TAIL: &str = "ops.v1.RunService/TailRunEvents";
 
-/// What nobody made.
+/// Forged tokens.
 const FORGED: [&str; 6] = ["x", "====", "AQ", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "' OR 1=1 --", "\0"];
 
 pub async fn rows(scene: &Scene) -> Vec<Row> {
@@ -69,7 +69,7 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
         row("the page itself", RUNS, list(of_all), Expected::Ok),
     ]);
 
-    // A place in a watch of all runs, and the same changed.
+    // A resume token of a watch of all runs, and changed copies of it.
     let token = bookmark(scene).await;
     let parts: serde_json::Value =
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&token).expect("it is base64")).expect("it is JSON");
@@ -86,26 +86,26 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
         row("a place in the future", WATCH, changed(&|it| it["at"] = "2999-01-01T00:00:00Z".into()), resume()),
         row("a place at no time", WATCH, changed(&|it| it["at"] = "soon".into()), resume()),
         row(
-            "a place that is no snapshot",
+            "a token whose position is not a snapshot",
             WATCH,
             changed(&|it| it["s"] = "1:2:3'; DROP TABLE ops.runs".into()),
             resume(),
         ),
         row("a place of another version", WATCH, changed(&|it| it["v"] = 99.into()), resume()),
         row(
-            "a place of long ago",
+            "a token from long ago",
             WATCH,
             changed(&|it| it["at"] = "2020-01-01T00:00:00Z".into()),
             refused(Code::OutOfRange, "REVISION_COMPACTED"),
         ),
         row(
-            "a place in a watch, in a log",
+            "a token of a watch, for a log",
             TAIL,
             TailRunEventsRequest { run_id: runs[0].clone(), resume_token: token, ..Default::default() },
             resume(),
         ),
         row(
-            "a place in another run's log",
+            "a token of another run's log",
             TAIL,
             TailRunEventsRequest {
                 run_id: runs[0].clone(),

@@ -1,4 +1,4 @@
-//! WorkerService, but for Connect.
+//! WorkerService, except Connect.
 
 use proto::v1::*;
 use tonic::Code;
@@ -23,9 +23,9 @@ pub fn rows(held: &Held) -> Vec<Row> {
     rows.extend(events(held));
     rows.extend(no_ids(DRAIN, "worker_id", |worker_id| DrainWorkerRequest { worker_id }));
     let drain = DrainWorkerRequest { worker_id: NOBODY.into() };
-    rows.push(row("DrainWorker of nobody", DRAIN, drain, refused(Code::NotFound, "WORKER_NOT_FOUND")));
+    rows.push(row("DrainWorker of an unknown worker", DRAIN, drain, refused(Code::NotFound, "WORKER_NOT_FOUND")));
     let list = ListWorkersRequest { states: vec![0, 99], page_size: -1, ..Default::default() };
-    rows.push(row("ListWorkers of what there is not", LIST, list, invalid(&["states[0]", "states[1]", "page_size"])));
+    rows.push(row("ListWorkers with unknown states", LIST, list, invalid(&["states[0]", "states[1]", "page_size"])));
     rows
 }
 
@@ -60,7 +60,7 @@ fn claims() -> Vec<Row> {
         ..Default::default()
     };
     rows.push(row(
-        "Claim by nobody of nothing",
+        "Claim without a worker",
         CLAIM,
         none,
         invalid(&["lanes[0]", "lanes[1]", "worker_name", "kinds[0]"]),
@@ -78,7 +78,7 @@ fn heartbeats(held: &Held) -> Vec<Row> {
     };
     let nobody = HeartbeatRequest { worker_id: NOBODY.into(), ..Default::default() };
     let mut rows = vec![
-        row("Heartbeat of nobody", HEARTBEAT, nobody, refused(Code::NotFound, "WORKER_NOT_FOUND")),
+        row("Heartbeat of an unknown worker", HEARTBEAT, nobody, refused(Code::NotFound, "WORKER_NOT_FOUND")),
         row("Heartbeat of 1,001 grants", HEARTBEAT, beat(vec![lease(NOBODY, 1); 1_001]), invalid(&["leases"])),
         row(
             "Heartbeat of no grant",
@@ -116,7 +116,7 @@ fn reports(held: &Held) -> Vec<Row> {
         row("no report", REPORT, none, invalid(&nothing)),
         row("a report without an outcome", REPORT, of(None), invalid(&["report.outcome"])),
         row(
-            "a report of a grant of nobody's",
+            "a report of an unknown grant",
             REPORT,
             report(&held.worker_id, &lease(NOBODY, 1), fine()),
             refused(Code::NotFound, "RUN_NOT_FOUND"),
@@ -127,7 +127,7 @@ fn reports(held: &Held) -> Vec<Row> {
         row("a report with a fence of the future", REPORT, by(&held.worker_id, held.lease.fence + 1), lost()),
         row("a report with the last fence", REPORT, by(&held.worker_id, i64::MAX), lost()),
         row("a report for another worker's run", REPORT, by(&held.other_id, held.lease.fence), lost()),
-        row("a report by nobody", REPORT, by(NOBODY, held.lease.fence), lost()),
+        row("a report by an unknown worker", REPORT, by(NOBODY, held.lease.fence), lost()),
         row(
             "a failure without an error",
             REPORT,
@@ -199,15 +199,11 @@ fn events(held: &Held) -> Vec<Row> {
             invalid(&["events.entries[0].text"]),
         ),
         row(
-            "an event that is all wrong",
+            "an event with every field wrong",
             of(1, vec![odd]),
             invalid(&["events.entries[0].level", "events.entries[0]", "events.entries[0].data_json"]),
         ),
-        row(
-            "events with a fence of the past",
-            append(&held.worker_id, held.lease.fence - 1, 1, vec![text("x")]),
-            lost(),
-        ),
+        row("events with an old fence", append(&held.worker_id, held.lease.fence - 1, 1, vec![text("x")]), lost()),
         row("events with the last fence", append(&held.worker_id, i64::MAX, 1, vec![text("x")]), lost()),
         row("events of another worker's run", append(&held.other_id, held.lease.fence, 1, vec![text("x")]), lost()),
     ]

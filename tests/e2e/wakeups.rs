@@ -1,11 +1,11 @@
-//! A NOTIFY says only "look": whoever misses it looks a second later all the same.
+//! A NOTIFY only wakes its listeners: a server that misses one finds the work a second later.
 
 use proto::v1::*;
 
 use crate::support::{Fixture, Stream, Watcher, cancelled, eventually};
 
-/// Ends the connections of the servers that listen for hints, as a restart of a pooler does.
-async fn deafen(fixture: &Fixture) {
+/// Ends the connections on which the servers listen for wakeups, as a restart of a pooler does.
+async fn cut_listeners(fixture: &Fixture) {
     let mut sql = fixture.sql().await;
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = $1 AND application_name = 'ops' AND query ILIKE 'LISTEN%'";
@@ -17,8 +17,8 @@ async fn deafen(fixture: &Fixture) {
     .await;
 }
 
-/// Enqueues by hand, without a hint.
-async fn enqueue_silently(fixture: &Fixture, session: &str) -> String {
+/// Enqueues by SQL, without a wakeup.
+async fn enqueue_without_wakeup(fixture: &Fixture, session: &str) -> String {
     let insert = "WITH run AS (INSERT INTO ops.runs (tenant_id, session_id, lane, kind)
                                VALUES ('default', $1::text::uuid, 'A', 'any') RETURNING *),
                        queued AS (INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
@@ -29,15 +29,15 @@ async fn enqueue_silently(fixture: &Fixture, session: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_changes_and_cancels_are_found_without_a_hint() {
+async fn work_changes_and_cancels_are_found_without_a_wakeup() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;
     let mut watcher = Watcher::all(&fixture.servers[0]).await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
     stream.credit(1);
-    // The dispatcher has looked, found nothing, and waits.
+    // The dispatcher has found nothing, and waits.
     stream.heartbeat(&[]).await;
-    let run = enqueue_silently(&fixture, &session).await;
+    let run = enqueue_without_wakeup(&fixture, &session).await;
     let lease = stream.begin().await;
     assert_eq!(lease.run_id, run);
     watcher.sees(&run, RunStatus::Running).await;
@@ -48,7 +48,7 @@ async fn work_changes_and_cancels_are_found_without_a_hint() {
                SELECT id, fence, tenant_id, worker_id, 'cancel', 5000, 'by hand' FROM asked";
     sqlx::query(ask).execute(&mut fixture.sql().await).await.expect("it is asked for");
     assert_eq!(stream.cancel().await.reason, "by hand");
-    assert_eq!(stream.ends(&lease, cancelled()).await, "");
+    assert_eq!(stream.finish(&lease, cancelled()).await, "");
     watcher.sees(&run, RunStatus::Cancelled).await;
 }
 
@@ -58,16 +58,16 @@ async fn servers_whose_listeners_are_cut_miss_nothing() {
     let session = fixture.session().await;
     let mut watcher = Watcher::all(&fixture.servers[1]).await;
     let mut stream = Stream::open(&fixture.servers[1]).await;
-    for round in 1..=3 {
-        deafen(&fixture).await;
+    for pass in 1..=3 {
+        cut_listeners(&fixture).await;
         let run = fixture.enqueue(&session, "any").await;
-        stream.credit(round);
+        stream.credit(pass);
         let lease = stream.begin().await;
         fixture.running(&run.id).await;
-        deafen(&fixture).await;
+        cut_listeners(&fixture).await;
         fixture.cancel(&run.id).await;
         assert_eq!(stream.cancel().await.run_id, run.id);
-        assert_eq!(stream.ends(&lease, cancelled()).await, "");
+        assert_eq!(stream.finish(&lease, cancelled()).await, "");
         watcher.sees(&run.id, RunStatus::Cancelled).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What belongs to another tenant is not there, whatever asks for it.
+//! No call finds anything of another tenant.
 
 use prost::Message;
 use proto::v1::create_artifact_request::Content;
@@ -9,11 +9,11 @@ use super::table::calls::{judge, refused};
 use super::table::http2::Ask;
 use crate::support::{Fixture, Unary, spec};
 
-/// All that has been written so far is another tenant's.
-async fn give_away(fixture: &Fixture) {
+/// Moves all rows that exist to another tenant.
+async fn move_to_another_tenant(fixture: &Fixture) {
     use sqlx::Connection;
     let mut sql = fixture.sql().await;
-    // Without triggers and foreign keys, as every row of it goes.
+    // Triggers and foreign keys are off while all rows move.
     sqlx::raw_sql(
         "SET session_replication_role = replica;
          BEGIN;
@@ -29,12 +29,12 @@ async fn give_away(fixture: &Fixture) {
     )
     .execute(&mut sql)
     .await
-    .expect("it is given away");
+    .expect("all rows are moved");
     sql.close().await.expect("it ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ids_of_another_tenant_name_nothing() {
+async fn ids_of_another_tenant_are_not_found() {
     let fixture = Fixture::new().await;
     let session_id = fixture.session().await;
     fixture.enqueue(&session_id, "any").await;
@@ -51,7 +51,7 @@ async fn ids_of_another_tenant_name_nothing() {
     };
     let artifact = fixture.artifacts().create_artifact(create(&run_id)).await.expect("it is kept").into_inner();
     let artifact_id = artifact.artifact.expect("it is answered").id;
-    give_away(&fixture).await;
+    move_to_another_tenant(&fixture).await;
 
     let worker_id = worker.worker_id.clone();
     let events = RunEvents { run_id: run_id.clone(), fence: held.fence, first_seq: 1, entries: vec![entry()] };
@@ -146,7 +146,7 @@ async fn ids_of_another_tenant_name_nothing() {
     ];
     assert_eq!(lists, [0; 3]);
     let claimed = Unary::new(&fixture.servers[0], "another").claim(ClaimRequest::default()).await.expect("it claims");
-    assert_eq!(claimed, [], "what is queued for others is not given");
+    assert_eq!(claimed, [], "a run of another tenant is not assigned");
     let untouched: i64 = sqlx::query_scalar("SELECT count(*) FROM ops.runs WHERE status IN ('queued', 'running')")
         .fetch_one(&mut fixture.sql().await)
         .await
