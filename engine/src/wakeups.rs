@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::db::listen::Listener;
 use crate::db::{Db, StoreError};
 use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::effects::Effects;
 use crate::store::feed::wakeup_send;
 
 /// What a wakeup is about.
@@ -18,7 +19,7 @@ use crate::store::feed::wakeup_send;
 pub enum Topic {
     /// Runs can be claimed.
     Work,
-    /// Workers have to be told something.
+    /// There are orders for workers.
     Cancels,
     /// Runs have changed.
     Changes,
@@ -32,6 +33,15 @@ impl Topic {
             Topic::Work => "ops_work",
             Topic::Cancels => "ops_cancels",
             Topic::Changes => "ops_changes",
+        }
+    }
+
+    /// Whether a write with these effects gives a wakeup on the topic.
+    fn follows(self, effects: Effects) -> bool {
+        match self {
+            Topic::Work => effects.work,
+            Topic::Cancels => effects.cancels,
+            Topic::Changes => effects.changes,
         }
     }
 }
@@ -61,9 +71,13 @@ impl Wakeups {
         Self { signals: Arc::default(), owed: Arc::default(), server_id }
     }
 
-    /// Says that something was committed: here at once, to the other replicas as soon as the database takes it. Wakeups that
-    /// come faster than they can be sent become one.
-    pub fn give(&self, topic: Topic) {
+    /// Gives the wakeups that follow a committed write: here at once, to the other replicas as soon as the database takes it.
+    /// Wakeups that come faster than they can be passed on become one.
+    pub fn send(&self, effects: Effects) {
+        TOPICS.into_iter().filter(|topic| topic.follows(effects)).for_each(|topic| self.give(topic));
+    }
+
+    fn give(&self, topic: Topic) {
         self.give_here(topic);
         let signal = &self.signals[topic as usize];
         signal.given.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +102,7 @@ impl Wakeups {
 
     /// Passes wakeups to the other replicas: one statement at a time, outside of any transaction, because a NOTIFY inside one
     /// would make all commits wait for each other.
-    pub async fn send(self, db: Db, closing: CancellationToken) {
+    pub async fn pass_on(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
                 () = self.owed.notified() => {}

@@ -238,7 +238,7 @@ impl Dispatcher {
                 .write(demand.clone(), move |c, demand| run_claim(c, &demand.group, &demand.slots, most, by).boxed());
             claim.await
         };
-        let Claimed { runs, looked } = match claimed {
+        let Claimed { runs, looked, effects } = match claimed {
             Ok(claimed) => claimed,
             Err(StoreError::LockTimeout) if contention.in_turn() => {
                 tracing::info!("a turn to claim did not come in time: claims go on without turns");
@@ -260,7 +260,7 @@ impl Dispatcher {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
             self.deliver(&demand, runs);
-            self.wakeups.give(Topic::Changes);
+            self.wakeups.send(effects);
         }
         if given == slots {
             contention.filled();
@@ -348,10 +348,10 @@ impl Dispatcher {
         let lost = self.lock_lost_claims().clone();
         for (by, _) in lost {
             match self.db.write(by, |c, by| run_claim_undo(c, *by).boxed()).await {
-                Ok(0) => {}
-                Ok(_) => {
+                Ok((0, _)) => {}
+                Ok((_, effects)) => {
                     tracing::info!(batch = by.batch, "a claim that was not answered was given back");
-                    self.wakeups.give(Topic::Work);
+                    self.wakeups.send(effects);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a lost claim can not be looked for yet");

@@ -14,7 +14,6 @@ use crate::db::{Class, StoreError};
 use crate::repair::poll::Wakes;
 use crate::repair::ticker;
 use crate::store::run::cancel::{run_cancel_unconfirmed, session_cancel_open};
-use crate::wakeups::Topic;
 
 pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationToken) {
     let finished = Mutex::default();
@@ -24,11 +23,8 @@ pub async fn run(engine: Arc<Engine>, wakes: Arc<Wakes>, closing: CancellationTo
 /// `finished` are sessions all of whose runs were asked to stop: they take no more runs, so that each is looked through once,
 /// however long its runs take to stop. One with a locked run is looked through again.
 async fn once(engine: &Engine, finished: &Mutex<HashSet<Uuid>>) -> Result<usize, StoreError> {
-    let ended = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
-    if ended > 0 {
-        engine.wakeups.give(Topic::Changes);
-        engine.wakeups.give(Topic::Cancels);
-    }
+    let (ended, effects) = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
+    engine.wakeups.send(effects);
     let open = engine.db(Class::Engine).read((), |c, ()| session_cancel_open(c).boxed()).await?;
     let open: HashSet<Uuid> = open.into_iter().collect();
     let lock = || finished.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,6 @@ use crate::repair::poll::Wakes;
 use crate::repair::ticker;
 use crate::store::run::lease::run_expire;
 use crate::store::worker::record::worker_mark_lost;
-use crate::wakeups::Topic;
 
 /// What a batch ended.
 #[derive(Debug, Default, PartialEq)]
@@ -32,16 +31,10 @@ async fn once(engine: &Engine) -> Result<Recovered, StoreError> {
     let workers_lost = db.write((), |c, ()| worker_mark_lost(c).boxed()).await?;
     let mut recovered = Recovered { leases_ended: 0, workers_lost };
     loop {
-        let leases = db.write((), |c, ()| run_expire(c).boxed()).await?;
+        let (leases, effects) = db.write((), |c, ()| run_expire(c).boxed()).await?;
+        engine.wakeups.send(effects);
         let ended = leases.requeued + leases.ended;
         engine.metrics.grant_ended("lost", ended);
-        if ended > 0 {
-            engine.wakeups.give(Topic::Changes);
-            engine.wakeups.give(Topic::Cancels);
-        }
-        if leases.requeued > 0 {
-            engine.wakeups.give(Topic::Work);
-        }
         recovered.leases_ended += ended;
         if !leases.more {
             return Ok(recovered);
