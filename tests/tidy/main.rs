@@ -8,6 +8,7 @@ mod files;
 mod modules;
 mod patches;
 mod paths;
+mod statements;
 mod tree;
 
 /// Fails with one line for each break of a rule.
