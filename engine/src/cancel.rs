@@ -6,7 +6,6 @@ use uuid::Uuid;
 use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::store::run::cancel::{CANCEL_PAGE, session_cancel_page, session_cancel_runs_in_tx};
-use crate::wakeups::Topic;
 
 /// Cancels all runs of a cancelled session, in pages, without those that other transactions have locked. What is cancelled already
 /// stays as it is. Answers whether no run was locked.
@@ -20,9 +19,8 @@ pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, Stor
             let free: Vec<Uuid> = page.iter().filter(|run| !locked.contains(run)).copied().collect();
             db.transaction(free, move |c, free| session_cancel_runs_in_tx(c, session_id, free).boxed())
         });
-        let ((), locked) = cancelled.await?;
-        engine.wakeups.give(Topic::Cancels);
-        engine.wakeups.give(Topic::Changes);
+        let (effects, locked) = cancelled.await?;
+        engine.wakeups.send(effects);
         all &= locked.is_empty();
         if page.len() < CANCEL_PAGE as usize {
             return Ok(all);

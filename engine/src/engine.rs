@@ -112,7 +112,7 @@ impl Engine {
         loops.spawn(hub.run(stop.loops.clone()));
         loops.spawn(cancels::run(db.clone(), wakeups.clone(), registry, metrics, stop.loops.clone()));
         loops.spawn(wakeups.clone().listen(db.clone(), stop.loops.clone()));
-        batches.spawn(wakeups.clone().send(db.clone(), stop.batches.clone()));
+        batches.spawn(wakeups.clone().pass_on(db.clone(), stop.batches.clone()));
         loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
         engine
     }

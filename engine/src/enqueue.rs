@@ -21,11 +21,12 @@ use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::{Refusal, Resource, RunRequest, TenantId};
 use crate::idempotent::in_progress;
 use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::effects::Effects;
 use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::request::id::{RequestClaim, payload_hash, request_first};
-use crate::store::run::enqueue::{NewRun, run_created, run_enqueue, session_open_in_tx};
+use crate::store::run::enqueue::{ENQUEUED, NewRun, run_created, run_enqueue, session_open_in_tx};
 use crate::telemetry::Metrics;
-use crate::wakeups::{Topic, Wakeups};
+use crate::wakeups::Wakeups;
 
 /// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A batch takes 2,000 runs,
 /// or one call of up to 10,000.
@@ -35,7 +36,7 @@ const BOUNDS: BatchBounds = BatchBounds {
     waiting_bytes: 64 << 20,
     items: 2_000,
     bytes: 16 << 20,
-    abandoned: Abandoned::Forget,
+    abandoned: Abandoned::Drop,
 };
 
 /// How long a call whose commit was not answered is tried again to learn what became of it.
@@ -94,11 +95,9 @@ impl Enqueue {
         let work = move |calls: Vec<EnqueueCall>| {
             let (db, wakeups, metrics, locked) = (db.clone(), wakeups.clone(), counted.clone(), locked.clone());
             async move {
-                let results = halve(calls, |calls| write_free(db.clone(), &locked, calls)).await;
+                let results = halve(calls, |calls| write_free(db.clone(), wakeups.clone(), &locked, calls)).await;
                 let results: Vec<_> = results.into_iter().map(Result::flatten).collect();
                 metrics.runs_enqueued.inc_by(results.iter().map(fresh).sum());
-                wakeups.give(Topic::Work);
-                wakeups.give(Topic::Changes);
                 results
             }
         };
@@ -136,6 +135,7 @@ type Verdicts = Vec<Verdict>;
 /// One batch of the calls whose sessions no other transaction has locked; the others fail with `LockTimeout`.
 async fn write_free(
     db: Db,
+    wakeups: Wakeups,
     locked: &LockedRows,
     calls: Arc<[EnqueueCall]>,
 ) -> Result<Vec<Result<Verdict, EngineError>>, StoreError> {
@@ -147,8 +147,8 @@ async fn write_free(
             true => calls.clone(),
             false => calls.iter().filter(|call| !is_locked(&locked, call)).cloned().collect(),
         };
-        let db = db.clone();
-        async move { if free.is_empty() { Ok(Vec::new()) } else { batch(db, free).await } }
+        let (db, wakeups) = (db.clone(), wakeups.clone());
+        async move { if free.is_empty() { Ok(Vec::new()) } else { batch(db, wakeups, free).await } }
     });
     let (verdicts, locked) = written.await?;
     Ok(around_locked(calls.iter().map(|call| is_locked(&locked, call)), verdicts))
@@ -156,17 +156,17 @@ async fn write_free(
 
 /// One batch. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
 /// looking, then by writing the same again, which waits for a commit that is still on its way and then meets its ids.
-async fn batch(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+async fn batch(db: Db, wakeups: Wakeups, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
     let until = Instant::now() + COMMIT_TIMEOUT;
     let mut in_doubt = false;
     loop {
         let written = match in_doubt {
-            true => match look_up(&db, &calls).await {
+            true => match look_up(&db, &wakeups, &calls).await {
                 Ok(Some(verdicts)) => return Ok(verdicts),
-                Ok(None) => write(&db, calls.clone()).await,
+                Ok(None) => write(&db, &wakeups, calls.clone()).await,
                 Err(error) => Err(error),
             },
-            false => write(&db, calls.clone()).await,
+            false => write(&db, &wakeups, calls.clone()).await,
         };
         match written {
             Ok(verdicts) => return Ok(verdicts),
@@ -187,19 +187,20 @@ async fn batch(db: Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError
 
 /// What became of a batch whose commit was not answered; `None` if none of its runs is there. One transaction wrote it, so a
 /// single run tells of all.
-async fn look_up(db: &Db, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
+async fn look_up(db: &Db, wakeups: &Wakeups, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
     let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
     let created = db.read(ids, |c, ids| run_created(c, ids).boxed()).await?;
     if created.is_empty() {
         return Ok(None);
     }
+    wakeups.send(ENQUEUED);
     let mut verdicts = Vec::with_capacity(calls.len());
     for call in calls {
         if call.runs.iter().any(|run| created.contains_key(&run.id)) {
             verdicts.push(Ok(made_before(db, call, &created).await?));
         } else {
             // It was refused, or has repeated what was made before: judged again, it makes nothing twice.
-            verdicts.extend(write(db, Arc::from([call.clone()])).await?);
+            verdicts.extend(write(db, wakeups, Arc::from([call.clone()])).await?);
         }
     }
     Ok(Some(verdicts))
@@ -229,33 +230,36 @@ async fn made_before(
     Ok(enqueued)
 }
 
-async fn write(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+async fn write(db: &Db, wakeups: &Wakeups, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
     let has_request_id = calls.iter().any(|call| call.runs.iter().any(|run| run.request.request_id.is_some()));
-    if !has_request_id && let Some(verdicts) = write_at_once(db, calls.clone()).await? {
-        return Ok(verdicts);
-    }
-    write_apart(db, calls).await
+    let at_once = if has_request_id { None } else { write_at_once(db, calls.clone()).await? };
+    let (verdicts, effects) = match at_once {
+        Some(written) => written,
+        None => write_apart(db, calls).await?,
+    };
+    wakeups.send(effects);
+    Ok(verdicts)
 }
 
 /// All calls in one statement, if none is refused.
-async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<Verdicts>, StoreError> {
-    let created_at = db.write(calls.clone(), |c, calls| {
+async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<(Verdicts, Effects)>, StoreError> {
+    let written = db.write(calls.clone(), |c, calls| {
         async move {
             let runs: Vec<&NewRun> = calls.iter().flat_map(|call| call.runs.iter()).collect();
             run_enqueue(c, &runs).await
         }
         .boxed()
     });
-    let Some(created_at) = created_at.await? else { return Ok(None) };
+    let Some((created_at, effects)) = written.await? else { return Ok(None) };
     let enqueued = |call: &EnqueueCall| Enqueued {
         ids: call.runs.iter().map(|run| run.id).collect(),
         created_at: vec![Some(created_at); call.runs.len()],
     };
-    Ok(Some(calls.iter().map(|call| Ok(enqueued(call))).collect()))
+    Ok(Some((calls.iter().map(|call| Ok(enqueued(call))).collect(), effects)))
 }
 
 /// Judges call by call, and writes those that are not refused.
-async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
+async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<(Verdicts, Effects), StoreError> {
     db.transaction(calls, |c, calls| {
         async move {
             let sessions: BTreeSet<Uuid> =
@@ -267,17 +271,21 @@ async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, Sto
 
             let fresh = |(call, verdict)| fresh_runs(call, verdict);
             let new: Vec<&NewRun> = calls.iter().zip(&verdicts).flat_map(fresh).collect();
-            let created_at = match new.is_empty() {
-                true => None,
+            let (created_at, effects) = match new.is_empty() {
+                true => (None, Effects::NONE),
                 false => {
-                    Some(run_enqueue(c, &new).await?.ok_or_else(|| StoreError::defect("a locked session is closed"))?)
+                    let written = run_enqueue(c, &new).await?;
+                    let (created_at, effects) =
+                        written.ok_or_else(|| StoreError::defect("a locked session is closed"))?;
+                    (Some(created_at), effects)
                 }
             };
             let enqueued = |(call, ids): (&EnqueueCall, Vec<Uuid>)| Enqueued {
                 created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
                 ids,
             };
-            Ok(calls.iter().zip(verdicts).map(|(call, verdict)| verdict.map(|ids| enqueued((call, ids)))).collect())
+            let verdicts = calls.iter().zip(verdicts).map(|(call, verdict)| verdict.map(|ids| enqueued((call, ids))));
+            Ok((verdicts.collect(), effects))
         }
         .boxed()
     })

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::db::listen::Listener;
 use crate::db::{Db, StoreError};
 use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::effects::Effects;
 use crate::store::feed::wakeup_send;
 
 /// What a wakeup is about.
@@ -33,6 +34,15 @@ impl Topic {
             Topic::Work => "ops_work",
             Topic::Cancels => "ops_cancels",
             Topic::Changes => "ops_changes",
+        }
+    }
+
+    /// Whether a write with these effects gives a wakeup on the topic.
+    fn follows(self, effects: Effects) -> bool {
+        match self {
+            Topic::Work => effects.work,
+            Topic::Cancels => effects.cancels,
+            Topic::Changes => effects.changes,
         }
     }
 }
@@ -62,9 +72,13 @@ impl Wakeups {
         Self { signals: Arc::default(), owed: Arc::default(), server_id }
     }
 
-    /// Gives a wakeup: in this process at once, to the other replicas as soon as the database takes it. Wakeups that come faster than
-    /// they can be sent become one.
-    pub fn give(&self, topic: Topic) {
+    /// Gives the wakeups that follow a committed write: in this process at once, to the other replicas as soon as the database takes
+    /// them. Wakeups that come faster than they can be sent become one.
+    pub fn send(&self, effects: Effects) {
+        TOPICS.into_iter().filter(|topic| topic.follows(effects)).for_each(|topic| self.give(topic));
+    }
+
+    fn give(&self, topic: Topic) {
         self.give_here(topic);
         let signal = &self.signals[topic as usize];
         signal.given.fetch_add(1, Ordering::Relaxed);
@@ -87,9 +101,9 @@ impl Wakeups {
         self.signals[topic as usize].local.notified().await;
     }
 
-    /// Sends wakeups to the other replicas, one statement at a time and outside of any transaction: the commits of transactions with a
-    /// NOTIFY wait for each other.
-    pub async fn send(self, db: Db, closing: CancellationToken) {
+    /// Passes wakeups on to the other replicas, one statement at a time and outside of any transaction: the commits of transactions
+    /// with a NOTIFY wait for each other.
+    pub async fn pass_on(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
                 () = self.owed.notified() => {}

@@ -10,6 +10,7 @@ mod modules;
 mod names;
 mod patches;
 mod paths;
+mod statements;
 mod tree;
 
 /// Fails with one line for each break of a rule.

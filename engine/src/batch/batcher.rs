@@ -80,10 +80,7 @@ impl<I: Weigh, O: Send> Batcher<I, O> {
     }
 
     /// Submits a request now, after those that were submitted before. The caller awaits the answer separately.
-    fn send(
-        &self,
-        request: I,
-    ) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError> {
+    fn send(&self, request: I) -> Result<impl Future<Output = Result<O, EngineError>> + Send + use<I, O>, EngineError> {
         let room = self.room(&request).ok_or(EngineError::Overloaded)?;
         let (answer, answered) = oneshot::channel();
         self.sender.try_send(Waiting { request, answer, room }).map_err(|error| match error {

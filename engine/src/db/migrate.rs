@@ -47,7 +47,19 @@ macro_rules! functions {
 }
 
 /// The files of `migrations/functions/`, in the order in which they are applied.
-static FUNCTIONS: [Function; 4] = functions!["current_tenant", "enqueue_run", "runs_deleted", "sessions_deleted"];
+static FUNCTIONS: [Function; 11] = functions![
+    "cancel_ends_at",
+    "current_tenant",
+    "enqueue_run",
+    "lease_ends_at",
+    "lease_service_is_current",
+    "run_is_due",
+    "run_next",
+    "runs_deleted",
+    "session_is_cancelling",
+    "session_is_done",
+    "sessions_deleted"
+];
 
 /// A function as the database remembers it.
 #[derive(Debug, sqlx::FromRow)]

@@ -159,7 +159,7 @@ impl Dispatcher {
     /// Claims for one group and delivers the runs. Answers what the claim found, and the error if there was one.
     async fn claim_for(&self, demand: &Arc<GroupDemand>, claim: Claim) -> (Found, Option<StoreError>) {
         let clock = spans::clock();
-        let Claimed { runs, looked } = match self.claim_runs(demand, claim).await {
+        let Claimed { runs, looked, effects } = match self.claim_runs(demand, claim).await {
             Ok(claimed) => claimed,
             Err(error @ StoreError::LockTimeout) => return (Found::LockTimeout, Some(error)),
             Err(error) => return (Found::Failure, Some(error)),
@@ -169,7 +169,7 @@ impl Dispatcher {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
             self.deliver(demand, runs);
-            self.wakeups.give(Topic::Changes);
+            self.wakeups.send(effects);
             return (Found::Runs { slots, given, claimable: looked, look_at: claim.look_at }, None);
         }
         // A claim that got nothing does not say at how many locked runs it looked.

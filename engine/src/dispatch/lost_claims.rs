@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::db::Db;
 use crate::store::run::claim::{ClaimKey, run_claim_undo};
-use crate::wakeups::{Topic, Wakeups};
+use crate::wakeups::Wakeups;
 
 /// How long a lost claim is looked for: longer than its statement can live, because it may commit late.
 const WATCH: Duration = Duration::from_secs(60);
@@ -53,10 +53,10 @@ impl LostClaims {
         let lost = self.lock().clone();
         for (claim, _) in lost {
             match self.db.write(claim, |c, claim| run_claim_undo(c, *claim).boxed()).await {
-                Ok(0) => {}
-                Ok(_) => {
+                Ok((0, _)) => {}
+                Ok((_, effects)) => {
                     tracing::info!(claim = claim.batch, "a claim whose answer was lost was given back");
-                    self.wakeups.give(Topic::Work);
+                    self.wakeups.send(effects);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a lost claim can not be looked for yet");

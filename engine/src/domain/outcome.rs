@@ -1,8 +1,48 @@
-//! How a grant ends. Where its run goes then is decided in `store/sql/run_report.sql`, in the statement that writes it.
+//! How a grant ends. `RunStatus::after` says where its run goes then.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+
+/// How a grant ends, for the rule about where its run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantEnd {
+    Succeeded,
+    Failed,
+    /// Another attempt can not help.
+    FailedPermanently,
+    Cancelled,
+    Snoozed,
+    /// The grant is given back and was not begun.
+    Released,
+    /// The lease has ended.
+    Lost,
+}
+
+impl GrantEnd {
+    pub const ALL: [GrantEnd; 7] = [
+        GrantEnd::Succeeded,
+        GrantEnd::Failed,
+        GrantEnd::FailedPermanently,
+        GrantEnd::Cancelled,
+        GrantEnd::Snoozed,
+        GrantEnd::Released,
+        GrantEnd::Lost,
+    ];
+
+    /// The word in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GrantEnd::Succeeded => "succeeded",
+            GrantEnd::Failed => "failed",
+            GrantEnd::FailedPermanently => "failed_permanently",
+            GrantEnd::Cancelled => "cancelled",
+            GrantEnd::Snoozed => "snoozed",
+            GrantEnd::Released => "released",
+            GrantEnd::Lost => "lost",
+        }
+    }
+}
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,15 +100,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// What it is for the rule about where the run goes.
+    pub fn end(&self) -> GrantEnd {
+        match self {
+            Outcome::Succeeded { .. } => GrantEnd::Succeeded,
+            Outcome::Failed { permanent: false, .. } => GrantEnd::Failed,
+            Outcome::Failed { permanent: true, .. } => GrantEnd::FailedPermanently,
+            Outcome::Cancelled { .. } => GrantEnd::Cancelled,
+            Outcome::Snoozed { .. } => GrantEnd::Snoozed,
+        }
+    }
+
     /// The word in SQL.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Outcome::Succeeded { .. } => "succeeded",
-            Outcome::Failed { permanent: false, .. } => "failed",
-            Outcome::Failed { permanent: true, .. } => "failed_permanently",
-            Outcome::Cancelled { .. } => "cancelled",
-            Outcome::Snoozed { .. } => "snoozed",
-        }
+        self.end().as_str()
     }
 
     /// Tells the same report, sent again, from another one. Each part is preceded by its length, so that no two differ

@@ -21,6 +21,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::domain::outcome::GrantEnd;
 use crate::domain::{Grant, GrantKey, Lane, RunError, TenantId, TraceParent};
 
 /// Where a run stands.
@@ -78,6 +79,25 @@ impl RunStatus {
             // retry, snooze, give back; succeed; fail; confirm a cancel
             Running => &[Queued, Succeeded, Failed, Cancelled],
             Succeeded | Failed | Cancelled => &[],
+        }
+    }
+
+    /// Where a run goes when a grant of it ends. The statements call the same rule in SQL, `migrations/functions/run_next.sql`; a test
+    /// compares the two.
+    ///
+    /// `begun`: the worker has started. `attempts_left`: another attempt may follow this one.
+    pub fn after(end: GrantEnd, begun: bool, cancel_requested: bool, attempts_left: bool) -> RunStatus {
+        use RunStatus::*;
+        match (end, begun, cancel_requested, attempts_left) {
+            // A success always stands.
+            (GrantEnd::Succeeded, _, _, _) => Succeeded,
+            (GrantEnd::Lost, false, _, _) => Queued,
+            // After a cancel was requested, every other end confirms it.
+            (_, _, true, _) | (GrantEnd::Cancelled, _, _, _) => Cancelled,
+            // These attempts do not count.
+            (GrantEnd::Snoozed | GrantEnd::Released, _, _, _) => Queued,
+            (GrantEnd::Failed | GrantEnd::Lost, _, _, true) => Queued,
+            (GrantEnd::Failed | GrantEnd::FailedPermanently | GrantEnd::Lost, _, _, _) => Failed,
         }
     }
 
@@ -355,6 +375,18 @@ mod tests {
         for from in RunStatus::ALL {
             for to in RunStatus::ALL {
                 assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from:?} -> {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_grant_that_ends_leads_where_the_state_machine_has_an_edge() {
+        for end in GrantEnd::ALL {
+            for (cancel_requested, attempts_left) in [(false, false), (false, true), (true, false), (true, true)] {
+                for (begun, from) in [(false, Claimed), (true, Running)] {
+                    let next = RunStatus::after(end, begun, cancel_requested, attempts_left);
+                    assert!(from.may_become(next), "{end:?}: {from:?} -> {next:?}");
+                }
             }
         }
     }

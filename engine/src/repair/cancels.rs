@@ -12,7 +12,6 @@ use crate::cancel::cancel_runs;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::cancel::{run_cancel_unconfirmed, session_cancel_open};
-use crate::wakeups::Topic;
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {
     let finished = Arc::default();
@@ -23,11 +22,8 @@ pub(super) fn repair(engine: Arc<Engine>) -> Repair {
 /// `finished` has the sessions whose runs have all been asked to stop. They take no more runs, so one look at each is enough, however
 /// long its runs take to stop. A session with a locked run is looked at again.
 async fn once(engine: Arc<Engine>, finished: Arc<Mutex<HashSet<Uuid>>>) -> Result<Done, StoreError> {
-    let ended = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
-    if ended > 0 {
-        engine.wakeups.give(Topic::Changes);
-        engine.wakeups.give(Topic::Cancels);
-    }
+    let (ended, effects) = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
+    engine.wakeups.send(effects);
     let open = engine.db(Class::Engine).read((), |c, ()| session_cancel_open(c).boxed()).await?;
     let open: HashSet<Uuid> = open.into_iter().collect();
     let lock = || finished.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,17 +8,13 @@ use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::due::run_due;
-use crate::wakeups::Topic;
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {
     Repair::new("due", Trigger::Found(|found| found.due), move || once(engine.clone()))
 }
 
 async fn once(engine: Arc<Engine>) -> Result<Done, StoreError> {
-    let offered = engine.db(Class::Engine).write((), |c, ()| run_due(c).boxed()).await?;
-    if offered > 0 {
-        engine.wakeups.give(Topic::Work);
-        engine.wakeups.give(Topic::Changes);
-    }
+    let (offered, effects) = engine.db(Class::Engine).write((), |c, ()| run_due(c).boxed()).await?;
+    engine.wakeups.send(effects);
     Ok(Done::until_nothing([("runs_offered", offered)]))
 }

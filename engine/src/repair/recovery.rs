@@ -12,7 +12,6 @@ use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::lease::run_expire;
 use crate::store::worker::record::worker_mark_lost;
-use crate::wakeups::Topic;
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {
     Repair::new("recovery", Trigger::Found(|found| found.overdue), move || once(engine.clone()))
@@ -23,16 +22,10 @@ async fn once(engine: Arc<Engine>) -> Result<Done, StoreError> {
     let workers_lost = db.write((), |c, ()| worker_mark_lost(c).boxed()).await?;
     let mut leases_ended = 0;
     loop {
-        let leases = db.write((), |c, ()| run_expire(c).boxed()).await?;
+        let (leases, effects) = db.write((), |c, ()| run_expire(c).boxed()).await?;
+        engine.wakeups.send(effects);
         let ended = leases.requeued + leases.ended;
         engine.metrics.grant_ended("lost", ended);
-        if ended > 0 {
-            engine.wakeups.give(Topic::Changes);
-            engine.wakeups.give(Topic::Cancels);
-        }
-        if leases.requeued > 0 {
-            engine.wakeups.give(Topic::Work);
-        }
         leases_ended += ended as u64;
         if !leases.more {
             return Ok(Done::until_nothing([("leases_ended", leases_ended), ("workers_lost", workers_lost)]));

@@ -10,8 +10,8 @@ use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::feed::feed_prune;
+use crate::store::request::id::request_id_prune;
 use crate::store::run::cancel::cancel_prune;
-use crate::store::run::due::request_id_prune;
 
 const PERIOD: Duration = Duration::from_secs(30);
 

@@ -1,14 +1,14 @@
--- Says that leases are looked after, and since when if nobody did for 5 s; and what there is to do. One statement a second and
--- server: an idle system asks for nothing else.
+-- Says that a server looks after leases, and since when if none did for a while; and finds what there is to do, by the same functions as
+-- the repairs that do it. Each server asks this once a second, and an idle system asks for nothing else.
 --
--- Another server that says it at this moment is not waited for. While somebody else keeps the row locked nobody says it, and after 5 s
--- no lease ends; all else that there is to do is found.
+-- The statement does not wait for another server that says it at this moment. While a foreign lock keeps the row, no server says it, and
+-- soon no lease ends (`ops.lease_service_is_current`). The rest of the work is found all the same.
 WITH free AS MATERIALIZED (
     SELECT checked_at FROM ops.lease_service FOR NO KEY UPDATE SKIP LOCKED
 ),
 said AS (
     UPDATE ops.lease_service
-    SET resumed_at = CASE WHEN checked_at < clock_timestamp() - interval '5 s' THEN clock_timestamp() ELSE resumed_at END,
+    SET resumed_at = CASE WHEN ops.lease_service_is_current(checked_at) THEN resumed_at ELSE clock_timestamp() END,
         checked_at = clock_timestamp()
     WHERE EXISTS (SELECT FROM free)
     RETURNING resumed_at, resumed_at = checked_at AS resumed
@@ -19,8 +19,7 @@ service AS (
     SELECT resumed_at, false FROM ops.lease_service WHERE NOT EXISTS (SELECT FROM free)
 ),
 workers AS (
-    SELECT coalesce(bool_or(greatest(w.heartbeat_at, s.resumed_at) + w.lease_ms * interval '1 ms' < clock_timestamp()), false)
-               AS lost,
+    SELECT coalesce(bool_or(ops.lease_ends_at(w.heartbeat_at, s.resumed_at, w.lease_ms) < clock_timestamp()), false) AS lost,
            coalesce(bool_or(w.drain_requested_at IS NOT NULL), false) AS draining
     FROM service s
     CROSS JOIN ops.workers w
@@ -28,20 +27,14 @@ workers AS (
 )
 SELECT s.resumed AS "resumed!",
        EXISTS (SELECT FROM ops.run_queue) AS "claimable!",
-       EXISTS (SELECT FROM ops.runs r WHERE r.wait_reason IS NOT NULL AND r.run_after <= now()) AS "due!",
+       EXISTS (SELECT FROM ops.runs r WHERE ops.run_is_due(r)) AS "due!",
        EXISTS (SELECT FROM ops.run_leases WHERE due_at < now()) OR w.lost AS "overdue!",
        w.draining OR EXISTS (SELECT FROM ops.run_cancels) AS "orders!",
        EXISTS (SELECT FROM ops.run_cancels c
-               WHERE c.kind = 'cancel'
-                 AND greatest(c.requested_at, s.resumed_at) + c.grace_ms * interval '1 ms' + interval '5 s'
-                     < clock_timestamp())
-           OR EXISTS (SELECT FROM ops.sessions
-                      WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs)
-           AS "unfinished_cancels!",
+               WHERE c.kind = 'cancel' AND ops.cancel_ends_at(c.requested_at, s.resumed_at, c.grace_ms) < clock_timestamp())
+           OR EXISTS (SELECT FROM ops.sessions AS session WHERE ops.session_is_cancelling(session)) AS "unfinished_cancels!",
        EXISTS (SELECT FROM ops.session_deltas)
-           OR EXISTS (SELECT FROM ops.sessions
-                      WHERE status = 'active' AND closed_at IS NOT NULL
-                        AND total_runs = succeeded_runs + failed_runs + cancelled_runs) AS "counters!",
+           OR EXISTS (SELECT FROM ops.sessions AS session WHERE ops.session_is_done(session)) AS "counters!",
        pg_stat_get_dead_tuples('ops.run_queue'::regclass) > 20000 AS "littered!"
 FROM service s
 CROSS JOIN workers w

@@ -16,7 +16,7 @@ use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Refusal};
 use crate::store::event::append::{GuardedEvents, run_events_append};
 use crate::telemetry::Metrics;
-use crate::wakeups::{Topic, Wakeups};
+use crate::wakeups::Wakeups;
 
 /// Batches that may wait; what one stream may have on its way is bounded by its event credits.
 const BOUNDS: BatchBounds = BatchBounds {
@@ -88,7 +88,7 @@ async fn write_free(
 
 /// One batch: which batches were kept.
 async fn batch(db: Db, wakeups: Wakeups, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
-    let kept = db.write(batches, |c, batches| run_events_append(c, batches).boxed()).await?;
-    wakeups.give(Topic::Changes);
+    let (kept, effects) = db.write(batches, |c, batches| run_events_append(c, batches).boxed()).await?;
+    wakeups.send(effects);
     Ok(kept)
 }

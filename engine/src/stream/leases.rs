@@ -15,11 +15,12 @@ use crate::db::{Db, StoreError};
 use crate::domain::GrantKey;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
+use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::worker::record::worker_heard;
 use crate::telemetry::Metrics;
-use crate::wakeups::{Topic, Wakeups};
+use crate::wakeups::Wakeups;
 
 /// Heartbeats that may wait: one for each of far more workers than a replica serves.
 const BOUNDS: BatchBounds = BatchBounds {
@@ -93,9 +94,10 @@ impl Leases {
 async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.grant);
-    let progressed = rows.iter().any(|row| row.progress.is_some());
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
-    let (touched, locked) = if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    let ((touched, effects), locked) =
+        if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    wakeups.send(effects);
     let late: Vec<Guard> =
         rows.iter().map(|row| row.guard).filter(|guard| locked.contains(&guard.grant.run_id)).collect();
     if !late.is_empty() {
@@ -103,9 +105,6 @@ async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) 
     }
     let heard = db.write(streams, |c, streams| worker_heard(c, streams).boxed()).await?;
     let heard: HashSet<Uuid> = heard.into_iter().collect();
-    if progressed {
-        wakeups.give(Topic::Changes);
-    }
     let answer = |beat: &Beat| BeatAnswer {
         lost: beat
             .heartbeat
@@ -124,7 +123,7 @@ async fn written(
     db: &Db,
     locked: &LockedRows,
     rows: &[LeaseBeat],
-) -> Result<(HashSet<(Uuid, GrantKey)>, HashSet<Uuid>), StoreError> {
+) -> Result<((HashSet<(Uuid, GrantKey)>, Effects), HashSet<Uuid>), StoreError> {
     let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.grant.run_id).collect();
     let touched = locked.around(&runs, |locked| {
         let free = |row: &&LeaseBeat| !locked.contains(&row.guard.grant.run_id);

@@ -18,6 +18,7 @@ use crate::db::{Class, PgConnection, StoreError};
 use crate::domain::frame::{Hello, Resume, ServerFrame, Welcome};
 use crate::domain::{GrantKey, Refusal, TenantId};
 use crate::settings::HEARTBEATS_PER_LEASE;
+use crate::store::effects::Effects;
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
@@ -37,6 +38,8 @@ struct Opened {
     standing: Vec<HeldGrant>,
     /// Those of them whose starts are not written yet, because other transactions lock their runs.
     unwritten: Vec<GrantKey>,
+    /// What settling the grants has changed, and that a stream looks for work.
+    effects: Effects,
 }
 
 /// Opens the stream of a worker: registers it, answers `Welcome`, and hands it over to the dispatcher.
@@ -73,7 +76,7 @@ pub async fn open(
             let opening = new_opening(worker_id, &secret);
             let db = engine.db(Class::Priority);
             let inserted = db.write(opening, |c, opening| worker_insert(c, opening).boxed());
-            (worker_id, secret, Opened { epoch: inserted.await?, ..Opened::default() })
+            (worker_id, secret, Opened { epoch: inserted.await?, effects: Effects::WORK, ..Opened::default() })
         }
     };
 
@@ -97,8 +100,7 @@ pub async fn open(
     engine.registry.add(connection.clone());
     // The worker gets the orders that came while it was away.
     engine.wakeups.give_here(Topic::Cancels);
-    engine.wakeups.give(Topic::Changes);
-    engine.wakeups.give(Topic::Work);
+    engine.wakeups.send(opened.effects);
     tracing::info!(%worker_id, worker = hello.profile.name, epoch = opened.epoch, held = opened.standing.len(), "worker connected");
     Ok((connection, frames))
 }
@@ -161,28 +163,29 @@ async fn settle_held(
     let release = |held: &HeldGrant| Release { guard: guard(held.grant), begun_too: true, undelivered: !held.begun };
     let (left, releases): (Vec<Release>, Vec<Release>) =
         unknown.iter().map(release).partition(|release| is_locked(release.guard.grant));
+    let mut effects = Effects::WORK;
     if !releases.is_empty() {
-        run_release_in_tx(c, &releases).await?;
+        effects |= run_release_in_tx(c, &releases).await?.1;
     }
     // The worker was sent to start, and the server that sent it did not come to write that down.
     let begin = |held: &HeldGrant| Begin { guard: guard(held.grant), started_ago: held.started_ago };
     let (later, begins): (Vec<Begin>, Vec<Begin>) =
         standing.iter().filter(|held| !held.begun).map(begin).partition(|begin| is_locked(begin.guard.grant));
     if !begins.is_empty() {
-        run_begin_in_tx(c, &begins).await?;
+        effects |= run_begin_in_tx(c, &begins).await?.1;
     }
     standing.iter_mut().filter(|held| !held.begun).for_each(|held| held.attempt += 1);
     let (late, beats): (Vec<Guard>, Vec<Guard>) =
         standing.iter().map(|held| guard(held.grant)).partition(|guard| is_locked(guard.grant));
     if !beats.is_empty() {
         let beat = |guard: Guard| LeaseBeat { guard, progress: None };
-        run_heartbeat(c, &beats.into_iter().map(beat).collect::<Vec<_>>()).await?;
+        effects |= run_heartbeat(c, &beats.into_iter().map(beat).collect::<Vec<_>>()).await?.1;
     }
     if !late.is_empty() {
         run_lease_extend(c, &late).await?;
     }
     let unwritten = later.into_iter().map(|begin| begin.guard.grant).collect();
-    Ok((Opened { epoch, standing, unwritten }, left))
+    Ok((Opened { epoch, standing, unwritten, effects }, left))
 }
 
 /// Workers of one group serve the same lanes and kinds, in whatever order they named them.

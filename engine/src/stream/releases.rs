@@ -11,7 +11,7 @@ use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::Db;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::run::release::{Release, run_release_in_tx};
-use crate::wakeups::{Topic, Wakeups};
+use crate::wakeups::Wakeups;
 
 /// Grants in one statement.
 const BATCH_ITEMS: usize = 500;
@@ -46,9 +46,7 @@ impl Releases {
                     releases.extend(more);
                 }
                 releases.append(&mut waiting);
-                waiting = release(&db, &locked, releases).await;
-                wakeups.give(Topic::Work);
-                wakeups.give(Topic::Changes);
+                waiting = release(&db, &wakeups, &locked, releases).await;
             }
         };
         (Self { sender }, run)
@@ -64,7 +62,7 @@ impl Releases {
 
 /// Tries until the database has answered; what another transaction has locked is left to be tried again. The write is guarded, so that it may
 /// be repeated.
-async fn release(db: &Db, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
+async fn release(db: &Db, wakeups: &Wakeups, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
     let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.grant.run_id).collect();
     loop {
         let released = locked.around(&runs, |locked| {
@@ -73,7 +71,8 @@ async fn release(db: &Db, locked: &LockedRows, releases: Vec<Release>) -> Vec<Re
             db.transaction(batch, |c, batch| run_release_in_tx(c, batch).boxed())
         });
         match released.await {
-            Ok((released, locked)) => {
+            Ok(((released, effects), locked)) => {
+                wakeups.send(effects);
                 tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
                 return releases.into_iter().filter(|release| locked.contains(&release.guard.grant.run_id)).collect();
             }

@@ -18,10 +18,11 @@ use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal, RunStatus};
+use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
 use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
 use crate::telemetry::{Metrics, spans};
-use crate::wakeups::{Topic, Wakeups};
+use crate::wakeups::Wakeups;
 
 /// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
 const BOUNDS: BatchBounds = BatchBounds {
@@ -201,20 +202,27 @@ async fn batch(
                 let ended = reports.iter().map(|report| report.guard.grant.run_id);
                 run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
             }
-            let begun = if begins.is_empty() { HashSet::new() } else { run_begin_in_tx(c, begins).await? };
-            let ended = if reports.is_empty() { Vec::new() } else { run_report_in_tx(c, reports).await? };
-            Ok((begun, ended))
+            let (mut begun, mut ended, mut effects) = (HashSet::new(), Vec::new(), Effects::NONE);
+            if !begins.is_empty() {
+                let (written, follows) = run_begin_in_tx(c, begins).await?;
+                (begun, effects) = (written, effects | follows);
+            }
+            if !reports.is_empty() {
+                let (written, follows) = run_report_in_tx(c, reports).await?;
+                (ended, effects) = (written, effects | follows);
+            }
+            Ok((begun, ended, effects))
         }
         .boxed()
     });
-    let (begun, ended) = written.await?;
+    let (begun, ended, effects) = written.await?;
+    wakeups.send(effects);
 
     for (index, begin) in &begins {
         if !begun.contains(&(begin.guard.worker_id, begin.guard.grant)) {
             verdicts[*index] = ReportVerdict::LeaseLost;
         }
     }
-    let mut requeued = false;
     for ((index, report), (verdict, trace)) in reports.iter().zip(ended) {
         if let (ReportVerdict::Accepted(Some(status)), Some(trace), Some(at)) =
             (verdict, trace, news[*index].ended_at())
@@ -224,12 +232,7 @@ async fn batch(
         if let ReportVerdict::Accepted(Some(status)) = verdict {
             metrics.grant_ended(if status == RunStatus::Queued { "requeued" } else { status.as_str() }, 1);
         }
-        requeued |= verdict == ReportVerdict::Accepted(Some(RunStatus::Queued));
         verdicts[*index] = verdict;
-    }
-    wakeups.give(Topic::Changes);
-    if requeued {
-        wakeups.give(Topic::Work);
     }
     if !again.is_empty() {
         let rest: Arc<[GrantNews]> = again.iter().map(|index| news[*index].clone()).collect();

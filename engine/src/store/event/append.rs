@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::event::EventEntry;
+use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
 /// Events of one grant, numbered from `first_seq` on.
@@ -18,7 +19,10 @@ pub struct GuardedEvents {
 }
 
 /// Keeps events of grants that stand, each position once. Says of each batch whether its grant stands.
-pub async fn run_events_append(c: &mut PgConnection, batches: &[GuardedEvents]) -> Result<Vec<bool>, StoreError> {
+pub async fn run_events_append(
+    c: &mut PgConnection,
+    batches: &[GuardedEvents],
+) -> Result<(Vec<bool>, Effects), StoreError> {
     let guards: Vec<Guard> = batches.iter().map(|batch| batch.guard).collect();
     let columns = GuardColumns::of(&guards);
     // The place of an entry's batch, counted from 1 as SQL does.
@@ -44,5 +48,6 @@ pub async fn run_events_append(c: &mut PgConnection, batches: &[GuardedEvents]) 
     .fetch_all(c)
     .await?;
     let standing: HashSet<i64> = standing.into_iter().collect();
-    Ok((1..).take(batches.len()).map(|place| standing.contains(&place)).collect())
+    let stands = (1..).take(batches.len()).map(|place| standing.contains(&place)).collect();
+    Ok((stands, Effects::CHANGES))
 }

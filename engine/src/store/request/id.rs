@@ -113,3 +113,16 @@ pub async fn request_first(
     .await?;
     Ok(ids.and_then(|ids| ids.first().copied()))
 }
+
+/// Forgets request ids of more than 24 hours ago. Answers how many.
+pub async fn request_id_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
+    let pruned = sqlx::query!(
+        "DELETE FROM ops.request_ids r USING (
+             SELECT tenant_id, scope, request_id FROM ops.request_ids WHERE created_at < now() - interval '24 hours'
+             LIMIT 10000 FOR UPDATE SKIP LOCKED) old
+         WHERE r.tenant_id = old.tenant_id AND r.scope = old.scope AND r.request_id = old.request_id"
+    )
+    .execute(c)
+    .await?;
+    Ok(pruned.rows_affected())
+}

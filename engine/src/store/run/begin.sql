@@ -13,7 +13,7 @@ locked AS MATERIALIZED (
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
 ),
-begun AS (
+changed AS (
     UPDATE ops.runs r
     SET status = 'running',
         attempt = r.attempt + 1,
@@ -27,7 +27,7 @@ begun AS (
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM begun GROUP BY tenant_id
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
 -- A grant that is running already was begun before: by the same write, whose answer was lost.
 SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!" FROM locked

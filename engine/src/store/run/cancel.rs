@@ -1,4 +1,4 @@
-//! Cancels: asked for, told to workers, confirmed or not.
+//! Cancels: requested, sent to workers, confirmed or not.
 
 use std::time::Duration;
 
@@ -8,21 +8,22 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::worker::{CancelKind, CancelOrder};
 use crate::domain::{GrantKey, TenantId};
+use crate::store::effects::Effects;
 use crate::store::run::row::milliseconds;
 
-/// Cancels what has not begun, and asks what runs to stop. Answers how many workers have to be told.
+/// Cancels runs that have not begun, and orders the workers of the others to stop them.
 pub async fn run_cancel_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
     runs: &[Uuid],
     reason: &str,
     grace: Duration,
-) -> Result<i64, StoreError> {
-    let told =
+) -> Result<Effects, StoreError> {
+    let ordered =
         sqlx::query_file_scalar!("src/store/run/cancel.sql", tenant.as_str(), runs, reason, grace.as_millis() as i64,)
             .fetch_one(&mut *c)
             .await?;
-    // By itself: a run that was queued while its lock was waited for is in the queue only from here on.
+    // A statement of its own: it sees the place of a run that was queued while the first statement waited for its lock.
     sqlx::query!(
         "DELETE FROM ops.run_queue
          WHERE ctid = ANY (ARRAY(
@@ -39,7 +40,7 @@ pub async fn run_cancel_in_tx(
     )
     .execute(c)
     .await?;
-    Ok(told)
+    Ok(Effects::CHANGES | Effects::CANCELS.when(ordered > 0))
 }
 
 /// Runs of a cancelled session that are cancelled in one transaction, so that no lock is held for long.
@@ -65,7 +66,7 @@ pub async fn session_cancel_runs_in_tx(
     c: &mut PgConnection,
     session_id: Uuid,
     runs: &[Uuid],
-) -> Result<(), StoreError> {
+) -> Result<Effects, StoreError> {
     let session = sqlx::query!(
         r#"SELECT tenant_id, coalesce(cancel_reason, '') AS "reason!", coalesce(cancel_grace_ms, 5000) AS "grace_ms!"
            FROM ops.sessions WHERE id = $1"#,
@@ -73,17 +74,15 @@ pub async fn session_cancel_runs_in_tx(
     )
     .fetch_optional(&mut *c)
     .await?;
-    let Some(session) = session else { return Ok(()) };
+    let Some(session) = session else { return Ok(Effects::NONE) };
     let (tenant, grace) = (TenantId::new(&session.tenant_id), milliseconds(session.grace_ms));
-    run_cancel_in_tx(c, &tenant, runs, &session.reason, grace).await.map(drop)
+    run_cancel_in_tx(c, &tenant, runs, &session.reason, grace).await
 }
 
 /// Cancelled sessions some of whose runs have not ended, the first thousands.
 pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
     let sessions = sqlx::query_scalar!(
-        "SELECT id FROM ops.sessions
-         WHERE status = 'cancelled' AND total_runs > succeeded_runs + failed_runs + cancelled_runs
-         ORDER BY id LIMIT 10000"
+        "SELECT id FROM ops.sessions AS session WHERE ops.session_is_cancelling(session) ORDER BY id LIMIT 10000"
     )
     .fetch_all(c)
     .await?;
@@ -146,7 +145,8 @@ pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     Ok(pruned.rows_affected())
 }
 
-/// Ends cancels that no worker confirmed in time.
-pub async fn run_cancel_unconfirmed(c: &mut PgConnection) -> Result<usize, StoreError> {
-    Ok(sqlx::query_file!("src/store/run/cancel_unconfirmed.sql").fetch_all(c).await?.len())
+/// Ends cancels that no worker confirmed in time. Answers how many.
+pub async fn run_cancel_unconfirmed(c: &mut PgConnection) -> Result<(usize, Effects), StoreError> {
+    let ended = sqlx::query_file!("src/store/run/cancel_unconfirmed.sql").fetch_all(c).await?.len();
+    Ok((ended, (Effects::CHANGES | Effects::CANCELS).when(ended > 0)))
 }

@@ -27,9 +27,9 @@ changed AS (
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL
     RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
 ),
--- A running one is asked to stop; one that was given out and not begun is taken away. Its grace begins now, and not when the
+-- The worker of a running one is asked to stop; a claimed one is taken away from its worker. The grace begins now, and not when the
 -- transaction did, which may have waited for a lock.
-told AS (
+ordered AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason, requested_at)
     SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $4, $3,
            clock_timestamp()
@@ -38,11 +38,15 @@ told AS (
     ON CONFLICT (run_id, fence) DO NOTHING
 ),
 counted AS (
-    INSERT INTO ops.session_deltas (tenant_id, session_id, cancelled)
-    SELECT tenant_id, session_id, count(*) FROM changed WHERE status = 'cancelled' GROUP BY tenant_id, session_id
+    INSERT INTO ops.session_deltas (tenant_id, session_id, succeeded, failed, cancelled)
+    SELECT tenant_id, session_id, count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed'),
+           count(*) FILTER (WHERE status = 'cancelled')
+    FROM changed
+    WHERE status IN ('succeeded', 'failed', 'cancelled')
+    GROUP BY tenant_id, session_id
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
-SELECT count(*) FILTER (WHERE was <> 'queued') AS "told!" FROM changed
+SELECT count(*) FILTER (WHERE was <> 'queued') AS "ordered!" FROM changed

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::run::Claim;
 use crate::domain::{Grant, Lane, Run, TenantId};
+use crate::store::effects::Effects;
 use crate::store::run::row::{run_error, run_rows, run_spec};
 
 /// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
@@ -45,6 +46,7 @@ pub struct Claimed {
     pub runs: Vec<Run>,
     /// At how many runs it looked, if it got any: more than it got, if not all slots did and others were at some.
     pub looked: usize,
+    pub effects: Effects,
 }
 
 /// Waits until no other claim of the tenant is in its turn. From now to the end of the transaction it is this one's.
@@ -80,6 +82,7 @@ pub async fn run_claim(
     .fetch_all(c)
     .await?;
     let looked = rows.first().map_or(0, |row| row.looked as usize);
+    let effects = Effects::CHANGES.when(!rows.is_empty());
     let mut runs = Vec::with_capacity(rows.len());
     for row in rows {
         let slot = usize::try_from(row.place - 1).ok().and_then(|place| slots.get(place));
@@ -97,7 +100,7 @@ pub async fn run_claim(
         let queued = Run::enqueued(row.id, group.tenant.clone(), run_spec!(row), run_after, row.created_at);
         runs.push(queued.claimed(claim));
     }
-    Ok(Claimed { runs, looked })
+    Ok(Claimed { runs, looked, effects })
 }
 
 /// How many claimable runs a group has, counted up to `most`: those included that others are claiming now.
@@ -158,35 +161,11 @@ async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uu
     Ok(told)
 }
 
-/// Gives back whatever a batch claimed, if its answer was lost and nobody was told of it, but for what somebody has locked now. No
-/// attempt is spent.
-pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<u64, StoreError> {
-    let undone = sqlx::query!(
-        "WITH lost AS MATERIALIZED (
-             SELECT id FROM ops.runs
-             WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases)) AND server_id = $1 AND claim_number = $2
-               AND status IN ('claimed', 'running')
-             FOR NO KEY UPDATE SKIP LOCKED
-         ),
-         undone AS (
-             UPDATE ops.runs r
-             SET status = 'queued', attempt = r.attempt - (r.status = 'running')::int,
-                 started_at = NULL, revision = r.revision + 1, updated_at = clock_timestamp()
-             WHERE r.id = ANY (ARRAY(SELECT id FROM lost)) AND r.server_id = $1 AND r.claim_number = $2 AND r.status IN ('claimed', 'running')
-               AND r.cancel_requested_at IS NULL
-             RETURNING r.id, r.tenant_id, r.lane, r.kind, r.priority, r.run_after, r.fence
-         ),
-         queued AS (
-             INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
-             SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM undone
-         )
-         INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM undone GROUP BY tenant_id",
-        by.server_id,
-        by.batch
-    )
-    .execute(c)
-    .await?;
-    Ok(undone.rows_affected())
+/// Releases all runs of a claim whose answer was lost, except those that another transaction has locked. Answers how many.
+pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<(i64, Effects), StoreError> {
+    let released =
+        sqlx::query_file_scalar!("src/store/run/claim_undo.sql", by.server_id, by.batch).fetch_one(c).await?;
+    Ok((released, (Effects::WORK | Effects::CHANGES).when(released > 0)))
 }
 
 fn lane_words(group: &ClaimGroup) -> Vec<String> {

@@ -56,7 +56,7 @@ dequeued AS (
 placed AS MATERIALIZED (
     SELECT id, (row_number() OVER (ORDER BY priority DESC, run_after, id))::int AS place, clock_timestamp() AS at FROM locked
 ),
-claimed AS (
+changed AS (
     UPDATE ops.runs r
     SET status = CASE WHEN ($6::boolean[])[p.place] THEN 'running' ELSE 'claimed' END,
         claimed_by = ($5::text[])[p.place],
@@ -78,23 +78,24 @@ claimed AS (
         updated_at = p.at
     FROM placed p
     WHERE r.id = p.id AND r.status = 'queued'
-    RETURNING p.place, p.at, r.id, r.session_id, r.lane, r.priority, r.kind, r.params, r.labels, r.attempt, r.max_attempts,
+    RETURNING p.place, p.at, r.id, r.tenant_id, r.session_id, r.lane, r.priority, r.kind, r.params, r.labels, r.attempt, r.max_attempts,
               r.timeout_ms, r.worker_id, r.lease_ms, r.fence, r.revision, r.error, r.created_at, r.run_after, r.traceparent
 ),
 -- Most runs have ended when they are looked at first, and are forgotten.
 leased AS (
     INSERT INTO ops.run_leases (tenant_id, worker_id, due_at, run_ids)
     SELECT $1, worker_id, clock_timestamp() + least(min(lease_ms), 5000) * interval '1 ms', array_agg(id)
-    FROM claimed
+    FROM changed
     GROUP BY worker_id
 ),
 fed AS (
-    INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT $1, array_agg(id) FROM claimed HAVING count(*) > 0
+    INSERT INTO ops.run_changes (tenant_id, run_ids)
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
--- What a claim gives to all of them, or takes from them, is not said.
+-- Columns that are equal for all claimed runs are not returned.
 SELECT place AS "place!", (SELECT count(*) FROM best) AS "looked!", at AS "at!", id AS "id!", session_id AS "session_id!",
        lane::text AS "lane!", priority AS "priority!", kind AS "kind!", params::text AS "params!", labels::text AS "labels!",
        attempt AS "attempt!", max_attempts AS "max_attempts!", timeout_ms, fence AS "fence!", revision AS "revision!",
        error::text AS "error", created_at AS "created_at!", run_after AS "run_after!", traceparent
-FROM claimed
+FROM changed
 ORDER BY place

@@ -8,6 +8,10 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::{RunRequest, TenantId};
+use crate::store::effects::Effects;
+
+/// The effects of every enqueue.
+pub const ENQUEUED: Effects = Effects { work: true, changes: true, ..Effects::NONE };
 
 /// A new run with the id that it was given before it was written.
 #[derive(Debug, Clone)]
@@ -48,7 +52,10 @@ pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
 
 /// Inserts runs, with queue, counters and feed, and answers when they were created; or nothing of it, if one of their sessions
 /// is not there or takes no runs.
-pub async fn run_enqueue(c: &mut PgConnection, runs: &[&NewRun]) -> Result<Option<DateTime<Utc>>, StoreError> {
+pub async fn run_enqueue(
+    c: &mut PgConnection,
+    runs: &[&NewRun],
+) -> Result<Option<(DateTime<Utc>, Effects)>, StoreError> {
     let sessions: BTreeSet<(Uuid, &str)> =
         runs.iter().map(|run| (run.request.spec.session_id, run.tenant.as_str())).collect();
     let labels: Vec<String> = runs
@@ -78,7 +85,7 @@ pub async fn run_enqueue(c: &mut PgConnection, runs: &[&NewRun]) -> Result<Optio
     )
     .fetch_optional(c)
     .await?;
-    Ok(created_at)
+    Ok(created_at.map(|created_at| (created_at, ENQUEUED)))
 }
 
 /// Which of these runs exist, and since when.

@@ -18,25 +18,25 @@ input AS (
     ) AS i (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms, run_after,
             traceparent)
 ),
-inserted AS (
+changed AS (
     INSERT INTO ops.runs (id, tenant_id, session_id, lane, priority, kind, params, labels, max_attempts, timeout_ms,
                           run_after, wait_reason, traceparent)
     SELECT id, tenant_id, session_id, lane::ops.lane_type, priority, kind, params::jsonb, labels::jsonb, max_attempts,
            timeout_ms, coalesce(run_after, now()), CASE WHEN run_after > now() THEN 'scheduled' END, traceparent
     FROM input
     WHERE (SELECT count(*) FROM open) = cardinality($13)
-    RETURNING id, tenant_id, session_id, lane, kind, priority, run_after, wait_reason, fence
+    RETURNING id, tenant_id, session_id, lane, kind, priority, run_after, status, wait_reason, fence
 ),
 queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
-    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM inserted WHERE wait_reason IS NULL
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM changed WHERE status = 'queued' AND wait_reason IS NULL
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, total)
-    SELECT tenant_id, session_id, count(*) FROM inserted GROUP BY tenant_id, session_id
+    SELECT tenant_id, session_id, count(*) FROM changed GROUP BY tenant_id, session_id
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM inserted GROUP BY tenant_id
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
-SELECT now() AS "now!" WHERE EXISTS (SELECT FROM inserted)
+SELECT now() AS "now!" WHERE EXISTS (SELECT FROM changed)

@@ -5,7 +5,7 @@ WITH due AS MATERIALIZED (
     SELECT l.worker_id, l.id, l.run_ids
     FROM ops.run_leases l
     CROSS JOIN ops.lease_service s
-    WHERE l.due_at < now() AND s.checked_at > clock_timestamp() - interval '5 s'
+    WHERE l.due_at < now() AND ops.lease_service_is_current(s.checked_at)
     ORDER BY l.due_at
     LIMIT $1
     FOR UPDATE OF l SKIP LOCKED
@@ -15,7 +15,7 @@ looked_at AS MATERIALIZED (
     FROM due d
     CROSS JOIN ops.lease_service s
     CROSS JOIN LATERAL (
-        SELECT array_agg(r.id) AS run_ids, min(greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms') AS ends_at
+        SELECT array_agg(r.id) AS run_ids, min(ops.lease_ends_at(r.heartbeat_at, s.resumed_at, r.lease_ms)) AS ends_at
         FROM ops.runs r
         WHERE r.id = ANY (d.run_ids) AND r.worker_id = d.worker_id AND r.status IN ('claimed', 'running')) h
 ),
@@ -31,13 +31,8 @@ kept_in_view AS (
     WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NOT NULL
 ),
 expired AS MATERIALIZED (
-    SELECT r.id, r.fence, r.status, r.heartbeat_at, r.cancel_requested_at IS NOT NULL AS cancel_requested,
-           CASE
-               WHEN r.status = 'claimed' THEN 'queued'
-               WHEN r.cancel_requested_at IS NOT NULL THEN 'cancelled'
-               WHEN r.attempt < r.max_attempts THEN 'queued'
-               ELSE 'failed'
-           END AS next,
+    SELECT r.id, r.fence, r.status,
+           ops.run_next('lost', r.status = 'running', r.cancel_requested_at IS NOT NULL, r.attempt, r.max_attempts) AS next,
            jsonb_build_object(
                'type', 'HeartbeatTimeout',
                'message', format('no heartbeat from worker %s for %s s', r.claimed_by, trim_scale(r.lease_ms / 1000.0)),
@@ -49,11 +44,11 @@ expired AS MATERIALIZED (
     -- Again, for a heartbeat that came meanwhile.
     WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM looked_at WHERE ends_at < clock_timestamp()))
       AND r.status IN ('claimed', 'running')
-      AND greatest(r.heartbeat_at, s.resumed_at) + r.lease_ms * interval '1 ms' < clock_timestamp()
+      AND ops.lease_ends_at(r.heartbeat_at, s.resumed_at, r.lease_ms) < clock_timestamp()
     ORDER BY r.id
     FOR NO KEY UPDATE OF r SKIP LOCKED
 ),
-ended AS (
+changed AS (
     UPDATE ops.runs r
     SET status = e.next,
         run_after = CASE WHEN e.next = 'queued' THEN clock_timestamp() ELSE r.run_after END,
@@ -66,47 +61,48 @@ ended AS (
         updated_at = clock_timestamp()
     FROM expired e
     WHERE r.id = e.id AND r.fence = e.fence AND r.status = e.status
-    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.fence, r.worker_id, r.attempt,
-              r.claimed_at, e.status AS was, e.error
-),
-queued AS (
-    INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
-    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM ended WHERE status = 'queued'
+    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason,
+              r.fence, r.worker_id, r.attempt, r.claimed_at, e.status AS was, e.error
 ),
 kept AS (
     INSERT INTO ops.run_grants (run_id, fence, tenant_id, worker_id, attempt, claimed_at, outcome_source, error)
     SELECT id, fence, tenant_id, worker_id, attempt, claimed_at, 'recovery', CASE WHEN was = 'running' THEN error END
-    FROM ended
+    FROM changed
     WHERE status = 'queued'
 ),
--- Should the worker still have a stream, it is told. A cancel that somebody keeps locked stays what it is, and is forgotten as answered
--- (`run_cancel_unconfirmed`).
-told AS (
+-- A worker that still has a stream learns that it has lost the run. A cancel that another transaction keeps locked stays as it is, and is
+-- deleted later (`run_cancel_unconfirmed`).
+ordered AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms)
-    SELECT id, fence, tenant_id, worker_id, 'revoke', 0 FROM ended
+    SELECT id, fence, tenant_id, worker_id, 'revoke', 0 FROM changed
     ON CONFLICT (run_id, fence) DO NOTHING
 ),
 cancels AS MATERIALIZED (
-    SELECT c.run_id, c.fence
-    FROM ended e
+    SELECT o.run_id, o.fence
+    FROM changed c
     CROSS JOIN LATERAL (
-        SELECT run_id, fence FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c
+        SELECT run_id, fence FROM ops.run_cancels WHERE run_id = c.id AND fence = c.fence FOR UPDATE SKIP LOCKED) o
 ),
 sent_again AS (
     UPDATE ops.run_cancels c SET kind = 'revoke', requested_at = now()
     FROM cancels l WHERE c.run_id = l.run_id AND c.fence = l.fence
 ),
+queued AS (
+    INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM changed WHERE status = 'queued' AND wait_reason IS NULL
+),
 counted AS (
-    INSERT INTO ops.session_deltas (tenant_id, session_id, failed, cancelled)
-    SELECT tenant_id, session_id, count(*) FILTER (WHERE status = 'failed'), count(*) FILTER (WHERE status = 'cancelled')
-    FROM ended
-    WHERE status <> 'queued'
+    INSERT INTO ops.session_deltas (tenant_id, session_id, succeeded, failed, cancelled)
+    SELECT tenant_id, session_id, count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed'),
+           count(*) FILTER (WHERE status = 'cancelled')
+    FROM changed
+    WHERE status IN ('succeeded', 'failed', 'cancelled')
     GROUP BY tenant_id, session_id
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM ended GROUP BY tenant_id
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
 SELECT (SELECT count(*) FROM looked_at) AS "looked_at!", count(*) FILTER (WHERE status = 'queued') AS "requeued!",
        count(*) FILTER (WHERE status <> 'queued') AS "ended!"
-FROM ended
+FROM changed

@@ -25,8 +25,12 @@ touched AS (
     WHERE r.id = l.id AND r.fence = l.fence AND r.worker_id = l.worker_id AND r.status IN ('claimed', 'running')
     RETURNING r.id, r.fence, l.worker_id, r.tenant_id, l.progress_fraction IS NOT NULL AS progressed
 ),
+-- Only progress is a change that watchers see.
+changed AS (
+    SELECT id, tenant_id FROM touched WHERE progressed
+),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM touched WHERE progressed GROUP BY tenant_id
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
 SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!" FROM touched

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::GrantKey;
 use crate::domain::run::Progress;
+use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
 /// A worker names a grant that it holds.
@@ -18,7 +19,10 @@ pub struct LeaseBeat {
 }
 
 /// Keeps leases alive. What is not in the answer, by worker and grant, is lost.
-pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<HashSet<(Uuid, GrantKey)>, StoreError> {
+pub async fn run_heartbeat(
+    c: &mut PgConnection,
+    beats: &[LeaseBeat],
+) -> Result<(HashSet<(Uuid, GrantKey)>, Effects), StoreError> {
     let guards: Vec<Guard> = beats.iter().map(|beat| beat.guard).collect();
     let columns = GuardColumns::of(&guards);
     let fractions: Vec<Option<f64>> = beats.iter().map(|beat| beat.progress.as_ref().map(|p| p.fraction)).collect();
@@ -35,7 +39,8 @@ pub async fn run_heartbeat(c: &mut PgConnection, beats: &[LeaseBeat]) -> Result<
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect())
+    let touched = rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect();
+    Ok((touched, Effects::CHANGES.when(beats.iter().any(|beat| beat.progress.is_some()))))
 }
 
 /// Keeps leases alive whose runs somebody has locked, so that no heartbeat can be written: they are not looked at before they would
@@ -80,7 +85,10 @@ pub struct Expired {
 }
 
 /// Ends the leases that no heartbeat kept alive, and forgets claims of which nothing is held any more.
-pub async fn run_expire(c: &mut PgConnection) -> Result<Expired, StoreError> {
+pub async fn run_expire(c: &mut PgConnection) -> Result<(Expired, Effects), StoreError> {
     let page = sqlx::query_file!("src/store/run/expire.sql", LOOK_PAGE).fetch_one(c).await?;
-    Ok(Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.looked_at == LOOK_PAGE })
+    let expired =
+        Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.looked_at == LOOK_PAGE };
+    let changed = (Effects::CHANGES | Effects::CANCELS).when(expired.requeued + expired.ended > 0);
+    Ok((expired, changed | Effects::WORK.when(expired.requeued > 0)))
 }

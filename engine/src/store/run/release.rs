@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
+use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
 /// A grant to give back.
@@ -19,7 +20,10 @@ pub struct Release {
 }
 
 /// Gives grants back; the answer says which still stood.
-pub async fn run_release_in_tx(c: &mut PgConnection, releases: &[Release]) -> Result<HashSet<Uuid>, StoreError> {
+pub async fn run_release_in_tx(
+    c: &mut PgConnection,
+    releases: &[Release],
+) -> Result<(HashSet<Uuid>, Effects), StoreError> {
     let guards: Vec<Guard> = releases.iter().map(|release| release.guard).collect();
     let columns = GuardColumns::of(&guards);
     let rows = sqlx::query_file_scalar!(
@@ -33,5 +37,6 @@ pub async fn run_release_in_tx(c: &mut PgConnection, releases: &[Release]) -> Re
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().collect())
+    // Always: a release that is repeated, because the answer to its commit was lost, finds nothing to do.
+    Ok((rows.into_iter().collect(), Effects::WORK | Effects::CHANGES))
 }

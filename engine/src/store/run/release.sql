@@ -1,6 +1,6 @@
--- Gives grants back that were not begun: no attempt is spent. What was given out ten times in a row and not begun waits a
--- minute. A cancelled run that is given back has nothing running any more. A replica that has not heard yet that its stream
--- was replaced may still be given runs for it: what was not begun it gives back all the same, and nobody else knows of it.
+-- Releases grants: they were not begun, and no attempt is spent. A run that was delivered ten times in a row and not begun waits a
+-- minute. Nothing of a released run executes any more, so a release confirms its cancel. A replica may claim runs for a stream before
+-- it learns that the stream was replaced. It releases them with the old epoch, since no other replica knows of them.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::boolean[], $6::boolean[])
@@ -9,7 +9,8 @@ WITH input AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT r.id, i.fence, i.worker_id, i.begun_too,
            r.undelivered + i.undelivered::int AS undelivered,
-           r.undelivered + i.undelivered::int >= 10 AS waits
+           r.undelivered + i.undelivered::int >= 10 AS waits,
+           ops.run_next('released', r.status = 'running', r.cancel_requested_at IS NOT NULL, r.attempt, r.max_attempts) AS next
     FROM input i
     JOIN ops.runs r ON r.id = i.run_id
     JOIN ops.workers w ON w.id = i.worker_id AND (w.stream_epoch = i.epoch OR NOT i.begun_too)
@@ -17,43 +18,49 @@ locked AS MATERIALIZED (
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
 ),
-released AS (
+changed AS (
     UPDATE ops.runs r
-    SET status = CASE WHEN r.cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelled' END,
-        wait_reason = CASE WHEN l.waits AND r.cancel_requested_at IS NULL THEN 'undelivered' END,
+    SET status = l.next,
+        wait_reason = CASE WHEN l.waits AND l.next = 'queued' THEN 'undelivered' END,
         run_after = CASE WHEN l.waits THEN clock_timestamp() + interval '1 minute' ELSE r.run_after END,
         undelivered = CASE WHEN l.waits THEN 0 ELSE l.undelivered END,
         attempt = r.attempt - (r.status = 'running')::int,
         started_at = NULL,
-        finished_at = CASE WHEN r.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
-        cancel_confirmed = CASE WHEN r.cancel_requested_at IS NOT NULL THEN true END,
-        outcome_source = CASE WHEN r.cancel_requested_at IS NOT NULL THEN 'cancel' END,
+        finished_at = CASE WHEN l.next = 'cancelled' THEN clock_timestamp() END,
+        cancel_confirmed = CASE WHEN l.next = 'cancelled' THEN true END,
+        outcome_source = CASE WHEN l.next = 'cancelled' THEN 'cancel' END,
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
     WHERE r.id = l.id AND r.fence = l.fence AND r.worker_id = l.worker_id
       AND (r.status = 'claimed' OR (l.begun_too AND r.status = 'running'))
-    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason, r.fence
+    RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason, r.fence,
+              r.cancel_requested_at
 ),
 queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
-    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM released WHERE status = 'queued' AND wait_reason IS NULL
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM changed WHERE status = 'queued' AND wait_reason IS NULL
 ),
--- What somebody keeps locked is forgotten later (`run_cancel_unconfirmed`).
+-- An order that another transaction keeps locked is deleted later (`run_cancel_unconfirmed`).
 answered AS (
     DELETE FROM ops.run_cancels
     WHERE ctid = ANY (ARRAY(
-        SELECT c.ctid
-        FROM released e
+        SELECT o.ctid
+        FROM changed c
         CROSS JOIN LATERAL (
-            SELECT ctid FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c))
+            SELECT ctid FROM ops.run_cancels WHERE run_id = c.id AND fence = c.fence FOR UPDATE SKIP LOCKED) o
+        WHERE c.cancel_requested_at IS NOT NULL))
 ),
 counted AS (
-    INSERT INTO ops.session_deltas (tenant_id, session_id, cancelled)
-    SELECT tenant_id, session_id, count(*) FROM released WHERE status = 'cancelled' GROUP BY tenant_id, session_id
+    INSERT INTO ops.session_deltas (tenant_id, session_id, succeeded, failed, cancelled)
+    SELECT tenant_id, session_id, count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed'),
+           count(*) FILTER (WHERE status = 'cancelled')
+    FROM changed
+    WHERE status IN ('succeeded', 'failed', 'cancelled')
+    GROUP BY tenant_id, session_id
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM released GROUP BY tenant_id
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
-SELECT id AS "id!" FROM released
+SELECT id AS "id!" FROM changed

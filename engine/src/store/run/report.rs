@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::{GrantKey, Outcome, RunError, RunStatus, TraceParent};
+use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
 /// A worker was told to start.
@@ -66,7 +67,10 @@ pub async fn run_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uu
 }
 
 /// Writes down starts. What is not in the answer, by worker and grant, has lost its lease.
-pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<HashSet<(Uuid, GrantKey)>, StoreError> {
+pub async fn run_begin_in_tx(
+    c: &mut PgConnection,
+    begins: &[Begin],
+) -> Result<(HashSet<(Uuid, GrantKey)>, Effects), StoreError> {
     let guards: Vec<Guard> = begins.iter().map(|begin| begin.guard).collect();
     let columns = GuardColumns::of(&guards);
     let rows = sqlx::query_file!(
@@ -79,15 +83,15 @@ pub async fn run_begin_in_tx(c: &mut PgConnection, begins: &[Begin]) -> Result<H
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect())
+    let begun = rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect();
+    Ok((begun, Effects::CHANGES))
 }
 
-/// Ends grants. At most one report for a run may be in the batch. Each gets its verdict, in order, with the trace in which
-/// stands the run that it ended.
+/// Ends grants. At most one report for a run may be in the batch. Answers the verdict on each, in order, and the run's traceparent.
 pub async fn run_report_in_tx(
     c: &mut PgConnection,
     reports: &[GrantReport],
-) -> Result<Vec<(ReportVerdict, Option<TraceParent>)>, StoreError> {
+) -> Result<(Vec<(ReportVerdict, Option<TraceParent>)>, Effects), StoreError> {
     let guards: Vec<Guard> = reports.iter().map(|report| report.guard).collect();
     let columns = GuardColumns::of(&guards);
     let results: Vec<Option<&str>> = reports
@@ -148,7 +152,8 @@ pub async fn run_report_in_tx(
         };
         (verdict, None)
     };
-    Ok(reports.iter().zip(&hashes).map(verdict).collect())
+    let requeued = status.values().any(|(status, _)| *status == RunStatus::Queued);
+    Ok((reports.iter().zip(&hashes).map(verdict).collect(), Effects::CHANGES | Effects::WORK.when(requeued)))
 }
 
 /// The hashes of outcomes that these workers reported before for these grants, of runs that ended and of runs that went on.

@@ -10,7 +10,7 @@ WITH input AS MATERIALIZED (
     JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch = i.epoch
     ORDER BY i.run_id
 ),
-ended AS (
+changed AS (
     UPDATE ops.runs r
     SET (status, wait_reason, run_after, attempt, started_at, undelivered, heartbeat_at, finished_at, result,
          error, cancel_confirmed, outcome_source, outcome_hash, revision, updated_at) = (
@@ -24,16 +24,8 @@ ended AS (
                CASE WHEN s.next <> 'queued' THEN 'worker' END,
                CASE WHEN s.next <> 'queued' THEN i.hash END,
                r.revision + 1, clock_timestamp()
-        -- Where a run goes. A success always stands; after a cancel was asked for, anything else is the cancel's confirmation.
-        -- A start that was not written yet is carried by the report; a snoozed attempt does not count.
-        FROM (SELECT a.attempt,
-                     CASE
-                         WHEN i.outcome = 'succeeded' THEN 'succeeded'
-                         WHEN r.cancel_requested_at IS NOT NULL OR i.outcome = 'cancelled' THEN 'cancelled'
-                         WHEN i.outcome = 'snoozed' THEN 'queued'
-                         WHEN i.outcome = 'failed' AND a.attempt < r.max_attempts THEN 'queued'
-                         ELSE 'failed'
-                     END AS next
+        -- A report carries a start that was not written yet.
+        FROM (SELECT a.attempt, ops.run_next(i.outcome, true, r.cancel_requested_at IS NOT NULL, a.attempt, r.max_attempts) AS next
               FROM (SELECT r.attempt + (r.status = 'claimed')::int AS attempt) a) s)
     FROM input i
     WHERE r.id = i.run_id AND r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
@@ -46,33 +38,33 @@ kept AS (
     INSERT INTO ops.run_grants (run_id, fence, tenant_id, worker_id, attempt, claimed_at, started_at, outcome_source,
                                 outcome_hash, error)
     SELECT id, fence, tenant_id, worker_id, ended_attempt, claimed_at, started_at, 'worker', hash, ended_error::jsonb
-    FROM ended
+    FROM changed
     WHERE status = 'queued'
 ),
 queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
-    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM ended WHERE status = 'queued' AND wait_reason IS NULL
+    SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM changed WHERE status = 'queued' AND wait_reason IS NULL
 ),
--- What somebody keeps locked is forgotten later (`run_cancel_unconfirmed`).
+-- An order that another transaction keeps locked is deleted later (`run_cancel_unconfirmed`).
 answered AS (
     DELETE FROM ops.run_cancels
     WHERE ctid = ANY (ARRAY(
-        SELECT c.ctid
-        FROM ended e
+        SELECT o.ctid
+        FROM changed c
         CROSS JOIN LATERAL (
-            SELECT ctid FROM ops.run_cancels WHERE run_id = e.id AND fence = e.fence FOR UPDATE SKIP LOCKED) c
-        WHERE e.cancel_requested_at IS NOT NULL))
+            SELECT ctid FROM ops.run_cancels WHERE run_id = c.id AND fence = c.fence FOR UPDATE SKIP LOCKED) o
+        WHERE c.cancel_requested_at IS NOT NULL))
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, succeeded, failed, cancelled)
     SELECT tenant_id, session_id, count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed'),
            count(*) FILTER (WHERE status = 'cancelled')
-    FROM ended
-    WHERE status <> 'queued'
+    FROM changed
+    WHERE status IN ('succeeded', 'failed', 'cancelled')
     GROUP BY tenant_id, session_id
 ),
 fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
-    SELECT tenant_id, array_agg(id) FROM ended GROUP BY tenant_id
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
-SELECT id AS "id!", status AS "status!", traceparent FROM ended
+SELECT id AS "id!", status AS "status!", traceparent FROM changed

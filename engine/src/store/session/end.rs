@@ -66,9 +66,7 @@ pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreErr
         "WITH due AS MATERIALIZED (
              SELECT session_id AS id FROM (SELECT session_id FROM ops.session_deltas ORDER BY id LIMIT 5000) d
              UNION
-             SELECT id FROM ops.sessions
-             WHERE status = 'active' AND closed_at IS NOT NULL
-               AND total_runs = succeeded_runs + failed_runs + cancelled_runs
+             SELECT id FROM ops.sessions AS session WHERE ops.session_is_done(session)
          )
          SELECT s.id FROM due JOIN ops.sessions s ON s.id = due.id
          ORDER BY s.id LIMIT $1 FOR NO KEY UPDATE OF s SKIP LOCKED",

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::worker::{WorkerMode, WorkerProfile, WorkerState};
 use crate::domain::{GrantKey, TenantId};
+use crate::store::effects::Effects;
 
 /// A stream that a worker has opened.
 #[derive(Debug, Clone)]
@@ -219,8 +220,8 @@ pub async fn worker_stream_ended(
     Ok(())
 }
 
-/// Asks a worker to drain. Answers whether it exists.
-pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
+/// Orders a worker to drain. Answers whether it exists.
+pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<(bool, Effects), StoreError> {
     let done = sqlx::query!(
         "UPDATE ops.workers SET drain_requested_at = coalesce(drain_requested_at, now()) WHERE tenant_id = $1 AND id = $2",
         tenant.as_str(),
@@ -228,7 +229,8 @@ pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> 
     )
     .execute(c)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let exists = done.rows_affected() == 1;
+    Ok((exists, Effects::CANCELS.when(exists)))
 }
 
 /// Which of these workers shall drain.
@@ -248,8 +250,8 @@ pub async fn worker_mark_lost(c: &mut PgConnection) -> Result<u64, StoreError> {
          WHERE w.id IN (
              SELECT w.id FROM ops.workers w CROSS JOIN ops.lease_service s
              WHERE w.state IN ('active', 'disconnected')
-               AND s.checked_at > clock_timestamp() - interval '5 s'
-               AND greatest(w.heartbeat_at, s.resumed_at) + w.lease_ms * interval '1 ms' < clock_timestamp()
+               AND ops.lease_service_is_current(s.checked_at)
+               AND ops.lease_ends_at(w.heartbeat_at, s.resumed_at, w.lease_ms) < clock_timestamp()
              ORDER BY w.id FOR NO KEY UPDATE OF w SKIP LOCKED)"
     )
     .execute(c)

@@ -12,7 +12,6 @@ use engine::domain::{Limits, Refusal, Resource, Run, RunRequest, TenantId};
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
 use engine::store::run::read::{run_exists, run_get, run_list};
-use engine::wakeups::Topic;
 use engine::{Engine, EngineError};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -61,17 +60,14 @@ impl Runs {
         let engine = &self.engine;
         let cancelled = engine.db(Class::Priority).transaction((tenant, reason), move |c, (tenant, reason)| {
             async move {
-                let told = run_cancel_in_tx(c, tenant, &[run_id], reason, grace).await?;
-                Ok((told, run_get(c, tenant, run_id).await?))
+                let effects = run_cancel_in_tx(c, tenant, &[run_id], reason, grace).await?;
+                Ok((effects, run_get(c, tenant, run_id).await?))
             }
             .boxed()
         });
-        let (told, run) = cancelled.await?;
+        let (effects, run) = cancelled.await?;
         let run = run.ok_or(Refusal::not_found(Resource::Run, run_id))?;
-        if told > 0 {
-            engine.wakeups.give(Topic::Cancels);
-        }
-        engine.wakeups.give(Topic::Changes);
+        engine.wakeups.send(effects);
         Ok(run)
     }
 

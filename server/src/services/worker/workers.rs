@@ -32,7 +32,6 @@ use engine::store::worker::read::{worker_get, worker_list};
 use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
 use engine::stream::open;
-use engine::wakeups::Topic;
 
 /// The use cases of workers.
 #[derive(Debug, Clone)]
@@ -200,10 +199,11 @@ impl Workers {
     /// Asks a worker to end what it holds and take no more.
     pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
         let drained = self.db().write(tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
-        if !drained.await? {
+        let (exists, effects) = drained.await?;
+        if !exists {
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
-        self.engine.wakeups.give(Topic::Cancels);
+        self.engine.wakeups.send(effects);
         self.worker(&tenant, worker_id).await
     }
 
