@@ -30,14 +30,14 @@ use engine::store::feed::feed_cursor;
 use engine::stream::connection::StreamEnd;
 use engine::{Engine, EngineStop};
 
-/// How often the database is asked whether it answers.
+/// How often the server checks that the database answers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A database that needs longer for the smallest question serves nobody. This is less than a unit of work may take, so that
-/// a server on a database that hangs soon says that it is not ready.
+/// How long the database may take for the smallest read. This is less than a unit of work may take, so that a server whose
+/// database hangs soon says that it is not ready.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often streams are told to end while some are left.
+/// How often open streams are asked to end, while some are left.
 const STREAM_END_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long clients may take to close their connections once all streams have ended.
@@ -58,7 +58,7 @@ pub enum Error {
     PartEnded(String),
 }
 
-/// All that is wrong with a configuration, each with the name of its setting: for who wants to know before anything binds.
+/// Checks a configuration before anything binds. The error lists all that is wrong, each with the name of its setting.
 pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut wrong = config.check().err().unwrap_or_default();
     if let Err(error) = DatabaseUrl::parse(&config.database_url) {
@@ -73,8 +73,8 @@ pub async fn migrate(config: &Config) -> Result<(), Error> {
     migration::migrate(&url).await.map_err(|error| Error::Migrate(error.to_string()))
 }
 
-/// Serves until `shutdown`, then ends in order: not ready; workers are told to drain; streams end; what was handed in is
-/// written.
+/// Serves until `shutdown`. Then it ends in order: the server is not ready; workers are asked to drain; streams end; the batches
+/// write what was submitted.
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     config.check().map_err(Error::Config)?;
     let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
@@ -126,24 +126,24 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let end = async {
         readiness.send_replace(Readiness::NotReady("shutting down".to_owned()));
         health.set(false).await;
-        // Nothing new is claimed, and workers know that they will have to go elsewhere.
+        // Nothing new is claimed, and workers learn that they have to find another server.
         stop.loops.cancel();
         engine.registry.all().iter().for_each(|connection| connection.drain(DrainReason::ServerShutdown));
         closing.cancel();
         streams.close();
         stop_listening.cancel();
         loop {
-            // Again, for a stream that was opening meanwhile.
+            // Again each time, for streams that were still opening.
             engine.registry.all().iter().for_each(|connection| connection.end(StreamEnd::ShuttingDown));
             if tokio::time::timeout(STREAM_END_INTERVAL, streams.wait()).await.is_ok() {
                 break;
             }
         }
-        // What is still open belongs to nobody here, such as a client that watches health.
+        // Other connections may still be open, such as that of a client that watches health.
         if tokio::time::timeout(LISTENER_TIMEOUT, listening.join_next()).await.is_err() {
             listening.shutdown().await;
         }
-        // A claim that was on its way is over now, and what it could not hand over is handed in to be given back.
+        // The last claim is over when the loops have ended. It has submitted the runs that it could not deliver, to be given back.
         while loops.join_next().await.is_some() {}
         stop.batches.cancel();
         while batches.join_next().await.is_some() {}
@@ -161,7 +161,7 @@ fn http(ready: watch::Receiver<Readiness>, engine: &Arc<Engine>, repairs: Repair
     http::health::router(ready).merge(http::metrics::router(Observe::new(engine.clone(), repairs)))
 }
 
-/// Says whether the server serves: whether the database answers.
+/// Keeps readiness and health up to date: the server serves while its database answers.
 async fn probe(
     db: Db,
     readiness: watch::Sender<Readiness>,
@@ -178,7 +178,7 @@ async fn probe(
         }
         let now = match answered {
             Ok(_) => Readiness::Ready,
-            // Who keeps the database busy shows that it is there.
+            // Other transactions are in the way, so the database is there.
             Err(error) if error.is_contention() => Readiness::Ready,
             Err(error) => {
                 tracing::debug!(%error, "the database does not answer");

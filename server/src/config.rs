@@ -1,4 +1,4 @@
-//! What can be chosen about a server, in one struct per concern, checked before anything binds.
+//! The configuration of a server: one struct for each concern, checked before anything binds.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use engine::domain::Limits;
 /// The whole configuration of a server.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the database is. The role migrates, and must be able to become `ops_engine`.
+    /// `postgres://USER:PASSWORD@HOST:PORT/NAME`. The role must be able to become `ops_engine` and, to migrate, `ops_owner`.
     pub database_url: String,
     pub database: DatabaseConfig,
     pub engine: EngineSettings,
-    /// Bounds of what clients may send.
+    /// Bounds of what callers may send.
     pub limits: Limits,
     /// Bounds of connections.
     pub transport: TransportConfig,
-    /// Apply migrations at start. Without it the schema must be there.
+    /// Whether migrations are applied at the start. If not, the schema must be there.
     pub migrate: bool,
     /// How long a shutdown may take.
     pub shutdown_timeout: Duration,
@@ -26,14 +26,14 @@ pub struct Config {
 /// How the server uses its database.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
-    /// Connections at the most.
+    /// The most connections.
     pub max_connections: u32,
-    /// How long a unit of database work may take before its connection is given up.
+    /// How long a unit of database work may take. Then its connection is closed.
     pub deadline: Duration,
 }
 
 impl Config {
-    /// The defaults, over this database.
+    /// The default configuration, over this database.
     pub fn new(database_url: impl Into<String>) -> Self {
         Self {
             database_url: database_url.into(),
@@ -46,7 +46,7 @@ impl Config {
         }
     }
 
-    /// All that is wrong with it, each with the name of its setting.
+    /// The error lists all that is wrong, each with the name of its setting.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let mut wrong = Vec::new();
         if self.database.max_connections < 8 {

@@ -1,8 +1,9 @@
 //! The control plane of Ops Control Room, as a library over the [`engine`].
 //!
-//! From the edge downwards: `transport` serves connections; `edge` has what holds for every call; `services` has a folder for
-//! each service of the contract, with its conversions, use cases and handlers; `http` has what is not gRPC. `telemetry` collects
-//! the metrics. [`run`] in `app` wires it all. [`doctor`] stands apart: it examines a database before a server uses it.
+//! On the way of a call: `transport` serves connections; `edge` has what holds for every call; `services` has a folder for each
+//! service of the contract, with its conversions, use cases and handlers. `http` serves what is not gRPC, and `telemetry` measures.
+//! [`run`], in `app`, puts a server together from its `config`. [`doctor`] stands apart: it examines a database before a server
+//! uses it.
 
 mod app;
 mod config;
@@ -19,7 +20,7 @@ pub use engine::EngineSettings;
 pub use engine::domain::Limits;
 pub use transport::TransportConfig;
 
-/// What the fuzz targets in `fuzz/` call.
+/// The functions that the fuzz targets in `fuzz/` call.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::edge::status::status_of;

@@ -1,9 +1,9 @@
-//! How much the server takes in at once.
+//! How many calls and bytes the server admits at once.
 //!
-//! A message is read as a whole before a call begins, and is kept until the call is answered. Many large ones at once would be
-//! more than the machine has; what is too much is refused while it arrives. And each call takes its share of the processor:
-//! beyond a number of calls they are refused before they are read, so that what was taken in ends soon, and heartbeats,
-//! results and cancels do not wait behind it. What class a call has stands in the table of methods.
+//! A message is read as a whole before its call begins, and stays in memory until the call is answered. Many large messages at
+//! once would not fit into memory, so a message for which there is no room is refused while it arrives. Each call also takes
+//! its share of the processor. Beyond a number of calls, new ones are refused before they are read, so that the admitted ones end
+//! soon, and heartbeats, results and cancels do not wait behind them. The table of methods has the class of each call.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,25 +21,26 @@ use crate::edge::methods::Class;
 use crate::edge::status::status_of;
 use engine::EngineError;
 
-/// The room for requests.
+/// The room that is left for calls.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    /// In bytes.
-    priority: Arc<Semaphore>,
-    normal: Arc<Semaphore>,
-    /// In calls.
-    calls: Arc<Semaphore>,
+    /// Bytes of messages of [`Class::Priority`].
+    priority_bytes: Arc<Semaphore>,
+    /// Bytes of all other messages.
+    normal_bytes: Arc<Semaphore>,
+    /// Calls of [`Class::Normal`] that do not wait.
+    normal_calls: Arc<Semaphore>,
 }
 
 impl Admission {
-    /// So many bytes for what goes first, and as many for all else; so many of the latter calls, but for those that wait.
+    /// Room for `bytes` of priority messages, for as many `bytes` of others, and for `calls` of class normal that do not wait.
     pub fn new(bytes: u32, calls: usize) -> Self {
         let room = || Arc::new(Semaphore::new(bytes as usize));
-        Self { priority: room(), normal: room(), calls: Arc::new(Semaphore::new(calls)) }
+        Self { priority_bytes: room(), normal_bytes: room(), normal_calls: Arc::new(Semaphore::new(calls)) }
     }
 }
 
-/// Takes a request in, if there is room, and counts its bytes from their arrival until it is answered.
+/// Admits a call if there is room. Its bytes count from their arrival until the call is answered.
 pub async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
     let method = method_of(&request);
     let class = method.map_or(Class::Normal, |method| method.class);
@@ -49,12 +50,12 @@ pub async fn admit(State(admission): State<Admission>, request: Request, next: N
     let waits = method.is_some_and(|method| method.waits);
     let _call = match class == Class::Priority || waits {
         true => None,
-        false => match admission.calls.try_acquire() {
+        false => match admission.normal_calls.try_acquire() {
             Ok(call) => Some(call),
             Err(_) => return status_of(EngineError::Overloaded).into_http(),
         },
     };
-    let room = if class == Class::Priority { &admission.priority } else { &admission.normal };
+    let room = if class == Class::Priority { &admission.priority_bytes } else { &admission.normal_bytes };
     let taken = Taken::default();
     let counted = |inner| Body::new(Counted { inner, room: room.clone(), taken: taken.clone() });
     let response = next.run(request.map(counted)).await;
@@ -62,7 +63,7 @@ pub async fn admit(State(admission): State<Admission>, request: Request, next: N
     response
 }
 
-/// What a request has taken so far.
+/// The room that the message of a call has taken so far.
 #[derive(Debug, Clone, Default)]
 struct Taken(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
 
@@ -80,7 +81,7 @@ impl Taken {
     }
 }
 
-/// A body that ends in a refusal when there is no room for what comes.
+/// A body that ends with OVERLOADED if there is no room for its next bytes.
 struct Counted {
     inner: Body,
     room: Arc<Semaphore>,

@@ -1,5 +1,5 @@
-//! What holds for every call, whatever its service: it speaks gRPC, it ends at its deadline, its message arrives in time,
-//! and what the transport refuses is told in the terms of this API.
+//! Checks each call, whatever its service: it speaks gRPC, ends at its deadline, and its message arrives in time. Refusals of
+//! the gRPC library are put into the terms of this API.
 
 use std::time::Duration;
 
@@ -25,30 +25,31 @@ use engine::domain::violation::Violations;
 const TIMEOUT: &str = "grpc-timeout";
 const ENCODING: &str = "grpc-encoding";
 
-/// What a timeout looks like: `TimeoutValue` and `TimeoutUnit` of the gRPC protocol.
+/// The form of a timeout: `TimeoutValue` and `TimeoutUnit` of the gRPC protocol.
 const TIMEOUT_DIGITS: usize = 8;
 const TIMEOUT_EXPECTED: &str = "expected 1 to 8 digits and a unit of H, M, S, m, u or n";
 
-/// Bytes in metadata; clients may leave out the padding.
+/// Decodes bytes in metadata. Clients may leave out the padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
-/// More names of one header than this are not told.
+
+/// An answer names at most so many headers that are wrong.
 const VIOLATIONS_SHOWN: usize = 10;
 
-/// What calls are held to.
+/// The bounds of calls.
 #[derive(Debug, Clone)]
 pub struct Calls {
-    /// How long the message of a call may take to arrive, unless the client sends a stream.
+    /// How long the message of a call may take to arrive, unless the call sends a stream.
     pub receive_timeout: Duration,
 }
 
-/// Takes a call to its service, and its answer back.
+/// Passes a call to its service, and the answer back.
 pub async fn call(State(calls): State<Calls>, request: Request, next: Next) -> Response {
-    // What gRPC says to those who do not speak it.
+    // The answer that the gRPC protocol asks for.
     if !is_grpc(request.headers()) {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected the content type application/grpc\n").into_response();
     }
@@ -68,7 +69,7 @@ pub async fn call(State(calls): State<Calls>, request: Request, next: Next) -> R
     };
     let response = match deadline {
         None => next.run(request).await,
-        // Nothing is begun that nobody waits for.
+        // Nobody waits for the answer, so nothing begins.
         Some(Duration::ZERO) => deadline_exceeded(Duration::ZERO).into_http::<Body>(),
         Some(deadline) => match tokio::time::timeout(deadline, next.run(request)).await {
             Ok(response) => response,
@@ -84,7 +85,7 @@ pub async fn call(State(calls): State<Calls>, request: Request, next: Next) -> R
     }
 }
 
-/// Whether this is a call, by its content type.
+/// Whether a request is a gRPC call, by its content type.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
     match kind.strip_prefix(b"application/grpc") {
@@ -93,12 +94,11 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Checks what gRPC itself reads of a header: the deadline that a caller has set, which it gives, and the metadata that
-/// hold bytes.
+/// Reads the caller's deadline, and checks the metadata that hold bytes.
 fn header(headers: &HeaderMap) -> Result<Option<Duration>, Violations> {
     let mut violations = Violations::default();
     for (name, value) in headers.iter().filter(|(name, _)| name.as_str().ends_with("-bin")) {
-        // Several values of one name may come as one, with commas between them.
+        // Several values of one name may arrive as one value, with commas between them.
         let is_bytes = |part: &[u8]| BASE64.decode(part.trim_ascii()).is_ok();
         if !value.as_bytes().split(|byte| *byte == b',').all(is_bytes) && violations.0.len() < VIOLATIONS_SHOWN {
             let came = String::from_utf8_lossy(value.as_bytes());
@@ -114,7 +114,7 @@ fn header(headers: &HeaderMap) -> Result<Option<Duration>, Violations> {
     }
 }
 
-/// The deadline that a caller has set.
+/// The caller's deadline, if it has set one.
 fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Violations> {
     let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
     let bad = || {
@@ -138,7 +138,7 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Violations> {
     }))
 }
 
-/// What a body brings, until it has taken too long; then why it ends.
+/// The data of a body. If it takes too long, it ends with an error.
 fn in_time(body: Body, timeout: Duration) -> impl Stream<Item = Result<Bytes, axum::BoxError>> + Send + 'static {
     type Rest = (BodyDataStream, std::pin::Pin<Box<tokio::time::Sleep>>);
     let begin: Option<Rest> = Some((body.into_data_stream(), Box::pin(tokio::time::sleep(timeout))));

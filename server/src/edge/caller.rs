@@ -1,4 +1,4 @@
-//! Who makes a request: found in one layer, for gRPC and plain HTTP alike, before anything is read from the body.
+//! Who makes a request, and which method it calls. One layer finds both, for gRPC and plain HTTP alike, before the body is read.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -15,13 +15,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller of a request that [`identify`] has let through.
+    /// The caller of a request that has passed [`identify`].
     pub fn of(extensions: &axum::http::Extensions) -> Option<&Caller> {
         extensions.get::<Caller>()
     }
 }
 
-/// Puts the caller, and the method if the request is a call of one, into the request's extensions.
+/// Puts the caller into the request's extensions and, if the request is a call, its method.
 pub async fn identify(mut request: Request, next: Next) -> Response {
     let method = Method::of_path(request.uri().path());
     request.extensions_mut().insert(Caller { tenant: TenantId::single() });
@@ -31,7 +31,7 @@ pub async fn identify(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The method of a request that [`identify`] has let through.
+/// The method of a call that has passed [`identify`].
 pub fn method_of(request: &Request) -> Option<&'static Method> {
     request.extensions().get::<&'static Method>().copied()
 }

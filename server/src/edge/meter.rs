@@ -1,4 +1,4 @@
-//! Counts unary calls of the contract, and measures them. Other methods that a client may call have no labels.
+//! Counts and measures the unary calls of the contract.
 
 use std::time::Instant;
 

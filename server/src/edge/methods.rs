@@ -1,9 +1,9 @@
-//! The methods on the port: one table of what holds for each. A test compares it with the descriptors.
+//! One table of all methods on the port, with what holds for each. A test compares it with the descriptors.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// All services on the port, and what their messages are made of.
+/// The descriptors of all services on the port, and of the messages that they use.
 pub const DESCRIPTORS: [&[u8]; 5] = [
     proto::FILE_DESCRIPTOR_SET,
     tonic_types::pb::FILE_DESCRIPTOR_SET,
@@ -15,11 +15,11 @@ pub const DESCRIPTORS: [&[u8]; 5] = [
 /// What holds for the calls of a method.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Method {
-    /// `ops.v1.RunService/EnqueueRun`: the path of a request, without the slash in front.
+    /// The path of a request without the first slash, as in `ops.v1.RunService/EnqueueRun`.
     pub name: &'static str,
     pub shape: Shape,
     pub class: Class,
-    /// The call mostly waits for something to happen, so it takes no place among the calls that run.
+    /// Whether a call mostly waits for something to happen. Then it does not count against the limit of calls.
     pub waits: bool,
 }
 
@@ -29,29 +29,30 @@ pub enum Shape {
     Unary,
     /// The server answers with a stream.
     ServerStream,
-    /// The client sends a stream, and gets one.
+    /// Client and server both send a stream.
     BidiStream,
 }
 
-/// Which room a call takes ([`super::admission`]).
+/// Against which limit a call counts ([`super::admission`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// A worker's stream: not one message, and bounded by its own credits.
+    /// A worker's stream, which its credits bound.
     Stream,
-    /// Calls of workers, and cancels. They have room of their own, so that they never wait behind a burst of other calls.
+    /// Calls of workers, and cancels. They have a limit of their own, so that they never wait behind a burst of other calls.
     Priority,
+    /// All other calls.
     Normal,
 }
 
 impl Method {
-    /// The method of a request's path, if there is one.
+    /// The method that a request's path names.
     pub fn of_path(path: &str) -> Option<&'static Method> {
         static BY_NAME: LazyLock<HashMap<&str, &Method>> =
             LazyLock::new(|| METHODS.iter().map(|method| (method.name, method)).collect());
         BY_NAME.get(path.strip_prefix('/')?).copied()
     }
 
-    /// Whether it is of the contract, and not of health or reflection.
+    /// Whether this is a method of the contract, and not of health or reflection.
     pub fn is_ours(&self) -> bool {
         self.name.starts_with("ops.v1.")
     }
@@ -108,6 +109,7 @@ mod tests {
     use prost_types::FileDescriptorSet;
 
     use super::*;
+
     #[test]
     fn the_table_has_the_methods_of_the_descriptors_and_their_shapes() {
         let mut described = Vec::new();

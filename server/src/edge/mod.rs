@@ -1,6 +1,8 @@
-//! What holds for every call: [`call`] checks it and holds it to its deadline, [`admission`] bounds what the server takes in,
-//! [`meter`] and [`trace`] observe it. [`methods`] is the table of all methods, [`caller`] says who calls, [`convert`] checks fields,
-//! [`respond`] is the frame of a handler, and [`status`] maps errors.
+//! What holds for every call, whatever its service.
+//!
+//! Layers through which a request passes: [`caller`] finds the caller and the method, [`meter`] and [`trace`] observe the call,
+//! [`call`] checks the gRPC protocol and the deadline, [`admission`] bounds how much is admitted at once. [`methods`] is the table of
+//! all methods. A handler uses [`respond`] as its frame, [`convert`] to check fields, and [`status`] to map errors.
 
 pub mod admission;
 pub mod call;

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 use super::caller::Caller;
 use super::status::{no_caller, status_of};
 
-/// Answers a call with what `handle` makes of its caller and its message.
+/// Answers a call with the result of `handle`, which receives the caller and the message.
 pub async fn respond<M, R>(
     request: Request<M>,
     handle: impl AsyncFnOnce(Caller, M) -> Result<R, EngineError>,

@@ -1,4 +1,4 @@
-//! What a client is told of each error: the only file that names `tonic::Code`.
+//! The status that a caller receives for each error. No other file names `tonic::Code`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use engine::domain::{Refusal, Resource};
 const DOMAIN: &str = "ops";
 const PREFIX: &str = "ERROR_REASON_";
 
-/// After how long to try again what was refused for now.
+/// When a caller may try again, if that may help.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Details travel in one header, of which many clients take 8 KiB in all: violations beyond this are only counted.
+/// The most bytes of violations in one status. Details travel in a header, and many clients accept only 8 KiB of headers.
 const DETAIL_BYTES: usize = 3_000;
-/// The same for the message.
+/// The longest message of a status.
 const MESSAGE_CHARACTERS: usize = 500;
-/// And for one violation.
+/// The longest field and the longest description of one violation.
 const VIOLATION_CHARACTERS: usize = 300;
 
-/// Which code a reason has, as `error.proto` says.
+/// The code of a reason, as `error.proto` says.
 fn code(reason: ErrorReason) -> Code {
     match reason {
         ErrorReason::InvalidField
@@ -54,7 +54,7 @@ fn code(reason: ErrorReason) -> Code {
     }
 }
 
-/// Whether the same call later may succeed.
+/// Whether the same call may succeed later.
 fn retry_helps(reason: ErrorReason) -> bool {
     matches!(
         reason,
@@ -66,7 +66,7 @@ fn retry_helps(reason: ErrorReason) -> bool {
     )
 }
 
-/// A status of a reason, with its details. The metadata names what was concerned.
+/// The status of a reason, with its details. The metadata names what the error is about.
 pub fn status(reason: ErrorReason, message: impl Into<String>, metadata: HashMap<String, String>) -> Status {
     let message = shortened(&message.into(), MESSAGE_CHARACTERS);
     let mut details = ErrorDetails::new();
@@ -81,7 +81,7 @@ pub fn status(reason: ErrorReason, message: impl Into<String>, metadata: HashMap
     Status::with_error_details(code(reason), message, details)
 }
 
-/// What a client gets for an error.
+/// The status of an error.
 pub fn status_of(error: impl Into<EngineError>) -> Status {
     match error.into() {
         EngineError::Invalid(violations) => invalid(&violations),
@@ -95,24 +95,24 @@ pub fn status_of(error: impl Into<EngineError>) -> Status {
 fn invalid(violations: &Violations) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(name(ErrorReason::InvalidField), DOMAIN, HashMap::new());
-    let (mut told, mut size) = (Vec::new(), 0);
+    let (mut shown, mut size) = (Vec::new(), 0);
     for violation in &violations.0 {
         let field = shortened(&violation.field, VIOLATION_CHARACTERS);
         let description = shortened(&violation.description, VIOLATION_CHARACTERS);
         size += field.len() + description.len() + 8;
-        if size > DETAIL_BYTES && !told.is_empty() {
+        if size > DETAIL_BYTES && !shown.is_empty() {
             break;
         }
-        told.push(if field.is_empty() { description.clone() } else { format!("{field}: {description}") });
+        shown.push(if field.is_empty() { description.clone() } else { format!("{field}: {description}") });
         details.add_bad_request_violation(field, description);
     }
-    let rest = if told.len() < violations.0.len() { " (and more)" } else { "" };
-    let message = shortened(&told.join("; "), MESSAGE_CHARACTERS) + rest;
+    let rest = if shown.len() < violations.0.len() { " (and more)" } else { "" };
+    let message = shortened(&shown.join("; "), MESSAGE_CHARACTERS) + rest;
     Status::with_error_details(code(ErrorReason::InvalidField), message, details)
 }
 
 fn refused(refusal: &Refusal) -> Status {
-    status(reason(refusal), refusal.to_string(), concerned(refusal))
+    status(reason(refusal), refusal.to_string(), subject(refusal))
 }
 
 /// The reason of a refusal in the contract.
@@ -137,13 +137,12 @@ pub fn reason(refusal: &Refusal) -> ErrorReason {
     }
 }
 
-/// A request that no layer has looked at: a defect of how the routes are put together.
+/// The status of a call that has not passed the layer that finds the caller: the routes are put together wrongly.
 pub fn no_caller() -> Status {
     status_of(StoreError::defect("a call has no caller"))
 }
 
-/// A status that the transport made of a request that it could not read, as this API says it. One that has details
-/// already, or that is none of the client's doing, stays as it is.
+/// Turns the status of a message that the gRPC library could not decode into INVALID_FIELD. Any other status stays as it is.
 pub fn unreadable(status: Status) -> Status {
     match status.code() {
         Code::Internal | Code::OutOfRange if status.details().is_empty() => {
@@ -154,14 +153,14 @@ pub fn unreadable(status: Status) -> Status {
     }
 }
 
-/// The field that could not be decoded, as far as the decoder says it, and why. It says the innermost first, as in
+/// The field that could not be decoded, as far as the decoder names it, and why. The decoder names the innermost first, as in
 /// `failed to decode Protobuf message: RunSpec.kind: EnqueueRunRequest.run: invalid string value`.
 fn undecoded_field(message: &str) -> (String, &str) {
     let mut rest = message.strip_prefix("failed to decode Protobuf message: ").unwrap_or(message);
     let mut path = Vec::new();
     while let Some((place, why)) = rest.split_once(": ") {
         let Some((message, field)) = place.split_once('.').filter(|_| !place.contains(' ')) else { break };
-        // What is within a structure has no names of ours.
+        // Inside a structure the contract has no names.
         if !["Struct", "Value", "ListValue"].contains(&message) {
             path.push(field);
         }
@@ -171,29 +170,29 @@ fn undecoded_field(message: &str) -> (String, &str) {
     (path.join("."), rest)
 }
 
-/// What the transport says of a call that none of our services has seen, in the terms of this API; `None` if it is said
-/// well enough.
+/// Puts a status of the gRPC library, about a call that no service has seen, into the terms of this API. `None` if the status can
+/// stay as it is.
 pub fn of_transport(status: Status, path: &str, encoding: Option<&str>) -> Option<Status> {
     match (status.code(), encoding.filter(|encoding| *encoding != "identity")) {
         (Code::Unimplemented, Some(encoding)) => Some(unsupported_encoding(encoding, status.metadata().clone())),
         (Code::Unimplemented, None) => Some(unknown_method(path)),
-        (code, _) => Some(unreadable(status)).filter(|told| told.code() != code),
+        (code, _) => Some(unreadable(status)).filter(|status| status.code() != code),
     }
 }
 
-/// The answer to a gRPC method that this server does not have.
+/// The method of a call does not exist.
 pub fn unknown_method(path: &str) -> Status {
     let path = shortened(path, VIOLATION_CHARACTERS);
     let metadata = HashMap::from([("method".to_owned(), path.clone())]);
     status(ErrorReason::UnknownMethod, format!("there is no method {path}"), metadata)
 }
 
-/// The answer to a message that is compressed in a way that is not understood. The metadata says what is.
+/// The messages of a call are compressed in a way that the server does not support. The metadata list what it supports.
 fn unsupported_encoding(encoding: &str, metadata: MetadataMap) -> Status {
     let encoding = excerpt(encoding);
     let mut details = ErrorDetails::new();
-    let concerned = HashMap::from([("encoding".to_owned(), encoding.clone())]);
-    details.set_error_info(name(ErrorReason::UnsupportedEncoding), DOMAIN, concerned);
+    let subject = HashMap::from([("encoding".to_owned(), encoding.clone())]);
+    details.set_error_info(name(ErrorReason::UnsupportedEncoding), DOMAIN, subject);
     let message = format!("expected messages that are not compressed, got the encoding {encoding}");
     Status::with_error_details_and_metadata(code(ErrorReason::UnsupportedEncoding), message, details, metadata)
 }
@@ -210,20 +209,20 @@ pub fn received_too_slowly(timeout: Duration) -> Status {
     status(ErrorReason::DeadlineExceeded, message, HashMap::new())
 }
 
-/// An outage is told as such; a defect is logged here, once, and leaves without its text.
+/// The status of an error of the database. A defect is logged here, once; its text stays in the log.
 fn store_status(error: &StoreError) -> Status {
     let unavailable = |message: &str| status(ErrorReason::DatabaseUnavailable, message, HashMap::new());
     let busy = |message: &str| status(ErrorReason::DatabaseBusy, message, HashMap::new());
     match error {
         StoreError::Unavailable(_) => unavailable("the database is not available"),
-        StoreError::CommitUnknown(_) => {
-            unavailable("the connection to the database was lost at the commit: whether it was done is not known")
-        }
+        StoreError::CommitUnknown(_) => unavailable(
+            "the connection to the database was lost during the commit, so the outcome of the call is unknown",
+        ),
         StoreError::LockTimeout | StoreError::RequestHeld => {
-            busy("another transaction keeps locked in the database what this call needs")
+            busy("another transaction in the database holds a lock that this call needs")
         }
-        StoreError::StatementCancelled(_) => busy("a statement in the database took too long, or was cancelled"),
-        StoreError::Serialization(_) => busy("other transactions were in the way"),
+        StoreError::StatementCancelled(_) => busy("a statement took too long in the database, or was cancelled"),
+        StoreError::Serialization(_) => busy("this call conflicted with other transactions in the database"),
         StoreError::Overloaded => status(ErrorReason::Overloaded, error.to_string(), HashMap::new()),
         StoreError::Constraint { .. } | StoreError::Defect(_) => {
             let request = Uuid::new_v4().to_string();
@@ -235,7 +234,7 @@ fn store_status(error: &StoreError) -> Status {
 }
 
 /// What a refusal is about, for the metadata.
-fn concerned(refusal: &Refusal) -> HashMap<String, String> {
+fn subject(refusal: &Refusal) -> HashMap<String, String> {
     let entry = |key: &str, value: &dyn ToString| (key.to_owned(), value.to_string());
     let entries = match refusal {
         Refusal::NotFound { resource, id } => vec![entry(&format!("{}_id", resource.as_str()), id)],
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_has_its_reason_and_names_what_it_concerns() {
+    fn each_refusal_has_its_reason_and_names_what_it_is_about() {
         for refusal in refusals() {
             let status = status_of(refusal.clone());
             let info = status.get_details_error_info().expect("error info");
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn violations_are_told_with_their_fields() {
+    fn violations_are_reported_with_their_fields() {
         let mut violations = Violations::one("run.kind", "required");
         violations.add("run.lane", "unknown");
         let status = status_of(violations);
@@ -319,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn however_much_is_wrong_the_answer_fits_into_a_header() {
+    fn an_answer_with_many_violations_fits_into_a_header() {
         let mut violations = Violations::default();
         for index in 0..100 {
             violations.add(format!("runs[{index}].kind"), "é".repeat(10_000));
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_says_when_to_try_again_and_a_defect_says_nothing() {
+    fn an_outage_says_when_to_try_again_and_a_defect_does_not_show_its_text() {
         let outage = status_of(EngineError::Store(StoreError::Unavailable("10.0.0.7 refused".into())));
         assert_eq!(outage.code(), Code::Unavailable);
         assert_eq!(outage.get_details_retry_info().and_then(|retry| retry.retry_delay), Some(RETRY_DELAY));
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_and_a_statement_that_takes_too_long_are_no_outage() {
+    fn a_lock_or_a_slow_statement_is_no_outage() {
         for error in [
             StoreError::LockTimeout,
             StoreError::RequestHeld,
@@ -358,11 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_transport_could_not_read_is_bad_input() {
+    fn a_message_that_can_not_be_decoded_is_bad_input() {
         let status = unreadable(Status::new(Code::Internal, "failed to decode Protobuf message"));
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(status.get_details_error_info().expect("error info").reason, "INVALID_FIELD");
-        // A run, whose kind is not UTF-8.
+        // A run whose kind is not UTF-8.
         let error = v1::EnqueueRunRequest::decode(&[0x0a, 3, 0x22, 1, 0xff][..]).expect_err("not UTF-8");
         let nested = error.to_string();
         let (field, why) = undecoded_field(&nested);

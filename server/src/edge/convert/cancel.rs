@@ -1,13 +1,13 @@
-//! What CancelRun and CancelSession ask alike.
+//! The fields that CancelRun and CancelSession share.
 
 use std::time::Duration;
 
 use super::fields::{Fields, Path};
 
-/// How long a worker may take to stop, when the caller does not say.
+/// The default grace: how long a worker may take to stop.
 const GRACE_DEFAULT: Duration = Duration::from_secs(5);
 
-/// Why and with what grace a cancel is asked for, in CancelRun and CancelSession.
+/// The reason and the grace of a cancel.
 pub fn cancel(fields: &mut Fields<'_>, reason: String, grace: Option<prost_types::Duration>) -> (String, Duration) {
     let limits = fields.limits;
     let reason = fields.prose(Path::Root.field("reason"), reason, limits.description);

@@ -1,4 +1,4 @@
-//! Lines of a run's log.
+//! Events of a run's log.
 
 use proto::v1;
 
@@ -8,7 +8,7 @@ use super::to_proto::ToProto;
 use engine::domain::GrantKey;
 use engine::domain::event::{EventBatch, EventEntry, EventLevel, RunEvent};
 
-/// A batch whose grant is already checked.
+/// The events of a grant that is already checked.
 pub fn event_batch(fields: &mut Fields<'_>, path: Path<'_>, grant: GrantKey, events: v1::RunEvents) -> EventBatch {
     let count = events.entries.len();
     if count == 0 || count > fields.limits.frame_items {
@@ -49,14 +49,14 @@ fn event_entry(fields: &mut Fields<'_>, path: Path<'_>, entry: v1::EventEntry) -
     EventEntry { level, message, raw, data }
 }
 
-/// Bytes as a text that the database takes, and the bytes themselves if the text is not exactly them.
+/// Bytes as text that the database accepts, and also the bytes themselves if the text differs from them.
 fn rendered(bytes: &[u8]) -> (String, Option<Vec<u8>>) {
     let text = String::from_utf8_lossy(bytes).replace('\0', "\u{FFFD}");
     let raw = (text.as_bytes() != bytes).then(|| bytes.to_vec());
     (text, raw)
 }
 
-/// A level, or nothing when not given.
+/// A level; `None` if it is unset.
 pub fn event_level(fields: &mut Fields<'_>, path: Path<'_>, value: i32) -> Option<EventLevel> {
     match v1::EventLevel::try_from(value) {
         Ok(v1::EventLevel::Unspecified) => None,
@@ -112,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_text_are_kept_once() {
+    fn bytes_are_kept_beside_the_text_only_if_they_differ() {
         assert_eq!(rendered("é\n".as_bytes()), ("é\n".to_owned(), None));
         assert_eq!(rendered(b"a\0b"), ("a\u{FFFD}b".to_owned(), Some(b"a\0b".to_vec())));
         assert_eq!(rendered(b"\xff!"), ("\u{FFFD}!".to_owned(), Some(b"\xff!".to_vec())));
-        // Bytes that look like the mark of a replacement are themselves.
+        // A replacement character that was sent is text.
         assert_eq!(rendered("\u{FFFD}".as_bytes()), ("\u{FFFD}".to_owned(), None));
     }
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn each_violation_names_its_field() {
         assert_eq!(batch(0, vec![text("x")]).expect_err("seq"), ["events.first_seq"]);
         assert_eq!(batch(i64::MAX, vec![text("x")]).expect_err("seq"), ["events.first_seq"]);
         assert_eq!(batch(1, vec![]).expect_err("empty"), ["events.entries"]);

@@ -12,10 +12,10 @@ use engine::domain::text::{check_bytes, check_line, check_prose, excerpt};
 use engine::domain::violation::Violations;
 use engine::domain::{GrantKey, Lane, Limits, TraceParent};
 
-/// More violations than this are not told: an answer has no room for them.
+/// The most violations that are gathered. An answer has no room for more.
 const VIOLATIONS_SHOWN: usize = 100;
 
-/// Where a field is, as in `runs[3].labels["x"]`. It is written out only when something is wrong there.
+/// The path of a field, as in `runs[3].labels["x"]`. It becomes text only if the field is wrong.
 #[derive(Debug, Clone, Copy)]
 pub enum Path<'a> {
     Root,
@@ -50,8 +50,8 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Checks fields one after the other. A bad one is noted, and a harmless value stands in for it so that the rest can be
-/// checked too; [`Fields::finish`] gives out the whole only if nothing was noted.
+/// Checks fields one after the other, and gathers all violations. A harmless value stands in for a bad field, so that the rest
+/// can be checked too. [`Fields::finish`] returns the whole only if there is no violation.
 #[derive(Debug)]
 pub struct Fields<'l> {
     pub limits: &'l Limits,
@@ -63,26 +63,26 @@ impl<'l> Fields<'l> {
         Self { limits, violations: Violations::default() }
     }
 
-    /// The value, if every field was right.
+    /// The value, if there is no violation.
     pub fn finish<T>(self, value: T) -> Result<T, Violations> {
         self.violations.into_result(value)
     }
 
-    /// Notes that a field is wrong.
+    /// Adds a violation of a field.
     pub fn bad(&mut self, path: Path<'_>, why: impl Into<String>) {
         if self.violations.0.len() < VIOLATIONS_SHOWN {
             self.violations.add(path.to_string(), why);
         }
     }
 
-    /// Notes the error of a check, if it has one.
+    /// Adds a violation if a check has failed.
     pub fn check(&mut self, path: Path<'_>, result: Result<(), String>) {
         if let Err(why) = result {
             self.bad(path, why);
         }
     }
 
-    /// A message that must be there.
+    /// A field that must be set.
     pub fn required<T>(&mut self, path: Path<'_>, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.bad(path, "required, and not given");
@@ -90,6 +90,7 @@ impl<'l> Fields<'l> {
         value
     }
 
+    /// An id that must be given: a UUID with hyphens, and not nil.
     pub fn id(&mut self, path: Path<'_>, text: &str) -> Uuid {
         match text.parse::<Hyphenated>().map(Uuid::from) {
             Ok(id) if !id.is_nil() => return id,
@@ -100,21 +101,24 @@ impl<'l> Fields<'l> {
         Uuid::nil()
     }
 
-    /// An id, or nothing when empty.
+    /// An id; `None` if it is empty.
     pub fn optional_id(&mut self, path: Path<'_>, text: &str) -> Option<Uuid> {
         (!text.is_empty()).then(|| self.id(path, text))
     }
 
+    /// Text on one line, of `min` to `max` characters.
     pub fn line(&mut self, path: Path<'_>, text: String, min: usize, max: usize) -> String {
         self.check(path, check_line(&text, min, max));
         text
     }
 
+    /// Text of several lines.
     pub fn prose(&mut self, path: Path<'_>, text: String, max: usize) -> String {
         self.check(path, check_prose(&text, max));
         text
     }
 
+    /// Any text that the database can keep.
     pub fn bytes(&mut self, path: Path<'_>, text: String, max: usize) -> String {
         self.check(path, check_bytes(&text, max));
         text
@@ -128,6 +132,7 @@ impl<'l> Fields<'l> {
         self.line(path, text, 1, self.limits.kind)
     }
 
+    /// Kinds, each once and in order.
     pub fn kinds(&mut self, path: Path<'_>, mut kinds: Vec<String>) -> Vec<String> {
         self.at_most(path, kinds.len(), self.limits.kinds);
         for (index, kind) in kinds.iter().enumerate() {
@@ -138,12 +143,12 @@ impl<'l> Fields<'l> {
         kinds
     }
 
-    /// A request id, or nothing when empty.
+    /// A request id; `None` if it is empty.
     pub fn request_id(&mut self, path: Path<'_>, text: String) -> Option<String> {
         (!text.is_empty()).then(|| self.line(path, text, 1, self.limits.request_id))
     }
 
-    /// A W3C `traceparent`, or nothing when empty.
+    /// A W3C `traceparent`; `None` if it is empty.
     pub fn traceparent(&mut self, path: Path<'_>, text: &str) -> Option<TraceParent> {
         let parent = TraceParent::parse(text);
         if parent.is_none() && !text.is_empty() {
@@ -165,7 +170,7 @@ impl<'l> Fields<'l> {
         labels
     }
 
-    /// How many entries a list has.
+    /// Adds a violation if a list has more than `max` entries.
     pub fn at_most(&mut self, path: Path<'_>, length: usize, max: usize) {
         if length > max {
             self.bad(path, format!("expected at most {max} entries, got {length}"));
@@ -201,11 +206,12 @@ impl<'l> Fields<'l> {
         lanes
     }
 
-    /// A grant. No grant has a fence below 1.
+    /// The key of a grant.
     pub fn grant(&mut self, path: Path<'_>, run_id: &str, fence: i64) -> GrantKey {
         GrantKey { run_id: self.id(path.field("run_id"), run_id), fence: self.fence(path.field("fence"), fence) }
     }
 
+    /// A fence. The first grant of a run has fence 1.
     pub fn fence(&mut self, path: Path<'_>, fence: i64) -> i64 {
         if fence < 1 {
             self.bad(path, format!("expected a fence of at least 1, got {fence}"));
@@ -213,7 +219,7 @@ impl<'l> Fields<'l> {
         fence
     }
 
-    /// Grants, each once, in the order in which rows are locked.
+    /// Keys of grants, each once, in the order in which rows are locked.
     pub fn grants(&mut self, path: Path<'_>, named: &[v1::Lease]) -> Vec<GrantKey> {
         let mut grants: Vec<GrantKey> = named
             .iter()
@@ -225,7 +231,7 @@ impl<'l> Fields<'l> {
         grants
     }
 
-    /// `page_size` and `page_token` of a list.
+    /// `page_size` and `page_token` of a list. The size 0 means the default.
     pub fn page(&mut self, path: Path<'_>, size: i32, token: String) -> PageRequest {
         if size < 0 {
             self.bad(path.field("page_size"), format!("expected 0 or more, got {size}"));
@@ -238,7 +244,7 @@ impl<'l> Fields<'l> {
     }
 }
 
-/// The only field of a request: an id.
+/// The id in a request that has no other field.
 pub fn single_id(field: &'static str, text: &str) -> Result<Uuid, Violations> {
     let limits = Limits::default();
     let mut fields = Fields::new(&limits);
@@ -251,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_dotted() {
+    fn paths_are_dotted_and_keys_in_them_are_short() {
         let runs = Path::Root.field("runs");
         let run = runs.index(3);
         let labels = run.field("labels");
@@ -290,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_size_is_capped_and_not_negative() {
+    fn a_page_size_is_bounded() {
         let limits = Limits::default();
         let page = |size| {
             let mut fields = Fields::new(&limits);

@@ -1,4 +1,4 @@
-//! JSON fields: text, or the structure that stands in for it where a person types.
+//! JSON fields. A caller sends them as text or, for people who type, as a structure.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
@@ -6,11 +6,11 @@ use prost_types::{ListValue, Struct, Value};
 use crate::edge::convert::{Fields, Path};
 use engine::domain::json::{Shape, check};
 
-/// Doubles below this are exact as integers, and written as such.
+/// Integers below this are exact as doubles, and are written as integers.
 const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
 
 impl Fields<'_> {
-    /// A JSON text; `when_empty` when there is none.
+    /// JSON text; `when_empty` if it is empty.
     pub fn json(&mut self, path: Path<'_>, text: String, shape: Shape, max: usize, when_empty: &str) -> String {
         if text.is_empty() {
             return when_empty.to_owned();
@@ -19,12 +19,12 @@ impl Fields<'_> {
         text
     }
 
-    /// A JSON object as text; nothing when empty.
+    /// The text of a JSON object; `None` if it is empty.
     pub fn optional_object(&mut self, path: Path<'_>, text: String, max: usize) -> Option<String> {
         (!text.is_empty()).then(|| self.json(path, text, Shape::Object, max, "{}"))
     }
 
-    /// A structure, as JSON text.
+    /// A structure, converted to JSON text.
     pub fn structure(&mut self, path: Path<'_>, structure: Struct, max: usize) -> String {
         let mut text = String::new();
         match write_object(&mut text, structure, self.limits.json_depth) {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_can_not_say_is_refused() {
+    fn values_that_json_does_not_have_are_refused() {
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(structure(Some(Kind::NumberValue(number))).is_err());
         }

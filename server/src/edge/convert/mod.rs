@@ -1,5 +1,5 @@
-//! What the conversions of several services share: [`fields`] checks single fields and gathers all violations; [`to_proto`] is the
-//! way out; [`json`] and [`time`] convert values, [`event`] and [`cancel`] messages.
+//! Conversions that several services share. Inwards, [`fields`] checks single fields and gathers all violations; outwards,
+//! [`to_proto`] is the trait of every conversion. [`json`] and [`time`] convert values, [`event`] and [`cancel`] convert messages.
 
 pub mod cancel;
 pub mod event;

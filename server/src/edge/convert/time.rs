@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::edge::convert::{Fields, Path};
 
-/// The first and the last second that a `Timestamp` can say: the years 1 to 9999.
+/// The seconds that a `Timestamp` can have: the years 1 to 9999.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 const NANOS: i32 = 1_000_000_000;
@@ -35,7 +35,7 @@ impl Fields<'_> {
         Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// As [`Fields::duration`], or a default when not given.
+    /// As [`Fields::duration`]; `default` if it is unset.
     pub fn duration_or(
         &mut self,
         path: Path<'_>,
@@ -47,7 +47,7 @@ impl Fields<'_> {
         value.map_or(default, |value| self.duration(path, value, min, max))
     }
 
-    /// A time of the years 1 to 9999, in whole microseconds, as the database keeps it.
+    /// A time in the years 1 to 9999. It is cut to microseconds, which is what the database keeps.
     pub fn timestamp(&mut self, path: Path<'_>, value: prost_types::Timestamp) -> DateTime<Utc> {
         let prost_types::Timestamp { seconds, nanos } = value;
         if !TIMESTAMP_SECONDS.contains(&seconds) {
@@ -62,7 +62,7 @@ impl Fields<'_> {
     }
 }
 
-/// A time as the contract says it.
+/// A time as a message of the contract.
 pub fn timestamp_out(time: DateTime<Utc>) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: time.timestamp(),
@@ -70,7 +70,7 @@ pub fn timestamp_out(time: DateTime<Utc>) -> prost_types::Timestamp {
     }
 }
 
-/// A duration as the contract says it.
+/// A duration as a message of the contract.
 pub fn duration_out(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_of_one_sign_and_within_their_bounds() {
+    fn durations_have_one_sign_and_bounds() {
         assert_eq!(duration(1, 500_000_999), Ok(Duration::from_millis(1_500)));
         assert_eq!(duration(0, 0), Ok(Duration::ZERO));
         assert_eq!(duration(60, 0), Ok(Duration::from_secs(60)));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_of_the_years_1_to_9999() {
+    fn times_are_in_the_years_1_to_9999() {
         assert_eq!(timestamp(0, 1_999).map(|time| time.timestamp_subsec_nanos()), Ok(1_000));
         assert!(timestamp(253_402_300_799, 999_999_999).is_ok());
         for (seconds, nanos) in

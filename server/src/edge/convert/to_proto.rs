@@ -1,13 +1,13 @@
-//! From the domain's types to the contract's.
+//! Conversion of domain types to the generated types of the contract.
 
-/// From the domain's type to the contract's. (`From` can not be implemented here, where both types are of other crates.)
+/// Converts a domain type to its generated type. `From` can not do this: both types belong to other crates.
 pub trait ToProto {
     type Proto;
 
     fn to_proto(self) -> Self::Proto;
 }
 
-/// The same for many.
+/// Converts a list.
 pub fn to_protos<T: ToProto>(items: Vec<T>) -> Vec<T::Proto> {
     items.into_iter().map(ToProto::to_proto).collect()
 }
