@@ -326,7 +326,7 @@ fn end_error(connection: &Connection) -> EngineError {
     match connection.end_reason() {
         Some(StreamEnd::Replaced) => Refusal::StreamReplaced.into(),
         Some(StreamEnd::NotReading) => {
-            Refusal::ProtocolViolation("the worker does not read what it is sent".to_owned()).into()
+            Refusal::ProtocolViolation("the worker does not read its frames".to_owned()).into()
         }
         Some(StreamEnd::ShuttingDown) | None => EngineError::ShuttingDown,
     }
