@@ -124,7 +124,7 @@ async fn slots(session: &mut Session, found: &mut Examination) -> Result<(), Rea
         let also = if holds { format!("; {WHY}") } else { String::new() };
         found.add(Finding::warning(
             "replication-slot",
-            format!("nobody reads from the {kind} replication slot {slot}"),
+            format!("no program reads from the {kind} replication slot {slot}"),
             format!("PostgreSQL keeps the write-ahead log for it until the disk is full{also}"),
             format!(
                 "start its reader again; or, if there is none any more: SELECT pg_drop_replication_slot('{quoted}');"
