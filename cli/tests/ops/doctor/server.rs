@@ -103,7 +103,7 @@ fn a_program_that_answers_otherwise_is_not_an_ops_server() {
 }
 
 #[tokio::test]
-async fn an_address_to_listen_on_is_free_served_taken_or_of_another_machine() {
+async fn an_address_to_listen_on_is_free_taken_or_of_another_machine() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     assert_eq!(examine(&["--listen", &free]).0, []);
     let taken = other_program("");
