@@ -14,7 +14,7 @@ for target in frames requests json; do
   options=(-artifact_prefix="fuzz/artifacts/$target/" -max_len=8192 -timeout=10 -verbosity=0)
   [ ! -f "fuzz/$target.dict" ] || options+=(-dict="fuzz/$target.dict")
   echo "fuzz: $target $*"
-  # Without the lines of libFuzzer about itself.
+  # Leaves out the lines that libFuzzer prints about itself.
   "$folder/debug/$target" "${options[@]}" "$@" "$found" "fuzz/corpus/$target" 2>&1 |
     awk '!/^(INFO|WARNING|######)|NEW_FUNC|# Uses:/'
 done

@@ -9,7 +9,7 @@ use tonic_prost::{ProstDecoder, ProstEncoder};
 /// The initial size of a buffer, which grows with the messages. With tonic's 8 KiB, ten thousand idle workers take 160 MB.
 const BUFFER_SIZE: usize = 512;
 
-/// The encoder gathers this many bytes before it hands them on, if more messages are ready. Tonic's default.
+/// The encoder collects this many bytes before it sends them, if more messages are ready. Tonic's default.
 const YIELD_THRESHOLD: usize = 32 * 1024;
 
 /// The codec of all services.

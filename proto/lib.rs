@@ -1,4 +1,4 @@
-//! The contract of Ops Control Room, generated from `proto/ops/v1/*.proto`: all that clients, workers and the server share.
+//! The contract of Ops Control Room, generated from `proto/ops/v1/*.proto`: clients, workers and the server share it.
 
 pub mod codec;
 

@@ -170,7 +170,7 @@ fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
         }
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
         Some("DATABASE_BUSY") => {
-            Some("somebody else keeps it locked in the database; `ops doctor` says who".to_owned())
+            Some("another transaction in the database keeps it locked; `ops doctor` shows which".to_owned())
         }
         Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
         Some("INTERNAL") => {

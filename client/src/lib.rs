@@ -1,5 +1,4 @@
-//! A client of the contract in Rust, for the program `ops`, for handlers, load generators and tests. It knows the contract and
-//! nothing of a server's inside.
+//! A client of the contract in Rust, for the program `ops`, for handlers, load generators and tests. It knows only the contract.
 //!
 //! [`Client`] is one connection with all services on it. The generated clients of the services are cheap handles, so a
 //! caller takes one for each call:

@@ -1,4 +1,4 @@
-//! Errors of the contract: what the details of a status say, and whether the same call may succeed later.
+//! Errors of the contract: the details of a status, and whether the same call may succeed later.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! How long to retry while a server does not answer: delays that grow, and an end.
+//! Retries while a server does not answer, with growing delays and a time limit.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Frames of a worker's stream: any bytes are a frame or are refused with a reason, and nothing panics.
+//! Frames of a worker's stream: any bytes are a frame or are refused with a reason, without a panic.
 
 #![cfg_attr(fuzzing, no_main)]
 

@@ -1,5 +1,5 @@
-//! The checks of JSON text, against another reader of JSON: accepted texts are those that `jsonb` keeps, refused ones
-//! are refused for a reason, and an accepted value is accepted again when it is written anew.
+//! Compares the checks of JSON text with another JSON parser. The checks accept exactly the texts that `jsonb` keeps, and accept
+//! an accepted value again after it was serialized.
 
 #![cfg_attr(fuzzing, no_main)]
 
@@ -12,11 +12,11 @@ libfuzzer_sys::fuzz_target!(|text: &str| -> libfuzzer_sys::Corpus {
     use oracle::Verdict;
     use server::fuzzing::json::{Shape, check};
 
-    /// Small, so that inputs reach it.
+    /// Small limits, so that inputs reach them.
     const MAX_BYTES: usize = 2_048;
     const MAX_DEPTH: usize = 16;
 
-    // With numbers of any precision, serde_json reads an object with a key that begins so as a number.
+    // serde_json with arbitrary precision reads an object with a special key, which begins with `$`, as a number.
     if text.contains('$') || text.contains("\\u0024") {
         return Corpus::Reject;
     }
@@ -25,7 +25,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| -> libfuzzer_sys::Corpus {
     let value = match judged {
         Verdict::Kept(value) => value,
         Verdict::Refused(why) => {
-            assert!(checked.is_err(), "{text:?} is taken, although it is {why}");
+            assert!(checked.is_err(), "{text:?} is accepted, although it is refused by the oracle: {why}");
             return Corpus::Keep;
         }
         Verdict::Unclear => return Corpus::Keep,
@@ -34,7 +34,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| -> libfuzzer_sys::Corpus {
     let object = check(text, Shape::Object, MAX_BYTES, MAX_DEPTH);
     assert_eq!(object.is_ok(), value.is_object(), "{text:?}: {object:?}");
     let written = value.to_string();
-    // Escapes may make the new text longer.
+    // The serialized text may be longer, because of escapes.
     let again = check(&written, Shape::Any, 10 * MAX_BYTES, MAX_DEPTH);
     assert_eq!(again, Ok(()), "{text:?} as {written:?}");
     let read = serde_json::from_str::<serde_json::Value>(&written).map_err(|error| error.to_string());

@@ -1,4 +1,4 @@
-//! Requests of unary calls: any bytes are a request or are refused with a reason, and nothing panics. The first byte
+//! Requests of unary calls: any bytes are a request or are refused with a reason, without a panic. The first byte
 //! chooses the call.
 
 #![cfg_attr(fuzzing, no_main)]
@@ -21,7 +21,7 @@ fn convert<M: Message + Default, T, E: Into<engine::EngineError>>(
     if let Err(error) = convert(message, &Limits::default()) {
         let status = status_of(error);
         assert!(!status.message().is_empty() && !status.details().is_empty(), "{status:?}");
-        // The details go into a header, and many clients take only 8 KiB of headers.
+        // The details go into a header, and many clients accept only 8 KiB of headers.
         assert!(status.details().len() < 6_000, "{} bytes", status.details().len());
     }
     Corpus::Keep

@@ -1,10 +1,11 @@
-//! Who may know whom inside a crate: downwards only, and never in a circle. Between the crates, `crates` looks.
+//! Which module of a crate may name which: downwards only, and never in a circle. `crates` has the arrows between crates.
 
 use crate::modules::Modules;
 use crate::paths::paths;
 use crate::tree::{File, files};
 
-/// A layer, and which others of its crate it may name. What puts a crate together (`lib.rs`, `app.rs`, `engine.rs`) may name all.
+/// A layer, and which others of its crate it may name. The files that put a crate together (`lib.rs`, `app.rs`, `engine.rs`) may
+/// name all.
 type Layers = &'static [(&'static str, &'static [&'static str])];
 
 const ENGINE: Layers = &[
@@ -42,7 +43,7 @@ const LAYERS: [(&str, Layers); 2] = [("engine", ENGINE), ("server", SERVER)];
 /// The crates in which no two files name each other.
 const NO_CIRCLES: [&str; 9] = ["engine", "server", "worker", "handlers", "client", "cli", "devpg", "faults", "bench"];
 
-/// Which layers may name a crate of others. The engine knows neither gRPC nor HTTP: it does not depend on them.
+/// Which layers may name an external crate. The engine knows neither gRPC nor HTTP, because it does not depend on them.
 const OUTSIDE: [(&str, &[&str]); 10] = [
     ("server/proto", &["edge", "services"]),
     ("server/prost", &["edge"]),
@@ -97,13 +98,13 @@ fn every_file_belongs_to_a_layer() {
             breaks.push(format!("{}: give its layer its arrows in tests/tidy/arrows.rs", modules.file(module)));
         }
     }
-    crate::nothing_breaks("a new layer has its arrows", &breaks);
+    crate::nothing_breaks("each layer has its arrows", &breaks);
 }
 
 #[test]
 fn no_two_files_name_each_other() {
     let breaks: Vec<_> = NO_CIRCLES.iter().flat_map(|folder| Modules::of(folder).circles()).collect();
-    crate::nothing_breaks("what two files share stands in a third, below both", &breaks);
+    crate::nothing_breaks("code that two files share belongs into a third file, below both", &breaks);
 }
 
 #[test]

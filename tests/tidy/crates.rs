@@ -1,4 +1,4 @@
-//! What the crates depend on: each other only along the arrows, and others only from crates.io, under licences that fit.
+//! The dependencies of the crates: on each other only along the arrows, on others only from crates.io and with a fitting licence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// Which members a member may depend on, and which more in its tests.
+/// Each member, the members that it may depend on, and those that only its tests may use.
 const ARROWS: [(&str, &[&str], &[&str]); 11] = [
     ("proto", &[], &["engine", "server", "worker", "handlers", "client", "devpg"]),
     ("client", &["proto"], &[]),
@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str], &[&str]); 11] = [
     ("bench", &["proto", "client", "devpg"], &[]),
 ];
 
-/// Licences that allow what is done here: shipping a program with the licence texts. For a choice, one of it is enough.
+/// Licences that allow shipping a program together with the licence texts. Of a choice, one is enough.
 const LICENCES: [&str; 10] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -30,13 +30,13 @@ const LICENCES: [&str; 10] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
-    // Of LLVM's libFuzzer, which is in no program that is shipped.
+    // LLVM's libFuzzer, which is not part of the shipped program.
     "NCSA",
     "Unicode-3.0",
     "Zlib",
 ];
 
-/// TLS is rustls with aws-lc-rs; a second implementation would be a second set of bugs. `protoc` is not to be needed.
+/// TLS is rustls with aws-lc-rs; a second implementation would be a second set of bugs. A build must not need `protoc`.
 const BANNED: [&str; 6] = ["openssl", "openssl-sys", "native-tls", "ring", "protobuf-src", "protoc-bin-vendored"];
 
 /// Asks cargo about the workspace.
@@ -60,12 +60,12 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 struct Package {
     name: String,
     version: String,
-    /// Where it comes from; empty for crates.io.
+    /// Its source; empty for crates.io.
     source: String,
     licence: String,
 }
 
-/// `cargo tree` and not `cargo metadata`, whose graph also has what no feature asks for.
+/// The packages by `cargo tree`, because the graph of `cargo metadata` also has packages that no feature needs.
 static PACKAGES: LazyLock<Vec<Package>> = LazyLock::new(|| {
     let tree = cargo(&[
         "tree",
@@ -122,10 +122,10 @@ fn every_dependency_comes_from_crates_io_and_none_is_banned() {
             breaks.push(format!("Cargo.lock: {name} comes from {source}"));
         }
         if BANNED.contains(&name.as_str()) {
-            breaks.push(format!("Cargo.lock: {name} is banned; `cargo tree -i {name}` says who wants it"));
+            breaks.push(format!("Cargo.lock: {name} is banned; `cargo tree -i {name}` shows what depends on it"));
         }
     }
-    crate::nothing_breaks("dependencies come from crates.io, and some do not come at all", &breaks);
+    crate::nothing_breaks("dependencies come from crates.io, and none is banned", &breaks);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn every_dependency_has_a_licence_that_fits() {
     crate::nothing_breaks("licences are those of tests/tidy/crates.rs", &breaks);
 }
 
-/// Nobody here decides alone which versions are built, so this tells and does not fail: `cargo test --test tidy --
+/// Dependencies decide which versions are built, so this only prints them and does not fail: `cargo test --test tidy --
 /// --nocapture versions`.
 #[test]
 fn crates_in_several_versions_are_listed() {
@@ -154,7 +154,7 @@ fn crates_in_several_versions_are_listed() {
 
 /// Whether an SPDX expression can be met with the allowed licences.
 fn allows(expression: &str) -> bool {
-    // Before SPDX, a slash stood for a choice.
+    // An old form writes a choice with a slash.
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ").replace(" WITH ", "\u{1}");
     let words: Vec<String> =
         spaced.split(' ').filter(|it| !it.is_empty()).map(|it| it.replace('\u{1}', " WITH ")).collect();

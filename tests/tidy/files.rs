@@ -1,10 +1,10 @@
-//! What every file keeps to.
+//! Rules for every file.
 
 use crate::paths::paths;
 use crate::tree::files;
 
 const CODE: [&str; 11] = [".rs", ".sql", ".proto", ".py", ".sh", ".ts", ".tsx", ".css", ".go", "Makefile", ".toml"];
-/// Marks of what was left undone; joined here, so that this file has none of them.
+/// Marks of unfinished work. They are in two parts here, so that this file has none of them.
 const UNDONE: [[&str; 2]; 5] = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["db", "g!("], ["unimpl", "emented!("]];
 
 #[test]
@@ -18,7 +18,7 @@ fn nothing_is_marked_as_left_undone() {
             }
         }
     }
-    crate::nothing_breaks("what is to be done is done, or is not in the code", &breaks);
+    crate::nothing_breaks("no mark of unfinished work is in the code", &breaks);
 }
 
 fn has_word(line: &str, word: &str) -> bool {
@@ -30,18 +30,18 @@ fn has_word(line: &str, word: &str) -> bool {
 }
 
 #[test]
-fn every_module_begins_by_saying_what_it_is() {
+fn every_module_begins_with_a_sentence_about_it() {
     let is_tests = |path: &str| path.ends_with("/tests.rs") || path.ends_with("_tests.rs");
     let breaks: Vec<_> = files(&[".rs"])
         .filter(|file| file.path.contains("src/") && !is_tests(&file.path))
         .filter(|file| !file.text.starts_with("//! "))
-        .map(|file| format!("{}:1: it does not begin with `//! `", file.path))
+        .map(|file| format!("{}:1: the file does not begin with `//! `", file.path))
         .collect();
     crate::nothing_breaks("a module begins with a sentence about it", &breaks);
 }
 
 #[test]
-fn every_task_is_owned_by_somebody_who_waits_for_it() {
+fn every_task_has_an_owner_that_waits_for_it() {
     let mut breaks = Vec::new();
     for file in files(&[".rs"]) {
         for named in paths(&file.text) {

@@ -1,7 +1,7 @@
-//! Holds what a compiler does not: who may know whom, what every file keeps to, what may be depended on.
+//! Rules that the compiler does not check: which module may name which, what holds for every file, and allowed dependencies.
 //!
-//! [`tree`] has the files, [`paths`] what a file names, [`modules`] which file that is; the rules are in [`arrows`], [`crates`],
-//! [`files`], [`names`] and [`patches`].
+//! [`tree`] has the files, [`paths`] finds the paths that a file names, and [`modules`] the files that these lead to. The rules are
+//! in [`arrows`], [`crates`], [`files`], [`names`], [`patches`] and [`statements`].
 
 mod arrows;
 mod crates;

@@ -1,4 +1,4 @@
-//! Which files of a crate name which: the paths of [`crate::paths`], followed to the files that they lead to.
+//! Which files of a crate name which: follows the paths of [`crate::paths`] to the files that they lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::tree::{File, files};
 pub struct Modules {
     /// `["stream", "grants"]` for `src/stream/grants.rs`; empty for `lib.rs` or `main.rs`.
     by_module: BTreeMap<Vec<String>, &'static File>,
-    /// What a file gives out under another name: `pub use pool::Db` in `db/mod.rs` leads from `Db` to `pool`.
+    /// What a file exports under another name: `pub use pool::Db` in `db/mod.rs` leads from `Db` to `pool`.
     re_exports: BTreeMap<(Vec<String>, String), String>,
 }
 
@@ -50,7 +50,7 @@ impl Modules {
         self.by_module.keys()
     }
 
-    /// Where files of this crate name other files of it. What stands in `mod tests` does not count.
+    /// All places where files of this crate name other files of it, except in `mod tests`.
     pub fn uses(&self) -> Vec<Use> {
         let mut uses = Vec::new();
         for (from, file) in &self.by_module {
@@ -70,7 +70,7 @@ impl Modules {
         both.map(|(from, to)| format!("{} and {} name each other", self.file(from), self.file(to))).collect()
     }
 
-    /// The module in which a path ends that is named in `from`; nothing if it leads out of the crate.
+    /// The module that a path in `from` leads to; `None` if it leads out of the crate.
     fn resolve(&self, from: &[String], path: &str, depth: usize) -> Option<Vec<String>> {
         let mut parts = path.split("::").filter(|part| !part.is_empty()).peekable();
         let mut at: Vec<String> = match *parts.peek()? {

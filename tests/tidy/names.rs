@@ -1,16 +1,16 @@
-//! ARCHITECTURE.md names files and functions that exist.
+//! The files and functions that ARCHITECTURE.md names exist.
 
 use std::collections::BTreeSet;
 
 use crate::tree::files;
 
-/// A file that the page names, with what it has of that file: `engine/cancel.rs: cancel_runs`.
+/// A file that the page names, and the function that it names with it: `engine/cancel.rs: cancel_runs`.
 struct Name {
     path: String,
     symbol: Option<String>,
 }
 
-/// What stands in backticks on a page and looks like a path.
+/// The paths in backticks on a page.
 fn names(page: &str) -> Vec<Name> {
     let quoted = page.split('`').skip(1).step_by(2).filter(|text| !text.contains('\n'));
     quoted.flat_map(expand).filter_map(|text| name(&text)).collect()
@@ -37,7 +37,7 @@ fn expand(text: &str) -> Vec<String> {
     }
 }
 
-/// The places where a path of the page may lie: as it is, or with the `src/` of its crate.
+/// The possible places of a path of the page: as it is, or with the `src/` of its crate.
 fn places(path: &str) -> Vec<String> {
     let inside = path.split_once('/').map(|(folder, rest)| format!("{folder}/src/{rest}"));
     [Some(path.to_owned()), inside].into_iter().flatten().collect()

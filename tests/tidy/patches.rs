@@ -1,10 +1,10 @@
-//! The deliberately broken builds of `faults/broken/` can still be made.
+//! The patches of `faults/broken/`, which break a build deliberately, still apply.
 
 use std::process::Command;
 
 use crate::tree::{files, root};
 
-/// Whether a patch fits the files as they are.
+/// Checks that a patch applies to the present files.
 fn apply(patch: &str) -> Result<(), String> {
     let output = Command::new("git").args(["apply", "--check", patch]).current_dir(root()).output();
     let output = output.map_err(|error| format!("git does not run: {error}"))?;
@@ -12,12 +12,12 @@ fn apply(patch: &str) -> Result<(), String> {
 }
 
 #[test]
-fn each_broken_build_is_still_a_patch_away() {
+fn each_patch_of_a_broken_build_still_applies() {
     let patches: Vec<_> = files(&[".patch"]).collect();
     assert_eq!(patches.len(), 3, "there are {} patches", patches.len());
     let breaks: Vec<_> = patches
         .iter()
         .filter_map(|patch| apply(&patch.path).err().map(|error| format!("{}: {error}", patch.path)))
         .collect();
-    crate::nothing_breaks("a patch of faults/broken/ that does not fit is made again", &breaks);
+    crate::nothing_breaks("a patch of faults/broken/ that does not apply must be made again", &breaks);
 }

@@ -1,14 +1,14 @@
-//! The paths that a Rust file names, such as `crate::store::Db`: a scan of the text that knows comments, strings and the
-//! braces of `use`, and nothing else of the language.
+//! The paths that a Rust file names, such as `crate::store::Db`. The scan of the text knows comments, strings and the braces of
+//! `use`, but nothing else of the language.
 
-/// A path, and the line in which it ends.
+/// A path, and the line of its end.
 #[derive(Debug, PartialEq)]
 pub struct Named {
     pub line: usize,
     pub path: String,
 }
 
-/// All paths of a source, each branch of a `use` tree on its own.
+/// All paths of a source, with a separate path for each branch of a `use` tree.
 pub fn paths(source: &str) -> Vec<Named> {
     let mut scan = Scan { rest: source, line: 1, found: Vec::new() };
     while !scan.rest.is_empty() {
@@ -41,7 +41,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Takes `a::b::c`, or `a::{b, c::d}`, at whose beginning it stands.
+    /// Takes the path `a::b::c` or `a::{b, c::d}` at the present position.
     fn path(&mut self, prefix: &str) {
         let mut path = prefix.to_owned();
         loop {
@@ -58,13 +58,13 @@ impl Scan<'_> {
                 return self.group(&path);
             }
         }
-        // A lone word is no path, except in a group.
+        // A single word is a path only in a group.
         if path.contains("::") {
             self.found.push(Named { line: self.line, path });
         }
     }
 
-    /// Takes a string up to the quote that no backslash stands before.
+    /// Takes a string up to its closing quote.
     fn string(&mut self) {
         let mut escaped = true;
         let end = self.rest.find(|c| {

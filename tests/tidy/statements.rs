@@ -1,11 +1,11 @@
-//! Statements that change runs end in the same tail: the changed rows as `changed`, then `queued`, `answered`, `counted` and `fed`, as far
-//! as the statement needs them, in the same words.
+//! Statements that change runs end in the same tail: the step `changed` with the changed rows, then those of `queued`, `answered`,
+//! `counted` and `fed` that the statement needs. Each step has the same text in all statements.
 
 use crate::tree::{File, files};
 
 const STORE: &str = "engine/src/store/";
 
-/// The steps of the tail in their order, and the write that stands in each of them and nowhere else.
+/// The steps of the tail in their order, and the write that only this step has.
 const TAIL: [(&str, &str); 4] = [
     ("queued", "INSERT INTO ops.run_queue"),
     ("answered", "DELETE FROM ops.run_cancels"),
@@ -16,11 +16,11 @@ const TAIL: [(&str, &str); 4] = [
 /// The statement that has each step of the tail.
 const MODEL: &str = "engine/src/store/run/report.sql";
 
-/// Steps in other words.
+/// Steps with another text.
 const VARIANTS: [(&str, &str); 2] = [
-    // It counts runs that are new; all others count runs that end.
+    // This statement counts new runs; all others count ended runs.
     ("engine/src/store/run/enqueue.sql", "counted"),
-    // It names the runs of which events were kept, and changes none.
+    // This statement names the runs whose events were kept, and changes no run.
     ("engine/src/store/event/append.sql", "fed"),
 ];
 
@@ -57,7 +57,7 @@ fn the_steps_of_a_statement_are_read() {
 }
 
 #[test]
-fn a_step_of_the_tail_has_the_same_words_in_each_statement() {
+fn a_step_of_the_tail_has_the_same_text_in_each_statement() {
     let model = model();
     let mut breaks = Vec::new();
     let mut variants = Vec::new();
@@ -70,7 +70,7 @@ fn a_step_of_the_tail_has_the_same_words_in_each_statement() {
         }
     }
     for (path, name) in variants.iter().filter(|variant| !VARIANTS.contains(variant)) {
-        breaks.push(format!("{path}: `{name}` is not that of {MODEL}"));
+        breaks.push(format!("{path}: `{name}` differs from {MODEL}"));
     }
     for (path, name) in VARIANTS.iter().filter(|variant| !variants.contains(variant)) {
         breaks.push(format!("{path}: `{name}` is no variant any more"));
@@ -92,7 +92,7 @@ fn a_statement_that_changes_runs_ends_in_the_tail() {
     }
     let inline = files(&[".rs"]).filter(|file| file.path.starts_with(STORE) && file.text.contains("revision + "));
     breaks.extend(inline.map(|file| format!("{}: a statement that changes runs has a file of its own", file.path)));
-    crate::nothing_breaks("who waits for a run, counts it or watches it learns of each change", &breaks);
+    crate::nothing_breaks("a statement that changes runs also writes the queue, the counters and the feed", &breaks);
 }
 
 /// Each change of a run raises its revision.
@@ -105,7 +105,7 @@ fn changes_runs(statement: &str) -> bool {
 fn only_the_tail_writes_to_the_queue_the_counters_and_the_feed() {
     let mut breaks = Vec::new();
     for file in files(&[".rs", ".sql"]).filter(|file| file.path.starts_with(STORE)) {
-        // An order is also deleted after it was sent, and when it is old.
+        // A cancel is also deleted after it was sent, and when it is old.
         for (name, write) in TAIL.iter().filter(|(name, _)| *name != "answered") {
             let writes = file.text.matches(write).count();
             let is_step = |(step, text): &(&str, &str)| step == name && text.contains(write);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// What is built or installed is not ours; folders that begin with a dot neither.
+/// Folders of built or installed files. Folders whose names begin with a dot are left out, too.
 const NOT_OURS: [&str; 3] = ["target", "node_modules", "__pycache__"];
 
 /// A text file of the repository.
@@ -26,7 +26,7 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All source files whose name ends in one of these.
+/// All text files whose name has one of these endings.
 pub fn files(endings: &[&str]) -> impl Iterator<Item = &'static File> {
     static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         let mut files = Vec::new();

@@ -1,9 +1,9 @@
 //! The worker runtime: one stream to a server, over which the worker takes runs, keeps them alive, cancels them and reports
 //! them; and the handlers that execute them. It knows only the contract (`ops.v1`).
 //!
-//! In reading order: what a user of the library meets (`api`), the loop that owns all state (`runtime`), the grants that the
-//! worker holds (`grant`), the logs on their way to the server (`log`), the connection (`dial`), and what an operator sees
-//! (`telemetry`).
+//! In reading order: the public API (`api`), the loop that owns all state (`runtime`), the grants that the
+//! worker holds (`grant`), the logs on their way to the server (`log`), the connection (`dial`), and
+//! telemetry (`telemetry`).
 
 mod api;
 mod runtime;

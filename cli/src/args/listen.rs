@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_loopback_it_takes_a_word_of_consent() {
+    fn an_address_beyond_loopback_needs_a_flag_of_consent() {
         let listen = |address: &str, insecure| Listen { listen: address.parse().unwrap(), insecure }.address();
         for address in ["127.0.0.1:7070", "127.9.9.9:0", "[::1]:7070", "[::ffff:127.0.0.1]:7070"] {
             assert!(listen(address, false).is_ok(), "{address}");

@@ -89,7 +89,7 @@ pub(crate) struct RunEnqueue {
     /// Wait for its end
     #[arg(long)]
     pub(crate) wait: bool,
-    /// How long --wait waits; the run goes on [default: no limit]
+    /// How long --wait waits; the run continues afterwards [default: no limit]
     #[arg(long, requires = "wait", value_parser = duration, value_name = "DURATION")]
     pub(crate) wait_timeout: Option<Duration>,
     /// Enqueue kind `shell` with this command

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_secret_only_the_place_is_shown() {
+    fn only_the_host_and_path_of_a_secret_are_shown() {
         for (secret, shown) in [
             (
                 "postgres://ops:hunter2@db.example:5432/ops?sslmode=require&password=x",

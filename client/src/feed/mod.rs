@@ -1,4 +1,4 @@
-//! Streams that survive a lost connection: each resumes by the last token that it was sent, on this or another server.
+//! Streams that survive a lost connection: each resumes with the last token that it received, on the same or another server.
 
 mod events;
 mod runs;

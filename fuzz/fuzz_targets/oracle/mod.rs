@@ -1,4 +1,4 @@
-//! Judges by serde_json which texts `jsonb` keeps.
+//! Decides with serde_json which texts `jsonb` keeps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +18,8 @@ pub enum Verdict {
     Unclear,
 }
 
-/// A text is kept if each object has each key once, it has no NUL, is within both limits with its numbers written out,
-/// and its numbers are within a double.
+/// A text is kept if its objects have no key twice, it has no NUL, its numbers are in the range of a double, and it is within
+/// both limits when its numbers are written without exponents.
 pub fn judge(text: &str, max_bytes: usize, max_depth: usize) -> Verdict {
     if text.len() > max_bytes {
         return Verdict::Refused("too long".into());
@@ -36,7 +36,7 @@ pub fn judge(text: &str, max_bytes: usize, max_depth: usize) -> Verdict {
     }
 }
 
-/// How much longer the numbers of a value become: the least and the most.
+/// How much longer the numbers of a value become without exponents: the smallest and the largest possible growth.
 fn fits(value: &Value, depth: usize) -> Result<(usize, usize), String> {
     let inner = || depth.checked_sub(1).ok_or("too deep");
     match value {
@@ -84,7 +84,7 @@ fn number_fits(number: &Number) -> Result<(usize, usize), String> {
     Ok((length.saturating_sub(literal.len()), length.saturating_sub(shortest)))
 }
 
-/// A value whose objects have each key once.
+/// A value whose objects have no key twice.
 struct Once(Value);
 
 impl<'de> Deserialize<'de> for Once {
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Reader {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut values = BTreeMap::new();
         while let Some(key) = object.next_key::<String>()? {
-            // With numbers of any precision, serde_json passes a number as an object with this one key.
+            // serde_json with arbitrary precision passes a number as an object with this one key.
             if key == "$serde_json::private::Number" {
                 let literal: String = object.next_value()?;
                 return literal.parse().map(Value::Number).map_err(A::Error::custom);

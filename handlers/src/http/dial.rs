@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_certificate_is_refused() {
+    fn a_text_without_a_certificate_is_refused() {
         assert!(tls_config(None).is_ok());
         assert_eq!(tls_config(Some(b"")).unwrap_err(), "expected certificates as PEM, got none");
         let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

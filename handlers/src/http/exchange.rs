@@ -37,7 +37,7 @@ pub(super) struct Answer {
     pub(super) redirects: u8,
 }
 
-/// How far an exchange is. An error names it.
+/// The phase that an exchange has reached. An error names it.
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) url: Shown,
@@ -98,7 +98,7 @@ fn on_the_wire(request: &Request) -> hyper::Request<Full<Bytes>> {
     let url = &request.url;
     let mut message = hyper::Request::new(Full::new(request.body.clone()));
     *message.method_mut() = request.method.clone();
-    // Every parsed URL has a valid request target. If one had not, the request would go to `/`.
+    // Every parsed URL has a valid request target. Without one, the request would go to `/`.
     *message.uri_mut() = url[Position::BeforePath..Position::AfterQuery].parse().unwrap_or_default();
     let headers = message.headers_mut();
     headers.clone_from(&request.headers);

@@ -1,4 +1,4 @@
-//! How a request fails. No text here contains a header value, a part of a body, or more of a URL than `Shown`.
+//! The failures of a request. No text here contains a header value, a part of a body, or more of a URL than `Shown`.
 
 use std::{fmt, io, time::Duration};
 
@@ -41,10 +41,10 @@ impl Phase {
     }
 }
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
-    #[error("its address is {0}, which this worker is not allowed to ask")]
+    #[error("its address is {0}, which this worker is not allowed to call")]
     ForbiddenAddress(&'static str),
     #[error("its name was not found: {0}")]
     Name(io::Error),

@@ -24,7 +24,7 @@ pub const KIND: &str = "http";
 /// The shortest delay for an answer with `Retry-After`.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What the owner of the worker allows.
+/// The permissions that the owner of the worker gives.
 #[derive(Clone, Debug, Default)]
 pub struct HttpConfig {
     /// Addresses that requests may reach besides those of the public internet. Default: none.

@@ -1,7 +1,7 @@
 //! `http`: sends a request to a URL and reports the answer.
 //!
 //! In reading order: the handler (`handler`), its params (`schema`, `request`, `expect`), the addresses that it may connect to
-//! (`address`), how it asks (`dial`, `exchange`, `redirect`), and what it reports (`result`, `failure`).
+//! (`address`), the exchange itself (`dial`, `exchange`, `redirect`), and its outcome (`result`, `failure`).
 
 mod handler;
 

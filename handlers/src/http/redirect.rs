@@ -17,7 +17,7 @@ const HARMLESS: [HeaderName; 4] = [header::ACCEPT, header::ACCEPT_LANGUAGE, head
 /// The next request; `None` if the answer is no redirect.
 ///
 /// # Errors
-/// `Redirect`: it leads to what the handler does not follow.
+/// `Redirect`: the handler does not follow a redirect to this place.
 pub(super) fn next(request: &Request, status: StatusCode, headers: &HeaderMap) -> Result<Option<Request>, HttpError> {
     let keeps_method = match status.as_u16() {
         307 | 308 => true,

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_field() {
+    fn an_error_names_the_wrong_field() {
         let with = |field: &str, value: Value| json!({ "url": "http://host/", field: value });
         for (params, expected) in [
             (json!({}), "params: missing field `url`"),

@@ -1,6 +1,6 @@
 //! A process that outlives the worker by a moment, to kill the process groups that the worker leaves behind. The kernel kills a
-//! child whose parent dies, but not the children of the child. Without the guardian, they would go on beside the same run on
-//! another worker.
+//! child whose parent dies, but not the children of the child. Without the guardian, they would keep running while another worker
+//! executes the same run.
 
 use std::{
     io::Write,

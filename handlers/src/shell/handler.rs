@@ -33,7 +33,7 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 ///
 /// The log keeps the output byte by byte. Each event has the data `{"stream": "stdout"}` or `"stderr"`. A text event is one
 /// line without its newline; a carriage return before the newline stays. With `"partial": true` in its data no newline follows:
-/// the line goes on in the next event of the same stream (it is longer than 16 KiB, or was shown before it ended), or the
+/// the line continues in the next event of the same stream (it is longer than 16 KiB, or was shown before it ended), or the
 /// output ended without a newline. Output that is not UTF-8 or has a NUL comes as bytes, with the newline if there is one.
 ///
 /// The program gets the worker's environment without the variables that start with `OPS_`, plus `OPS_RUN_ID`, `OPS_ATTEMPT`

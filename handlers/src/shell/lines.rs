@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_text_can_not_keep_comes_as_bytes_with_the_newline() {
+    fn a_line_that_text_can_not_keep_comes_as_bytes_with_the_newline() {
         let mut lines = Lines::default();
         let bytes = |bytes: &'static [u8]| Content::Bytes(Bytes::from_static(bytes));
         let expected = [(bytes(b"\xFF\r\n"), true), (bytes(b"a\0b\n"), true)];

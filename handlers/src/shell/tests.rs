@@ -161,7 +161,7 @@ async fn a_dropped_handler_takes_its_processes_with_it() {
 }
 
 #[tokio::test]
-async fn what_keeps_the_output_open_after_the_end_is_killed() {
+async fn a_process_that_keeps_the_output_open_after_the_end_is_killed() {
     let (ctx, probe) = Probe::with_params(json!({ "command": "sleep 1000 & echo $!" }));
     assert_eq!(Shell.run(ctx).await.unwrap()["exit_code"], 0);
     let pid = next_text(&probe).await;
@@ -169,7 +169,7 @@ async fn what_keeps_the_output_open_after_the_end_is_killed() {
 }
 
 #[tokio::test]
-async fn wrong_params_name_their_field() {
+async fn an_error_in_params_names_the_field() {
     for (params, expected) in [
         (json!({}), "params: expected `command` or `argv`, got neither"),
         (json!({ "command": "x", "argv": ["y"] }), "params: expected `command` or `argv`, got both"),

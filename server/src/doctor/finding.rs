@@ -1,38 +1,38 @@
-//! What an examination says.
+//! The result of an examination.
 
-/// How bad it is.
+/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// A server can not run like this, or breaks its promises.
+    /// A server can not run like this, or can not keep its promises.
     Error,
-    /// It runs, and will run badly.
+    /// A server runs, but will run badly.
     Warning,
-    /// It runs well, and could be better protected.
+    /// A server runs well, but could be better protected.
     Note,
 }
 
-/// Something that is not as it should be.
+/// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub severity: Severity,
-    /// Its name, which stays the same when the texts change.
+    /// A stable name, which does not change with the texts.
     pub id: &'static str,
     /// What is wrong.
     pub what: String,
     /// Why it matters.
     pub why: String,
-    /// How to mend it: a statement or a flag, to the letter where that can be.
+    /// How to mend it: the exact statement or flag, where there is one.
     pub mend: String,
 }
 
-/// Something that was seen, and is neither right nor wrong.
+/// Something that is neither right nor wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     pub name: &'static str,
     pub value: String,
 }
 
-/// All that was seen.
+/// All facts and findings.
 #[derive(Debug, Clone, Default)]
 pub struct Examination {
     pub facts: Vec<Fact>,
@@ -40,7 +40,6 @@ pub struct Examination {
 }
 
 impl Finding {
-    /// With why it matters and how to mend it.
     pub fn new(
         severity: Severity,
         id: &'static str,
@@ -73,7 +72,7 @@ impl Examination {
         self.facts.push(Fact { name, value: value.into() });
     }
 
-    /// Whether this was found.
+    /// Whether there is a finding with this name.
     pub fn has(&self, id: &str) -> bool {
         self.findings.iter().any(|finding| finding.id == id)
     }

@@ -1,38 +1,43 @@
-//! What holds the horizon: no row that died after it began can be cleared away, and a queue is made of rows that die young.
+//! What holds the vacuum horizon back: while a transaction is open, no row that died after its begin can be vacuumed. A queue
+//! produces many dead rows.
 
-use crate::doctor::Wishes;
+use crate::doctor::Requirements;
 use crate::doctor::finding::{Examination, Finding};
 use crate::doctor::session::{ReadError, Session};
 
 const WHY: &str =
-    "no row that died since can be vacuumed: tables and indexes grow, and each claim walks over more dead rows";
+    "no row that died since then can be vacuumed: tables and indexes grow, and each claim reads more dead rows";
 
-/// How much of a query is shown.
+/// The most characters of a query that are shown.
 const QUERY_CHARACTERS: usize = 80;
 
-pub async fn check(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
-    sight(session, found).await?;
-    transactions(session, wishes, found).await?;
-    prepared(session, wishes, found).await?;
+pub async fn check(
+    session: &mut Session,
+    requirements: &Requirements,
+    found: &mut Examination,
+) -> Result<(), ReadError> {
+    visibility(session, found).await?;
+    transactions(session, requirements, found).await?;
+    prepared(session, requirements, found).await?;
     slots(session, found).await
 }
 
-/// Whether this role sees what others do.
-async fn sight(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+/// Whether this role sees the activity of other roles.
+async fn visibility(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
     let (sees,): (bool,) = session.row("SELECT pg_has_role('pg_read_all_stats', 'USAGE')").await?;
     if !sees {
         let (user,): (String,) = session.row("SELECT quote_ident(session_user)").await?;
         found.add(Finding::note(
             "activity-hidden",
-            format!("role {user} does not see what other roles do"),
-            "a transaction of theirs that has been open for long can not be told here",
+            format!("role {user} does not see the activity of other roles"),
+            "a long transaction of another role is not found here",
             format!("GRANT pg_read_all_stats TO {user};"),
         ));
     }
     Ok(())
 }
 
-/// An open transaction, as `pg_stat_activity` knows it.
+/// An open transaction in `pg_stat_activity`.
 #[derive(sqlx::FromRow)]
 struct Open {
     pid: i32,
@@ -43,7 +48,11 @@ struct Open {
     query_begun: String,
 }
 
-async fn transactions(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+async fn transactions(
+    session: &mut Session,
+    requirements: &Requirements,
+    found: &mut Examination,
+) -> Result<(), ReadError> {
     let open: Vec<Open> = session
         .rows(
             "SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_s, \
@@ -58,13 +67,13 @@ async fn transactions(session: &mut Session, wishes: &Wishes, found: &mut Examin
         )
         .await?;
     for Open { pid, age_s, who, state, query, query_begun } in open {
-        if age_s < wishes.long_transaction.as_secs_f64() {
+        if age_s < requirements.long_transaction.as_secs_f64() {
             continue;
         }
         found.add(Finding::warning(
             "transaction-open",
             format!(
-                "a transaction has been open for {age_s:.1} s: pid {pid}, {who}, {state}, its last query begun at {query_begun}: {}",
+                "a transaction has been open for {age_s:.1} s: pid {pid}, {who}, {state}, its last query began at {query_begun}: {}",
                 shortened(&query)
             ),
             WHY,
@@ -77,7 +86,11 @@ async fn transactions(session: &mut Session, wishes: &Wishes, found: &mut Examin
     Ok(())
 }
 
-async fn prepared(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+async fn prepared(
+    session: &mut Session,
+    requirements: &Requirements,
+    found: &mut Examination,
+) -> Result<(), ReadError> {
     let prepared: Vec<(String, f64, String)> = session
         .rows(
             "SELECT gid, extract(epoch FROM clock_timestamp() - prepared)::float8, owner::text FROM pg_prepared_xacts \
@@ -85,15 +98,15 @@ async fn prepared(session: &mut Session, wishes: &Wishes, found: &mut Examinatio
         )
         .await?;
     for (gid, age, owner) in prepared {
-        if age < wishes.long_transaction.as_secs_f64() {
+        if age < requirements.long_transaction.as_secs_f64() {
             continue;
         }
         let quoted = gid.replace('\'', "''");
         found.add(Finding::warning(
             "transaction-prepared",
-            format!("the transaction '{gid}' of {owner} has been prepared for {age:.1} s and neither committed nor rolled back"),
-            format!("{WHY}; its locks stay as well, even over a restart"),
-            format!("COMMIT PREPARED '{quoted}'; or ROLLBACK PREPARED '{quoted}'; as whoever coordinates it decides"),
+            format!("the transaction '{gid}' of {owner} has been prepared for {age:.1} s, and is neither committed nor rolled back"),
+            format!("{WHY}; it also keeps its locks, even over a restart"),
+            format!("COMMIT PREPARED '{quoted}'; or ROLLBACK PREPARED '{quoted}'; as its coordinator decides"),
         ));
     }
     Ok(())
@@ -111,8 +124,8 @@ async fn slots(session: &mut Session, found: &mut Examination) -> Result<(), Rea
         let also = if holds { format!("; {WHY}") } else { String::new() };
         found.add(Finding::warning(
             "replication-slot",
-            format!("nobody reads from the {kind} replication slot {slot}"),
-            format!("the write-ahead log is kept for it until the disk is full{also}"),
+            format!("no program reads from the {kind} replication slot {slot}"),
+            format!("PostgreSQL keeps the write-ahead log for it until the disk is full{also}"),
             format!(
                 "start its reader again; or, if there is none any more: SELECT pg_drop_replication_slot('{quoted}');"
             ),

@@ -1,39 +1,47 @@
-//! What the database is busy with: connections, sessions that wait for locks, and tables that vacuum does not keep up with.
+//! The load of the database: connections, sessions that wait for locks, and tables where vacuum is too slow.
 
-use crate::doctor::Wishes;
+use crate::doctor::Requirements;
 use crate::doctor::finding::{Examination, Finding};
 use crate::doctor::horizon::shortened;
 use crate::doctor::reach::name;
 use crate::doctor::session::{ReadError, Session};
 
-/// From so many dead rows on a table is looked at, and told if they are more than the living.
+/// A table with more dead rows than this is reported, if it has fewer living ones.
 const DEAD_ROWS: i64 = 50_000;
-/// Half of what there is until the database stops to protect itself.
+/// The age of the oldest transaction that is reported. At about twice this age PostgreSQL refuses writes.
 const FREEZE_AGE: i64 = 1_000_000_000;
-/// Who waits for a lock for longer waits for somebody who has forgotten it.
-const LOCK_PATIENCE_S: f64 = 5.0;
+/// A session that waits longer for a lock waits for a forgotten transaction.
+const LOCK_WAIT_MAX_S: f64 = 5.0;
 
-pub async fn check(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
-    connections(session, wishes, found).await?;
-    locks(session, wishes, found).await?;
+pub async fn check(
+    session: &mut Session,
+    requirements: &Requirements,
+    found: &mut Examination,
+) -> Result<(), ReadError> {
+    connections(session, requirements, found).await?;
+    locks(session, requirements, found).await?;
     tables(session, found).await?;
     size(session, found).await
 }
 
-async fn connections(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+async fn connections(
+    session: &mut Session,
+    requirements: &Requirements,
+    found: &mut Examination,
+) -> Result<(), ReadError> {
     let (used, of_servers, usable): (i64, i64, i64) = session
         .row(
-            // The counters are there for all to see; who has a connection is not.
+            // Every role may read these counters, but not the owners of all connections.
             "SELECT (SELECT sum(numbackends)::int8 FROM pg_stat_database) - 1, count(*) FILTER (WHERE application_name = 'ops'), \
              (SELECT sum(CASE name WHEN 'max_connections' THEN setting::int8 ELSE -setting::int8 END)::int8 FROM pg_settings \
              WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections')) \
              FROM pg_stat_activity",
         )
         .await?;
-    found.fact("connections", format!("{used} of {usable} used, {of_servers} of them by servers of ours"));
-    // A server that runs has its connections already.
-    let wanted = (i64::from(wishes.connections) - of_servers).max(0);
-    if usable - used < wanted && usable >= i64::from(wishes.connections) {
+    found.fact("connections", format!("{used} of {usable} used, {of_servers} of them by our servers"));
+    // A running server already has its connections.
+    let wanted = (i64::from(requirements.connections) - of_servers).max(0);
+    if usable - used < wanted && usable >= i64::from(requirements.connections) {
         found.add(Finding::warning(
             "connections-few",
             format!("{} connections are left, and a server may want {wanted} more", (usable - used).max(0)),
@@ -48,7 +56,7 @@ async fn connections(session: &mut Session, wishes: &Wishes, found: &mut Examina
     Ok(())
 }
 
-/// A session that waits for a lock, and whom it waits for.
+/// A session that waits for a lock, and the sessions that hold it.
 #[derive(sqlx::FromRow)]
 struct Waiting {
     pid: i32,
@@ -58,7 +66,7 @@ struct Waiting {
     blocked_by: String,
 }
 
-async fn locks(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+async fn locks(session: &mut Session, requirements: &Requirements, found: &mut Examination) -> Result<(), ReadError> {
     let waiting: Vec<Waiting> = session
         .rows(
             "SELECT w.pid, extract(epoch FROM clock_timestamp() - w.query_start)::float8 AS waited_s, \
@@ -70,7 +78,7 @@ async fn locks(session: &mut Session, wishes: &Wishes, found: &mut Examination) 
              AND w.query_start IS NOT NULL ORDER BY w.query_start",
         )
         .await?;
-    let timeout = wishes.long_transaction.as_secs_f64().min(LOCK_PATIENCE_S);
+    let timeout = requirements.long_transaction.as_secs_f64().min(LOCK_WAIT_MAX_S);
     for Waiting { pid, waited_s, query, blockers, blocked_by } in
         waiting.into_iter().filter(|it| it.waited_s >= timeout)
     {
@@ -78,7 +86,7 @@ async fn locks(session: &mut Session, wishes: &Wishes, found: &mut Examination) 
         found.add(Finding::warning(
             "lock-waits",
             format!("pid {pid} has waited for a lock for {waited_s:.1} s, held by {blocked_by}: {}", shortened(&query)),
-            "what waits for a lock holds others, and soon everything waits",
+            "a session that waits for a lock holds other locks, so soon everything waits",
             if ends.is_empty() { "see pg_prepared_xacts".to_owned() } else { ends.join(" ") },
         ));
     }
@@ -99,7 +107,7 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
             found.add(Finding::error(
                 "table-autovacuum-off",
                 format!("autovacuum leaves out ops.{table}"),
-                "its dead rows are never cleared away",
+                "its dead rows are never removed",
                 format!("ALTER TABLE ops.{table} RESET (autovacuum_enabled);"),
             ));
         }
@@ -107,10 +115,10 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
             found.add(Finding::warning(
                 "dead-rows",
                 format!("ops.{table} has {dead} dead rows and {living} living; last vacuumed: {vacuumed}"),
-                "statements walk over the dead to find the living",
+                "statements read the dead rows to find the living ones",
                 format!(
-                    "VACUUM (ANALYZE, VERBOSE) ops.{table}; if it clears nothing, something holds the horizon; if it helps, let it \
-                     come more often: ALTER TABLE ops.{table} SET (autovacuum_vacuum_scale_factor = 0.01);"
+                    "VACUUM (ANALYZE, VERBOSE) ops.{table}; if it removes nothing, a transaction holds the horizon back; if it helps, \
+                     let autovacuum run more often: ALTER TABLE ops.{table} SET (autovacuum_vacuum_scale_factor = 0.01);"
                 ),
             ));
         }
@@ -134,7 +142,7 @@ async fn size(session: &mut Session, found: &mut Examination) -> Result<(), Read
                 name(&database)
             ),
             "at two billion the database stops taking writes to protect itself",
-            "VACUUM (FREEZE, VERBOSE); as a superuser, and look for what keeps autovacuum from it",
+            "VACUUM (FREEZE, VERBOSE); as a superuser, and find out why autovacuum does not do it",
         ));
     }
     Ok(())

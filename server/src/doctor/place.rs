@@ -1,16 +1,16 @@
-//! What is at the other end: which PostgreSQL, whether it can be written, its clock, and whether a pooler stands between.
+//! The server at this URL: the version of PostgreSQL, whether it accepts writes, its clock, and whether a pooler is in between.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::doctor::finding::{Examination, Finding, Severity};
 use crate::doctor::session::{ReadError, Session};
 
-/// The schema uses `xid8`, `pg_current_snapshot()` and a `gen_random_uuid()` of the core, all of 13.
+/// The schema needs `xid8`, `pg_current_snapshot()` and a built-in `gen_random_uuid()`, which PostgreSQL has since 13.
 const OLDEST: i32 = 130_000;
-/// The oldest that is still maintained, and that this is meant for.
-const MEANT: i32 = 140_000;
+/// The oldest version that is supported.
+const SUPPORTED: i32 = 140_000;
 
-/// Clocks that are apart by more than this make logs hard to read.
+/// A larger difference between clocks makes logs hard to read.
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
 
 pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
@@ -21,13 +21,13 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         )
         .await?;
     found.fact("PostgreSQL", version.clone());
-    if number < MEANT {
+    if number < SUPPORTED {
         let severity = if number < OLDEST { Severity::Error } else { Severity::Warning };
         found.add(Finding::new(
             severity,
             "version-old",
             format!("PostgreSQL {version} is too old: 14 or newer is needed"),
-            "the schema needs what came with 13 (xid8, pg_current_snapshot); 13 itself is tried by nobody any more",
+            "the schema needs features of 13 (xid8, pg_current_snapshot), and the program is tested with 14 and newer",
             "move to a newer PostgreSQL with pg_upgrade, or with pg_dump and pg_restore",
         ));
     }
@@ -35,7 +35,7 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         found.add(Finding::error(
             "encoding",
             format!("the database holds text as {encoding}"),
-            "names, params and logs are UTF-8: what does not fit is refused, or comes back wrong",
+            "names, params and logs are UTF-8: a text that does not fit is refused, or comes back wrong",
             "CREATE DATABASE ops ENCODING 'UTF8' TEMPLATE template0; and move there",
         ));
     }
@@ -44,8 +44,8 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         found.add(Finding::error(
             "standby",
             "this is a standby, which can only be read",
-            "a server writes with everything it does",
-            "name the primary in the URL; or, if the primary is lost for good, make this one it: SELECT pg_promote();",
+            "a server writes in everything that it does",
+            "name the primary in the URL; or, if the primary is lost for good, promote this standby: SELECT pg_promote();",
         ));
     }
     clock(session, found).await
@@ -53,12 +53,12 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
 
 async fn clock(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
     let (before, begun) = (now_ms(), Instant::now());
-    let (theirs,): (i64,) = session.row("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8").await?;
-    let travel = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
-    // It was read somewhere between the question and the answer.
-    let ahead = theirs - (before + travel / 2);
+    let (database_ms,): (i64,) = session.row("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8").await?;
+    let round_trip = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    // The database read its clock at some moment between question and answer; half way is the best guess.
+    let ahead = database_ms - (before + round_trip / 2);
     found.fact("clock", format!("{} ms {} ours", ahead.abs(), if ahead < 0 { "behind" } else { "ahead of" }));
-    if ahead.abs() > CLOCK_TOLERANCE_MS + travel {
+    if ahead.abs() > CLOCK_TOLERANCE_MS + round_trip {
         found.add(Finding::warning(
             "clock",
             format!("the database's clock is {:.1} s {} ours", ahead.abs() as f64 / 1000.0, if ahead < 0 { "behind" } else { "ahead of" }),
@@ -75,8 +75,8 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A pooler of transactions gives the server process of a connection to another as soon as it does nothing: while the other
-/// holds it, this one is served by someone else.
+/// A transaction pooler gives an idle connection's server process to another connection. While that one keeps it in a
+/// transaction, another process serves this one.
 pub async fn check_pooler(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
     let mut other = session.another().await?;
     let before = own_process(session).await?;
@@ -87,8 +87,8 @@ pub async fn check_pooler(session: &mut Session, found: &mut Examination) -> Res
     if before == others || before != after {
         found.add(Finding::error(
             "pooler",
-            "a pooler stands between, which gives each transaction another connection",
-            "LISTEN hears nothing, prepared statements and settings of a session are lost, and a server fails in odd ways",
+            "there is a pooler in between, which gives each transaction another connection",
+            "LISTEN receives nothing, prepared statements and settings of a session are lost, and a server fails in odd ways",
             "connect to PostgreSQL itself; or, for PgBouncer: pool_mode = session for this database, with pool_size no \
              smaller than --database-connections",
         ));

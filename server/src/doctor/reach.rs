@@ -1,4 +1,4 @@
-//! Why there is no connection, or no answer: each cause told apart.
+//! Explains why there is no connection, or no answer.
 
 use std::io;
 
@@ -6,17 +6,17 @@ use crate::doctor::finding::Finding;
 use crate::doctor::session::ReadError;
 use engine::db::DatabaseUrl;
 
-const NO_SERVER: &str = "without its database a server can do nothing";
+const NO_SERVER: &str = "a server can do nothing without its database";
 
 pub fn malformed(error: &str) -> Finding {
-    let mend = "--database-url postgres://USER:PASSWORD@HOST:PORT/NAME, with what is special in a password as %40 and the like";
+    let mend = "--database-url postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters of the password percent-encoded (@ is %40)";
     Finding::error("database-url", format!("the database's URL can not be understood: {error}"), NO_SERVER, mend)
 }
 
-/// A group of checks that could not be made.
+/// A group of checks failed.
 pub fn unread(about: &str, error: &ReadError) -> Finding {
-    let why = "what is wrong there stays unknown";
-    let mend = "mend what else is told here and ask again; in the log of PostgreSQL there is more";
+    let why = "faults there stay unknown";
+    let mend = "mend the other findings and examine again; the log of PostgreSQL says more";
     Finding::warning("not-examined", format!("{about}: can not be examined: {error}"), why, mend)
 }
 
@@ -34,14 +34,14 @@ pub fn explain(error: &ReadError, url: &DatabaseUrl) -> Finding {
         ReadError::Late(timeout) => found(
             "database-silent",
             format!("nobody answers at {place} within {timeout:?}"),
-            "is a firewall between, or is the database stopped or hanging? `pg_isready` says more".to_owned(),
+            "is there a firewall in between, or is the database stopped or hanging? `pg_isready` says more".to_owned(),
         ),
         ReadError::Sql(sqlx::Error::Io(error)) => unreachable(error, &place),
         ReadError::Sql(sqlx::Error::Tls(error)) => found(
             "database-tls",
             format!("TLS with {place} fails: {error}"),
             "in the URL, ?sslmode=verify-full&sslrootcert=FILE names the authority that signed its certificate; \
-             ?sslmode=require asks for no proof; ?sslmode=disable does without TLS"
+             ?sslmode=require does not check the certificate; ?sslmode=disable uses no TLS"
                 .to_owned(),
         ),
         ReadError::Sql(sqlx::Error::Database(error)) => {
@@ -50,8 +50,8 @@ pub fn explain(error: &ReadError, url: &DatabaseUrl) -> Finding {
         }
         ReadError::Sql(error) => found(
             "not-postgresql",
-            format!("what answers at {place} does not speak as PostgreSQL does: {error}"),
-            "name the port of PostgreSQL, 5432 as a rule".to_owned(),
+            format!("the program at {place} does not speak PostgreSQL's protocol: {error}"),
+            "name the port of PostgreSQL, usually 5432".to_owned(),
         ),
     }
 }
@@ -63,7 +63,7 @@ fn unreachable(error: &io::Error, place: &str) -> Finding {
         io::ErrorKind::ConnectionRefused => found(
             "database-refused",
             format!("nobody listens at {place}: {text}"),
-            "start PostgreSQL, or name its address; it listens beyond its machine only with listen_addresses = '*'",
+            "start PostgreSQL, or name its address; it accepts other machines only with listen_addresses = '*'",
         ),
         io::ErrorKind::NotFound => found(
             "database-socket",
@@ -73,17 +73,17 @@ fn unreachable(error: &io::Error, place: &str) -> Finding {
         io::ErrorKind::PermissionDenied => found(
             "database-socket",
             format!("the socket at {place} may not be used: {text}"),
-            "run as a user who may, or use TCP: postgres://USER:PASSWORD@127.0.0.1:5432/NAME",
+            "run as a user who may use it, or use TCP: postgres://USER:PASSWORD@127.0.0.1:5432/NAME",
         ),
         _ if text.contains("lookup address") || text.contains("nodename nor servname") => found(
             "database-dns",
             format!("the name in {place} can not be resolved: {text}"),
-            "is it spelled right, and known here? `getent hosts NAME` asks the same",
+            "is it spelled right, and known on this machine? check with `getent hosts NAME`",
         ),
         _ => found(
             "database-unreachable",
             format!("{place} can not be reached: {text}"),
-            "look at the network between: `pg_isready -h HOST -p PORT`",
+            "check the network in between: `pg_isready -h HOST -p PORT`",
         ),
     }
 }
@@ -95,11 +95,11 @@ fn refused(code: &str, message: &str, place: &str, user: &str, database: &str) -
         "28P01" => found(
             "database-password",
             format!("{place} does not take the password of role {user}: {said}"),
-            format!("put the right one into the URL or its file, or set it: ALTER ROLE {} PASSWORD '...';", name(user)),
+            format!("put the right password into the URL or its file, or set it: ALTER ROLE {} PASSWORD '...';", name(user)),
         ),
         "28000" if message.contains("pg_hba.conf") => found(
             "database-access",
-            format!("{place} lets nobody in from here as {user} to {database}: {said}"),
+            format!("{place} does not let {user} connect from here to {database}: {said}"),
             format!("in pg_hba.conf: `hostssl {database} {user} ADDRESS/32 scram-sha-256`, then SELECT pg_reload_conf();"),
         ),
         "28000" => found(
@@ -120,24 +120,24 @@ fn refused(code: &str, message: &str, place: &str, user: &str, database: &str) -
         "53300" => found(
             "connections-taken",
             format!("{place} has no connection left for {user}: {said}"),
-            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC; tells who has \
-             them; ALTER SYSTEM SET max_connections = 200; and a restart make more"
+            "SELECT application_name, usename, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC; shows who has \
+             them; ALTER SYSTEM SET max_connections = 200; and a restart allow more"
                 .to_owned(),
         ),
         code if code.starts_with("57P") => found(
             "database-starting",
             format!("{place} takes no connections now: {said}"),
-            "wait until it has started or recovered; its log says how far it is".to_owned(),
+            "wait until it has started or recovered; its log shows the progress".to_owned(),
         ),
         _ => found(
             "database-refuses",
-            format!("{place} refuses: {said}"),
+            format!("{place} refuses the connection: {said}"),
             "the log of PostgreSQL says more".to_owned(),
         ),
     }
 }
 
-/// A name as it is written in SQL.
+/// A name as SQL text, quoted if necessary.
 pub fn name(name: &str) -> String {
     let is_plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');

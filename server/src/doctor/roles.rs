@@ -1,11 +1,12 @@
-//! Roles and grants: who logs in must be able to become who serves and who migrates, and these must be allowed their work.
+//! Roles and grants. The login role must be able to become the engine and the owner, and these need their privileges.
 
 use crate::doctor::finding::{Examination, Finding};
 use crate::doctor::reach::name;
 use crate::doctor::session::{ReadError, Session};
 
-/// Who serves, and who migrates.
+/// The role of a server's connections.
 const ENGINE: &str = "ops_engine";
+/// The role that migrates.
 const OWNER: &str = "ops_owner";
 
 pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
@@ -21,15 +22,15 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         .await?;
     let missing: Vec<_> = missing.into_iter().map(|(role,)| role).collect();
     if !missing.is_empty() {
-        // Who may make roles makes them when it migrates, and that is told with the schema.
+        // A role that may create roles creates them when it migrates. Without a schema, that finding already asks for it.
         if !may_make_roles {
             found.add(not_bootstrapped(&user, &missing));
         } else if !found.has("schema-missing") {
             found.add(Finding::error(
                 "roles-missing",
                 format!("the roles {} are missing", missing.join(", ")),
-                "they own the schema and serve it; they belong to the whole PostgreSQL, and a restored copy may lack them",
-                "`ops migrate` makes them",
+                "they own the schema and serve it; roles belong to the whole server, so a restored copy may lack them",
+                "`ops migrate` creates them",
             ));
         }
         return Ok(());
@@ -40,18 +41,18 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
             &user,
             ENGINE,
             why,
-            "the server takes this role on each of its connections, and fails without",
+            "the server takes this role on each of its connections, and fails without it",
         ));
     }
     if let Some(why) = becomes(session, OWNER).await? {
-        let reason = "who migrates takes this role; with --no-migrate a server does without it";
+        let reason = "migrating needs this role; a server with --no-migrate does not";
         let Finding { id, what, why, mend, .. } = may_not_become(&user, OWNER, &why, reason);
         found.add(Finding::warning(id, what, why, mend));
     }
     if found.has("schema-missing") { Ok(()) } else { grants(session, found).await }
 }
 
-/// Why this session may not become a role; nothing if it may.
+/// The reason why this session may not become a role; `None` if it may.
 async fn becomes(session: &mut Session, role: &'static str) -> Result<Option<String>, ReadError> {
     match session.become_role(role).await {
         Ok(()) => Ok(None),
@@ -75,13 +76,13 @@ fn not_bootstrapped(user: &str, missing: &[String]) -> Finding {
     let user = name(user);
     Finding::error(
         "roles-missing",
-        format!("the roles {} are missing, and role {user} may not make them", missing.join(", ")),
+        format!("the roles {} are missing, and role {user} may not create them", missing.join(", ")),
         "they own the schema and serve it, and `ops migrate` fails without them",
         format!("as a superuser: {} GRANT ops_owner, ops_engine TO {user};", make.join(" ")),
     )
 }
 
-/// What the engine is not allowed on the tables of the schema.
+/// Checks the privileges of the engine on the tables of the schema.
 async fn grants(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
     let (may_look,): (bool,) = session.row("SELECT has_schema_privilege('ops_engine', 'ops', 'USAGE')").await?;
     if !may_look {
@@ -124,7 +125,7 @@ async fn grants(session: &mut Session, found: &mut Examination) -> Result<(), Re
             found.add(Finding::warning(
                 "owner",
                 format!("ops.{table} belongs to {owner}"),
-                "a migration that changes the table fails, since it is done as ops_owner",
+                "a migration that changes the table fails, because it runs as ops_owner",
                 format!("ALTER TABLE ops.{table} OWNER TO ops_owner;"),
             ));
         }

@@ -1,15 +1,15 @@
-//! The schema: whether it is there, as old as this program, and as the migrations left it.
+//! The schema: whether it exists, fits this program, and is as the migrations left it.
 
 use crate::doctor::finding::{Examination, Finding};
 use crate::doctor::session::{ReadError, Session};
 use engine::db::migrate::{AppliedFunction, Migration, later_functions, migrations, stale_functions};
 
-/// A migration that the database remembers.
+/// An applied migration: version, description, success and checksum.
 type Applied = (i64, String, bool, Vec<u8>);
 
 pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
     let (has_schema, has_table): (bool, bool) = session
-        // By the catalogue, which also those may read who may not use the schema.
+        // The catalogue can be read without any privilege on the schema.
         .row(
             "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ops'), EXISTS (SELECT FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'ops' AND c.relname = '_sqlx_migrations')",
@@ -19,7 +19,7 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         found.add(Finding::error(
             "schema-missing",
             "the database has no schema of this program",
-            "there is nothing yet to keep sessions and runs in",
+            "there are no tables for sessions and runs",
             "`ops migrate`, or `ops serve` without --no-migrate",
         ));
         return Ok(());
@@ -32,9 +32,9 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         }
         Err(error) if error.code().as_deref() == Some("42501") => found.add(Finding::note(
             "schema-unread",
-            "which migrations were applied is for ops_owner alone to see, whom this role may not become",
+            "only ops_owner may read which migrations were applied, and this role may not become it",
             "whether the schema fits this program stays unknown",
-            "ask again as the role that migrates",
+            "examine again as the role that migrates",
         )),
         Err(error) => return Err(error),
     }
@@ -43,7 +43,7 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
 
 const APPLIED: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";
 
-/// Only the owner may read the migrator's tables; a role that is no superuser must become the owner first.
+/// Only the owner may read the tables of migrations. A role that is no superuser must become the owner first.
 async fn read_as_owner<T>(session: &mut Session, sql: &'static str) -> Result<Vec<T>, ReadError>
 where
     T: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
@@ -54,7 +54,7 @@ where
     }
 }
 
-/// Whether the migrations of this program, and no others, are applied as they are here.
+/// Whether exactly the migrations of this program are applied, with the same texts.
 fn compare(applied: &[Applied], found: &mut Examination) -> bool {
     let known: Vec<Migration> = migrations().collect();
     let newest = applied.iter().map(|(version, ..)| *version).max().unwrap_or_default();
@@ -66,8 +66,8 @@ fn compare(applied: &[Applied], found: &mut Examination) -> bool {
         found.add(Finding::error(
             "schema-old",
             format!("the schema is older than this program: {} not applied", missing.join(", ")),
-            "statements name tables and columns that are not there yet",
-            "`ops migrate`, or `ops serve` without --no-migrate; servers of the release before go on beside it",
+            "statements need tables and columns that do not exist yet",
+            "`ops migrate`, or `ops serve` without --no-migrate; servers of the previous release keep running meanwhile",
         ));
     }
     let unknown = |(version, ..): &&Applied| !known.iter().any(|it| it.version == *version);
@@ -77,8 +77,8 @@ fn compare(applied: &[Applied], found: &mut Examination) -> bool {
         found.add(Finding::warning(
             "schema-newer",
             format!("the schema is newer than this program: it has {}", newer.join(", ")),
-            "during a rolling restart that is as it should be; the release after the next may take away what this one needs",
-            "run the release that the database was migrated by",
+            "this is normal during a rolling restart; the release after the next may remove what this one needs",
+            "run the release that migrated the database",
         ));
     }
     let changed = |it: &&Migration| {
@@ -88,22 +88,22 @@ fn compare(applied: &[Applied], found: &mut Examination) -> bool {
     if !changed.is_empty() {
         found.add(Finding::error(
             "schema-changed",
-            format!("was migrated by another text than this program's: {}", changed.join(", ")),
-            "nobody knows what the schema is, and `ops migrate` refuses to go on",
-            "run a released program; or restore the database from before",
+            format!("migrations were applied with other texts than this program's: {}", changed.join(", ")),
+            "the schema may differ from what this program expects, and `ops migrate` refuses to go on",
+            "run a released program, or restore the database from an earlier backup",
         ));
     }
     missing.is_empty() && newer.is_empty() && changed.is_empty()
 }
 
-/// Functions are replaced after the migrations are applied, so they say nothing more as long as these differ.
+/// Functions are replaced after the migrations are applied, so they are compared only if the migrations fit.
 fn compare_functions(applied: &[AppliedFunction], found: &mut Examination) {
     let stale: Vec<_> = stale_functions(applied).map(|function| function.name).collect();
     if !stale.is_empty() {
         found.add(Finding::error(
             "functions-old",
             format!("functions are older than this program: {}", stale.join(", ")),
-            "runs that are enqueued in SQL, and rows that are deleted by hand, are handled as another release did it",
+            "runs that are enqueued in SQL, and rows that are deleted by hand, are handled as in another release",
             "`ops migrate`, or `ops serve` without --no-migrate",
         ));
     }
@@ -112,7 +112,7 @@ fn compare_functions(applied: &[AppliedFunction], found: &mut Examination) {
         found.add(Finding::warning(
             "functions-newer",
             format!("functions are newer than this program: {}", later.join(", ")),
-            "this is normal during a rolling restart; the release after the next may expect what this program does not do",
+            "this is normal during a rolling restart; the release after the next may expect what this program does not do yet",
             "run the release that migrated the database",
         ));
     }
@@ -142,7 +142,7 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
     for (index,) in invalid {
         found.add(Finding::warning(
             "index-invalid",
-            format!("the index ops.{index} is not valid: it was being built when something stopped that"),
+            format!("the index ops.{index} is not valid, because its creation was interrupted"),
             "statements that need it read whole tables",
             format!("REINDEX INDEX CONCURRENTLY ops.{index};"),
         ));

@@ -1,4 +1,4 @@
-//! How the doctor reads: a connection of its own, each question in a read-only transaction, with deadlines.
+//! The doctor's connection. Each statement runs in a read-only transaction, with deadlines.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use engine::db::DatabaseUrl;
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may take, at the server's side and then at ours.
+/// How long the database may work on a statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long its answer may take to arrive.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("no answer within {0:?}")]
@@ -23,7 +24,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the connection is of no use any more.
+    /// Whether the connection can not be used any more.
     pub fn is_lost(&self) -> bool {
         match self {
             ReadError::Late(_) => true,
@@ -38,7 +39,7 @@ impl ReadError {
         }
     }
 
-    /// The code of the database's error, if it is one.
+    /// The SQLSTATE, if the database answered with an error.
     pub fn code(&self) -> Option<String> {
         match self {
             ReadError::Sql(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
@@ -63,7 +64,7 @@ impl Session {
         Ok(Self { url: url.clone(), connection })
     }
 
-    /// Another connection to the same place.
+    /// Opens another connection to the same database.
     pub async fn another(&self) -> Result<Self, ReadError> {
         Self::open(&self.url).await
     }
@@ -84,14 +85,14 @@ impl Session {
         self.rows(sql).await?.pop().ok_or(ReadError::Sql(sqlx::Error::RowNotFound))
     }
 
-    /// The rows of a statement, seen as this role.
+    /// The rows of a statement that runs as this role.
     pub async fn rows_as<T>(&mut self, role: Option<&'static str>, sql: &'static str) -> Result<Vec<T>, ReadError>
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
         let answered = async {
             self.begin(role).await?;
-            // Not prepared for later, since a pooler may give each transaction another connection.
+            // Not persistent, because a pooler may give each transaction another connection.
             let rows = sqlx::query_as::<_, T>(sql).persistent(false).fetch_all(&mut self.connection).await;
             sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
             rows
@@ -117,7 +118,7 @@ impl Session {
         begun.map(drop)
     }
 
-    /// Which process of the database serves this connection within the open transaction.
+    /// The pid of the process that serves this connection, within the open transaction.
     pub async fn process(&mut self) -> Result<i32, ReadError> {
         let asked = sqlx::query_as::<_, (i32,)>("SELECT pg_backend_pid()").persistent(false);
         let answered = asked.fetch_one(&mut self.connection);
@@ -127,7 +128,7 @@ impl Session {
     }
 
     pub async fn close(self) {
-        // It has said all it had to say, whether it takes leave or not.
+        // All answers have been read, so an error makes no difference.
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, self.connection.close()).await;
     }
 }

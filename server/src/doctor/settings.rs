@@ -1,23 +1,23 @@
-//! The settings that a session of the server would meet, wherever they were set.
+//! The settings that a session of the server gets, wherever they were set.
 
 use std::collections::HashMap;
 
-use crate::doctor::Wishes;
+use crate::doctor::Requirements;
 use crate::doctor::finding::{Examination, Finding, Severity};
 use crate::doctor::reach::name;
 use crate::doctor::session::{ReadError, Session};
 
-/// Migrations may have to wait for another server's, and build indexes: what ends them earlier than this hurts.
+/// A migration builds indexes, and may wait for another server's migration. It needs at least this time.
 const MIGRATION_MS: i64 = 60_000;
-/// How long the server's listener may hear nothing, and a connection of its pool be idle.
+/// The listening connection may receive nothing for this long, and a connection of the pool may be idle for this long.
 const IDLE_MS: i64 = 15 * 60 * 1000;
 
-/// What a session starts with, and where that comes from.
+/// The settings with which a session starts, and where they were set.
 struct Settings {
     values: HashMap<String, String>,
-    /// Those that PostgreSQL was started with: what a file says of them counts for nothing.
+    /// Settings on PostgreSQL's command line, which override its files.
     started_with: Vec<String>,
-    /// Those that are set for the role, for the database, or for the role in the database.
+    /// Settings for the role, for the database, or for the role in the database.
     overrides: Vec<(String, Scope)>,
     role: String,
     database: String,
@@ -32,7 +32,7 @@ enum Scope {
 
 impl Settings {
     async fn read(session: &mut Session) -> Result<Self, ReadError> {
-        // What it would be reset to is what a session starts with; this one has its own already.
+        // This session has changed some values; a new session starts with the reset values.
         let values: Vec<(String, String, bool)> =
             session.rows("SELECT name, coalesce(reset_val, ''), source = 'command line' FROM pg_settings").await?;
         let started_with =
@@ -60,12 +60,12 @@ impl Settings {
         self.values.get(setting).map_or("", String::as_str)
     }
 
-    /// As a number; a setting that this PostgreSQL does not have is 0.
+    /// The value as a number; 0 for a setting that this PostgreSQL does not have.
     fn number(&self, setting: &str) -> i64 {
         self.value(setting).parse().unwrap_or_default()
     }
 
-    /// How to give a setting this value: where it is overridden by taking that back, else for the whole server.
+    /// How to give a setting this value: by removing an override, or else for the whole server.
     fn mend(&self, setting: &str, value: &str) -> String {
         let (role, database) = (name(&self.role), name(&self.database));
         let rank = |scope: Scope| match scope {
@@ -88,20 +88,24 @@ impl Settings {
     }
 }
 
-pub async fn check(session: &mut Session, wishes: &Wishes, found: &mut Examination) -> Result<(), ReadError> {
+pub async fn check(
+    session: &mut Session,
+    requirements: &Requirements,
+    found: &mut Examination,
+) -> Result<(), ReadError> {
     let settings = Settings::read(session).await?;
     durability(&settings, found);
     transactions(&settings, found);
     timeouts(&settings, found);
-    room(session, &settings, wishes, found).await
+    room(session, &settings, requirements, found).await
 }
 
-/// What was acknowledged must be on disk, and what is dead must be cleared away.
+/// Acknowledged writes must be on disk, and dead rows must be vacuumed.
 fn durability(settings: &Settings, found: &mut Examination) {
     for (setting, why) in [
-        ("fsync", "a crash of the machine can ruin the whole database, not only the last moments"),
-        ("full_page_writes", "a crash of the machine can leave pages that are half written, which nothing mends"),
-        ("synchronous_commit", "what was acknowledged to a client may be lost when PostgreSQL crashes"),
+        ("fsync", "a crash of the machine can ruin the whole database, not only the last writes"),
+        ("full_page_writes", "a crash of the machine can leave half-written pages, which nothing repairs"),
+        ("synchronous_commit", "acknowledged writes may be lost when PostgreSQL crashes"),
     ] {
         if settings.value(setting) == "off" {
             let id = match setting {
@@ -116,8 +120,8 @@ fn durability(settings: &Settings, found: &mut Examination) {
         if settings.value(setting) == "off" {
             found.add(Finding::error(
                 id,
-                format!("{setting} is off, so nothing is vacuumed by itself"),
-                "a queue turns over its rows all the time: tables and indexes grow without end, each claim gets slower, and \
+                format!("{setting} is off, so nothing is vacuumed automatically"),
+                "a queue replaces its rows all the time: tables and indexes grow without end, each claim gets slower, and \
                  after two billion transactions the database stops",
                 settings.mend(setting, "on"),
             ));
@@ -127,20 +131,20 @@ fn durability(settings: &Settings, found: &mut Examination) {
         found.add(Finding::warning(
             "track-activities-off",
             "track_activities is off",
-            "nobody sees which transaction has been open for long, this examination neither",
+            "nobody can see which transactions have been open for long; this examination can not either",
             settings.mend("track_activities", "on"),
         ));
     }
 }
 
-/// The statements are right under the rules that they were written for.
+/// The statements are correct only with these settings of transactions.
 fn transactions(settings: &Settings, found: &mut Examination) {
     let isolation = settings.value("default_transaction_isolation");
     if isolation != "read committed" {
         found.add(Finding::error(
             "isolation",
             format!("default_transaction_isolation is {isolation}"),
-            "statements that wait for a lock must then see what it protected; under another isolation they fail instead",
+            "a statement that has waited for a lock must see what the other transaction wrote; at another isolation level it fails",
             settings.mend("default_transaction_isolation", "'read committed'"),
         ));
     }
@@ -148,7 +152,7 @@ fn transactions(settings: &Settings, found: &mut Examination) {
         found.add(Finding::error(
             "read-only",
             "default_transaction_read_only is on",
-            "a server writes with everything it does",
+            "a server writes in everything that it does",
             settings.mend("default_transaction_read_only", "off"),
         ));
     }
@@ -156,7 +160,7 @@ fn transactions(settings: &Settings, found: &mut Examination) {
         found.add(Finding::error(
             "row-security-off",
             "row_security is off",
-            "every table has row-level security, and with this each statement on one is refused",
+            "every table has row-level security, and this setting refuses each statement on such a table",
             settings.mend("row_security", "on"),
         ));
     }
@@ -164,24 +168,24 @@ fn transactions(settings: &Settings, found: &mut Examination) {
         found.add(Finding::error(
             "replication-role",
             "session_replication_role is replica",
-            "triggers and foreign keys do nothing then, and what watchers are told has gaps",
+            "triggers and foreign keys do nothing then, and the events for watchers have gaps",
             settings.mend("session_replication_role", "origin"),
         ));
     }
 }
 
-/// The pool sets statement_timeout and idle_in_transaction_session_timeout itself; migrations and others do not.
+/// The pool sets statement_timeout and idle_in_transaction_session_timeout itself. Migrations and other programs do not.
 fn timeouts(settings: &Settings, found: &mut Examination) {
     for (setting, id) in [("statement_timeout", "statement-timeout"), ("lock_timeout", "lock-timeout")] {
         let limit = settings.number(setting);
         if (1..MIGRATION_MS).contains(&limit) {
-            // A server that starts takes locks one after the other, and can not do it at all in less than a second.
+            // A server that starts takes many locks one after the other, which needs more than a second.
             let severity = if limit < 1_000 { Severity::Error } else { Severity::Warning };
             found.add(Finding::new(
                 severity,
                 id,
                 format!("{setting} is {limit} ms for this role"),
-                "a migration is cut when it takes longer, or waits longer for another server's, and the server does not start",
+                "a migration that takes longer, or waits longer for another server's, is cancelled, and the server does not start",
                 settings.mend(setting, "0"),
             ));
         }
@@ -191,7 +195,7 @@ fn timeouts(settings: &Settings, found: &mut Examination) {
         found.add(Finding::error(
             "transaction-timeout",
             format!("transaction_timeout is {limit} ms for this role"),
-            "it closes the connection of whatever takes longer: migrations, and the server's own work on a busy database",
+            "it closes connections whose transaction takes longer: migrations, and the server's own on a busy database",
             settings.mend("transaction_timeout", "0"),
         ));
     }
@@ -200,7 +204,7 @@ fn timeouts(settings: &Settings, found: &mut Examination) {
         found.add(Finding::warning(
             "idle-session-timeout",
             format!("idle_session_timeout is {limit} ms for this role"),
-            "it closes the connections of the pool, and the one that listens, whenever there is little to do",
+            "it closes the pool's connections and the listening one whenever there is little to do",
             settings.mend("idle_session_timeout", "0"),
         ));
     }
@@ -208,20 +212,20 @@ fn timeouts(settings: &Settings, found: &mut Examination) {
         found.add(Finding::note(
             "idle-in-transaction-timeout",
             "idle_in_transaction_session_timeout is not set",
-            "the server bounds its own transactions; a program that forgets one of its own keeps dead rows alive until it ends",
+            "the server bounds its own transactions, but a forgotten transaction of another program keeps dead rows until it ends",
             settings.mend("idle_in_transaction_session_timeout", "'10min'"),
         ));
     }
 }
 
-/// There must be room for the pool at all; what is left of it now is the affair of [`super::load`].
+/// The limits must have room for the whole pool. [`super::load`] checks how many connections are free now.
 async fn room(
     session: &mut Session,
     settings: &Settings,
-    wishes: &Wishes,
+    requirements: &Requirements,
     found: &mut Examination,
 ) -> Result<(), ReadError> {
-    let wanted = i64::from(wishes.connections);
+    let wanted = i64::from(requirements.connections);
     let reserved = settings.number("superuser_reserved_connections") + settings.number("reserved_connections");
     let usable = settings.number("max_connections") - reserved;
     if usable < wanted {

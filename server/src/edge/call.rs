@@ -69,7 +69,7 @@ pub async fn call(State(calls): State<Calls>, request: Request, next: Next) -> R
     };
     let response = match deadline {
         None => next.run(request).await,
-        // Nobody waits for the answer, so nothing begins.
+        // The caller does not wait any more, so the call does not begin.
         Some(Duration::ZERO) => deadline_exceeded(Duration::ZERO).into_http::<Body>(),
         Some(deadline) => match tokio::time::timeout(deadline, next.run(request)).await {
             Ok(response) => response,

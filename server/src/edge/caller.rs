@@ -1,4 +1,4 @@
-//! Who makes a request, and which method it calls. One layer finds both, for gRPC and plain HTTP alike, before the body is read.
+//! The caller of a request, and its method. One layer finds both, for gRPC and plain HTTP alike, before the body is read.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -7,7 +7,7 @@ use engine::domain::TenantId;
 
 use super::methods::Method;
 
-/// Who makes a request.
+/// The caller of a request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Whose data the caller sees and changes. An installation has one tenant.

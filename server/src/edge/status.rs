@@ -170,7 +170,7 @@ fn undecoded_field(message: &str) -> (String, &str) {
     (path.join("."), rest)
 }
 
-/// Puts a status of the gRPC library, about a call that no service has seen, into the terms of this API. `None` if the status can
+/// Puts a status of the gRPC library, about a call that no service has received, into the terms of this API. `None` if the status can
 /// stay as it is.
 pub fn of_transport(status: Status, path: &str, encoding: Option<&str>) -> Option<Status> {
     match (status.code(), encoding.filter(|encoding| *encoding != "identity")) {

@@ -1,4 +1,4 @@
-//! `/healthz`: the process is alive. `/readyz`: it serves, or says why not.
+//! `/healthz` says that the process is alive, `/readyz` whether it serves, and why not.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
     Ready,
-    /// With the reason, for people.
+    /// With the reason, as a text for people.
     NotReady(String),
 }
 
@@ -30,7 +30,7 @@ struct Answer {
     reason: Option<String>,
 }
 
-/// The routes, which answer by what the channel says now.
+/// The routes, which answer with the state that the channel holds.
 pub fn router(readiness: watch::Receiver<Readiness>) -> Router {
     Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(readiness)
 }
@@ -66,11 +66,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ready_says_why_not_and_alive_does_not_care() {
+    async fn readyz_gives_the_reason_and_healthz_answers_in_any_case() {
         let not = || Readiness::NotReady("the database is away".to_owned());
         assert_eq!(get_path(Readiness::Ready, "/readyz").await, (StatusCode::OK, r#"{"status":"ready"}"#.into()));
-        let told = r#"{"status":"not ready","reason":"the database is away"}"#;
-        assert_eq!(get_path(not(), "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, told.into()));
+        let body = r#"{"status":"not ready","reason":"the database is away"}"#;
+        assert_eq!(get_path(not(), "/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, body.into()));
         let alive = format!(r#"{{"status":"alive","version":"{}"}}"#, env!("CARGO_PKG_VERSION"));
         assert_eq!(get_path(not(), "/healthz").await, (StatusCode::OK, alive));
     }

@@ -1,4 +1,4 @@
-//! `/metrics`: for Prometheus.
+//! `/metrics`, for Prometheus.
 
 use axum::Router;
 use axum::extract::State;

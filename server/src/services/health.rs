@@ -1,4 +1,4 @@
-//! `grpc.health.v1`: of each service, and as a whole under the empty name.
+//! `grpc.health.v1`: the health of each service, and of the whole server under the empty name.
 
 use proto::v1;
 use tonic_health::ServingStatus;
@@ -13,12 +13,12 @@ pub const SERVICES: [&str; 4] = [
     v1::artifact_service_server::SERVICE_NAME,
 ];
 
-/// Says whether the server serves. It begins as not serving.
+/// Sets whether the server serves. It begins as not serving.
 #[derive(Debug, Clone)]
 pub struct HealthSwitch(HealthReporter);
 
 impl HealthSwitch {
-    /// The switch, and the service that answers by it.
+    /// The switch, and the service that answers with its state.
     pub async fn new() -> (Self, HealthServer<impl Health>) {
         let (reporter, service) = tonic_health::server::health_reporter();
         let switch = Self(reporter);
@@ -26,7 +26,7 @@ impl HealthSwitch {
         (switch, service)
     }
 
-    /// Sets all services and the whole at once; watchers are told.
+    /// Sets the status of all services and of the whole server, and notifies watchers.
     pub async fn set(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in SERVICES.into_iter().chain([""]) {

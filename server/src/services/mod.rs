@@ -1,5 +1,5 @@
-//! The services of the contract, a folder each: `convert.rs` (generated types to the domain's and back), the use cases, and
-//! `grpc.rs`, whose handlers are three steps: convert, call, convert. [`routes`] lists them once.
+//! The services of the contract, one folder each. `convert.rs` converts generated types to the domain's and back, another file has
+//! the use cases, and a handler in `grpc.rs` is three steps: convert, call, convert. [`routes`] puts all services on one router.
 
 pub mod artifact;
 pub mod health;

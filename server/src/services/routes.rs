@@ -40,8 +40,8 @@ pub struct Services {
     pub artifacts: Artifacts,
 }
 
-/// Everything on the port: the services of this API, health, reflection, and the routes of plain HTTP. The switch says
-/// through `grpc.health.v1` whether the server serves.
+/// Everything on the port: the services of this API, health, reflection, and the routes of plain HTTP. The switch sets what
+/// `grpc.health.v1` answers.
 pub async fn routes(
     services: Services,
     limits: Arc<Limits>,
@@ -62,8 +62,8 @@ pub async fn routes(
         };
     }
     let (switch, health) = HealthSwitch::new().await;
-    // Both versions of reflection know the same, each other included; with the types of google.rpc, tools can show the
-    // details of errors.
+    // Both versions of reflection describe the same services, and each other. They include the types of google.rpc, so that
+    // tools can show the details of errors.
     let reflection = || {
         let builder = tonic_reflection::server::Builder::configure().include_reflection_service(false);
         DESCRIPTORS.iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
@@ -84,7 +84,7 @@ pub async fn routes(
     Ok((router, switch))
 }
 
-/// gRPC clients are told that there is no such method, others that there is no such page.
+/// Answers a gRPC call with UNKNOWN_METHOD and any other request with 404.
 async fn unknown_path(request: Request<axum::body::Body>) -> Response {
     if is_grpc(request.headers()) {
         return unknown_method(request.uri().path()).into_http::<axum::body::Body>();

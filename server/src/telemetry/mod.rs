@@ -1,5 +1,5 @@
-//! What can be seen of the server: [`observe`] collects what is looked at when somebody asks for the metrics, [`process`] says what
-//! the process takes of its machine, and [`spans`] are those of calls.
+//! Metrics and spans of the server. [`observe`] reads gauges when the metrics are scraped, [`process`] measures the process, and
+//! [`spans`] has the spans of calls.
 
 pub mod observe;
 pub mod process;

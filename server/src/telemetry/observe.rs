@@ -1,4 +1,4 @@
-//! What is looked at when somebody asks for the metrics: nothing that waits.
+//! The metrics that are read when somebody scrapes them. Reading them waits for nothing.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use engine::db::Class;
 use engine::repair::status::Repairs;
 use engine::wakeups::Topic;
 
-/// Answers with the metrics.
+/// Renders the metrics.
 #[derive(Debug, Clone)]
 pub struct Observe {
     engine: Arc<Engine>,
@@ -20,7 +20,7 @@ impl Observe {
         Self { engine, repairs }
     }
 
-    /// All metrics as they are now, as text that Prometheus reads.
+    /// All metrics with their present values, in the text format of Prometheus.
     pub fn now(&self) -> String {
         let (engine, metrics) = (&self.engine, &self.engine.metrics);
         let streams = engine.registry.all();

@@ -1,23 +1,23 @@
-//! What this process takes of its machine, as the kernel tells. Where there is no `/proc`, nothing is known.
+//! The resources that this process uses, read from `/proc`. Without `/proc`, nothing is known.
 
 use std::fs;
 
-/// Of Linux, on every architecture that it has now.
+/// Linux uses this value on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 const PAGE_BYTES: i64 = 4_096;
 
-/// What the process takes.
+/// The resources that the process uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
     pub cpu_seconds: f64,
     pub resident_bytes: i64,
     pub threads: i64,
     pub open_fds: i64,
-    /// Since the epoch.
+    /// The time of the start, since the Unix epoch.
     pub start_seconds: i64,
 }
 
-/// What it takes now.
+/// Reads the present usage.
 pub fn usage() -> Option<Usage> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let boot = fs::read_to_string("/proc/stat").ok()?;
@@ -26,7 +26,7 @@ pub fn usage() -> Option<Usage> {
 }
 
 fn parse(stat: &str, boot: &str, open_fds: usize) -> Option<Usage> {
-    // The name of the program, in parentheses, may hold anything.
+    // The name of the program is in parentheses, and may contain any characters.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |field: usize| fields.get(field)?.parse::<i64>().ok();
     let booted: i64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_kernel_is_read_whatever_the_program_is_called() {
+    fn a_line_of_the_kernel_is_read_whatever_the_name_of_the_program() {
         let stat =
             "42 (a) b) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 7 0 12300 268435456 1000 18446744073709551615";
         let usage = parse(stat, "cpu 1 2\nbtime 1700000000\nprocesses 1\n", 9);

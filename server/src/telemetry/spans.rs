@@ -1,4 +1,4 @@
-//! Spans of calls, so that what happens within a call is its child. Spans of runs are the engine's.
+//! Spans of calls. All work within a call is a child of its span. The engine has the spans of runs.
 
 use engine::domain::TraceParent;
 use engine::telemetry::spans::remote;
@@ -10,7 +10,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 /// internal, unavailable, data loss.
 const SERVER_ERRORS: [usize; 6] = [2, 4, 12, 13, 14, 15];
 
-/// The words of gRPC's status codes, by their numbers.
+/// The names of gRPC's status codes, by their numbers.
 const STATUS_WORDS: [&str; 17] = [
     "OK",
     "CANCELLED",
@@ -38,18 +38,18 @@ pub fn of_call(method: &str, caller: Option<TraceParent>) -> Span {
         rpc.method = method, rpc.response.status_code = Empty, otel.status_code = Empty
     );
     if let Some(caller) = caller {
-        // It fails only for a span that has begun, or that nobody takes.
+        // This fails only for a span that has begun, or that no exporter takes.
         let _ = span.set_parent(remote(caller));
     }
     span
 }
 
-/// The word of a status code of gRPC.
+/// The name of a status code of gRPC.
 pub fn status_word(code: usize) -> &'static str {
     STATUS_WORDS.get(code).unwrap_or(&"UNKNOWN")
 }
 
-/// Notes how a call was answered: with a number of gRPC.
+/// Records the gRPC status code with which a call was answered.
 pub fn answered(span: &Span, code: usize) {
     span.record("rpc.response.status_code", status_word(code));
     if SERVER_ERRORS.contains(&code) {

@@ -15,14 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::transport::TransportConfig;
 
-/// What a client of HTTP/2 says first.
+/// The first bytes that a client of HTTP/2 sends.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long to wait when no connection can be accepted, as when the process has no file handles left: it would fail again
-/// at once.
+/// How long to wait after accepting has failed, for example because the process has no file handles left. Without a pause it
+/// would fail again at once.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves what the listener accepts, until `closing`; then until each connection has ended. Dropped, it cuts them all.
+/// Serves the connections that the listener accepts until `closing`, then waits until each has ended. Dropping the future cuts
+/// all connections.
 pub async fn serve(listener: TcpListener, router: Router, config: TransportConfig, closing: CancellationToken) {
     let builder = builder(&config);
     let mut connections = JoinSet::new();
@@ -37,7 +38,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: TransportConfi
             Ok((stream, _)) => stream,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
+                tracing::warn!(%error, "accepting connections fails");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
@@ -48,7 +49,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: TransportConfi
             if !was_full {
                 tracing::warn!(
                     max_connections = config.max_connections,
-                    "there are too many connections: new ones are closed"
+                    "new connections are closed, because there are too many"
                 );
             }
             continue;
@@ -56,7 +57,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: TransportConfi
         let (builder, router) = (builder.clone(), router.clone());
         connections.spawn(connection(stream, builder, router, config.clone(), closing.clone()));
     }
-    // Nobody connects any more, and whoever tries is told so.
+    // From here on, new connections are refused.
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
@@ -89,7 +90,7 @@ async fn connection(
     config: TransportConfig,
     closing: CancellationToken,
 ) {
-    // Frames are small, and what is written is meant to be read now.
+    // Frames are small, and must not wait for more data.
     let _ = stream.set_nodelay(true);
     let opened = tokio::time::timeout(config.handshake_timeout, begin(stream));
     let Some(Ok(Ok(io))) = closing.run_until_cancelled(opened).await else { return };
@@ -103,7 +104,7 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection has ended badly");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
@@ -114,8 +115,8 @@ async fn until_old_or_closing(config: &TransportConfig, closing: &CancellationTo
     }
 }
 
-/// Waits until the client has said which HTTP it speaks: its first bytes are the preface of HTTP/2, or differ from it. The
-/// library waits for that without an end.
+/// Waits until the first bytes of the client show whether it speaks HTTP/2: they are its preface, or differ from it. The HTTP
+/// library would wait for them without a timeout.
 async fn begin(mut stream: TcpStream) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let mut first = [0; PREFACE.len()];
     let mut read = 0;
@@ -129,7 +130,7 @@ async fn begin(mut stream: TcpStream) -> io::Result<impl AsyncRead + AsyncWrite 
     Ok(tokio::io::join(AsyncReadExt::chain(Cursor::new(first).take(read as u64), rest), write))
 }
 
-/// Whether a connection was lost before it was accepted: the next may be had.
+/// Whether only this connection was lost before it was accepted, so that the next one can be accepted at once.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -1,4 +1,4 @@
-//! What lies below HTTP: connections, their number, and what each may take of the server.
+//! The layer below HTTP: connections, their number, and the resources that each may use.
 //!
 //! [`settings`] has the bounds, [`listen`] serves connections within them.
 

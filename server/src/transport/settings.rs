@@ -1,10 +1,10 @@
-//! What a connection may take of the server.
+//! The resources that connections may use.
 
 use std::time::Duration;
 
-/// The least that a client may be allowed to say in its header: what real clients say.
+/// The smallest limit for headers that ordinary clients stay within.
 const HEADER_BYTES_MIN: u32 = 8 * 1024;
-/// HTTP/2 says lengths in 31 bits.
+/// HTTP/2 encodes lengths in 31 bits.
 const HTTP2_MAX: u32 = i32::MAX as u32;
 
 /// Bounds of connections, streams and their frames. Beyond them a stream or its connection is closed.
@@ -12,27 +12,27 @@ const HTTP2_MAX: u32 = i32::MAX as u32;
 pub struct TransportConfig {
     /// Connections at once. One more is closed as soon as it is accepted.
     pub max_connections: usize,
-    /// Calls at once on one connection. Clients hold back what is more.
+    /// Calls at once on one connection. Clients hold back further calls.
     pub max_streams: u32,
-    /// Streams that were opened and reset before the server has looked at them. With one more the connection is closed.
+    /// Streams that a client opened and reset before the server accepted them. One more closes the connection.
     pub max_pending_resets: usize,
-    /// Streams that the server had to reset because of a client's errors. With one more the connection is closed.
+    /// Streams that the server reset because of a client's errors. One more closes the connection.
     pub max_error_resets: usize,
-    /// The header of a request, all names and values together, in bytes.
+    /// The size of a request's header, all names and values together, in bytes.
     pub max_header_bytes: u32,
-    /// What is sent on one stream ahead of what its reader takes, in bytes.
+    /// The bytes that may wait on one stream for its reader.
     pub send_buffer_bytes: u32,
-    /// How long a new connection may take to say whether it speaks HTTP/2 or HTTP/1.
+    /// How long a new connection may take to show whether it speaks HTTP/2 or HTTP/1.
     pub handshake_timeout: Duration,
-    /// How long the header of a request of HTTP/1 may take, and how long such a connection is kept without a request.
+    /// How long the header of an HTTP/1 request may take to arrive, and how long an HTTP/1 connection is kept without a request.
     pub http1_header_timeout: Duration,
-    /// How often a connection of HTTP/2 is asked whether its other side is there.
+    /// The time between two pings on a connection of HTTP/2.
     pub keepalive_interval: Duration,
-    /// How long the other side may take to answer that before the connection is closed.
+    /// How long the answer to a ping may take before the connection is closed.
     pub keepalive_timeout: Duration,
-    /// How long a connection takes new calls; `None` = for ever. Calls that are open then go on.
+    /// How long a connection accepts new calls; `None` means for ever. Open calls continue afterwards.
     pub max_connection_age: Option<Duration>,
-    /// How long the message of a call may take to arrive, but for calls that are a stream of messages.
+    /// How long the message of a call may take to arrive. Streams of messages are excepted.
     pub receive_timeout: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for TransportConfig {
             send_buffer_bytes: 256 * 1024,
             handshake_timeout: Duration::from_secs(10),
             http1_header_timeout: Duration::from_secs(30),
-            // Together less than the shortest lease that makes sense.
+            // Both together are less than the shortest useful lease.
             keepalive_interval: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(10),
             max_connection_age: None,
@@ -57,7 +57,7 @@ impl Default for TransportConfig {
 }
 
 impl TransportConfig {
-    /// All that is wrong with it, each with the name of its setting.
+    /// Adds a text for each bad value, with the name of its setting.
     pub fn check(&self, wrong: &mut Vec<String>) {
         for (name, value, min, max) in [
             ("transport.max_connections", self.max_connections, 1, usize::MAX),

@@ -1,4 +1,4 @@
-//! Artifacts: what a run leaves beside its result.
+//! Artifacts: texts and URLs that a run keeps besides its result.
 
 /// The content of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Why a worker can not run.
+//! The errors with which a worker does not start.
 
 /// Why a worker did not start. After the first `Welcome` only a shutdown or a drain ends a worker.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! How a handler says that an attempt did not succeed.
+//! The ways in which an attempt does not succeed.
 
 use std::{fmt, time::Duration};
 

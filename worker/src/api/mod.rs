@@ -1,4 +1,4 @@
-//! What a user of the library meets.
+//! The public API of the library.
 //!
 //! In reading order: the worker (`config`, `worker`, `status`, `error`); what executes runs (`handler`, `failure`); what a
 //! handler gets (`context`, `run_info`, `params`) and may do with it (`log_entry`, `artifact`, `stop`); and a context without a

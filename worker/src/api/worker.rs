@@ -1,4 +1,4 @@
-//! The worker as its owner sees it: built from a configuration and handlers, it runs until its shutdown.
+//! The worker: it is built from a configuration and handlers, and runs until its shutdown.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 

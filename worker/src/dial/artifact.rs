@@ -1,4 +1,4 @@
-//! How an artifact gets to a server: a unary call that names the grant, repeated while no server answers.
+//! Sends an artifact to a server: a unary call that names the grant, repeated while no server answers.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! How the worker finds a server: it tries one address after the other, with backoff, until a server answers `Hello` with
-//! `Welcome`.
+//! Finds a server: tries one address after the other, with backoff, until a server answers `Hello` with `Welcome`.
 
 use std::time::Duration;
 
@@ -107,7 +106,7 @@ impl Dialer {
         Ok(Self { endpoints: prepared, next, backoff: Backoff::default(), authorization: authorization.transpose()? })
     }
 
-    /// The next try. The future borrows nothing, so the worker goes on while it runs. `lease` bounds the delay before the try.
+    /// The next try. The future borrows nothing, so the worker keeps working while it runs. `lease` bounds the delay before the try.
     pub(crate) fn dial(
         &mut self,
         hello: v1::Hello,

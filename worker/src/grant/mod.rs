@@ -1,4 +1,4 @@
-//! The grants that a worker holds, and what it must say about them. No I/O; the clock is an argument.
+//! The rules for the grants that a worker holds. No I/O; the clock is an argument.
 //!
 //! In reading order: the name of a grant (`key`), the table of grants (`grants`), the permission to send more (`credit`), how
 //! leases stay alive (`heartbeats`, `progress`) and when an outage freezes them (`outage`), and how a grant ends (`outcome`,

@@ -1,4 +1,4 @@
-//! How a grant ended, within the limits of the contract.
+//! Outcomes of grants, within the limits of the contract.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -17,7 +17,7 @@ const MAX_STACK_BYTES: usize = 64 * 1024;
 const MAX_CONTEXT_BYTES: usize = 64 * 1024;
 const MAX_SNOOZE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How a grant ended.
+/// The outcome of a grant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
     /// The result, as JSON text.
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_stands_whatever_was_asked() {
+    fn a_success_stands_even_after_a_request_to_stop() {
         for cause in [StopCause::Cancel, StopCause::Timeout, StopCause::Shutdown] {
             assert_eq!(Outcome::of(Some(Ok(json!(1))), Some(&stop(cause))), Outcome::Succeeded("1".into()));
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn without_having_been_asked_to_stop_a_cancelled_handler_has_failed() {
+    fn a_handler_that_reports_a_cancel_without_a_request_has_failed() {
         let outcome = Outcome::of(Some(Err(HandlerError::Cancelled)), None);
         assert!(matches!(outcome, Outcome::Failed(failure) if failure.error_type == "Cancelled"));
     }

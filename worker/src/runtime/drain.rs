@@ -1,4 +1,4 @@
-//! How a worker leaves: it takes no more runs, lets its handlers finish, and waits until the server has acknowledged every
+//! The end of a worker: it takes no more runs, lets its handlers finish, and waits until the server has acknowledged every
 //! outcome. A shutdown of the process is bounded: the worker stops handlers that do not finish. An operator's drain has no
 //! limit: to stop a run, the operator cancels it.
 

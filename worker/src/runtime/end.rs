@@ -1,4 +1,4 @@
-//! How a grant ends in the worker: its handler ends, its lease ends, or the server takes it away.
+//! The end of a grant in the worker: its handler ends, its lease ends, or the server revokes it.
 
 use tokio::{
     task::{self, JoinError},

@@ -1,4 +1,4 @@
-//! Frames from the server, and what the worker does about each.
+//! Handles frames from the server.
 
 use std::{sync::Arc, time::Duration};
 

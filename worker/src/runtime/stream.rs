@@ -91,7 +91,7 @@ impl Runtime {
         }
     }
 
-    /// Drops what is not started; started runs go on. True if the worker can try the next server at once.
+    /// Drops grants that are not started; started runs continue. True if the worker can try the next server at once.
     pub(crate) fn stream_lost(&mut self, reason: &'static str) -> bool {
         let Some(stream) = self.stream.take() else { return false };
         let dropped = self.grants.drop_unstarted();

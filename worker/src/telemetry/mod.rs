@@ -1,4 +1,4 @@
-//! What an operator sees of a worker: counts (`metrics`), a port with health and metrics (`monitor`), and traces (`spans`).
+//! Telemetry of a worker: counts (`metrics`), a port with health and metrics (`monitor`), and traces (`spans`).
 
 pub(crate) mod metrics;
 pub(crate) mod monitor;

@@ -1,4 +1,4 @@
-//! A port for operators: `/health` for what restarts the worker, `/metrics` for Prometheus.
+//! A port for operators: `/health` for the program that restarts the worker, `/metrics` for Prometheus.
 
 use std::{io, time::Instant};
 

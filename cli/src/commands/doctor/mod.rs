@@ -1,7 +1,7 @@
 //! `ops doctor`
 
 use anyhow::Result;
-use server::doctor::{Severity, Wishes};
+use server::doctor::{Requirements, Severity};
 
 use crate::{
     args::doctor::{DoctorArgs, DoctorFormat},
@@ -22,8 +22,9 @@ use report::Examined;
 pub(crate) async fn execute(args: DoctorArgs) -> Result<Exit> {
     let mut examined = Vec::new();
     if let Some(url) = &args.database_url {
-        let wishes = Wishes { connections: args.database_connections, long_transaction: args.long_transaction };
-        let examination = Box::pin(server::doctor::examine(url, &wishes)).await;
+        let requirements =
+            Requirements { connections: args.database_connections, long_transaction: args.long_transaction };
+        let examination = Box::pin(server::doctor::examine(url, &requirements)).await;
         examined.push(Examined { kind: "database", name: config::redacted(url), examination });
     }
     for address in &args.server {

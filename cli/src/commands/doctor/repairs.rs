@@ -1,4 +1,4 @@
-//! Examines how the repairs of a running server fare, by its metrics.
+//! Examines by the metrics of a running server whether its repairs succeed.
 
 use server::doctor::{Examination, Finding, Severity};
 
@@ -10,7 +10,7 @@ const OVERDUE_S: f64 = 120.0;
 /// The repair that wakes others.
 const POLL: &str = "poll";
 
-/// What the metrics say of a repair.
+/// The metrics of a repair.
 #[derive(Debug, PartialEq)]
 struct Repair<'a> {
     name: &'a str,

@@ -1,4 +1,4 @@
-//! Examines whether a server can be reached, is one of ours, serves, has the right time, and does its repairs.
+//! Examines whether a server can be reached, is an `ops` server, serves, has the right time, and does its repairs.
 
 use std::io;
 
@@ -51,7 +51,7 @@ async fn alive(address: &ServerAddress, authority: &str, answer: &Answer, found:
             found.add(Finding::error(
                 "server-not-ready",
                 format!("the server runs, but is not ready: {reason}"),
-                "it refuses calls with UNAVAILABLE; its workers go on with what they have",
+                "it refuses calls with UNAVAILABLE; its workers continue their runs",
                 "examine its database: `ops doctor --database-url ...`; its log says since when",
             ));
             // Calls would only repeat this finding.

@@ -18,14 +18,14 @@ async fn the_answer_becomes_the_result_without_its_cookies() {
 }
 
 #[tokio::test]
-async fn bodies_are_kept_as_what_they_are() {
+async fn a_body_is_kept_in_the_form_that_fits_its_content() {
     let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
     for (content_type, sent, body, body_type) in [
         ("text/plain", "a\r\n", json!("a\r\n"), "text"),
         ("application/problem+json", "[1, null]", json!([1, null]), "json"),
         ("application/json", "", json!(""), "text"),
         ("application/json", "{oops", json!("{oops"), "text"),
-        // JSON that a server does not take becomes text.
+        // JSON that a server does not accept becomes text.
         ("application/json", r#""\u0000""#, json!(r#""\u0000""#), "text"),
         ("application/json", "1e100000", json!("1e100000"), "text"),
         ("application/json", &deep, json!(deep), "text"),

@@ -52,7 +52,7 @@ async fn a_cancel_cuts_the_connection_at_once() {
 }
 
 #[tokio::test]
-async fn no_server_and_no_http_are_failures_that_are_tried_again() {
+async fn an_unreachable_server_and_an_answer_that_is_not_http_are_temporary_failures() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap();
     drop(listener);

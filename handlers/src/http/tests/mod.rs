@@ -1,4 +1,4 @@
-//! Real connections to servers on this machine, in a context without a server of ours.
+//! Real connections to servers on this machine, in a context without an `ops` server.
 
 use std::{
     io,

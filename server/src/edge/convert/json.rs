@@ -1,4 +1,4 @@
-//! JSON fields. A caller sends them as text or, for people who type, as a structure.
+//! JSON fields. A caller sends them as text or as a structure, which is easier to type by hand.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};

@@ -1,4 +1,4 @@
-//! Artifacts: kept and read.
+//! The use cases of artifacts.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use engine::store::session::record::session_exists;
 use engine::{Engine, EngineError};
 use futures::FutureExt;
 
-/// The use cases of artifacts.
+/// Creates and reads artifacts.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     engine: Arc<Engine>,
@@ -28,7 +28,7 @@ impl Artifacts {
         Self { engine, limits }
     }
 
-    /// Keeps an artifact, and answers it without its text; for a repeated `request_id`, answers the first one.
+    /// Creates an artifact and returns it without its text. A repeated `request_id` returns the first one.
     pub async fn create(&self, tenant: TenantId, new: NewArtifact) -> Result<Artifact, EngineError> {
         let request = Request {
             tenant: tenant.clone(),
@@ -94,7 +94,7 @@ impl Artifacts {
     }
 }
 
-/// Writes an artifact; refused if its run is not there or, for a worker, its grant does not stand any more.
+/// Writes an artifact. Refused if its run does not exist, or if it comes from a worker that has lost the grant.
 async fn insert(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -115,7 +115,8 @@ fn existing(artifact: Option<Artifact>, id: Uuid) -> Result<Artifact, Refusal> {
     artifact.ok_or(Refusal::not_found(Resource::Artifact, id))
 }
 
-/// What makes two requests for an artifact the same. The grant is not part of it: a later attempt may repeat an earlier.
+/// Two requests with the same hash create the same artifact. The grant is not part of the hash, because a later attempt may
+/// repeat a request of an earlier one.
 fn hash(new: &NewArtifact) -> Vec<u8> {
     let (content_kind, content) = match &new.content {
         ArtifactContent::Text(text) => ("text", text.as_str()),

@@ -1,4 +1,4 @@
-//! Artifacts.
+//! Conversions of artifacts.
 
 use proto::v1;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use engine::domain::page::PageRequest;
 use engine::domain::text::{check_file_name, check_url};
 use engine::domain::violation::Violations;
 
-/// The media type of a text, when its maker does not say.
+/// The media type of a text, when the request names none.
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 /// The longest media type.
 const MIME_TYPE_MAX: usize = 255;
@@ -65,7 +65,7 @@ pub fn create_artifact(request: v1::CreateArtifactRequest, limits: &Limits) -> R
     fields.finish(artifact)
 }
 
-/// ListArtifacts: of what, and the page.
+/// ListArtifacts: the run or session, and the page.
 pub fn list_artifacts(
     request: v1::ListArtifactsRequest,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! Runs.
+//! Conversions of runs.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use engine::domain::{Lane, Limits, Run, RunError, RunRequest, RunSpec, RunStatus
 
 /// The shortest timeout of an attempt.
 const RUN_TIMEOUT_MIN: Duration = Duration::from_millis(1);
-/// How long WaitRun waits, when the caller does not say.
+/// How long WaitRun waits, when the request names no timeout.
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// A request for a new run. The run stands in the trace that it names, or else in the trace of the call.
+/// A request for a new run. The run belongs to the trace that it names, or else to the trace of the call.
 fn run_request(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TraceParent>, spec: v1::RunSpec) -> RunRequest {
     let limits = fields.limits;
     let params = match spec.params {
@@ -57,7 +57,7 @@ fn run_request(fields: &mut Fields<'_>, path: Path<'_>, caller: Option<TracePare
     }
 }
 
-/// EnqueueRun, by a caller who stands there in a trace.
+/// EnqueueRun, from a caller with this trace.
 pub fn enqueue_run(
     request: v1::EnqueueRunRequest,
     caller: Option<TraceParent>,
@@ -69,7 +69,7 @@ pub fn enqueue_run(
     fields.finish(request)
 }
 
-/// EnqueueRuns, by a caller who stands there in a trace.
+/// EnqueueRuns, from a caller with this trace.
 pub fn enqueue_runs(
     request: v1::EnqueueRunsRequest,
     caller: Option<TraceParent>,
@@ -119,7 +119,7 @@ pub fn list_runs(request: v1::ListRunsRequest, limits: &Limits) -> Result<(RunFi
     fields.finish((filter, page))
 }
 
-/// CancelRun: the run, why, and with what grace.
+/// CancelRun: the run, the reason and the grace period.
 pub fn cancel_run(request: v1::CancelRunRequest, limits: &Limits) -> Result<(Uuid, String, Duration), Violations> {
     let mut fields = Fields::new(limits);
     let id = fields.id(Path::Root.field("run_id"), &request.run_id);
@@ -127,7 +127,7 @@ pub fn cancel_run(request: v1::CancelRunRequest, limits: &Limits) -> Result<(Uui
     fields.finish((id, reason, grace))
 }
 
-/// WaitRun: the run, and for how long.
+/// WaitRun: the run and the timeout.
 pub fn wait_run(request: v1::WaitRunRequest, limits: &Limits) -> Result<(Uuid, Duration), Violations> {
     let mut fields = Fields::new(limits);
     let id = fields.id(Path::Root.field("run_id"), &request.run_id);
@@ -161,7 +161,7 @@ fn run_status(fields: &mut Fields<'_>, path: Path<'_>, value: i32) -> RunStatus 
     RunStatus::Queued
 }
 
-/// ListRunEvents: the run, the least level and the page.
+/// ListRunEvents: the run, the lowest level and the page.
 pub fn list_run_events(
     request: v1::ListRunEventsRequest,
     limits: &Limits,
@@ -173,7 +173,7 @@ pub fn list_run_events(
     fields.finish((run_id, level.unwrap_or(EventLevel::Debug), page))
 }
 
-/// TailRunEvents: the run, the least level and where to go on.
+/// TailRunEvents: the run, the lowest level and the resume token.
 pub fn tail_run_events(
     request: v1::TailRunEventsRequest,
     limits: &Limits,
@@ -190,7 +190,7 @@ impl ToProto for Run {
 
     fn to_proto(self) -> v1::Run {
         let run = self;
-        // A new field of the spec does not compile before it has its place in the message.
+        // Without `..`, so that a new field of the spec does not compile until the message carries it.
         let RunSpec { session_id, lane, priority, kind, params, labels, max_attempts, timeout, traceparent } = run.spec;
         let mut message = v1::Run {
             id: run.id.to_string(),

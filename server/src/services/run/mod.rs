@@ -1,4 +1,4 @@
-//! RunService: [`runs`] enqueues, reads and cancels; [`watch`] and [`tail`] stream.
+//! RunService. [`runs`] enqueues, reads and cancels runs; [`watch`] and [`tail`] stream them.
 
 pub mod convert;
 pub mod grpc;

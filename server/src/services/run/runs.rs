@@ -1,4 +1,4 @@
-//! The use cases of runs: enqueued, read and cancelled. `watch.rs` and `tail.rs` stream them.
+//! The use cases of runs, except for the streams of `watch.rs` and `tail.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-/// The use cases of runs.
+/// Enqueues, reads, cancels and streams runs.
 #[derive(Debug, Clone)]
 pub struct Runs {
     pub(super) engine: Arc<Engine>,
     limits: Arc<Limits>,
-    /// A task for each stream.
+    /// Has one task for each stream.
     pub(super) streams: TaskTracker,
-    /// The server is shutting down: streams say goodbye and end.
+    /// Cancelled when the server shuts down. Streams then say goodbye and end.
     pub(super) shutdown: CancellationToken,
 }
 
@@ -34,12 +34,12 @@ impl Runs {
         Self { engine, limits, streams, shutdown }
     }
 
-    /// Enqueues runs, all or none. When this returns they are committed.
+    /// Enqueues all of these runs or none. They are committed when this returns.
     pub async fn enqueue(&self, tenant: TenantId, requests: Vec<RunRequest>) -> Result<Vec<Uuid>, EngineError> {
         Ok(self.engine.enqueue.enqueue(&tenant, requests).await?.ids)
     }
 
-    /// Enqueues one run, and answers it as it was enqueued; for a repeated request, as it is now.
+    /// Enqueues one run and returns it as enqueued. A repeated request returns the run in its present state.
     pub async fn enqueue_one(&self, tenant: TenantId, request: RunRequest) -> Result<Run, EngineError> {
         let enqueued = self.engine.enqueue.enqueue(&tenant, vec![request.clone()]).await?;
         let id = enqueued.ids.first().copied().unwrap_or_default();
@@ -49,7 +49,7 @@ impl Runs {
         Ok(Run::enqueued(id, tenant, request.spec, request.run_after, created_at))
     }
 
-    /// Asks a run to stop, and answers it as it is then.
+    /// Cancels a run, or asks it to stop if it is held, and returns its state afterwards.
     pub async fn cancel(
         &self,
         tenant: TenantId,
@@ -77,7 +77,7 @@ impl Runs {
         Ok(run.await?.ok_or(Refusal::not_found(Resource::Run, id))?)
     }
 
-    /// The newest runs that match.
+    /// The newest runs that match the filter.
     pub async fn list(&self, tenant: TenantId, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
         let scope = filter_scope("ListRuns", &tenant, &filter);
         let after: Option<Uuid> = scope.decode(&page.token)?;
@@ -96,7 +96,7 @@ impl Runs {
         Ok(list.await?.finish(|last| scope.encode(last.id)))
     }
 
-    /// The first events of a run's log, of a level or above.
+    /// One page of a run's events, oldest first, of this level or above.
     pub async fn list_events(
         &self,
         tenant: TenantId,
@@ -129,7 +129,7 @@ impl Runs {
     }
 }
 
-/// What a page of runs is bound to.
+/// The request that a page token of runs belongs to.
 fn filter_scope(method: &str, tenant: &TenantId, filter: &RunFilter) -> PageScope {
     PageScope::new(method, tenant)
         .with("session", filter.session_id.map(|id| id.to_string()))

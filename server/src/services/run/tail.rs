@@ -1,4 +1,4 @@
-//! Following a run's log: what is there, then each event as it comes, until the run has ended.
+//! Follows a run's log: sends the events so far, then each new one, until the run has ended.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,13 +17,13 @@ use engine::domain::{Refusal, TenantId};
 use engine::store::event::read::event_list;
 use engine::watch::subscriber::Interest;
 
-/// Events that are read in one statement.
+/// Events that one statement reads.
 const PAGE: i64 = 200;
 
-/// Messages that may wait in a stream.
+/// Messages that may wait in a stream for its reader.
 const STREAM_MESSAGES: usize = 4;
 
-/// Events, and the token that goes on after them.
+/// Events, and the token that resumes after them.
 pub type TailPage = (Vec<RunEvent>, String);
 
 impl Runs {
@@ -44,7 +44,7 @@ impl Runs {
             let follow = async {
                 let mut after = after;
                 loop {
-                    // In this order: once it has ended, no event comes after those that are read now.
+                    // The status is read before the events: after a run has ended, no event is added.
                     let ended = until_answered(|| runs.get(&tenant, run_id)).await?.status.is_terminal();
                     let page = until_answered(|| runs.event_page(&tenant, run_id, min_level, after)).await?;
                     let full = page.len() as i64 == PAGE;

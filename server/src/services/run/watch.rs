@@ -1,4 +1,4 @@
-//! Watching runs, and waiting for one.
+//! Watches runs, and waits for the end of one.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ use engine::watch::hub::{READ_PAGE, read_news};
 use engine::watch::subscriber::{Interest, RunNews};
 use engine::watch::subscription::Subscription;
 
-/// How often a watcher is told up to where it has seen everything.
+/// The time between two bookmarks. A bookmark says up to which change the watcher has received everything.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Changed runs that are read one by one after a gap; beyond that a new snapshot is the shorter way.
+/// The most changed runs that are read after a gap. For more, a new snapshot is cheaper.
 const GAP_RUNS: i64 = 200_000;
 
-/// Messages that may wait in a stream, beyond what waits in the subscription.
+/// Messages that may wait in a stream, besides those in the subscription.
 const STREAM_MESSAGES: usize = 4;
 
 /// How long a reader may take to make room for the last message.
 const LAST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A stream of a watch.
+/// The events of one watch.
 pub type WatchStream = ReceiverStream<Result<WatchEvent, EngineError>>;
 
 impl Runs {
-    /// Answers the run when it has ended, or as it is at the timeout.
+    /// Returns the run when it has ended, or its present state after the timeout.
     pub async fn wait(&self, tenant: TenantId, run_id: Uuid, timeout: Duration) -> Result<Run, EngineError> {
         let deadline = Instant::now() + timeout;
         let subscribing = self.engine.hub.subscribe(tenant.clone(), Interest::Run(run_id));
@@ -61,7 +61,7 @@ impl Runs {
         }
     }
 
-    /// Streams what happens to runs.
+    /// Streams the changes of runs that match a filter.
     pub async fn watch(&self, tenant: TenantId, request: WatchRequest) -> Result<WatchStream, EngineError> {
         let (identity, now) = self.engine.db(Class::Normal).read((), |c, ()| database_identity(c).boxed()).await?;
         let filter_hash = watch_token::filter_hash(&tenant, &request.filter);
@@ -88,14 +88,14 @@ impl Runs {
             let ended = tokio::select! {
                 ended = watch.run(resumed) => ended,
                 () = shutdown.cancelled() => Ok(Ok(())),
-                // Also while nothing is sent, so that a watcher that has gone away costs nothing.
+                // A watcher that has gone away is noticed even while nothing is sent to it.
                 () = events.closed() => return,
             };
             let last = match ended {
                 Ok(_) => Ok(WatchEvent::Goodbye { token: watch.token(watch.reached.as_ref()) }),
                 Err(error) => Err(error),
             };
-            // Nothing more is kept for a watcher that may not read for long.
+            // Unsubscribes before the last message, which the watcher may be slow to read.
             drop(watch);
             send_last(&events, last).await;
         });
@@ -103,13 +103,13 @@ impl Runs {
     }
 }
 
-/// Sends the last message of a stream, if its reader takes it soon: who does not read must not hold up a shutdown.
+/// Sends the last message of a stream. Gives up soon, because a reader that does not read must not delay a shutdown.
 pub(super) async fn send_last<T>(stream: &mpsc::Sender<T>, last: T) {
-    // Whether it was read makes no difference.
+    // The stream ends in any case.
     let _ = tokio::time::timeout(LAST_MESSAGE_TIMEOUT, stream.send(last)).await;
 }
 
-/// Reads until the database answers: a stream that was opened outlives an outage. Whoever reads it may leave meanwhile.
+/// Repeats a read until the database answers, so that an open stream outlives an outage. Ends early when its future is dropped.
 pub(super) async fn until_answered<T, E, F>(read: impl Fn() -> F) -> Result<T, EngineError>
 where
     EngineError: From<E>,
@@ -131,7 +131,7 @@ struct Watch {
     subscription: Subscription,
     identity: DatabaseIdentity,
     filter_hash: String,
-    /// All up to here was sent.
+    /// The watcher was sent every change up to here.
     reached: Option<FeedCursor>,
     events: mpsc::Sender<Result<WatchEvent, EngineError>>,
 }
@@ -158,7 +158,7 @@ impl Watch {
         self.follow().await
     }
 
-    /// The runs that match now, in pages, the newest first.
+    /// Sends the runs that match now, in pages, the newest first.
     async fn snapshot(&mut self) -> Result<Result<(), Gone>, EngineError> {
         let mut before = None;
         loop {
@@ -185,12 +185,12 @@ impl Watch {
         }
     }
 
-    /// Changes as they come, and bookmarks.
+    /// Sends changes as they come, and bookmarks.
     async fn follow(&mut self) -> Result<Result<(), Gone>, EngineError> {
         let mut bookmarks = tokio::time::interval(BOOKMARK_INTERVAL);
         bookmarks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // The first tick comes at once: the token to begin with.
+            // The first tick comes at once, so that the watcher has a token from the beginning.
             let bookmark = tokio::select! {
                 () = self.subscription.awaited() => false,
                 _ = bookmarks.tick() => true,
@@ -218,7 +218,7 @@ impl Watch {
         }
     }
 
-    /// Reads from the feed which runs changed since a cursor, and sends them as they are now.
+    /// Reads from the feed which runs changed since a cursor, and sends their present states.
     async fn fill_gap(&mut self, cursor: &FeedCursor) -> Result<Result<(), Gone>, EngineError> {
         let changed = until_answered(|| {
             let (tenant, cursor) = (self.tenant.clone(), cursor.clone());

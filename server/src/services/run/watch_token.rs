@@ -1,4 +1,4 @@
-//! Where a watch goes on: opaque to clients, valid on every replica of the same database.
+//! The token that resumes a watch. It is opaque to clients, and valid on every server of the same database.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use engine::domain::filter::RunFilter;
 use engine::domain::{Refusal, TenantId};
 use engine::store::feed::{DatabaseIdentity, FeedCursor};
 
-/// Changes are kept for an hour; a token must be younger by a margin, so that none is missed while it is used.
+/// The feed keeps changes for an hour. A token must be younger by a margin, so that no change is removed while the watch reads.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(58 * 60);
 
 const VERSION: u8 = 1;
@@ -40,7 +40,7 @@ pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &st
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
 }
 
-/// The cursor of a token, if it is of this database and filter, and young enough.
+/// The cursor of a token. Refused if the token belongs to another database or filter, or is too old.
 pub fn decode(
     token: &str,
     identity: &DatabaseIdentity,
@@ -58,14 +58,14 @@ pub fn decode(
         return Err(Refusal::ResumeTokenInvalid);
     }
     let age = now.signed_duration_since(token.at).to_std().unwrap_or_default();
-    // A promoted stand-by counts transactions anew.
+    // A promoted standby may reuse transaction ids.
     if token.tl != identity.timeline || age > TOKEN_AGE_MAX {
         return Err(Refusal::RevisionCompacted);
     }
     Ok(FeedCursor { snapshot: token.s, taken_at: token.at })
 }
 
-/// Tells filters apart.
+/// The same for equal filters of a tenant, whatever the order of their lists.
 pub fn filter_hash(tenant: &TenantId, filter: &RunFilter) -> String {
     let mut filter = filter.clone();
     filter.lanes.sort();
@@ -75,7 +75,7 @@ pub fn filter_hash(tenant: &TenantId, filter: &RunFilter) -> String {
     URL_SAFE_NO_PAD.encode(&digest[..12])
 }
 
-/// Whether PostgreSQL takes this as a `pg_snapshot`: `xmin:xmax:xid,xid`, ascending, within bounds.
+/// Whether PostgreSQL accepts this as a `pg_snapshot`: `xmin:xmax:xid,xid`, ascending, within bounds.
 fn is_snapshot(text: &str) -> bool {
     let mut parts = text.split(':');
     let (Some(xmin), Some(xmax), Some(open), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -91,7 +91,7 @@ fn is_snapshot(text: &str) -> bool {
     xmin > 0 && xmin <= xmax && (open.is_empty() || open.split(',').all(ascending))
 }
 
-/// A transaction id: digits alone, and within what PostgreSQL takes.
+/// A transaction id: only digits, and within PostgreSQL's range.
 fn number(text: &str) -> Option<i64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_too_old_or_of_another_timeline_is_compacted() {
+    fn a_token_that_is_too_old_or_of_another_timeline_is_refused_as_compacted() {
         let now = Utc::now();
         let token = encode(&cursor(now), &identity(), "f");
         let promoted = DatabaseIdentity { timeline: 2, ..identity() };
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_snapshots_are_snapshots() {
+    fn only_a_well_formed_snapshot_is_accepted() {
         for good in ["10:20:", "10:10:", "10:20:10,19"] {
             assert!(is_snapshot(good), "{good}");
         }

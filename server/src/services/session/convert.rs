@@ -1,4 +1,4 @@
-//! Sessions.
+//! Conversions of sessions.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub fn create_session(request: v1::CreateSessionRequest, limits: &Limits) -> Res
     fields.finish(session)
 }
 
-/// UpdateSession. What the mask does not name is not looked at.
+/// UpdateSession. A field that the mask does not name is not checked.
 pub fn update_session(request: v1::UpdateSessionRequest, limits: &Limits) -> Result<(Uuid, SessionPatch), Violations> {
     let mut fields = Fields::new(limits);
     let id = fields.id(Path::Root.field("session_id"), &request.session_id);
@@ -91,7 +91,7 @@ pub fn list_sessions(
     fields.finish((statuses, page))
 }
 
-/// CancelSession: the session, why, and with what grace.
+/// CancelSession: the session, the reason and the grace period.
 pub fn cancel_session(
     request: v1::CancelSessionRequest,
     limits: &Limits,

@@ -16,7 +16,7 @@ use engine::{Engine, EngineError};
 use futures::FutureExt;
 use uuid::Uuid;
 
-/// The use cases of sessions.
+/// Creates, reads, changes and ends sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     engine: Arc<Engine>,
@@ -28,7 +28,7 @@ impl Sessions {
         Self { engine, limits }
     }
 
-    /// Creates a session; for a repeated `request_id`, answers the first one as it is now.
+    /// Creates a session. A repeated `request_id` returns the first one in its present state.
     pub async fn create(&self, tenant: TenantId, new: NewSession) -> Result<Session, EngineError> {
         let request = Request {
             tenant: tenant.clone(),
@@ -51,7 +51,7 @@ impl Sessions {
         self.read(Class::Normal, tenant, id).await
     }
 
-    /// The newest sessions of some statuses; none named = all.
+    /// The newest sessions with one of these statuses; an empty list means all.
     pub async fn list(
         &self,
         tenant: TenantId,
@@ -77,7 +77,7 @@ impl Sessions {
         Ok(list.await?.finish(|last| scope.encode(last.id)))
     }
 
-    /// Changes what the patch names.
+    /// Changes the fields that the patch names.
     pub async fn update(&self, tenant: TenantId, id: Uuid, patch: SessionPatch) -> Result<Session, EngineError> {
         let session = self.engine.db(Class::Normal).transaction((tenant, patch), move |c, (tenant, patch)| {
             async move {
@@ -89,7 +89,7 @@ impl Sessions {
         Ok(existing(session.await?, id)?)
     }
 
-    /// Closes a session: it takes no more runs, and the fold completes it when its last run has ended.
+    /// Closes a session. It takes no more runs, and the fold of counters completes it when its last run has ended.
     pub async fn close(&self, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
         let closed = self.engine.db(Class::Priority).transaction(tenant.clone(), move |c, tenant| {
             async move {
@@ -104,8 +104,8 @@ impl Sessions {
         self.read(Class::Priority, tenant, id).await
     }
 
-    /// Cancels a session: it takes no more runs, and all its runs are cancelled or asked to stop. The runs follow in pages, after
-    /// the session is seen as cancelled, so that nothing waits long and no run slips in.
+    /// Cancels a session. It takes no more runs, and all its runs are cancelled or asked to stop. The session is cancelled first, in
+    /// a transaction of its own, so that no run slips in. The runs follow in pages, so that nothing waits long.
     pub async fn cancel(
         &self,
         tenant: TenantId,

@@ -1,4 +1,4 @@
-//! WorkerService.Connect: frames in, frames out.
+//! WorkerService.Connect: the gRPC side of a worker's stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,13 +19,12 @@ use engine::domain::frame::ServerFrame;
 use engine::domain::{Limits, Refusal, TenantId};
 use engine::stream::serve::{self, Broken};
 
-/// How long a worker may take to say who it is.
+/// How long a worker may take to send Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Frames = Streaming<v1::ConnectRequest>;
 
-/// Answers at once, so that a client that waits for headers before it says Hello does not wait for ever; all else
-/// happens in a task of the stream.
+/// Answers at once, because some clients wait for headers before they send Hello. A task of its own then serves the stream.
 pub async fn connect(
     workers: Workers,
     limits: Arc<Limits>,
@@ -44,7 +43,7 @@ pub async fn connect(
         closing.cancel();
     });
 
-    // The frames, until the stream's task has ended and all that it sent was taken; then why it ended, if not well.
+    // All frames that the stream's task sent, then the error with which it ended, if any.
     let frames = futures::stream::once(frames)
         .filter_map(|opened| async { opened.ok() })
         .flat_map(move |frames: mpsc::Receiver<ServerFrame>| until_drained(frames, all_sent.clone()))
@@ -53,7 +52,7 @@ pub async fn connect(
     Ok(Response::new(frames.chain(end).boxed()))
 }
 
-/// What was sent before `all_sent`, and nothing after it.
+/// The frames that were sent before `all_sent`.
 fn until_drained(frames: mpsc::Receiver<ServerFrame>, all_sent: CancellationToken) -> BoxStream<'static, ServerFrame> {
     futures::stream::unfold((frames, all_sent), |(mut frames, all_sent)| async move {
         let frame = tokio::select! {
@@ -66,7 +65,7 @@ fn until_drained(frames: mpsc::Receiver<ServerFrame>, all_sent: CancellationToke
     .boxed()
 }
 
-/// Hello, then all other frames, until the end.
+/// Reads Hello and opens the stream, then serves all later frames until the end.
 async fn converse(
     workers: &Workers,
     tenant: TenantId,
@@ -82,7 +81,7 @@ async fn converse(
     let Some(first) = first.map_err(unreadable)? else { return Ok(()) };
     let hello = hello(first, limits).map_err(status_of)?;
     let (connection, frames) = workers.open(tenant, hello).await.map_err(status_of)?;
-    // If nobody is there to send frames to, the stream is found lost below.
+    // If the client has gone away, reading its next frame fails below.
     let _ = opened.send(frames);
 
     let limits = limits.clone();

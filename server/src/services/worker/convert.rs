@@ -1,4 +1,4 @@
-//! Workers, and what they say by unary calls.
+//! Conversions of workers, and of their unary calls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use engine::domain::violation::Violations;
 use engine::domain::worker::{CancelOrder, ClaimRequest, Worker, WorkerMode, WorkerState};
 use engine::domain::{GrantKey, Lane, Limits, Outcome, RunError};
 
-/// The shortest lease that a unary worker may ask for.
+/// The shortest lease that a worker may ask for in Claim.
 const LEASE_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// Claim.
@@ -98,7 +98,7 @@ pub fn list_workers(
     fields.finish((states, page))
 }
 
-/// How far runs are: each grant once, its last word.
+/// The progress of runs. Of several entries for one grant, the last one counts.
 pub fn progress_list(fields: &mut Fields<'_>, path: Path<'_>, list: Vec<v1::RunProgress>) -> Vec<(GrantKey, Progress)> {
     let mut last = BTreeMap::new();
     for (index, entry) in list.into_iter().enumerate() {
@@ -109,7 +109,7 @@ pub fn progress_list(fields: &mut Fields<'_>, path: Path<'_>, list: Vec<v1::RunP
     last.into_iter().collect()
 }
 
-/// How a grant ended.
+/// The outcome of a grant.
 pub fn outcome(fields: &mut Fields<'_>, path: Path<'_>, outcome: Option<v1::Outcome>) -> Outcome {
     let limits = fields.limits;
     let Some(outcome) = outcome.and_then(|outcome| outcome.outcome) else {
@@ -165,7 +165,7 @@ fn worker_state(fields: &mut Fields<'_>, path: Path<'_>, value: i32) -> WorkerSt
     WorkerState::Active
 }
 
-/// How far a run is.
+/// The progress of a run.
 pub fn progress(fields: &mut Fields<'_>, path: Path<'_>, progress: Option<v1::Progress>) -> Progress {
     let max = fields.limits.description;
     let progress = fields.required(path, progress).unwrap_or_default();
@@ -175,7 +175,7 @@ pub fn progress(fields: &mut Fields<'_>, path: Path<'_>, progress: Option<v1::Pr
     Progress { fraction: progress.fraction, message: fields.prose(path.field("message"), progress.message, max) }
 }
 
-/// Why a run failed.
+/// The error with which a run failed.
 pub fn run_error(fields: &mut Fields<'_>, path: Path<'_>, error: v1::RunError) -> RunError {
     let limits = fields.limits;
     RunError {

@@ -1,4 +1,4 @@
-//! Frames of Connect.
+//! Conversions of the frames of Connect.
 
 use proto::v1;
 use proto::v1::ErrorReason;
@@ -23,7 +23,7 @@ use engine::domain::{GrantKey, Limits, Refusal};
 /// The version of the protocol that this server speaks.
 const PROTOCOL_VERSION: u32 = 1;
 
-/// The first frame of a stream. An error ends it.
+/// Converts the first frame of a stream. An error ends the stream.
 pub fn hello(request: v1::ConnectRequest, limits: &Limits) -> Result<Hello, EngineError> {
     let Some(In::Hello(hello)) = request.frame else {
         return Err(protocol_violation("expected Hello as the first frame, got another"));
@@ -61,7 +61,7 @@ fn resume_in(fields: &mut Fields<'_>, path: Path<'_>, resume: v1::Resume) -> Res
     }
 }
 
-/// Any later frame. An error ends the stream: it is of a frame that can not be understood well enough to be answered.
+/// Converts a later frame. An error ends the stream, because such a frame can not be answered.
 pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<WorkerFrame, EngineError> {
     let mut fields = Fields::new(limits);
     let frame = match request.frame {
@@ -114,7 +114,7 @@ fn protocol_violation(what: &str) -> EngineError {
     Refusal::ProtocolViolation(what.to_owned()).into()
 }
 
-/// A batch whose grant can be read is answered by itself, whatever else is wrong with it.
+/// If the grant of a batch of events is valid, other violations refuse that batch alone.
 fn events_in(
     fields: &mut Fields<'_>,
     path: Path<'_>,
@@ -132,7 +132,7 @@ fn events_in(
     own.finish(batch).map_err(|violations| Refused { subject, violations })
 }
 
-/// A report whose grant can be read is answered by itself, whatever else is wrong with it.
+/// If the grant of a report is valid, other violations refuse that report alone.
 fn report_in(fields: &mut Fields<'_>, path: Path<'_>, report: v1::RunReport) -> Result<Report, Refused<GrantKey>> {
     let grant = fields.grant(path, &report.run_id, report.fence);
     let mut own = Fields::new(fields.limits);
@@ -168,7 +168,7 @@ impl ToProto for ServerFrame {
     }
 }
 
-/// The reason and the message; both empty if nothing was rejected.
+/// The reason and the message of a rejection; both are empty without one.
 fn rejection_out(rejected: Option<Rejection>) -> (String, String) {
     let (reason, message) = match rejected {
         None => return Default::default(),

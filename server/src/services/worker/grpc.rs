@@ -1,4 +1,4 @@
-//! WorkerService. Its Connect is in [`connect`].
+//! WorkerService. [`connect`] has its Connect.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! WorkerService: [`connect`] is the gRPC side of a worker's stream and [`frames`] converts what flows over it; [`workers`] has the
-//! unary twins, and draining.
+//! WorkerService. [`connect`] is the gRPC side of a worker's stream, and [`frames`] converts its frames. [`workers`] has the same
+//! operations as unary calls, and lists and drains workers.
 
 pub mod connect;
 pub mod convert;

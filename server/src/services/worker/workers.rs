@@ -1,4 +1,4 @@
-//! The use cases of workers: the unary twins of the stream, lists, and draining.
+//! The use cases of workers: the unary calls that do what a stream does, lists, and draining.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
 use engine::stream::open;
 
-/// The use cases of workers.
+/// Serves, lists and drains workers.
 #[derive(Debug, Clone)]
 pub struct Workers {
     engine: Arc<Engine>,
@@ -47,7 +47,7 @@ impl Workers {
         Self { engine, limits, streams, shutdown }
     }
 
-    /// Where a worker's stream is served.
+    /// Has the tasks that serve the workers' streams.
     pub fn streams(&self) -> &TaskTracker {
         &self.streams
     }
@@ -56,7 +56,7 @@ impl Workers {
         &self.engine
     }
 
-    /// Opens a worker's stream: [`engine::stream::serve`] serves it.
+    /// Opens a worker's stream, for [`engine::stream::serve`].
     pub async fn open(
         &self,
         tenant: TenantId,
@@ -68,7 +68,7 @@ impl Workers {
         open::open(&self.engine, tenant, hello).await
     }
 
-    /// Claims runs and starts them; waits for the first if that is wanted.
+    /// Claims runs and starts them. Waits for the first run as long as the request asks.
     pub async fn claim(&self, tenant: TenantId, request: ClaimRequest) -> Result<(Uuid, Vec<Assignment>), EngineError> {
         let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
         let (worker_id, draining) = self.register(&tenant, &request, lease).await?;
@@ -106,20 +106,20 @@ impl Workers {
         let answer = tokio::select! {
             answer = &mut answered => answer.ok(),
             () = self.shutdown.cancelled() => {
-                // What is answered from now on goes back; what was answered just before is the worker's.
+                // An answer that has already arrived goes to the worker. After this, the dispatcher gives the runs back.
                 answered.close();
                 answered.try_recv().ok()
             }
         };
         let mut runs = answer.ok_or(EngineError::ShuttingDown)??;
         if let (true, Some(claim_id)) = (runs.is_empty(), claim_id) {
-            // The same call before may have got them meanwhile.
+            // An earlier call with the same request id may have received the runs meanwhile.
             runs = self.claimed_before(&tenant, worker_id, claim_id).await?.unwrap_or_default();
         }
         Ok((worker_id, assignments(self.fit(worker_id, runs))))
     }
 
-    /// What the same call got before; `None` if that was nothing.
+    /// The runs that an earlier call with the same request id received; `None` if it received none.
     async fn claimed_before(
         &self,
         tenant: &TenantId,
@@ -132,7 +132,7 @@ impl Workers {
         read.await
     }
 
-    /// The first of the runs, as many as one message carries; the others go back at once.
+    /// Returns as many of the runs as fit into one message, and gives the others back at once.
     fn fit(&self, worker_id: Uuid, runs: Vec<Run>) -> Vec<Run> {
         let mut messages = messages(runs, MESSAGE_BYTES).into_iter();
         let first = messages.next().unwrap_or_default();
@@ -145,7 +145,7 @@ impl Workers {
         first
     }
 
-    /// Keeps leases alive. Answers which grants are lost, and which runs to stop.
+    /// Renews leases. Returns the grants that are lost and the runs to cancel.
     pub async fn heartbeat(
         &self,
         tenant: TenantId,
@@ -155,7 +155,7 @@ impl Workers {
         self.worker(&tenant, worker_id).await?;
         let answer = self.engine.leases.beat(worker_id, UNARY_EPOCH, heartbeat).await?;
         if answer.replaced {
-            // A worker that has a stream sends its heartbeats there.
+            // The worker has a stream now, and only heartbeats on that stream count.
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
         let orders = self.db().read((), move |c, ()| async move { cancel_pending(c, &[worker_id]).await }.boxed());
@@ -172,7 +172,7 @@ impl Workers {
         Ok((lost, cancels))
     }
 
-    /// Ends a claimed run, and answers it as it is then.
+    /// Reports the outcome of a grant, and returns the run's state afterwards.
     pub async fn report(&self, tenant: TenantId, worker_id: Uuid, report: Report) -> Result<Run, EngineError> {
         let run_id = report.grant.run_id;
         let guard = Guard { grant: report.grant, worker_id, epoch: UNARY_EPOCH };
@@ -181,7 +181,7 @@ impl Workers {
         self.run(&tenant, run_id).await
     }
 
-    /// Adds to the log of a claimed run; answers up to which number its events are kept.
+    /// Adds events to the log of a held run. Returns the number of the last one that is kept.
     pub async fn append_events(
         &self,
         tenant: TenantId,
@@ -196,7 +196,7 @@ impl Workers {
         Ok(through_seq)
     }
 
-    /// Asks a worker to end what it holds and take no more.
+    /// Asks a worker to finish its runs and take no more.
     pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
         let drained = self.db().write(tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
         let (exists, effects) = drained.await?;
@@ -207,7 +207,7 @@ impl Workers {
         self.worker(&tenant, worker_id).await
     }
 
-    /// The newest workers of some states; none named = those that are not gone.
+    /// The newest workers in one of these states; an empty list means all that are not gone.
     pub async fn list(
         &self,
         tenant: TenantId,
@@ -254,7 +254,7 @@ impl Workers {
         registered.await
     }
 
-    /// The id under which runs are claimed for a request that can be repeated: the first call's.
+    /// The id of the claim for this request id. A repeated call gets the id of the first one.
     async fn claim_id(
         &self,
         tenant: &TenantId,
@@ -272,7 +272,7 @@ impl Workers {
             request_id: Some(request_id.to_owned()),
             payload_hash: payload_hash([payload.as_str()]),
         };
-        // Nothing is written but the id itself.
+        // The id itself is all that is written.
         let claim_id = idempotent::create(
             self.db(),
             request,

@@ -15,7 +15,7 @@ fn enqueue(runs: Vec<v1::RunSpec>) -> Result<Vec<RunRequest>, Vec<String>> {
 }
 
 #[test]
-fn what_is_not_given_has_its_default() {
+fn fields_that_are_not_given_have_their_defaults() {
     let requests = enqueue(vec![spec()]).expect("a good spec");
     assert_eq!(requests[0].spec.params, "{}");
     assert_eq!(requests[0].spec.max_attempts, 1);
@@ -27,7 +27,7 @@ fn what_is_not_given_has_its_default() {
 }
 
 #[test]
-fn all_violations_are_told_at_once_with_their_paths() {
+fn all_violations_are_reported_at_once_with_their_paths() {
     let bad = v1::RunSpec {
         session_id: "x".into(),
         lane: 9,
@@ -62,7 +62,7 @@ fn all_violations_are_told_at_once_with_their_paths() {
 fn the_number_of_runs_is_bounded() {
     assert_eq!(enqueue(vec![]).expect_err("none"), ["runs"]);
     assert_eq!(enqueue(vec![v1::RunSpec::default(); 10_001]).expect_err("too many"), ["runs"]);
-    // However many are bad, an answer names only some.
+    // An answer names only some of many bad runs.
     assert_eq!(enqueue(vec![v1::RunSpec::default(); 10_000]).expect_err("bad").len(), 100);
 }
 

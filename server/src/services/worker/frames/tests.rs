@@ -9,7 +9,7 @@ fn read(frame: In) -> Result<WorkerFrame, EngineError> {
     worker_frame(v1::ConnectRequest { frame: Some(frame) }, &Limits::default())
 }
 
-fn say_hello(hello_in: v1::Hello) -> Result<Hello, EngineError> {
+fn read_hello(hello_in: v1::Hello) -> Result<Hello, EngineError> {
     hello(v1::ConnectRequest { frame: Some(In::Hello(hello_in)) }, &Limits::default())
 }
 
@@ -27,7 +27,7 @@ fn grant(fence: i64) -> GrantKey {
 
 #[test]
 fn the_first_frame_is_hello_and_no_later_one() {
-    assert!(say_hello(good_hello()).is_ok());
+    assert!(read_hello(good_hello()).is_ok());
     let credit = v1::ConnectRequest { frame: Some(In::Credit(v1::Credit { total: 1 })) };
     assert!(matches!(hello(credit, &Limits::default()), Err(EngineError::Refused(Refusal::ProtocolViolation(_)))));
     assert!(matches!(
@@ -38,7 +38,7 @@ fn the_first_frame_is_hello_and_no_later_one() {
 }
 
 #[test]
-fn a_bad_hello_names_all_that_is_wrong() {
+fn a_bad_hello_names_all_its_violations() {
     let bad = v1::Hello {
         resume: Some(v1::Resume {
             worker_id: "x".into(),
@@ -48,7 +48,7 @@ fn a_bad_hello_names_all_that_is_wrong() {
         }),
         ..Default::default()
     };
-    let Err(EngineError::Invalid(violations)) = say_hello(bad) else { panic!("expected violations") };
+    let Err(EngineError::Invalid(violations)) = read_hello(bad) else { panic!("expected violations") };
     let fields: Vec<&str> = violations.0.iter().map(|violation| violation.field.as_str()).collect();
     let expected = [
         "hello.protocol_version",
@@ -64,7 +64,7 @@ fn a_bad_hello_names_all_that_is_wrong() {
 }
 
 #[test]
-fn a_frame_that_is_none_or_negative_ends_the_stream() {
+fn an_empty_or_negative_frame_ends_the_stream() {
     assert!(matches!(worker_frame(v1::ConnectRequest::default(), &Limits::default()), Err(EngineError::Invalid(_))));
     assert!(matches!(read(In::Credit(v1::Credit { total: -1 })), Err(EngineError::Invalid(_))));
     let most = read(In::Credit(v1::Credit { total: i64::MAX }));
@@ -72,7 +72,7 @@ fn a_frame_that_is_none_or_negative_ends_the_stream() {
 }
 
 #[test]
-fn a_wrong_report_is_refused_alone() {
+fn a_bad_report_is_refused_alone() {
     let good = report(RUN, 1, Some(v1::outcome::Outcome::Succeeded(v1::Succeeded::default())));
     let bad = report(RUN, 2, Some(v1::outcome::Outcome::Failed(v1::Failed::default())));
     let none = v1::RunReport { run_id: RUN.into(), fence: 3, outcome: None };
@@ -98,7 +98,7 @@ fn a_report_that_can_not_be_answered_ends_the_stream() {
 }
 
 #[test]
-fn wrong_events_are_refused_alone() {
+fn bad_events_are_refused_alone() {
     let events = v1::RunEvents { run_id: RUN.into(), fence: i64::MAX, first_seq: 0, entries: vec![] };
     let Ok(WorkerFrame::Events(Err(refused))) = read(In::Events(events)) else { panic!("expected a refusal") };
     assert_eq!((refused.subject.grant, refused.subject.count), (grant(i64::MAX), 0));
