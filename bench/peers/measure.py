@@ -57,7 +57,7 @@ class Role:
             self.process.stdin.write(command + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            sys.exit(f"{self.name} ended before it was told to {command}, exit code {self.process.wait()}")
+            sys.exit(f"{self.name} ended before the command {command}, exit code {self.process.wait()}")
 
     def hear(self):
         answer = self.answers.get()

@@ -72,9 +72,9 @@ async function work(worker, lines) {
     if (payload.due !== undefined) report.latencies_ms.push(now() - payload.due);
     report.executed.push(payload.n);
   };
-  let told = 0;
+  let reported = 0;
   setInterval(() => {
-    if (report.executed.length !== told) answer(`executed ${(told = report.executed.length)}`);
+    if (report.executed.length !== reported) answer(`executed ${(reported = report.executed.length)}`);
   }, 5).unref();
   answer("ready");
   for await (const line of lines) {

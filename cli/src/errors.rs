@@ -139,14 +139,14 @@ fn describe(error: &anyhow::Error, origins: &Origins) -> String {
         // Writing to a String can not fail.
         let _ = writeln!(lines, "  {}: {}", text::line(&violation.subject), text::line(&violation.description));
     }
-    if let Some(hint) = hint(error, refusal.as_ref()) {
+    if let Some(advice) = advice(error, refusal.as_ref()) {
         // Writing to a String can not fail.
-        let _ = writeln!(lines, "hint: {hint}");
+        let _ = writeln!(lines, "hint: {advice}");
     }
     lines
 }
 
-fn hint(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
+fn advice(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
     if let Some(unreachable) = error.chain().find_map(|cause| cause.downcast_ref::<Unreachable>()) {
         return Some(format!(
             "is it running at {}? start one with `ops dev`, or name another with --server or OPS_SERVER",

@@ -20,7 +20,7 @@ pub enum DevpgError {
     },
 
     /// No folder with PostgreSQL's server programs was found.
-    #[error("no PostgreSQL server programs (initdb, postgres, pg_ctl) found: {}, or name their folder with --pg-bin or OPS_PG_BIN", install_hint(.install))]
+    #[error("no PostgreSQL server programs (initdb, postgres, pg_ctl) found: {}, or name their folder with --pg-bin or OPS_PG_BIN", install_advice(.install))]
     ProgramsNotFound {
         /// The command that installs them on this system, if it is known.
         install: Option<String>,
@@ -150,7 +150,7 @@ impl DevpgError {
     }
 }
 
-fn install_hint(install: &Option<String>) -> String {
+fn install_advice(install: &Option<String>) -> String {
     match install {
         Some(command) => format!("install them with `{command}`"),
         None => "install PostgreSQL's server package".to_owned(),

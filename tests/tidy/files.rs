@@ -3,7 +3,8 @@
 use crate::paths::paths;
 use crate::tree::files;
 
-const CODE: [&str; 11] = [".rs", ".sql", ".proto", ".py", ".sh", ".ts", ".tsx", ".css", ".go", "Makefile", ".toml"];
+pub const CODE: [&str; 12] =
+    [".rs", ".sql", ".proto", ".py", ".sh", ".ts", ".tsx", ".cjs", ".css", ".go", "Makefile", ".toml"];
 /// Marks of unfinished work. They are in two parts here, so that this file has none of them.
 const UNDONE: [[&str; 2]; 5] = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"], ["db", "g!("], ["unimpl", "emented!("]];
 
@@ -21,7 +22,8 @@ fn nothing_is_marked_as_left_undone() {
     crate::nothing_breaks("no mark of unfinished work is in the code", &breaks);
 }
 
-fn has_word(line: &str, word: &str) -> bool {
+/// Whether the line has the word, and not as a part of another one.
+pub fn has_word(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
         let alone = |c: Option<char>| !c.is_some_and(is_part);

@@ -52,10 +52,10 @@ func (r *report) executed(job NoopArgs) {
 
 // tell says how many jobs were executed, when there are more of them.
 func (r *report) tell() {
-	for told := int64(0); ; time.Sleep(5 * time.Millisecond) {
-		if count := r.count.Load(); count != told {
-			told = count
-			answer(fmt.Sprintf("executed %d", told))
+	for reported := int64(0); ; time.Sleep(5 * time.Millisecond) {
+		if count := r.count.Load(); count != reported {
+			reported = count
+			answer(fmt.Sprintf("executed %d", reported))
 		}
 	}
 }

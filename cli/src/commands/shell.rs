@@ -40,8 +40,8 @@ pub(crate) fn man(args: &ManArgs) -> Result<Exit> {
 fn command<'a>(root: &'a Command, words: &[String]) -> Result<&'a Command, UsageError> {
     words.iter().try_fold(root, |command, word| {
         let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-        let hint = || config::hint(word, verbs.iter().copied());
-        let unknown = || UsageError::new(format!("`{}` has no command `{word}`{}", full_name(command), hint()));
+        let suggestion = || config::suggestion(word, verbs.iter().copied());
+        let unknown = || UsageError::new(format!("`{}` has no command `{word}`{}", full_name(command), suggestion()));
         command.find_subcommand(word).ok_or_else(unknown)
     })
 }

@@ -52,9 +52,9 @@ fn strange_section((name, line): &(String, usize), settings: &[Setting]) -> Opti
     if sections.contains(&name.as_str()) {
         return None;
     }
-    let hint = suggest::hint(name, sections.iter().copied());
+    let suggestion = suggest::suggestion(name, sections.iter().copied());
     let known = sections.iter().map(|it| format!("[{it}]")).collect::<Vec<_>>().join(", ");
-    Some(Wrong::at(*line, format!("[{name}]: unknown section{hint} (there are {known})")))
+    Some(Wrong::at(*line, format!("[{name}]: unknown section{suggestion} (there are {known})")))
 }
 
 fn sections(settings: &[Setting]) -> Vec<&str> {
@@ -76,12 +76,12 @@ fn meant<'a>(entry: &Entry, settings: &'a [Setting]) -> Result<Vec<&'a Setting>,
     }
     let place = if entry.section.is_empty() { String::new() } else { format!("{}.", entry.section) };
     let elsewhere: Vec<_> = settings.iter().filter(|it| it.key == entry.key).map(place_of).collect();
-    let hint = if elsewhere.is_empty() {
-        suggest::hint(&entry.key, settings.iter().filter(may).map(|it| it.key.as_str()))
+    let suggestion = if elsewhere.is_empty() {
+        suggest::suggestion(&entry.key, settings.iter().filter(may).map(|it| it.key.as_str()))
     } else {
         format!("; it belongs in {}", elsewhere.join(" or "))
     };
-    Err(format!("{place}{}: unknown key{hint}", entry.key))
+    Err(format!("{place}{}: unknown key{suggestion}", entry.key))
 }
 
 fn place_of(setting: &Setting) -> String {

@@ -25,4 +25,4 @@ pub(crate) use origins::{Effective, Origins};
 pub(crate) use secret::redacted;
 pub(crate) use settings::{CLIENT, Kind, settings};
 pub(crate) use source::Source;
-pub(crate) use suggest::hint;
+pub(crate) use suggest::suggestion;

@@ -10,7 +10,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// `; did you mean ...?`, or nothing.
-pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map(|it| format!("; did you mean `{it}`?")).unwrap_or_default()
 }
 
@@ -24,6 +24,6 @@ mod tests {
         assert_eq!(nearest("lease_timout", keys), Some("lease-timeout"));
         assert_eq!(nearest("lisen", keys), Some("listen"));
         assert_eq!(nearest("zzz", keys), None);
-        assert_eq!(hint("lisen", keys), "; did you mean `listen`?");
+        assert_eq!(suggestion("lisen", keys), "; did you mean `listen`?");
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct Direction {
     paced: Instant,
     /// The source has ended.
     pub(super) is_ended: bool,
-    /// The sink has seen the end.
-    pub(super) is_told: bool,
+    /// The sink was closed.
+    pub(super) is_closed: bool,
     /// Bytes were lost.
     pub(super) has_lost: bool,
 }
@@ -38,7 +38,7 @@ impl Direction {
             queued: 0,
             paced: Instant::now(),
             is_ended: false,
-            is_told: false,
+            is_closed: false,
             has_lost: false,
         }
     }
@@ -96,7 +96,7 @@ impl Direction {
 
     /// Whether to close the sink now.
     pub(super) fn is_over(&self) -> bool {
-        self.is_ended && !self.is_told && self.queue.is_empty() && self.flow.pass == Pass::Through
+        self.is_ended && !self.is_closed && self.queue.is_empty() && self.flow.pass == Pass::Through
     }
 
     /// Whether all bytes have been written.

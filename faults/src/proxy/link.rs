@@ -99,14 +99,14 @@ impl Link {
             self.to_server.write(&self.server)?;
             self.to_client.write(&self.client)?;
             if self.to_server.is_over() {
-                self.to_server.is_told = true;
+                self.to_server.is_closed = true;
                 self.server.shutdown().await?;
             }
             if self.to_client.is_over() {
-                self.to_client.is_told = true;
+                self.to_client.is_closed = true;
                 self.client.shutdown().await?;
             }
-            if self.to_server.is_told && self.to_client.is_told {
+            if self.to_server.is_closed && self.to_client.is_closed {
                 return Ok(Cut::Fin);
             }
         }

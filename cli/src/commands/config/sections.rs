@@ -24,7 +24,7 @@ pub(super) fn known(section: &str) -> Result<String> {
     if sections.iter().any(|it| it == section) {
         return Ok(section.to_owned());
     }
-    let hint = config::hint(section, sections.iter().map(String::as_str));
-    let message = format!("`{section}` has no settings{hint} (those that have are {})", sections.join(", "));
+    let suggestion = config::suggestion(section, sections.iter().map(String::as_str));
+    let message = format!("`{section}` has no settings{suggestion} (those that have are {})", sections.join(", "));
     Err(UsageError::new(message).into())
 }
