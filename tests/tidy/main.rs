@@ -1,8 +1,7 @@
 //! Rules that the compiler does not check: which module may name which, what holds for every file, and allowed dependencies.
 //!
 //! [`tree`] has the files, [`paths`] finds the paths that a file names, and [`modules`] the files that these lead to. The rules are
-//! in [`arrows`], [`crates`], [`files`], [`names`], [`patches`],
-//! [`statements`] and [`words`].
+//! in [`arrows`], [`crates`], [`files`], [`names`], [`patches`], [`statements`] and [`words`].
 
 mod arrows;
 mod crates;
