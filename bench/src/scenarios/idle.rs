@@ -11,7 +11,7 @@ use crate::fleet::{Execution, Fleet};
 pub const ABOUT: &str = "Statements a second in the database's log, BEGIN and COMMIT included, and processor time: one server, 10 workers, \
                          no runs.";
 
-/// After this the work of a start is done.
+/// After this time the work of a start is done.
 const SETTLE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(10);
 
