@@ -27,7 +27,7 @@ const KEPT_RUNS: usize = 100;
 /// How long the capacity is measured.
 const MEASURE: Duration = Duration::from_secs(5);
 /// The interval at which the server's memory is read.
-const LOOK: Duration = Duration::from_millis(100);
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest time until the server serves again.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most lines of the server's log in a report with violations.
@@ -108,7 +108,7 @@ async fn measure(options: &Options, database_url: &str, server: &Server) -> Resu
         tokio::select! {
             made = offering.join_next() => break made.context("nothing was offered")??,
             ended = workers.join_next() => bail!("a worker ended: {ended:?}"),
-            () = tokio::time::sleep(LOOK) => memory_highest = server.memory()?.max(memory_highest),
+            () = tokio::time::sleep(MEMORY_INTERVAL) => memory_highest = server.memory()?.max(memory_highest),
         }
     };
     let seconds = begin.elapsed().as_secs_f64();
