@@ -89,7 +89,7 @@ fn other_program_with(answer: impl Fn(&str) -> &'static str + Send + 'static) ->
 }
 
 #[test]
-fn what_answers_otherwise_is_no_server_of_ours() {
+fn a_program_that_answers_in_another_way_is_not_taken_for_a_server() {
     for answer in ["220 mail.example ESMTP\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"] {
         assert_eq!(ids(&examine(&["--server", &other_program(answer)]).0), ["not-a-server"], "{answer}");
     }
@@ -103,7 +103,7 @@ fn what_answers_otherwise_is_no_server_of_ours() {
 }
 
 #[tokio::test]
-async fn an_address_to_listen_on_is_free_ours_taken_or_none_of_this_machine() {
+async fn an_address_to_listen_on_is_free_used_by_a_server_taken_or_not_of_this_machine() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     assert_eq!(examine(&["--listen", &free]).0, []);
     let taken = other_program("");
