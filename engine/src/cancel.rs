@@ -7,8 +7,8 @@ use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::store::run::cancel::{CANCEL_PAGE, session_cancel_page, session_cancel_runs_in_tx};
 
-/// Cancels all runs of a cancelled session, in pages, without those that other transactions have locked. What is cancelled already
-/// stays as it is. Answers whether no run was locked.
+/// Cancels all runs of a cancelled session, in pages, except the runs that other transactions have locked. A run that is already
+/// cancelled does not change. Returns whether no run was locked.
 pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, StoreError> {
     let db = engine.db(Class::Engine);
     let (mut after, mut all) = (Uuid::nil(), true);

@@ -24,7 +24,7 @@ use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 use crate::watch::hub::ChangeHub;
 
-/// The parts of the engine, for the use cases.
+/// The engine, as the use cases see it.
 #[derive(Debug)]
 pub struct Engine {
     /// The database, by class of work.
@@ -41,9 +41,9 @@ pub struct Engine {
     pub events: Events,
     pub releases: Releases,
     pub hub: Arc<ChangeHub>,
-    /// Around which runs resumes and cancelled sessions go.
+    /// The locked runs that resumes and cancels of sessions leave out.
     pub locked_runs: LockedRows,
-    /// For what workers have sent and is not written yet.
+    /// The bytes that workers have sent and that are not written yet.
     pub stream_bytes: Budget,
     pub metrics: Metrics,
 }
@@ -51,14 +51,14 @@ pub struct Engine {
 /// Ends the engine's loops, in this order.
 #[derive(Debug, Clone, Default)]
 pub struct EngineStop {
-    /// Nothing new is claimed, told or watched.
+    /// Ends claims, orders to workers, and the hub of watchers.
     pub loops: CancellationToken,
-    /// What was handed in is written, then the batches end. After the streams have ended.
+    /// Ends the batches, after they have written all submitted requests. Cancelled after the streams have ended.
     pub batches: CancellationToken,
 }
 
 impl Engine {
-    /// Makes the engine, and starts its loops and its batches, which end in this order.
+    /// Makes the engine, and starts its loops and its batches. The loops end first.
     pub fn start(
         db: Db,
         settings: EngineSettings,
@@ -122,7 +122,7 @@ impl Engine {
         &self.databases[class as usize]
     }
 
-    /// Each second, gives back what workers have not accepted in time.
+    /// Each second, takes back the runs that workers have not accepted in time.
     async fn take_back_unaccepted(self: Arc<Self>, closing: CancellationToken) {
         loop {
             tokio::select! {

@@ -1,6 +1,6 @@
 //! New runs of all callers, in batches.
 //!
-//! Calls with request ids go in batches of their own, because they may have to wait for another transaction who holds the same id.
+//! Calls with request ids have batches of their own, because they may wait for another transaction that holds the same id.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -28,8 +28,8 @@ use crate::store::run::enqueue::{ENQUEUED, NewRun, run_created, run_enqueue, ses
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 
-/// Calls that may wait: few seconds of work, since who is queued for longer would have given up. A batch takes 2,000 runs,
-/// or one call of up to 10,000.
+/// The waiting calls are a few seconds of work: a caller that waits longer has given up. A batch takes 2,000 runs, or one call of
+/// up to 10,000.
 const BOUNDS: BatchBounds = BatchBounds {
     waiting: 10_000,
     waiting_items: 20_000,
@@ -39,10 +39,10 @@ const BOUNDS: BatchBounds = BatchBounds {
     abandoned: Abandoned::Drop,
 };
 
-/// How long a call whose commit was not answered is tried again to learn what became of it.
+/// How long a batch is tried again after a commit that was not answered.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The scope of request ids of runs, whichever call enqueues them.
+/// The scope of request ids of runs, for every method that enqueues runs.
 const REQUEST_SCOPE: &str = "EnqueueRun";
 
 /// A call that enqueues all of its runs or none.
@@ -67,16 +67,16 @@ impl Weigh for EnqueueCall {
     }
 }
 
-/// What a call has enqueued.
+/// The runs of a call.
 #[derive(Debug, Clone)]
 pub struct Enqueued {
     /// In the order of the call.
     pub ids: Vec<Uuid>,
-    /// When; `None` for what a repeated request made before.
+    /// `None` for a run that an earlier call with the same request id has made.
     pub created_at: Vec<Option<DateTime<Utc>>>,
 }
 
-/// Where calls are handed in.
+/// Where calls are submitted.
 #[derive(Debug, Clone)]
 pub struct Enqueue {
     plain: Batcher<EnqueueCall, Verdict>,
@@ -123,7 +123,7 @@ impl Enqueue {
     }
 }
 
-/// How many runs a call has made.
+/// The number of runs that a call has made.
 fn fresh(result: &Result<Verdict, EngineError>) -> u64 {
     let enqueued = result.iter().flatten();
     enqueued.flat_map(|enqueued| &enqueued.created_at).filter(|created_at| created_at.is_some()).count() as u64
@@ -132,7 +132,7 @@ fn fresh(result: &Result<Verdict, EngineError>) -> u64 {
 type Verdict = Result<Enqueued, Refusal>;
 type Verdicts = Vec<Verdict>;
 
-/// One batch of the calls whose sessions no other transaction has locked; the others fail with `LockTimeout`.
+/// Writes the calls whose sessions no other transaction has locked. The others fail with `LockTimeout`.
 async fn write_free(
     db: Db,
     wakeups: Wakeups,
@@ -154,8 +154,9 @@ async fn write_free(
     Ok(around_locked(calls.iter().map(|call| is_locked(&locked, call)), verdicts))
 }
 
-/// One batch. Ids are made before the write, so after a commit that was not answered they tell whether it happened: first by
-/// looking, then by writing the same again, which waits for a commit that is still on its way and then meets its ids.
+/// Writes one batch. The ids are made before the write, so after a commit that was not answered they show whether it happened. The
+/// batch looks for them first. If none is there it writes the same again: that write waits for a commit that is still on its way, and
+/// then fails on the same ids.
 async fn batch(db: Db, wakeups: Wakeups, calls: Arc<[EnqueueCall]>) -> Result<Verdicts, StoreError> {
     let until = Instant::now() + COMMIT_TIMEOUT;
     let mut in_doubt = false;
@@ -185,8 +186,8 @@ async fn batch(db: Db, wakeups: Wakeups, calls: Arc<[EnqueueCall]>) -> Result<Ve
     }
 }
 
-/// What became of a batch whose commit was not answered; `None` if none of its runs is there. One transaction wrote it, so a
-/// single run tells of all.
+/// The verdicts of a batch whose commit was not answered; `None` if none of its runs is there. One transaction wrote all of them, so
+/// one run proves the commit.
 async fn look_up(db: &Db, wakeups: &Wakeups, calls: &[EnqueueCall]) -> Result<Option<Verdicts>, StoreError> {
     let ids: Vec<Uuid> = calls.iter().flat_map(|call| call.runs.iter().map(|run| run.id)).collect();
     let created = db.read(ids, |c, ids| run_created(c, ids).boxed()).await?;
@@ -199,14 +200,14 @@ async fn look_up(db: &Db, wakeups: &Wakeups, calls: &[EnqueueCall]) -> Result<Op
         if call.runs.iter().any(|run| created.contains_key(&run.id)) {
             verdicts.push(Ok(made_before(db, call, &created).await?));
         } else {
-            // It was refused, or has repeated what was made before: judged again, it makes nothing twice.
+            // The call was refused, or it repeated an earlier request. To judge it again makes no run twice.
             verdicts.extend(write(db, wakeups, Arc::from([call.clone()])).await?);
         }
     }
     Ok(Some(verdicts))
 }
 
-/// What a committed call has made; where a run of its own is missing, a repeated request had made another before.
+/// The runs of a committed call. If one of them is missing, an earlier call with the same request id has made another run.
 async fn made_before(
     db: &Db,
     call: &EnqueueCall,
@@ -258,7 +259,7 @@ async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<(Ver
     Ok(Some((calls.iter().map(|call| Ok(enqueued(call))).collect(), effects)))
 }
 
-/// Judges call by call, and writes those that are not refused.
+/// Judges call by call, and writes the calls that are not refused.
 async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<(Verdicts, Effects), StoreError> {
     db.transaction(calls, |c, calls| {
         async move {
@@ -292,7 +293,7 @@ async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<(Verdicts, Ef
     .await
 }
 
-/// The runs of a call that are to be made: not refused, and not made by the same request before.
+/// The runs that a call makes: none if it was refused, and not those that an earlier call with the same request id has made.
 fn fresh_runs<'c>(
     call: &'c EnqueueCall,
     verdict: &'c Result<Vec<Uuid>, Refusal>,
@@ -314,7 +315,8 @@ fn check_sessions(call: &EnqueueCall, open: &BTreeMap<(String, Uuid), bool>) -> 
     Ok(call.runs.iter().map(|run| run.id).collect())
 }
 
-/// Puts the ids that repeated requests made before into the verdicts, and refuses calls that use an id for something else.
+/// Puts the ids that earlier calls have made for the same request ids into the verdicts. Refuses calls that use a request id for
+/// something else.
 async fn claim_requests(
     c: &mut PgConnection,
     calls: &[EnqueueCall],
@@ -351,8 +353,8 @@ async fn claim_requests(
             (Ok(_), RequestClaim::Fresh) | (Err(_), _) => {}
         }
     }
-    // A refused call leaves nothing behind. What it would have made may have answered another call of the batch already:
-    // then the batch is divided, until each call is judged by what is there.
+    // A refused call leaves nothing behind. But its run may already be the answer to another call of this batch with the same request
+    // id. Then the batch fails and is halved, until each call is judged alone.
     let refused: Vec<(usize, RequestKey)> = places
         .into_iter()
         .zip(keys)

@@ -4,7 +4,7 @@ use crate::db::StoreError;
 use crate::domain::Refusal;
 use crate::domain::violation::Violations;
 
-/// Every way in which a request ends other than well. The server's `edge/status.rs` maps each to a gRPC status.
+/// Every reason why a request fails. The server's `edge/status.rs` maps each to a gRPC status.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EngineError {
     /// One or more fields are wrong.
@@ -23,8 +23,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether the same request may succeed later, without the caller's doing: the database is away, other transactions are in
-    /// the way, or a queue is full.
+    /// Whether the same request may succeed later: the database is away, other transactions are in the way, or a queue is full.
     pub fn is_passing(&self) -> bool {
         match self {
             EngineError::Overloaded => true,

@@ -1,4 +1,4 @@
-//! The same request again gets the first answer: what every call with a `request_id` does, once.
+//! Calls with a `request_id`: the same request again gets the first answer.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ pub struct Request {
     pub tenant: TenantId,
     /// The method.
     pub scope: &'static str,
-    /// Without it, each call creates.
+    /// Without it, each call creates a resource.
     pub request_id: Option<String>,
     /// Two requests with equal hashes are the same.
     pub payload_hash: Vec<u8>,
 }
 
-/// Creates a resource, or finds what the same request created before; answers what `read` reads of it.
+/// Creates a resource, or finds the one that the same request created before. Returns what `read` reads.
 ///
-/// `insert` writes the resource under the id that it is given, or refuses. Both run in one transaction. An answer to a commit
-/// that is lost is found again by reading that id.
+/// `insert` writes the resource under the id that it is given, or refuses. Both run in one transaction. If the answer to the commit is
+/// lost, `read` looks whether the id is there.
 pub async fn create<I, T>(
     db: &Db,
     request: Request,
@@ -70,7 +70,7 @@ where
     }
 }
 
-/// The error of a call with a request id: another call with the same id may be still running.
+/// The error of a call with a request id. Another call with the same id may still run.
 pub fn in_progress(error: StoreError, request_id: String) -> EngineError {
     match error {
         StoreError::RequestHeld => Refusal::RequestInProgress(request_id).into(),
@@ -78,7 +78,7 @@ pub fn in_progress(error: StoreError, request_id: String) -> EngineError {
     }
 }
 
-/// The id that stands for a request: a new one, or the first call's.
+/// The id of the request's resource: a new one, or that of the first call.
 async fn claim(c: &mut PgConnection, request: &Request, new_id: Uuid) -> Result<Result<Uuid, Refusal>, StoreError> {
     let Some(request_id) = &request.request_id else { return Ok(Ok(new_id)) };
     let (tenant, scope, hash) = (&request.tenant, request.scope, &request.payload_hash);

@@ -2,9 +2,9 @@
 //! neither gRPC nor HTTP.
 //!
 //! In reading order, from the ground up: [`domain`] has the types and rules; [`db`] runs units of database work; [`store`] is the
-//! SQL; [`batch`] turns many callers into one statement; [`enqueue`] takes runs in; [`dispatch`] decides which worker gets which
-//! run; [`stream`] serves a worker and writes all that it reports; [`watch`] tells watchers what changed; [`repair`] does what a
-//! clock triggers. [`wakeups`] wake them, and [`Engine`] puts them together.
+//! SQL; [`batch`] turns many callers into one statement; [`enqueue`] writes new runs; [`dispatch`] decides which worker gets which
+//! run; [`stream`] serves a worker and writes its reports; [`watch`] sends changes to watchers; [`repair`] does what a clock
+//! triggers. [`wakeups`] wake them, and [`Engine`] puts them together.
 
 pub mod domain;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How often each part looks for work without a wakeup, because a wakeup may be lost.
+/// How often each loop looks for work without a wakeup, because a wakeup may be lost.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long work waits before its next try while the database is away.
@@ -11,7 +11,7 @@ pub const OUTAGE_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The number of heartbeats that a worker sends within a lease: five of them may be lost.
 pub const HEARTBEATS_PER_LEASE: u32 = 6;
 
-/// The settings.
+/// The settings of the engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// How long a grant lives without a heartbeat.
@@ -20,8 +20,8 @@ pub struct EngineSettings {
     pub accept_timeout: Duration,
     /// The number of log events that a worker may send before they are acknowledged.
     pub event_credits: u32,
-    /// The bytes of results and log events of all workers that may wait to be written, for example while the database is away. Beyond
-    /// them streams end with an overload. Their workers keep what was not answered, and send it again.
+    /// The bytes of results and log events of all workers that may wait to be written, for example while the database is away. A stream
+    /// that sends more ends as overloaded. Its worker keeps everything that was not answered, and sends it again.
     pub stream_bytes: u32,
 }
 

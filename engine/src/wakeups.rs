@@ -1,5 +1,5 @@
-//! Wakeups: something was committed for which another part of the system may wait. A wakeup says only "look". It may be lost, so each
-//! part also looks by itself from time to time.
+//! Wakeups: a write was committed that another loop or another server may wait for. A wakeup says only "look". It may be lost, so each
+//! loop also looks without one from time to time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -51,8 +51,8 @@ impl Topic {
 struct Signal {
     /// Wakes the waiter in this process.
     local: Notify,
-    /// The wakeup is still to be sent to the other replicas.
-    is_owed: AtomicBool,
+    /// Whether the wakeup must still be sent to the other replicas.
+    is_unsent: AtomicBool,
     /// The number of wakeups given.
     given: AtomicU64,
 }
@@ -62,18 +62,18 @@ struct Signal {
 pub struct Wakeups {
     signals: Arc<[Signal; 3]>,
     /// Wakes the loop that sends wakeups to the other replicas.
-    owed: Arc<Notify>,
+    unsent: Arc<Notify>,
     /// This replica. A notification carries it, so that the replica ignores its own.
     server_id: Uuid,
 }
 
 impl Wakeups {
     pub fn new(server_id: Uuid) -> Self {
-        Self { signals: Arc::default(), owed: Arc::default(), server_id }
+        Self { signals: Arc::default(), unsent: Arc::default(), server_id }
     }
 
-    /// Gives the wakeups that follow a committed write: in this process at once, to the other replicas as soon as the database takes
-    /// them. Wakeups that come faster than they can be sent become one.
+    /// Gives the wakeups that follow a committed write: in this process at once, to the other replicas as soon as the database accepts
+    /// them. Wakeups that come faster than they are sent become one.
     pub fn send(&self, effects: Effects) {
         TOPICS.into_iter().filter(|topic| topic.follows(effects)).for_each(|topic| self.give(topic));
     }
@@ -82,8 +82,8 @@ impl Wakeups {
         self.give_here(topic);
         let signal = &self.signals[topic as usize];
         signal.given.fetch_add(1, Ordering::Relaxed);
-        signal.is_owed.store(true, Ordering::Release);
-        self.owed.notify_one();
+        signal.is_unsent.store(true, Ordering::Release);
+        self.unsent.notify_one();
     }
 
     /// The number of wakeups given on a topic.
@@ -101,16 +101,16 @@ impl Wakeups {
         self.signals[topic as usize].local.notified().await;
     }
 
-    /// Passes wakeups on to the other replicas, one statement at a time and outside of any transaction: the commits of transactions
-    /// with a NOTIFY wait for each other.
+    /// Sends wakeups to the other replicas, one statement at a time and outside of other transactions: commits of transactions with a
+    /// NOTIFY wait for each other.
     pub async fn pass_on(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {
-                () = self.owed.notified() => {}
+                () = self.unsent.notified() => {}
                 () = closing.cancelled() => return,
             }
-            let is_owed = |topic: &Topic| self.signals[*topic as usize].is_owed.swap(false, Ordering::Acquire);
-            let channels: Vec<&str> = TOPICS.into_iter().filter(is_owed).map(Topic::channel).collect();
+            let is_unsent = |topic: &Topic| self.signals[*topic as usize].is_unsent.swap(false, Ordering::Acquire);
+            let channels: Vec<&str> = TOPICS.into_iter().filter(is_unsent).map(Topic::channel).collect();
             let server_id = self.server_id;
             let sent = db.write(channels, move |c, channels| wakeup_send(c, channels, server_id).boxed());
             if let Err(error) = sent.await {

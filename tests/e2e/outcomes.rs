@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use engine::domain::RunStatus as State;
+use engine::domain::outcome::GrantEnd;
 use proto::v1::*;
 
 use crate::support::{Fixture, Unary, cancelled, failed, failed_for_good, snoozed, spec, succeeded};
@@ -80,4 +82,30 @@ async fn every_outcome_leads_to_the_state_of_the_rule() {
     let session = fixture.session_now(&session).await;
     let counters = [session.total_runs, session.succeeded_runs, session.failed_runs, session.cancelled_runs];
     assert_eq!(counters, counted);
+}
+
+/// The statements call the rule in SQL. `State::after` is the rule that a reader finds, and that the transition table is checked against.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_in_sql_is_the_rule_in_rust() {
+    let fixture = Fixture::with(0, |_| {}).await;
+    let mut sql = fixture.sql().await;
+    for end in GrantEnd::ALL {
+        for case in 0..8 {
+            let [begun, cancel_requested, attempts_left] = [1, 2, 4].map(|bit| case & bit != 0);
+            let next: String = sqlx::query_scalar("SELECT ops.run_next($1, $2, $3, 1, $4)")
+                .bind(end.as_str())
+                .bind(begun)
+                .bind(cancel_requested)
+                .bind(if attempts_left { 2 } else { 1 })
+                .fetch_one(&mut sql)
+                .await
+                .expect("the rule answers");
+            let rust = State::after(end, begun, cancel_requested, attempts_left);
+            assert_eq!(
+                next,
+                rust.as_str(),
+                "{end:?} begun {begun} cancel {cancel_requested} attempts left {attempts_left}"
+            );
+        }
+    }
 }

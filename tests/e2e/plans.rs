@@ -8,16 +8,24 @@ const CLAIM: &str = include_str!("../../engine/src/store/run/claim.sql");
 const REPORT: &str = include_str!("../../engine/src/store/run/report.sql");
 const POLL: &str = include_str!("../../engine/src/store/poll.sql");
 const CANCEL: &str = include_str!("../../engine/src/store/run/cancel.sql");
+const EXPIRE: &str = include_str!("../../engine/src/store/run/expire.sql");
+const RELEASE: &str = include_str!("../../engine/src/store/run/release.sql");
+const DUE: &str = include_str!("../../engine/src/store/run/due.sql");
+const CANCEL_UNCONFIRMED: &str = include_str!("../../engine/src/store/run/cancel_unconfirmed.sql");
 
 /// The plan of a statement with so many parameters, under the settings of the engine.
 async fn plan(sql: &mut PgConnection, statement: &str, parameters: usize) -> String {
+    explain(sql, "COSTS OFF", statement, parameters).await
+}
+
+async fn explain(sql: &mut PgConnection, options: &str, statement: &str, parameters: usize) -> String {
     let engine = "SET ROLE ops_engine; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
                   SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
     sqlx::raw_sql(engine).execute(&mut *sql).await.expect("it is set");
     let prepare = format!("PREPARE planned AS {}", statement.trim_end().trim_end_matches(';'));
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *sql).await.expect("it is prepared");
     let arguments = if parameters == 0 { String::new() } else { format!("({})", vec!["NULL"; parameters].join(", ")) };
-    let explain = format!("EXPLAIN (COSTS OFF) EXECUTE planned {arguments}");
+    let explain = format!("EXPLAIN ({options}) EXECUTE planned {arguments}");
     let lines: Vec<String> =
         sqlx::query_scalar(AssertSqlSafe(explain)).fetch_all(&mut *sql).await.expect("it is explained");
     lines.join("\n")
@@ -69,12 +77,12 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
     let statements = [
         ("run_begin", include_str!("../../engine/src/store/run/begin.sql"), 5),
         ("run_cancel", CANCEL, 4),
-        ("run_cancel_unconfirmed", include_str!("../../engine/src/store/run/cancel_unconfirmed.sql"), 0),
+        ("run_cancel_unconfirmed", CANCEL_UNCONFIRMED, 0),
         ("run_claim", CLAIM, 11),
         ("run_events_append", include_str!("../../engine/src/store/event/append.sql"), 11),
-        ("run_expire", include_str!("../../engine/src/store/run/expire.sql"), 1),
+        ("run_expire", EXPIRE, 1),
         ("run_heartbeat", include_str!("../../engine/src/store/run/heartbeat.sql"), 6),
-        ("run_release", include_str!("../../engine/src/store/run/release.sql"), 6),
+        ("run_release", RELEASE, 6),
         ("run_report", REPORT, 10),
         ("backlog", include_str!("../../engine/src/store/run/backlog.sql"), 1),
     ];
@@ -108,6 +116,21 @@ async fn the_poll_reads_only_what_is_due() {
         ["runs_pkey", "runs_tenant", "runs_session", "Seq Scan on runs", "Seq Scan on sessions", "sessions_pkey"]
     {
         assert!(!plan.contains(index), "{index}: {plan}");
+    }
+}
+
+/// A function that is not inlined is called for each row, and no index serves a condition inside of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_inline_the_rules_that_they_share() {
+    let fixture = Fixture::with(0, |_| {}).await;
+    let statements =
+        [("report", REPORT, 10), ("release", RELEASE, 6), ("expire", EXPIRE, 1), ("due", DUE, 0), ("poll", POLL, 0)];
+    for (name, statement, parameters) in statements.into_iter().chain([("unconfirmed", CANCEL_UNCONFIRMED, 0)]) {
+        assert!(statement.contains("ops.run_") || statement.contains("ops.lease_"), "{name} shares a rule");
+        let plan = explain(&mut fixture.sql().await, "COSTS OFF, VERBOSE", statement, parameters).await;
+        for function in ["run_next(", "run_is_due(", "lease_ends_at(", "cancel_ends_at(", "lease_service_is_current("] {
+            assert!(!plan.contains(function), "{name} calls {function}: {plan}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Which members a member may depend on, and which more in its tests.
 const ARROWS: [(&str, &[&str], &[&str]); 11] = [
-    ("proto", &[], &["server", "worker", "handlers", "client", "devpg"]),
+    ("proto", &[], &["engine", "server", "worker", "handlers", "client", "devpg"]),
     ("client", &["proto"], &[]),
     ("engine", &[], &["devpg"]),
     ("server", &["engine", "proto"], &["devpg"]),

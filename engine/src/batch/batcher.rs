@@ -1,7 +1,7 @@
-//! Batches: the requests that wait are carried out together, and no request waits for a batch to fill.
+//! Batches: waiting requests are carried out together, and no request waits for a batch to fill.
 //!
-//! A batch takes all requests that came while the last one was carried out, up to a bound. The next batch begins when it has ended. So
-//! an idle system adds no delay, and a busy one puts hundreds of requests into one statement.
+//! A batch takes all requests that came while the last batch ran, up to a bound. The next batch begins when it has ended. So an idle
+//! system adds no delay, and a busy one puts hundreds of requests into one statement.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::batch::budget::{Budget, Held};
 pub struct BatchBounds {
     /// Requests that may wait. Further requests are refused as overload.
     pub waiting: usize,
-    /// Items of all submitted requests, likewise. A larger request is taken when no other one waits.
+    /// Items of all submitted requests, likewise. A request with more items is taken when no other one waits.
     pub waiting_items: u32,
     /// Bytes of all submitted requests, likewise.
     pub waiting_bytes: u32,
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_whose_caller_has_gone_is_dropped_where_that_is_agreed() {
+    async fn a_request_whose_caller_has_gone_is_dropped_if_the_bounds_say_so() {
         for (abandoned, expected) in [(Abandoned::Drop, vec![1, 3]), (Abandoned::CarryOut, vec![1, 2, 3])] {
             let closing = CancellationToken::new();
             let (done, mut seen) = mpsc::unbounded_channel();

@@ -13,7 +13,7 @@ use crate::db::{Db, StoreError};
 use crate::store::run::enqueue::session_key_locked;
 use crate::store::run::report::{run_key_locked, run_locked};
 
-/// How long a row that was found locked is checked before each batch that names it.
+/// For how long each batch first checks a row that was found locked.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// The locks that a batch takes.
@@ -42,7 +42,7 @@ impl LockedRows {
         Self { db, locks, found: Mutex::default() }
     }
 
-    /// Does `work` on these rows. It gets the locked rows, and leaves them out. Answers its result and the locked rows.
+    /// Does `work` on these rows. It gets the set of locked rows, and leaves them out. Returns its result and the locked rows.
     pub async fn around<T, F>(
         &self,
         rows: &[Uuid],

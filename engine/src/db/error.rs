@@ -1,4 +1,4 @@
-//! What can go wrong at the database.
+//! Failures of database work.
 
 use std::sync::Arc;
 
@@ -11,45 +11,45 @@ pub enum StoreError {
     /// The database can not be reached, or did not answer in time. Nothing was written.
     #[error("the database is not available: {0}")]
     Unavailable(Arc<str>),
-    /// The connection was lost while a commit was on its way: it may have happened or not.
+    /// The connection was lost during a commit, which may have happened or not.
     #[error("the connection was lost at the commit: {0}")]
     CommitUnknown(Arc<str>),
-    /// Too many others wait for the database. Nothing was written.
+    /// Too many requests wait for the database. Nothing was written.
     #[error("too many requests wait for the database")]
     Overloaded,
-    /// A lock was not had in time. Nothing was written.
-    #[error("a lock was not had in time")]
+    /// The wait for a lock timed out. Nothing was written.
+    #[error("the wait for a lock timed out")]
     LockTimeout,
     /// Another transaction holds this `request_id`. Nothing was written.
     #[error("another transaction holds the request id")]
     RequestHeld,
-    /// The database has cancelled a statement, as at the statement timeout: it is there, and has answered. Nothing was written.
-    #[error("the database has cancelled a statement: {0}")]
+    /// The database cancelled a statement, for example at the statement timeout. It is not away: it has answered. Nothing was written.
+    #[error("the database cancelled a statement: {0}")]
     StatementCancelled(Arc<str>),
-    /// A rule of the schema was broken. Nothing was written.
+    /// A write violated a constraint of the schema. Nothing was written.
     #[error("constraint {constraint} is violated: {message}")]
     Constraint { constraint: Arc<str>, message: Arc<str> },
-    /// Another transaction was in the way; the same again may succeed. Nothing was written.
-    #[error("another transaction was in the way: {0}")]
+    /// The transaction conflicted with another one, and may succeed when it is tried again. Nothing was written.
+    #[error("conflict with another transaction: {0}")]
     Serialization(Arc<str>),
-    /// A defect: of a statement, of a row that is not as the code expects it, or of a panicking unit of work.
+    /// A defect: a wrong statement, a row that the code does not expect, or a unit of work that panicked.
     #[error("database work failed: {0}")]
     Defect(Arc<str>),
 }
 
 impl StoreError {
-    /// A row is not as the code expects it.
+    /// A defect, such as a row that the code does not expect.
     pub fn defect(what: impl Into<String>) -> Self {
         StoreError::Defect(what.into().into())
     }
 
-    /// Whether the same later may succeed: the database is away, or others are in the way.
+    /// Whether the same work may succeed later: the database is away or busy, or another transaction is in the way.
     pub fn is_passing(&self) -> bool {
         self.is_outage() || self.is_contention() || matches!(self, StoreError::Overloaded)
     }
 
-    /// Whether the database is there, but others were in the way or a statement took too long. Nothing was written, and the same
-    /// later may succeed. This is no outage: other writes go on, and leases end.
+    /// Whether another transaction was in the way or a statement took too long. Nothing was written, and the same work may succeed
+    /// later. This is no outage: other writes go on, and leases end.
     pub fn is_contention(&self) -> bool {
         matches!(
             self,
@@ -60,7 +60,7 @@ impl StoreError {
         )
     }
 
-    /// Whether the database is away, so that the same later may succeed.
+    /// Whether the database is away. The same work may succeed later.
     pub fn is_outage(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::CommitUnknown(_))
     }
@@ -81,14 +81,14 @@ impl From<sqlx::Error> for StoreError {
                 match code.as_ref() {
                     "55P03" => StoreError::LockTimeout,
                     "40001" | "40P01" => StoreError::Serialization(text),
-                    // At the statement timeout, or by an operator.
+                    // The statement timeout, or an operator, has cancelled it.
                     "57014" => StoreError::StatementCancelled(text),
                     // Shutdowns, start-up, recovery, too many clients, out of disk or memory.
                     code if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => {
                         StoreError::Unavailable(text)
                     }
                     _ if ends_the_connection(database.as_ref()) => StoreError::Unavailable(text),
-                    // A stand-by that was promoted away from us.
+                    // The connection leads to a stand-by, which only reads.
                     "25006" => StoreError::Unavailable(text),
                     code if code.starts_with("23") => StoreError::Constraint {
                         constraint: database.constraint().unwrap_or_default().into(),
@@ -102,8 +102,8 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether the database has ended the connection with this, or did not open it: whatever the code says, what is wrong is not the
-/// statement. A full disk, for one, may refuse connections as an internal error.
+/// Whether the database closed or refused the connection with this error. Then the cause is not the statement, whatever the code says:
+/// a full disk, for example, may refuse connections as an internal error.
 fn ends_the_connection(error: &(dyn DatabaseError + 'static)) -> bool {
     let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
     matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))

@@ -1,7 +1,7 @@
-//! How many units of work of a class run at a time.
+//! Bounds how many units of work of a class run at a time.
 //!
-//! Connections are few, and calls may be many. Without a gate a burst of reads would take all of them, and heartbeats, results
-//! and cancels would wait behind it until leases end.
+//! There are few connections and may be many calls. Without a gate a burst of reads would take all connections, and heartbeats, results
+//! and cancels would wait for them until leases end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,23 +11,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::db::StoreError;
 
-/// How long a unit of work may wait at a gate; then it is refused.
+/// How long a unit of work waits at a gate before it is refused.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Units of work that may wait, for each that may run: what the timeout allows for work of a few milliseconds.
+/// Units of work that may wait for each one that may run. With work of a few milliseconds, so many can run within the timeout.
 const WAITING_PER_UNIT: usize = 100;
 
 /// Lets a few units of work run at a time, and a bounded number wait.
 #[derive(Debug, Clone)]
 pub struct Gate {
     running: Arc<Semaphore>,
-    /// Those that run and those that wait.
+    /// The units that run or wait.
     inside: Arc<Semaphore>,
     /// Whether the database did not answer the last unit of work.
     away: Arc<AtomicBool>,
 }
 
-/// A unit of work that may run, until it is dropped.
+/// Lets one unit of work run, until it is dropped.
 #[derive(Debug)]
 pub struct Pass(#[expect(dead_code, reason = "held for its drop")] [OwnedSemaphorePermit; 2]);
 
@@ -37,7 +37,7 @@ impl Gate {
         Self { running: Arc::new(Semaphore::new(units)), inside, away }
     }
 
-    /// Waits for its turn.
+    /// Waits until a unit of work may run.
     pub async fn enter(&self) -> Result<Pass, StoreError> {
         let inside = self.inside.clone().try_acquire_owned().map_err(|_| self.refusal())?;
         match tokio::time::timeout(TIMEOUT, self.running.clone().acquire_owned()).await {
@@ -46,10 +46,10 @@ impl Gate {
         }
     }
 
-    /// The database is away, or too much work waits.
+    /// Why a unit of work is refused: the database is away, or too much work waits.
     fn refusal(&self) -> StoreError {
         if self.away.load(Ordering::Relaxed) {
-            StoreError::Unavailable("it did not answer those who came before".into())
+            StoreError::Unavailable("it did not answer the last request".into())
         } else {
             StoreError::Overloaded
         }
@@ -61,11 +61,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_too_long_or_comes_too_late_is_refused_and_told_why() {
+    async fn work_that_waits_too_long_or_finds_the_gate_full_is_refused_with_the_reason() {
         let away = Arc::new(AtomicBool::new(false));
         let gate = Gate::new(1, away.clone());
-        let running = gate.enter().await.expect("it is free");
-        assert!(matches!(gate.enter().await, Err(StoreError::Overloaded)), "nobody left in time");
+        let running = gate.enter().await.expect("the gate is free");
+        assert!(matches!(gate.enter().await, Err(StoreError::Overloaded)), "no unit ended in time");
         away.store(true, Ordering::Relaxed);
         assert!(matches!(gate.enter().await, Err(StoreError::Unavailable(_))));
         away.store(false, Ordering::Relaxed);
@@ -75,6 +75,6 @@ mod tests {
         }
         assert!(matches!(futures::poll!(Box::pin(gate.enter())), std::task::Poll::Ready(Err(StoreError::Overloaded))));
         drop(running);
-        assert!(waiting.remove(0).await.is_ok(), "the next has its turn");
+        assert!(waiting.remove(0).await.is_ok(), "the next one runs");
     }
 }

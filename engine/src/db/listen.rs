@@ -1,4 +1,4 @@
-//! NOTIFY, received.
+//! Receives NOTIFY.
 
 use sqlx::postgres::{PgListener, PgNotification};
 
@@ -17,8 +17,7 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// The next notification. `None`: the connection was lost and made again, and what was sent meanwhile is gone, so look at
-    /// everything.
+    /// The next notification. `None` if the connection was lost and opened again: notifications may be lost, so look at everything.
     pub async fn next(&mut self) -> Result<Option<PgNotification>, StoreError> {
         Ok(self.0.try_recv().await?)
     }

@@ -66,7 +66,7 @@ static FUNCTIONS: [Function; 11] = functions![
 pub struct AppliedFunction {
     pub name: String,
     source: String,
-    /// Major, minor and patch of the newest program that found or made it so.
+    /// Major, minor and patch of the newest program that has this function.
     release: [i32; 3],
 }
 
@@ -78,7 +78,7 @@ impl AppliedFunction {
     }
 }
 
-/// The functions whose text is not that of this program, and that no later release made.
+/// The functions whose text differs from that of this program, and that no later release made.
 pub fn stale_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &'static Function> {
     FUNCTIONS.iter().filter(|function| {
         let same_name = applied.iter().find(|it| it.name == function.name);
@@ -86,7 +86,7 @@ pub fn stale_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &'st
     })
 }
 
-/// The functions that a later release made, and that are not as in this program.
+/// The functions that a later release made, and whose text differs from that of this program.
 pub fn later_functions(applied: &[AppliedFunction]) -> impl Iterator<Item = &AppliedFunction> {
     let is_ours = |it: &AppliedFunction| FUNCTIONS.iter().any(|own| own.name == it.name && own.source == it.source);
     applied.iter().filter(move |it| it.is_later() && !is_ours(it))
@@ -98,9 +98,9 @@ fn release() -> [i32; 3] {
         .map(|number| number.parse().expect("cargo takes only numbers"))
 }
 
-/// Makes the roles and the schema, applies the migrations that are not applied yet, and replaces the functions that changed. One
-/// program at a time for a database: the others wait at an advisory lock. Migrations and functions of a later release stay, so that
-/// the old release can run beside the new one during a rolling restart.
+/// Makes the roles and the schema, applies the migrations that are not applied yet, and replaces the functions that changed. Only one
+/// program at a time migrates a database; the others wait for an advisory lock. Migrations and functions of a later release stay, so
+/// that the old release can run beside the new one during a rolling restart.
 pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
     let mut connection = url.0.connect().await?;
     let result = apply(&mut connection).await;
@@ -109,7 +109,7 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
 }
 
 async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
-    // Two servers that start at once would race for the roles and the schema.
+    // Without the lock, two servers that start at once would race for the roles and the schema.
     sqlx::raw_sql("SELECT pg_advisory_lock(hashtext('ops.bootstrap'))").execute(&mut *connection).await?;
     sqlx::raw_sql(include_str!("../../../migrations/bootstrap.sql")).execute(&mut *connection).await?;
     sqlx::raw_sql("SET ROLE ops_owner").execute(&mut *connection).await?;
@@ -118,7 +118,7 @@ async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
     migrator.set_ignore_missing(true);
     migrator.dangerous_set_table_name("ops._sqlx_migrations");
     let begun = std::time::Instant::now();
-    // `run` would do, but for a lifetime that keeps its future from moving between threads.
+    // The future of `run` is not `Send`, because of a lifetime.
     migrator.run_direct(None, &mut *connection, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
         error => StoreError::defect(error.to_string()),
@@ -130,7 +130,7 @@ async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All of them in one transaction, so that none is seen beside an old one. A function that is right already is not touched.
+/// Replaces all changed functions in one transaction, so that nobody sees old and new ones together. The other functions are not touched.
 async fn replace_functions(connection: &mut PgConnection) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
     let applied: Vec<AppliedFunction> = sqlx::query_as(AppliedFunction::SELECT).fetch_all(&mut *transaction).await?;
@@ -147,7 +147,7 @@ async fn replace_functions(connection: &mut PgConnection) -> Result<(), StoreErr
         .await?;
         tracing::info!(function = function.name, "function is replaced");
     }
-    // An earlier release that starts after this one leaves alone also those that did not change in between.
+    // Also a function that did not change gets this release, so that an earlier release that starts later does not replace it.
     sqlx::query("UPDATE ops._functions SET release = $1 WHERE name = ANY ($2) AND release < $1")
         .bind(release())
         .bind(FUNCTIONS.iter().map(|function| function.name).collect::<Vec<_>>())

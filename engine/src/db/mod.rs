@@ -1,5 +1,5 @@
-//! The database connections: [`Db`] runs units of work, a [`gate`] bounds what requests may use of it; [`migrate`] brings the
-//! schema up to date, and [`listen`] receives NOTIFY.
+//! Work on the database: [`Db`] runs units of work, and a [`gate`] bounds how many run at a time; [`migrate`] brings the schema up to
+//! date, and [`listen`] receives NOTIFY.
 
 pub mod error;
 pub mod gate;

@@ -1,4 +1,4 @@
-//! Units of database work: each in a task of its own, each with a deadline.
+//! Units of database work. Each runs in a task of its own, and has a deadline.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,16 +15,16 @@ use crate::db::StoreError;
 use crate::db::gate::Gate;
 use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
 
-/// A unit of work on its way.
+/// A unit of work that runs.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
-/// Who has the work done: each class has a bound of its own on how many units run at a time, so that a burst of requests never
-/// takes the connections that heartbeats, results and cancels need.
+/// Where the work comes from. Each class bounds how many of its units run at a time, so that a burst of requests never takes the
+/// connections that heartbeats, results and cancels need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The engine itself, and workers' streams. Not bounded here: their own batches and credits bound them.
+    /// The engine itself, and workers' streams. Batches and credits bound these, so there is no bound here.
     Engine,
-    /// What workers ask for by unary calls, and cancels.
+    /// Unary calls of workers, and cancels.
     Priority,
     /// All other requests.
     Normal,
@@ -35,7 +35,7 @@ fn lock_timeout(deadline: Duration) -> Duration {
     deadline / 5
 }
 
-/// How often a unit of work that met another transaction (40001, 40P01) is run again.
+/// How often a unit of work is run again after a conflict with another transaction (40001, 40P01).
 const SERIALIZATION_RETRIES: usize = 4;
 
 /// How long a unit of work waits for a connection. After that the database counts as away.
@@ -53,12 +53,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct DatabaseUrl(pub(crate) PgConnectOptions);
 
 impl DatabaseUrl {
-    /// Of a `postgres://` URL; or what is wrong with it.
+    /// Reads a `postgres://` URL. The error says what is wrong with it.
     pub fn parse(url: &str) -> Result<Self, String> {
         PgConnectOptions::from_str(url).map(Self).map_err(|error| error.to_string())
     }
 
-    /// How to connect there.
     pub fn options(&self) -> &PgConnectOptions {
         &self.0
     }
@@ -68,31 +67,31 @@ impl DatabaseUrl {
 #[derive(Debug, Clone)]
 pub struct DbSettings {
     pub max_connections: u32,
-    /// For a connection from the pool, then for a whole unit of work. A connection that misses it is discarded, so that
-    /// a hung database is an outage and not a hang.
+    /// The deadline of the wait for a connection, and again of the unit of work. A connection that misses it is discarded, so that a
+    /// database that hangs counts as an outage.
     pub deadline: Duration,
 }
 
 /// How a unit of work is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commit {
-    /// It writes nothing, or nothing of which anybody has to know whether it was committed.
+    /// It writes nothing, or nobody has to know whether it was committed.
     Nothing,
-    /// By its only statement.
+    /// Its only statement commits itself.
     Statement,
-    /// As a transaction.
+    /// It is a transaction.
     Transaction,
-    /// As a transaction that waits for its turn.
+    /// It is a transaction that waits for its turn.
     Turn,
 }
 
 impl Commit {
-    /// How its transaction begins, if it is one. One message, so that a lock timeout costs no round trip of its own.
+    /// How its transaction begins, if it is one.
     fn begin(self) -> Option<&'static str> {
         match self {
             Commit::Nothing | Commit::Statement => None,
             Commit::Transaction => Some("BEGIN"),
-            // One message: it costs no round trip of its own.
+            // One message, so that the timeout costs no round trip of its own.
             Commit::Turn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
         }
     }
@@ -100,34 +99,34 @@ impl Commit {
 
 /// The pool of the engine's connections.
 ///
-/// Each unit of work runs in a task of its own: a call that its client cancels does not drop it midway, which could hand a
-/// connection with an open transaction to the next borrower. Work must not swallow errors of statements, since a commit
-/// of an aborted transaction looks like success.
+/// Each unit of work runs in a task of its own, so a client that cancels its call does not stop the work midway. Otherwise the next unit
+/// could get a connection with an open transaction. Work must not swallow errors of statements: the commit of an aborted transaction
+/// looks like success.
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: PgPool,
     /// The units of work that run.
     tracker: TaskTracker,
-    /// Those that open connections.
+    /// The tasks that open connections.
     opening: TaskTracker,
     /// Connections that were just used.
     warm: Warm,
     deadline: Duration,
     /// Whether the database did not answer the last unit of work.
     away: Arc<AtomicBool>,
-    /// Bounds how many units of work run, if anything here does.
+    /// Bounds how many units of work run.
     gate: Option<Gate>,
 }
 
 impl Db {
-    /// Makes the pool; connections are opened when first needed.
+    /// Makes the pool. It opens connections when they are needed.
     pub fn new(url: &DatabaseUrl, settings: &DbSettings) -> Self {
         let deadline = settings.deadline;
-        // Plans must not depend on what the statistics happened to be: the hot path's statements are right as nested loops
-        // over indexes, on an empty table and on a huge one.
+        // Plans must not depend on statistics that lag: the statements of the hot path are right as nested loops over indexes, on an
+        // empty table and on a huge one.
         //
-        // Within the deadline the database says itself what a unit of work waited for: a lock, or a statement that takes long. So
-        // neither is taken for a database that does not answer.
+        // The timeouts of locks and statements are shorter than the deadline, so that the database itself reports them. Neither is
+        // mistaken for a database that does not answer.
         let session = format!(
             "SET ROLE ops_engine; \
              SET lock_timeout = {lock_ms}; \
@@ -149,7 +148,7 @@ impl Db {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    // After a restart of the database all connections are dead, and none of them knows.
+                    // After a restart of the database all connections are dead, and only a ping shows it.
                     if meta.idle_for <= TRUSTED_IDLE {
                         return Ok(true);
                     }
@@ -173,12 +172,12 @@ impl Db {
         }
     }
 
-    /// The same database for work of a class, of which so many units run at a time.
+    /// The same database, for at most so many units of work at a time.
     pub fn bounded(&self, units: usize) -> Self {
         Self { gate: Some(Gate::new(units, self.away.clone())), ..self.clone() }
     }
 
-    /// Runs statements that read, or write what needs no transaction: nobody has to know which of them were committed.
+    /// Runs statements that read, or that write without a transaction where nobody has to know whether they were committed.
     pub async fn read<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
@@ -188,7 +187,7 @@ impl Db {
         self.unit(input, work, Commit::Nothing).await
     }
 
-    /// Runs one statement that writes and is committed by itself. [`StoreError::CommitUnknown`]: its answer was lost.
+    /// Runs one statement that writes and commits itself. Fails with [`StoreError::CommitUnknown`] if its answer was lost.
     pub async fn write<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
@@ -208,7 +207,7 @@ impl Db {
         self.unit(input, work, Commit::Transaction).await
     }
 
-    /// A transaction that waits for its turn: [`StoreError::LockTimeout`] if that does not come in 500 ms.
+    /// Runs a transaction that waits for its turn. Fails with [`StoreError::LockTimeout`] if the turn does not come within 500 ms.
     pub async fn turn<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
@@ -224,7 +223,7 @@ impl Db {
         T: Send + 'static,
         W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
     {
-        // A caller that goes away while it waits for the gate leaves; from then on its work goes on without it.
+        // A caller that goes away before this point ends its work. After it the work goes on without the caller.
         let pass = match &self.gate {
             Some(gate) => Some(gate.enter().await?),
             None => None,
@@ -239,7 +238,7 @@ impl Db {
                 match result {
                     Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
                         attempt += 1;
-                        tracing::debug!(%why, attempt, "transaction is run again");
+                        tracing::debug!(%why, attempt, "a transaction is tried again");
                     }
                     result => return result,
                 }
@@ -248,7 +247,7 @@ impl Db {
         task.await.unwrap_or_else(|panic| Err(StoreError::defect(panic.to_string())))
     }
 
-    /// A unit of work, once.
+    /// Runs a unit of work once.
     async fn attempt<I, T, W>(&self, input: &I, work: &W, commit: Commit) -> Result<T, StoreError>
     where
         W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T>,
@@ -281,7 +280,7 @@ impl Db {
         };
         match result {
             Err(StoreError::Unavailable(why)) => {
-                // Whatever state the connection is in, nobody else shall meet it.
+                // The state of the connection is not known, so no other unit may get it.
                 drop(warmed.connection.detach());
                 Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
             }
@@ -292,7 +291,7 @@ impl Db {
         }
     }
 
-    /// A connection that was just used, or else one from the pool. A task of its own waits for the pool; it outlives this call.
+    /// A connection that was just used, or else one from the pool. A task of its own waits for the pool, and outlives this call.
     async fn connection(&self) -> Result<Warmed, StoreError> {
         if let Some(warmed) = self.warm.take() {
             return Ok(warmed);
@@ -310,22 +309,22 @@ impl Db {
         }
     }
 
-    /// Announces a wait for the pool by somebody who does not ask here for the connection.
+    /// Announces a wait for the pool by a caller that takes its connection elsewhere.
     pub(super) fn waiting(&self) -> Waiting {
         self.warm.waiting()
     }
 
-    /// How many connections the pool has at the most.
+    /// The most connections that the pool has.
     pub fn max_connections(&self) -> usize {
         self.pool.options().get_max_connections() as usize
     }
 
-    /// Units of work that run, or wait for a connection.
+    /// The number of units of work that run, or wait for a connection.
     pub fn units(&self) -> usize {
         self.tracker.len()
     }
 
-    /// The pool, for what manages its own connections.
+    /// The pool, for callers that manage their own connections.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }

@@ -1,7 +1,7 @@
 //! Connections that were just used, the last one first.
 //!
-//! What was used a moment ago needs no question whether it is alive, and the process that serves it has its plans and its
-//! memory at hand. The pool asks each connection that comes back, and gives out the one that has rested longest.
+//! A connection that was used a moment ago needs no ping, and its server process still has its plans and its memory. The pool would ping
+//! each connection that comes back, and would next give the one that was idle longest.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
 
-/// For so long a connection is taken to be alive after it was used. What rests longer goes back to the pool.
+/// How long a connection counts as alive after its last use. A connection that is idle for longer goes back to the pool.
 pub(super) const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
-/// For so long one is kept from the pool, which looks after its age.
-const KEPT: Duration = Duration::from_secs(60);
+/// How long a connection may stay outside of the pool, which bounds the age of connections.
+const MAX_OUTSIDE: Duration = Duration::from_secs(60);
 
-/// A connection, and since when it is not the pool's.
+/// A connection, and when it was taken from the pool.
 #[derive(Debug)]
 pub(super) struct Warmed {
     pub connection: PoolConnection<Postgres>,
@@ -24,66 +24,68 @@ pub(super) struct Warmed {
 }
 
 impl Warmed {
-    /// As it comes from the pool.
+    /// A connection that comes from the pool now.
     pub(super) fn new(connection: PoolConnection<Postgres>) -> Self {
         Self { connection, taken: Instant::now() }
     }
 }
 
-/// Those that rest, each since when.
+/// The idle connections.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Warm {
-    resting: Arc<Mutex<Vec<(Warmed, Instant)>>>,
-    /// Who waits for the pool.
+    /// Each with when it was used last. The last one is at the end.
+    idle: Arc<Mutex<Vec<(Warmed, Instant)>>>,
+    /// The number of callers that wait for the pool.
     waiting: Arc<AtomicUsize>,
 }
 
 impl Warm {
-    /// The connection that was used last, if one rests.
+    /// The connection that was used last, if it counts as alive.
     pub(super) fn take(&self) -> Option<Warmed> {
-        let mut resting = self.lock();
-        let (warmed, since) = resting.pop()?;
+        let mut idle = self.lock();
+        let (warmed, since) = idle.pop()?;
         if since.elapsed() <= TRUSTED_IDLE {
             return Some(warmed);
         }
-        // The others have rested longer.
-        resting.clear();
+        // The others are idle for longer.
+        idle.clear();
         None
     }
 
-    /// Keeps a connection that is in order, unless somebody waits for the pool.
+    /// Keeps a connection, unless a caller waits for the pool.
     pub(super) fn keep(&self, warmed: Warmed) {
-        if warmed.taken.elapsed() > KEPT {
+        if warmed.taken.elapsed() > MAX_OUTSIDE {
             return;
         }
-        let mut resting = self.lock();
-        let stale = resting.iter().take_while(|(_, since)| since.elapsed() > TRUSTED_IDLE).count();
-        resting.drain(..stale);
-        resting.push((warmed, Instant::now()));
-        // Whoever begins to wait later takes this from here to the pool.
+        let mut idle = self.lock();
+        let stale = idle.iter().take_while(|(_, since)| since.elapsed() > TRUSTED_IDLE).count();
+        idle.drain(..stale);
+        idle.push((warmed, Instant::now()));
+        // A caller that begins to wait after this check gives the connection back to the pool by itself.
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            resting.pop();
+            idle.pop();
         }
     }
 
-    /// Somebody waits for the pool from now on, until the answer is dropped: it gets what rests, and what comes back.
+    /// A caller waits for the pool until the returned value is dropped. Meanwhile the pool gets all idle connections, and those that
+    /// come back.
     pub(super) fn waiting(&self) -> Waiting {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.clear();
         Waiting(self.waiting.clone())
     }
 
-    /// Gives all back to the pool.
+    /// Gives all idle connections back to the pool.
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Warmed, Instant)>> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Somebody waits for the pool.
+/// A caller waits for the pool.
 #[derive(Debug)]
 pub(super) struct Waiting(Arc<AtomicUsize>);
 

@@ -14,11 +14,11 @@ use crate::settings::OUTAGE_RETRY_DELAY;
 const BEYOND: usize = 500;
 const BEYOND_MAX: usize = 32_000;
 
-/// How long the dispatcher waits before that. The delay doubles each time, up to a bound.
+/// How long the dispatcher waits before it looks again or further. The delay doubles each time, up to a bound.
 const DELAY: Duration = Duration::from_millis(1);
 const DELAY_MAX: Duration = Duration::from_millis(100);
 
-/// After this many full claims in turn, one goes without: the other servers may have gone.
+/// After this many full claims in turn, one claim goes without: the other servers may have gone.
 const TURNS: u32 = 64;
 
 /// How long claims go without turns after a turn that did not come in time.
@@ -46,7 +46,7 @@ pub enum Found {
         /// The bound of the claim.
         look_at: usize,
     },
-    /// A lock did not come in time: of a claim in turn, that of the turn.
+    /// The wait for a lock timed out. For a claim in turn, this is the lock of the turn.
     LockTimeout,
     /// The database failed, or did not answer.
     Failure,
@@ -72,7 +72,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether the claim saw all that there is to see: a unary call that waits no longer may then be answered with no runs.
+    /// Whether the claim saw the whole queue. A unary call at its deadline may then be answered with no runs.
     pub fn has_looked(self) -> bool {
         match self {
             Step::Wait | Step::LookAgain(_) | Step::ClaimAgain | Step::Retry(_) => true,
@@ -81,7 +81,7 @@ impl Step {
     }
 }
 
-/// What is known of the queue of one group.
+/// What a dispatcher knows of the queue of one group.
 #[derive(Debug)]
 pub struct Contention {
     is_exhausted: bool,
@@ -99,7 +99,7 @@ impl Default for Contention {
 }
 
 impl Contention {
-    /// Whether nothing was left, and no wakeup has come since.
+    /// Whether no run was left, and no wakeup has come since.
     pub fn is_exhausted(&self) -> bool {
         self.is_exhausted
     }
@@ -163,7 +163,7 @@ impl Contention {
         Step::ClaimWithoutTurn
     }
 
-    /// The claim may have been too large.
+    /// The claim may have been too large, so the next one is smaller.
     fn failed(&mut self) -> Step {
         self.beyond = 0;
         Step::Retry(OUTAGE_RETRY_DELAY)
@@ -176,7 +176,7 @@ mod tests {
 
     const SLOTS: usize = 10;
 
-    /// A queue as it would answer the next claim: so many runs are free, and so many are locked by others.
+    /// A queue that answers claims. Each test says how many runs are free, and how many runs others have locked.
     struct Queue {
         contention: Contention,
         now: Instant,

@@ -1,4 +1,4 @@
-//! The room for runs: the free slots of streams, and unary calls that wait.
+//! The room for runs: the free slots of streams, and the unary calls that wait.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,10 +27,10 @@ pub struct UnaryClaim {
     pub group: ClaimGroup,
     pub max_runs: usize,
     pub lease: Duration,
-    /// Is written into the runs, if the call can be repeated.
+    /// The id that is written into the runs, if the call can be repeated.
     pub claim_id: Option<Uuid>,
     pub deadline: Instant,
-    /// A claim that saw all there was has looked for it.
+    /// Whether a claim that saw the whole queue has looked for it.
     pub looked: bool,
     pub reply: oneshot::Sender<Result<Vec<Run>, EngineError>>,
 }
@@ -54,7 +54,7 @@ pub enum Holder {
 pub struct GroupDemand {
     pub group: ClaimGroup,
     pub slots: Vec<Slot>,
-    /// Some of them belong to a unary call for which no claim has looked yet.
+    /// Whether some of them belong to a unary call for which no claim has looked yet.
     pub is_new: bool,
     holders: Vec<Holder>,
 }
@@ -87,7 +87,7 @@ struct Offer {
     holder: Holder,
     slot: Slot,
     free: usize,
-    /// A unary call for which no claim has looked yet. It may not wait for a second claim.
+    /// Whether it is a unary call for which no claim has looked yet. It may not wait for a second claim.
     is_new: bool,
 }
 
@@ -150,7 +150,7 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize)
     GroupDemand { group, slots, is_new, holders }
 }
 
-/// Delivers runs to the holder of their slots. Answers the runs that could not be delivered, to be given back.
+/// Delivers runs to the holder of their slots. Returns the runs that could not be delivered, so that the caller gives them back.
 pub fn deliver(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
     let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
     let release = |worker_id: Uuid, epoch: i64, begun_too: bool| {

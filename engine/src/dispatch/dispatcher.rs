@@ -5,7 +5,7 @@
 //! Then a wakeup or new room begins the next one. A group whose queue is exhausted is looked at again only after a wakeup; the poll
 //! (`repair/poll.rs`) gives one for runs of which no wakeup came.
 //!
-//! What comes next is decided by the [`Strategy`]; the dispatcher carries it out.
+//! The [`Strategy`] decides the next step; the dispatcher carries it out.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ pub struct Dispatcher {
     releases: Releases,
     metrics: Metrics,
     lost_claims: LostClaims,
-    /// The number of passes that gave a run to somebody. It rotates which worker is first.
+    /// The number of passes that gave a run to a worker. It rotates which worker is first.
     rotation: AtomicUsize,
     /// Unary calls that wait for runs.
     calls: Mutex<Vec<UnaryClaim>>,
@@ -84,7 +84,7 @@ impl Dispatcher {
         self.room();
     }
 
-    /// Dispatches until `closing`. It drops the unary calls that wait then, which ends them.
+    /// Dispatches until `closing`. Then it drops the unary calls that still wait, which ends them.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
         let mut strategy = Strategy::default();
         while !closing.is_cancelled() {
@@ -118,8 +118,8 @@ impl Dispatcher {
         self.lock_calls().clear();
     }
 
-    /// One pass: claims for each group that has room, one after the other, and delivers. Answers what comes next, and why the pass
-    /// failed, if it did.
+    /// One pass: claims for each group that has room, one after the other, and delivers the runs. Returns the next step, and the error
+    /// of a pass that failed.
     async fn pass(&self, strategy: &mut Strategy) -> (Step, Option<StoreError>) {
         let demand = self.demand(strategy);
         let all: HashSet<Uuid> = demand.iter().flat_map(GroupDemand::calls).collect();
@@ -156,7 +156,7 @@ impl Dispatcher {
         (strategy.after_pass(&steps), None)
     }
 
-    /// Claims for one group and delivers the runs. Answers what the claim found, and the error if there was one.
+    /// Claims for one group and delivers the runs. Returns what the claim found, and its error.
     async fn claim_for(&self, demand: &Arc<GroupDemand>, claim: Claim) -> (Found, Option<StoreError>) {
         let clock = spans::clock();
         let Claimed { runs, looked, effects } = match self.claim_runs(demand, claim).await {
@@ -172,7 +172,7 @@ impl Dispatcher {
             self.wakeups.send(effects);
             return (Found::Runs { slots, given, claimable: looked, look_at: claim.look_at }, None);
         }
-        // A claim that got nothing does not say at how many locked runs it looked.
+        // The answer of a claim that got no run does not have the number of locked runs that it looked at.
         let look_at = claim.look_at;
         let count = self.db.read(demand.clone(), move |c, demand| run_claimable(c, &demand.group, look_at).boxed());
         match count.await {
@@ -201,7 +201,7 @@ impl Dispatcher {
         };
         match &claimed {
             Ok(_) => self.metrics.claim_seconds.observe(began.elapsed().as_secs_f64()),
-            // It may be committed, or may still commit.
+            // The claim may be committed, or may still commit.
             Err(StoreError::CommitUnknown(_)) => self.lost_claims.add(key),
             Err(_) => {}
         }
@@ -217,8 +217,8 @@ impl Dispatcher {
         }
     }
 
-    /// The room of the groups that may find something. A call for which no claim has looked yet may always. Forgets calls whose
-    /// caller has gone.
+    /// The room of the groups that may find runs. A group with a call for which no claim has looked yet always counts. Forgets calls
+    /// whose caller has gone.
     fn demand(&self, strategy: &Strategy) -> Vec<GroupDemand> {
         let mut calls = self.lock_calls();
         calls.retain(|call| !call.reply.is_closed());
@@ -246,7 +246,7 @@ impl Dispatcher {
         Some(next.unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL))
     }
 
-    /// Answers unary calls that are due and for which a claim has looked: with no runs, or with why the claim failed.
+    /// Answers unary calls that are due and for which a claim has looked: with no runs, or with the error of the claim.
     fn answer_due_calls(&self, failure: Option<&StoreError>) {
         let now = Instant::now();
         for due in self.lock_calls().extract_if(.., |call| call.looked && call.deadline <= now) {

@@ -64,7 +64,7 @@ impl Strategy {
             self.contentions.clear();
         }
         let Some(step) = steps.iter().copied().max_by_key(|step| urgency(*step)) else {
-            // Nobody had room. What was known of the queues is still known.
+            // Nobody had room, so the pass has learned nothing about the queues.
             return Step::Wait;
         };
         match step {
@@ -80,8 +80,7 @@ impl Strategy {
     }
 }
 
-/// Which of several steps comes first. A failure ends its pass, so it decides; then what can be done at once; of delays, the
-/// shortest.
+/// Orders the steps of a pass. A failure ends its pass, so it comes first; then the steps without a delay; then the shortest delay.
 fn urgency(step: Step) -> (u8, Reverse<Duration>) {
     match step {
         Step::Retry(delay) => (4, Reverse(delay)),
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_groups_is_bounded() {
         let mut strategy = Strategy::default();
         for kind in 0..=GROUPS {
             assert!(strategy.contentions.len() <= GROUPS);

@@ -1,18 +1,18 @@
-//! What runs made.
+//! Artifacts: documents and links that runs made.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Where the content is.
+/// The content of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArtifactContent {
     Text(String),
     Url(String),
-    /// A list does not carry the text.
+    /// A text, which lists leave out.
     TextLeftOut,
 }
 
-/// Something that a run made.
+/// An artifact of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Artifact {
     pub id: Uuid,
@@ -27,7 +27,7 @@ pub struct Artifact {
     pub created_at: DateTime<Utc>,
 }
 
-/// An artifact to keep; already checked.
+/// A new artifact; already checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewArtifact {
     pub run_id: Uuid,
@@ -38,11 +38,11 @@ pub struct NewArtifact {
     /// A JSON object, as text.
     pub metadata: String,
     pub request_id: Option<String>,
-    /// The worker and its fence, if a worker makes it.
+    /// The worker and its fence, if a worker makes the artifact.
     pub grant: Option<(Uuid, i64)>,
 }
 
-/// Whose artifacts a list has.
+/// The run or session whose artifacts are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArtifactParent {
     Run(Uuid),

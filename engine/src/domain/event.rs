@@ -31,7 +31,7 @@ impl EventLevel {
     }
 }
 
-/// Where an event stands in its run's log. Ordered.
+/// The position of an event in its run's log; ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct EventPosition {
     pub fence: i64,
@@ -47,13 +47,13 @@ pub struct RunEvent {
     pub created_at: DateTime<Utc>,
     pub level: EventLevel,
     pub message: String,
-    /// The exact bytes, where the message is only a rendering of them.
+    /// The exact bytes, if the message only renders them.
     pub raw: Option<Vec<u8>>,
     /// A JSON object, as text.
     pub data: Option<String>,
 }
 
-/// An event to keep; already checked.
+/// A new event; already checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventEntry {
     pub level: EventLevel,
@@ -62,7 +62,7 @@ pub struct EventEntry {
     pub data: Option<String>,
 }
 
-/// Events of one grant to keep, numbered from `first_seq` on.
+/// New events of one grant, numbered from `first_seq` on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventBatch {
     pub grant: GrantKey,

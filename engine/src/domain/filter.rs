@@ -1,4 +1,4 @@
-//! Which runs.
+//! Filters of runs.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::{Lane, Run, RunStatus};
 
-/// All of the given conditions hold; an empty one holds always.
+/// A run matches if all conditions hold. An empty condition always holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RunFilter {
     pub session_id: Option<Uuid>,
@@ -17,7 +17,7 @@ pub struct RunFilter {
 }
 
 impl RunFilter {
-    /// Whether a run matches, but for its status: the only part of a run that a filter reads and that ever changes.
+    /// Whether a run matches apart from its status. Only the status can change while the run lives.
     pub fn concerns(&self, run: &Run) -> bool {
         self.session_id.is_none_or(|id| id == run.spec.session_id)
             && (self.lanes.is_empty() || self.lanes.contains(&run.spec.lane))

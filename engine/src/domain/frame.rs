@@ -1,4 +1,4 @@
-//! What a worker and the server say to each other over Connect.
+//! The frames that a worker and the server send to each other over Connect.
 
 use std::time::Duration;
 
@@ -34,9 +34,9 @@ pub enum WorkerFrame {
     Credit(i64),
     Accepts(Vec<GrantKey>),
     Heartbeat(Heartbeat),
-    /// A batch that is wrong is refused alone, and the stream goes on.
+    /// A wrong batch is refused alone, and the stream goes on.
     Events(Result<EventBatch, Refused<EventRange>>),
-    /// A report that is wrong is refused alone, and the stream goes on.
+    /// A wrong report is refused alone, and the stream goes on.
     Reports(Vec<Result<Report, Refused<GrantKey>>>),
     CancelAcks(Vec<GrantKey>),
     Goodbye {
@@ -44,7 +44,7 @@ pub enum WorkerFrame {
     },
 }
 
-/// Which events of a grant.
+/// A range of a grant's events.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EventRange {
     pub grant: GrantKey,
@@ -52,21 +52,21 @@ pub struct EventRange {
     pub count: u32,
 }
 
-/// Something that was understood well enough to be answered, and is wrong.
+/// A wrong item of a frame. Its subject could be read, so it can be answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refused<T> {
     pub subject: T,
     pub violations: Violations,
 }
 
-/// A worker is alive and holds these.
+/// A worker is alive and holds these grants.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Heartbeat {
     pub grants: Vec<GrantKey>,
     pub progress: Vec<(GrantKey, Progress)>,
 }
 
-/// How a grant ended, as its worker says.
+/// How a grant ended, as its worker reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     pub grant: GrantKey,
@@ -105,20 +105,20 @@ pub struct Assignment {
     pub run: Run,
 }
 
-/// A worker may begin this now.
+/// A worker may begin this grant now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
     pub grant: GrantKey,
     pub attempt: i32,
 }
 
-/// A worker must not begin this, or must stop it.
+/// A worker must not begin this grant, or must stop it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Revoke {
     pub grant: GrantKey,
 }
 
-/// The answer to a report; `None`: it is accepted.
+/// The answer to a report. It is accepted if `rejected` is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportAnswer {
     pub grant: GrantKey,

@@ -1,5 +1,5 @@
-//! What JSON text may contain, so that `jsonb` keeps its values: what `jsonb` would drop, refuse or blow up is refused here,
-//! with a reason. Nothing is built from the text; it is only walked.
+//! What JSON text may contain. `jsonb` must keep its values, so a text that `jsonb` would change, refuse or enlarge is refused here, with
+//! a reason. The check only reads the text and builds nothing from it.
 
 use std::collections::HashSet;
 
@@ -12,11 +12,10 @@ pub enum Shape {
     Any,
 }
 
-/// The most characters of one number: more than the exact value of any double needs.
+/// The most characters of one number. The exact value of any double needs fewer.
 const NUMBER_LENGTH: usize = 1_100;
 
-/// Checks a JSON text of at most `max_bytes`, nested at most `max_depth` deep. The error says what was expected and what
-/// came, and where.
+/// Checks a JSON text of at most `max_bytes`, nested at most `max_depth` deep. The error says what was expected, what came, and where.
 pub fn check(text: &str, shape: Shape, max_bytes: usize, max_depth: usize) -> Result<(), String> {
     if text.len() > max_bytes {
         return Err(format!("expected at most {max_bytes} bytes of JSON, got {}", text.len()));
@@ -43,7 +42,7 @@ struct Scanner<'t> {
     at: usize,
     depth: usize,
     max_depth: usize,
-    /// How many characters numbers grow by when their exponents are written out, as `jsonb` does.
+    /// How many characters longer the numbers become when their exponents are written out, as `jsonb` does.
     written_out: usize,
 }
 
@@ -222,7 +221,7 @@ impl<'t> Scanner<'t> {
                 self.take(b'+');
             }
             let digits = self.digits()?;
-            // An exponent that does not fit is far beyond any double.
+            // An exponent that does not fit into an integer is far beyond any double.
             exponent =
                 self.text[self.at - digits..self.at].parse().unwrap_or(i64::from(i32::MAX)).min(i64::from(i32::MAX));
             exponent = if negative { -exponent } else { exponent };
@@ -277,7 +276,7 @@ impl<'t> Scanner<'t> {
     }
 
     fn unexpected<T>(&self, expected: &str) -> Result<T, String> {
-        // `at` may stand within a character only after an ASCII byte was expected and another came, where it starts.
+        // `at` is always at the start of a character, because only whole characters are passed.
         let came = match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
             Some(character) => format!("{character:?}"),
             None => "the end".to_owned(),

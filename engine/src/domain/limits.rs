@@ -5,15 +5,15 @@ use std::time::Duration;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// What is refused beyond. Texts for people are counted in characters, as the schema does; everything else in bytes. The
-/// schema has the same bounds for names, kinds and descriptions, so these may be lowered and not raised.
+/// The bounds of inputs. Larger inputs are refused. Texts for people are counted in characters, as the schema does, and everything else
+/// in bytes. The schema has the same bounds for names, kinds and descriptions, so these may be lowered and not raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// A message in, in bytes.
     pub message_in: usize,
-    /// All requests that are being answered, in bytes of their messages. Calls of workers have as much room again.
+    /// All requests that are being answered, in bytes of their messages. Calls of workers have a second budget of this size.
     pub request_bytes: u32,
-    /// Calls that are being answered, but for those of workers, cancels, and those that wait for something to happen.
+    /// Calls that are being answered, without calls of workers, cancels, and calls that wait for an event.
     pub calls: usize,
     /// A message out, in bytes.
     pub message_out: usize,
@@ -41,7 +41,7 @@ pub struct Limits {
     pub event_data: usize,
     /// How deep JSON may be nested.
     pub json_depth: usize,
-    /// A name, in characters; also who triggered a session, and the class of an error.
+    /// A name, in characters; also the trigger of a session, and the class of an error.
     pub name: usize,
     /// A kind, in characters; also a version.
     pub kind: usize,
@@ -65,7 +65,7 @@ pub struct Limits {
     pub held_leases: usize,
     /// Attempts of a run.
     pub max_attempts: i32,
-    /// The longest time that a run may be given, and the longest snooze.
+    /// The longest timeout of a run, and the longest snooze.
     pub run_timeout: Duration,
     /// The longest grace of a cancel.
     pub cancel_grace: Duration,
@@ -77,7 +77,7 @@ pub struct Limits {
     pub run_wait: Duration,
     /// Entries of a page when none is asked for.
     pub page_default: i64,
-    /// Entries of a page, at the most.
+    /// The most entries of a page.
     pub page_max: i64,
 }
 

@@ -1,10 +1,10 @@
-//! How a grant ends. `RunStatus::after` says where its run goes then.
+//! How a grant ends. `RunStatus::after` says which status its run gets then.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-/// How a grant ends, for the rule about where its run goes.
+/// How a grant ends, as `RunStatus::after` needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantEnd {
     Succeeded,
@@ -13,7 +13,7 @@ pub enum GrantEnd {
     FailedPermanently,
     Cancelled,
     Snoozed,
-    /// The grant is given back and was not begun.
+    /// The grant was given back before it began.
     Released,
     /// The lease has ended.
     Lost,
@@ -58,7 +58,7 @@ pub struct RunError {
     pub context: String,
 }
 
-/// A JSON object that is text in Rust and an object where it is kept.
+/// A JSON object that is text in Rust and an object in the database.
 mod json_object {
     use serde::de::Deserialize;
     use serde::{Deserializer, Serialize, Serializer};
@@ -78,14 +78,14 @@ mod json_object {
     }
 }
 
-/// What a worker says of how its grant ended.
+/// How a grant ended, as its worker reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The result is a JSON value, as text.
     Succeeded {
         result: String,
     },
-    /// Permanent: another attempt can not help.
+    /// `permanent`: another attempt can not help.
     Failed {
         error: RunError,
         permanent: bool,
@@ -93,14 +93,14 @@ pub enum Outcome {
     Cancelled {
         error: Option<RunError>,
     },
-    /// Offered again after the delay; the attempt does not count.
+    /// The run is offered again after the delay. The attempt does not count.
     Snoozed {
         delay: Duration,
     },
 }
 
 impl Outcome {
-    /// What it is for the rule about where the run goes.
+    /// The end of the grant, as `RunStatus::after` needs it.
     pub fn end(&self) -> GrantEnd {
         match self {
             Outcome::Succeeded { .. } => GrantEnd::Succeeded,
@@ -116,8 +116,8 @@ impl Outcome {
         self.end().as_str()
     }
 
-    /// Tells the same report, sent again, from another one. Each part is preceded by its length, so that no two differ
-    /// only in where one part ends.
+    /// Tells a repeated report from another one. Each part comes after its length, so that two different outcomes never give the same
+    /// bytes.
     pub fn hash(&self) -> Vec<u8> {
         let mut hasher = Sha256::new();
         let mut part = |text: &str| {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_that_differ_have_other_hashes() {
+    fn different_outcomes_have_different_hashes() {
         let all = [
             Outcome::Succeeded { result: "1".into() },
             Outcome::Succeeded { result: "2".into() },

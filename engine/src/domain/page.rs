@@ -1,4 +1,4 @@
-//! Pages of lists: where one ends and the next begins.
+//! Pages of lists, and the tokens that continue them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,7 +27,7 @@ impl PageScope {
         scope
     }
 
-    /// Binds a condition of the filter; in which order its values come makes no difference.
+    /// Binds a condition of the filter. The order of its values makes no difference.
     #[must_use]
     pub fn with<T: Into<String>>(mut self, condition: &str, values: impl IntoIterator<Item = T>) -> Self {
         let mut values: Vec<String> = values.into_iter().map(Into::into).collect();
@@ -74,7 +74,7 @@ impl PageScope {
     }
 }
 
-/// What a list is ordered by.
+/// The key by which a list is ordered.
 pub trait PageKey {
     fn to_bytes(&self) -> [u8; 16];
     fn from_bytes(bytes: [u8; 16]) -> Self;
@@ -101,23 +101,23 @@ impl PageKey for EventPosition {
     }
 }
 
-/// Which page a caller asks for; already checked.
+/// The page that a caller asks for; already checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many entries at the most; at least 1.
+    /// The most entries of the page; at least 1.
     pub size: i64,
     /// Empty for the first page.
     pub token: String,
 }
 
-/// One page, and the token of the next; empty on the last.
+/// One page, and the token of the next. The token of the last page is empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next_token: String,
 }
 
-/// A page that is being filled, chunk by chunk, until it has all its entries or bytes.
+/// A page that is filled chunk by chunk, until it has enough entries or bytes.
 #[derive(Debug)]
 pub struct PageFill<T> {
     items: Vec<T>,
@@ -129,7 +129,7 @@ pub struct PageFill<T> {
 }
 
 impl<T> PageFill<T> {
-    /// A page of up to `size` entries; it ends early, but not before its first entry, when it has `max_bytes`.
+    /// A page of up to `size` entries. It ends early when it has `max_bytes`, but always has its first entry.
     pub fn new(size: i64, max_bytes: usize) -> Self {
         Self { items: Vec::new(), size, max_bytes, bytes: 0, more: None }
     }
@@ -140,12 +140,12 @@ impl<T> PageFill<T> {
         self.more.is_none().then(|| (self.size + 1 - self.items.len() as i64).min(CHUNK + 1))
     }
 
-    /// After which entry to read.
+    /// The last entry. The next chunk is read after it.
     pub fn last(&self) -> Option<&T> {
         self.items.last()
     }
 
-    /// Takes the rows that were read, of `wanted` that were asked for.
+    /// Adds the rows of a read that asked for `wanted`.
     pub fn take(&mut self, rows: Vec<T>, wanted: i64, bytes: impl Fn(&T) -> usize) {
         let exhausted = (rows.len() as i64) < wanted;
         for row in rows {
@@ -162,7 +162,7 @@ impl<T> PageFill<T> {
         }
     }
 
-    /// The page, with the token that `encode` makes of its last entry if there are more after it.
+    /// The page. `encode` makes the token from the last entry, if more entries follow.
     pub fn finish(self, encode: impl FnOnce(&T) -> String) -> Page<T> {
         let next_token = match (self.more, self.items.last()) {
             (Some(true), Some(last)) => encode(last),

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-/// What a request named and was not found.
+/// A kind of resource that can be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     Session,

@@ -1,4 +1,4 @@
-//! A run, and the state machine that it lives by.
+//! A run, and its state machine.
 //!
 //! ```text
 //!            claim            begin            succeed
@@ -12,7 +12,7 @@
 //!        +--- cancel ----+- confirm ---+---------------> cancelled
 //! ```
 //!
-//! A start that is not written yet is carried by the report, so `claimed` may also end as `running` may.
+//! A report carries a start that is not written yet, so `claimed` may also end as `running` may.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::domain::outcome::GrantEnd;
 use crate::domain::{Grant, GrantKey, Lane, RunError, TenantId, TraceParent};
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RunStatus {
     Queued,
@@ -62,13 +62,12 @@ impl RunStatus {
         Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
-    /// Terminal states are final: nothing ever changes them.
+    /// Whether the run has ended. A terminal status never changes.
     pub fn is_terminal(self) -> bool {
         self.successors().is_empty()
     }
 
-    /// The whole transition table: what a run may become next. The guards of the statements in `store/run/` are these
-    /// rows, from the other side.
+    /// The transition table: the states that may follow each state. The statements in `store/run/` repeat it in their guards.
     pub fn successors(self) -> &'static [RunStatus] {
         use RunStatus::*;
         match self {
@@ -82,7 +81,7 @@ impl RunStatus {
         }
     }
 
-    /// Where a run goes when a grant of it ends. The statements call the same rule in SQL, `migrations/functions/run_next.sql`; a test
+    /// The status that a run gets when its grant ends. `migrations/functions/run_next.sql` is the same rule for the statements. A test
     /// compares the two.
     ///
     /// `begun`: the worker has started. `attempts_left`: another attempt may follow this one.
@@ -94,7 +93,7 @@ impl RunStatus {
             (GrantEnd::Lost, false, _, _) => Queued,
             // After a cancel was requested, every other end confirms it.
             (_, _, true, _) | (GrantEnd::Cancelled, _, _, _) => Cancelled,
-            // These attempts do not count.
+            // A snoozed or released attempt does not count.
             (GrantEnd::Snoozed | GrantEnd::Released, _, _, _) => Queued,
             (GrantEnd::Failed | GrantEnd::Lost, _, _, true) => Queued,
             (GrantEnd::Failed | GrantEnd::FailedPermanently | GrantEnd::Lost, _, _, _) => Failed,
@@ -112,7 +111,7 @@ impl RunStatus {
 pub enum WaitReason {
     /// `run_after` has not come.
     Scheduled,
-    /// Too many workers in a row were given it and did not begin.
+    /// Too many workers in a row were given the run and did not begin it.
     Undelivered,
 }
 
@@ -126,7 +125,7 @@ impl WaitReason {
     }
 }
 
-/// How far a run is, as its worker says.
+/// The progress of a run, as its worker reports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     /// From 0 to 1.
@@ -134,17 +133,17 @@ pub struct Progress {
     pub message: String,
 }
 
-/// How a cancel was asked for, and what became of it.
+/// A cancel that was requested, and its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cancellation {
     pub requested_at: DateTime<Utc>,
     pub reason: String,
     pub grace: Duration,
-    /// Set once the run is cancelled: whether what ran is known to have stopped.
+    /// Set when the run is cancelled: whether its worker has confirmed that it stopped.
     pub confirmed: Option<bool>,
 }
 
-/// What a run shall do; already checked. It never changes.
+/// What a run does; already checked. It never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSpec {
     pub session_id: Uuid,
@@ -155,7 +154,7 @@ pub struct RunSpec {
     pub params: String,
     pub labels: BTreeMap<String, String>,
     pub max_attempts: i32,
-    /// Of one attempt.
+    /// The bound of one attempt.
     pub timeout: Option<Duration>,
     /// The caller's place in a distributed trace.
     pub traceparent: Option<TraceParent>,
@@ -165,7 +164,7 @@ pub struct RunSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRequest {
     pub spec: RunSpec,
-    /// No worker gets the run before; at once if `None`.
+    /// No worker gets the run before this time. `None`: at once.
     pub run_after: Option<DateTime<Utc>>,
     pub request_id: Option<String>,
 }
@@ -173,7 +172,7 @@ pub struct RunRequest {
 impl RunRequest {
     /// The values in which two requests with the same id must agree. The trace is not one: a repeated request may come in another trace.
     pub fn identity(&self) -> Vec<Cow<'_, str>> {
-        // A new field of the spec does not compile before it has its place here.
+        // This pattern names every field, so that a new one does not compile before it has its place here.
         let RunSpec { session_id, lane, priority, kind, params, labels, max_attempts, timeout, traceparent: _ } =
             &self.spec;
         let numbers = format!("{session_id} {} {priority} {max_attempts}", lane.as_str());
@@ -184,7 +183,7 @@ impl RunRequest {
     }
 }
 
-/// A run as it is now.
+/// The current state of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     pub id: Uuid,
@@ -192,7 +191,7 @@ pub struct Run {
     pub spec: RunSpec,
     pub status: RunStatus,
     pub wait_reason: Option<WaitReason>,
-    /// No worker gets the run before.
+    /// No worker gets the run before this time.
     pub run_after: DateTime<Utc>,
     pub attempt: i32,
     /// Counts the grants of the run.
@@ -204,7 +203,7 @@ pub struct Run {
     /// A JSON value, as text.
     pub result: Option<String>,
     pub error: Option<RunError>,
-    /// Raised by each change.
+    /// Each change raises it.
     pub revision: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -212,7 +211,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run as an enqueue at `now` leaves it.
+    /// A run that was enqueued at `now`.
     pub fn enqueued(
         id: Uuid,
         tenant_id: TenantId,
@@ -241,7 +240,7 @@ impl Run {
         }
     }
 
-    /// The run as a claim leaves it. A claim for a worker without a stream also begins the run: its grant has `started_at`.
+    /// The run after a claim. A claim for a worker without a stream also begins the run: its grant has `started_at`.
     pub fn claimed(self, claim: Claim) -> Self {
         let Claim { grant, attempt, fence, revision, error } = claim;
         Run {
@@ -264,14 +263,14 @@ impl Run {
     }
 }
 
-/// What a claim changes in a queued run, and what earlier attempts left there.
+/// The values that a claim changes in a queued run, and the error of the attempt before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     pub grant: Grant,
     pub attempt: i32,
     pub fence: i64,
     pub revision: i64,
-    /// Of the attempt before.
+    /// The error of the attempt before.
     pub error: Option<RunError>,
 }
 
@@ -301,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_for_later_waits_and_one_for_before_does_not() {
+    fn a_run_waits_if_its_time_is_in_the_future() {
         let (now, hour) = (DateTime::UNIX_EPOCH, TimeDelta::hours(1));
         let state = |run_after: Option<DateTime<Utc>>| {
             let run = enqueued(run_after, now);
@@ -380,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_that_ends_leads_where_the_state_machine_has_an_edge() {
+    fn the_end_of_a_grant_follows_an_edge_of_the_state_machine() {
         for end in GrantEnd::ALL {
             for (cancel_requested, attempts_left) in [(false, false), (false, true), (true, false), (true, true)] {
                 for (begun, from) in [(false, Claimed), (true, Running)] {

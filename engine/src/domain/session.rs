@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Where a session stands.
+/// The status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionStatus {
     Active,
@@ -27,7 +27,7 @@ impl SessionStatus {
     }
 }
 
-/// A session as it is now, its counters exact.
+/// The current state of a session, with exact counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Session {
     pub id: Uuid,
@@ -46,7 +46,7 @@ pub struct Session {
     pub closed_at: Option<DateTime<Utc>>,
 }
 
-/// What a new session shall be; already checked.
+/// A new session; already checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewSession {
     pub name: String,
@@ -57,7 +57,7 @@ pub struct NewSession {
     pub request_id: Option<String>,
 }
 
-/// What to change of a session: what is `None` stays.
+/// A change of a session. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SessionPatch {
     pub name: Option<String>,

@@ -1,4 +1,4 @@
-//! Whose data a row is.
+//! Tenants, which own rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 pub struct TenantId(Arc<str>);
 
 impl TenantId {
-    /// A tenant by its id.
     pub fn new(id: &str) -> Self {
         Self(id.into())
     }

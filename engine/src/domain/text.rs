@@ -1,10 +1,10 @@
-//! What a text may contain. Each check says what was expected and what came.
+//! Checks of texts. Each error says what was expected and what came.
 
-/// How much of a bad text is shown to who sent it.
+/// The characters of a bad text that an error shows.
 const EXCERPT: usize = 40;
 
-/// A text on one line that people read in lists and terminals: no control characters (they could forge lines and colours)
-/// and no marks that turn the direction of reading (they could make a text look like another).
+/// Checks a text of one line, which people read in lists and terminals. It has no control characters, which could forge lines and
+/// colours, and no marks that change the direction of reading, which could make it look like another text.
 pub fn check_line(text: &str, min: usize, max: usize) -> Result<(), String> {
     check_length(text, min, max)?;
     match text.chars().find(|c| c.is_control() || turns_direction(*c) || breaks_line(*c)) {
@@ -15,13 +15,13 @@ pub fn check_line(text: &str, min: usize, max: usize) -> Result<(), String> {
     }
 }
 
-/// A text of any lines, up to `max` characters.
+/// Checks a text of any number of lines, up to `max` characters.
 pub fn check_prose(text: &str, max: usize) -> Result<(), String> {
     check_length(text, 0, max)?;
     check_no_nul(text)
 }
 
-/// A text of any lines, up to `max` bytes.
+/// Checks a text of any number of lines, up to `max` bytes.
 pub fn check_bytes(text: &str, max: usize) -> Result<(), String> {
     if text.len() > max {
         return Err(format!("expected at most {max} bytes, got {}", text.len()));
@@ -29,11 +29,10 @@ pub fn check_bytes(text: &str, max: usize) -> Result<(), String> {
     check_no_nul(text)
 }
 
-/// What file systems take at the most.
+/// The longest file name that file systems take.
 const FILE_NAME_BYTES: usize = 255;
 
-/// A plain file name: a line that stays in the folder it is put in, on every system, also if somebody takes it for a part of
-/// a URL.
+/// Checks a plain file name: on every system it stays in its folder, also as a part of a URL.
 pub fn check_file_name(name: &str, max: usize) -> Result<(), String> {
     check_line(name, 1, max)?;
     if name.len() > FILE_NAME_BYTES {
@@ -63,7 +62,7 @@ pub fn check_file_name(name: &str, max: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// An absolute http or https address.
+/// Checks an absolute http or https URL.
 pub fn check_url(url: &str, max: usize) -> Result<(), String> {
     check_line(url, 1, max)?;
     let expected = || Err(format!("expected an http or https URL, got {}", excerpt(url)));
@@ -76,7 +75,7 @@ pub fn check_url(url: &str, max: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// A text as it is shown in a violation: short, quoted and harmless.
+/// A text as a violation shows it: short, quoted and harmless.
 pub fn excerpt(text: &str) -> String {
     let short: String = text.chars().take(EXCERPT).collect();
     let rest = if short.len() < text.len() { " ..." } else { "" };
@@ -84,7 +83,7 @@ pub fn excerpt(text: &str) -> String {
 }
 
 fn check_length(text: &str, min: usize, max: usize) -> Result<(), String> {
-    // A character has at most four bytes, so what is far too long need not be counted.
+    // A character has at most four bytes, so a text that is far too long need not be counted.
     let length = if text.len() > max.saturating_mul(4) { text.len() } else { text.chars().count() };
     if length > max {
         let unit = if text.len() > max.saturating_mul(4) { "bytes" } else { "characters" };
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_no_control_characters_and_no_marks_that_turn_it() {
+    fn a_line_has_no_control_characters_and_no_marks_of_direction() {
         assert_eq!(check_line("Ünïcödé — 名前 🎉", 1, 200), Ok(()));
         for bad in ["a\r\nb", "\u{1b}[31mred", "a\0", "\u{7f}", "\u{85}", "x\u{202E}gpj", "\u{2066}x", "a\u{2028}b"] {
             let why = check_line(bad, 1, 200).expect_err(bad);
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_has_lines_and_no_nul() {
+    fn prose_may_have_lines_but_no_nul() {
         assert_eq!(check_prose("a\nb\t\u{1b}", 4_000), Ok(()));
         assert!(check_prose("a\0b", 4_000).is_err());
     }

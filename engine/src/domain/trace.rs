@@ -1,4 +1,4 @@
-//! Where a run stands in a distributed trace: W3C Trace Context, level 2.
+//! The place of a run in a distributed trace: W3C Trace Context, level 2.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use std::fmt;
 const KNOWN_FLAGS: u8 = 0b11;
 const SAMPLED: u8 = 0b01;
 
-/// How long a header of version 00 is.
+/// The length of a header of version 00.
 const LENGTH: usize = 55;
 
-/// Who caused a run: a trace, and the span in it.
+/// The trace and the span that caused a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     pub trace_id: [u8; 16],
@@ -18,12 +18,12 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// A span by its ids.
+    /// The parent with these ids, and with those flags that are known.
     pub fn new(trace_id: [u8; 16], span_id: [u8; 8], flags: u8) -> Self {
         Self { trace_id, span_id, flags: flags & KNOWN_FLAGS }
     }
 
-    /// What a `traceparent` says, if it is one. Of a version that is not known yet, the part that all versions share is taken.
+    /// Reads a `traceparent`. Of an unknown later version, it reads the part that all versions share.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let [version] = hex(bytes.get(0..2)?)?;
@@ -41,7 +41,7 @@ impl TraceParent {
         (trace_id != [0; 16] && span_id != [0; 8]).then(|| Self::new(trace_id, span_id, flags))
     }
 
-    /// Whether the caller keeps what it records of this trace.
+    /// Whether the caller records this trace.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
@@ -61,7 +61,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// `2 * N` lower-case hexadecimal digits.
+/// Reads `2 * N` lower-case hexadecimal digits.
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_is_read_and_written_again() {
+    fn a_right_header_is_read_and_written_unchanged() {
         let text = format!("00-{TRACE}-{SPAN}-01");
         assert_eq!(read(&text).as_deref(), Some(text.as_str()));
         assert!(TraceParent::parse(&text).is_some_and(|parent| parent.is_sampled()));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_nothing() {
+    fn a_wrong_header_is_ignored() {
         let (zeros, upper) = ("0".repeat(32), TRACE.to_uppercase());
         for wrong in [
             String::new(),

@@ -1,4 +1,4 @@
-//! What is wrong with an input.
+//! Violations: the bad fields of an input.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub struct Violation {
     pub description: String,
 }
 
-/// All that is wrong with an input, told at once.
+/// All bad fields of an input, reported together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Violations(pub Vec<Violation>);
 
@@ -26,7 +26,7 @@ impl Violations {
         self.0.push(Violation { field: field.into(), description: description.into() });
     }
 
-    /// The value, if nothing was wrong.
+    /// The value, if there is no violation.
     pub fn into_result<T>(self, value: T) -> Result<T, Violations> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }

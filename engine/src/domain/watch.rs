@@ -1,4 +1,4 @@
-//! What a watcher asks for, and what it is told.
+//! What a watcher asks for, and what it is sent.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use uuid::Uuid;
 use crate::domain::Run;
 use crate::domain::filter::RunFilter;
 
-/// What to watch.
+/// A request to watch runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchRequest {
     pub filter: RunFilter,
-    /// Where an earlier watch with the same filter left off.
+    /// Where an earlier watch with the same filter ended.
     pub resume_token: Option<String>,
     /// Not together with a token.
     pub include_snapshot: bool,
@@ -22,16 +22,16 @@ pub struct WatchRequest {
 pub enum WatchEvent {
     /// Some of the runs that matched at the beginning.
     Snapshot(Vec<Arc<Run>>),
-    /// All of them were sent.
+    /// The snapshot is complete.
     SnapshotComplete { token: String },
-    /// A run is new or has changed: as it is now.
+    /// A run is new or has changed. This is its current state.
     Change(Arc<Run>),
-    /// A run that matched does not any more.
+    /// A run that matched the filter does not match any more.
     LeftFilter { run_id: Uuid, revision: i64 },
     /// A run was deleted.
     Deleted { run_id: Uuid },
-    /// Everything up to here was sent.
+    /// All changes up to this token were sent.
     Bookmark { token: String },
-    /// The server shuts down; `None` if nothing was reached yet.
+    /// The server shuts down. `None` if the watch has no token yet.
     Goodbye { token: Option<String> },
 }

@@ -1,23 +1,22 @@
-//! How large things are, so that what is sent and what is kept in memory is bounded in bytes and not only in number.
+//! The size of runs, events and outcomes. Messages and memory are bounded in bytes, and not only in number.
 
 use std::sync::Arc;
 
 use crate::domain::event::{EventBatch, EventEntry, RunEvent};
 use crate::domain::{Outcome, Run};
 
-/// What one message of a stream carries at the most, beyond its first item: a quarter of what clients take by default with
-/// room to spare.
+/// The most bytes in one message of a stream, unless its only item is larger. gRPC clients take 4 MiB by default, which leaves room.
 pub const MESSAGE_BYTES: usize = 3 << 20;
 
-/// Something that has a size.
+/// A value that has a size.
 pub trait Weight {
     /// About how many bytes it takes, in memory and on the wire.
     fn weight(&self) -> usize;
 }
 
-/// What a run takes beside its texts.
+/// The bytes of a run beside its texts.
 const RUN_BASE: usize = 1_024;
-/// What an event takes beside its texts.
+/// The bytes of an event beside its texts.
 const EVENT_BASE: usize = 256;
 
 impl Weight for Run {
@@ -69,7 +68,7 @@ impl<T: Weight> Weight for Arc<T> {
     }
 }
 
-/// Divides items, in order, into messages of up to `bytes`; one that is larger goes alone.
+/// Divides items, in order, into messages of up to `bytes`. A larger item gets a message of its own.
 pub fn messages<T: Weight>(items: Vec<T>, bytes: usize) -> Vec<Vec<T>> {
     let mut messages: Vec<Vec<T>> = Vec::new();
     let mut room = 0;

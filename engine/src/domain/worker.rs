@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::{GrantKey, Lane};
 
-/// How a worker takes its work.
+/// How a worker gets its runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkerMode {
     Stream,
@@ -28,7 +28,7 @@ impl WorkerMode {
     }
 }
 
-/// Where a worker stands.
+/// The state of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkerState {
     Active,
@@ -58,7 +58,7 @@ impl WorkerState {
     }
 }
 
-/// A worker as it is now.
+/// The current state of a worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Worker {
     pub id: Uuid,
@@ -74,13 +74,13 @@ pub struct Worker {
     pub heartbeat_at: DateTime<Utc>,
 }
 
-/// What a worker says of itself; already checked.
+/// How a worker describes itself; already checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerProfile {
     pub name: String,
     /// At least one.
     pub lanes: Vec<Lane>,
-    /// None = any.
+    /// Empty: any kind.
     pub kinds: Vec<String>,
     pub labels: BTreeMap<String, String>,
     pub version: String,
@@ -105,18 +105,18 @@ pub enum CancelKind {
     Revoke,
 }
 
-/// Who wants how many runs, by a unary call; already checked.
+/// A unary call for runs; already checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimRequest {
     pub worker_name: String,
     /// At least one.
     pub lanes: Vec<Lane>,
-    /// None = any.
+    /// Empty: any kind.
     pub kinds: Vec<String>,
     pub max_runs: i32,
     /// How long to wait for the first run.
     pub wait: Duration,
-    /// The server's setting when `None`.
+    /// `None`: the server's setting.
     pub lease_timeout: Option<Duration>,
     pub request_id: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! Counts, every 5 seconds, the runs that wait in the database, and looks at the transactions of others there: for the metrics, so that
-//! a scrape never asks the database.
+//! Counts the runs that have not ended, and measures the oldest transactions of others, every 5 seconds. The metrics show the results, so
+//! that a scrape never asks the database.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Repairs cancels that no worker confirms: 5 s after the grace it revokes the grant, and the run is cancelled, unconfirmed. It also
-//! goes on with the cancel of a session if the server that began it died before it came to all runs.
+//! Repairs cancels that no worker confirms: 5 s after the grace it revokes the grant and cancels the run, unconfirmed. It also continues
+//! the cancel of a session if the server that began it died before it reached all runs.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +19,8 @@ pub(super) fn repair(engine: Arc<Engine>) -> Repair {
     Repair::new("cancels", Trigger::Found(|found| found.unfinished_cancels), once)
 }
 
-/// `finished` has the sessions whose runs have all been asked to stop. They take no more runs, so one look at each is enough, however
-/// long its runs take to stop. A session with a locked run is looked at again.
+/// `finished` has the sessions whose runs all have a cancel. They take no more runs, so one look at each is enough, however long its runs
+/// take to stop. A session with a locked run is looked at again.
 async fn once(engine: Arc<Engine>, finished: Arc<Mutex<HashSet<Uuid>>>) -> Result<Done, StoreError> {
     let (ended, effects) = engine.db(Class::Engine).write((), |c, ()| run_cancel_unconfirmed(c).boxed()).await?;
     engine.wakeups.send(effects);

@@ -1,5 +1,5 @@
-//! Folds what batches append into the counters of their sessions, and completes closed sessions whose runs have all ended. Until then
-//! a reader of a session adds what is not folded.
+//! Folds the counts that batches append into the counters of their sessions, and completes closed sessions whose runs have all ended. A
+//! reader of a session adds the counts that are not folded yet.
 
 use std::sync::Arc;
 

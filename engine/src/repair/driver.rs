@@ -1,4 +1,4 @@
-//! The driver of all repairs: it waits for what triggers one, does it, logs and measures the try, and remembers how it went.
+//! The driver of all repairs: it waits for the trigger of each, does it, logs and measures the try, and remembers the result.
 
 use std::fmt;
 use std::future::Future;
@@ -26,7 +26,7 @@ pub enum Trigger {
     Found(fn(&Found) -> bool),
 }
 
-/// How a try ended that did not fail.
+/// The result of a try that did not fail.
 #[derive(Debug)]
 pub enum Done {
     /// The try changed this much. If there is more to do, the next try follows at once.
@@ -36,12 +36,12 @@ pub enum Done {
 }
 
 impl Done {
-    /// The try changed this much.
+    /// The try changed this much, and there is no more to do.
     pub fn changed(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
         Self::Changed { counts: Counts::new(counts), is_more: false }
     }
 
-    /// The try changed this much, and if that is anything, there may be more.
+    /// The try changed this much. If it changed anything, there may be more to do.
     pub fn until_nothing(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
         let counts = Counts::new(counts);
         Self::Changed { is_more: !counts.is_nothing(), counts }
@@ -66,7 +66,7 @@ impl fmt::Debug for Repair {
 }
 
 impl Repair {
-    /// Registers a repair: its name, what triggers it, and one try of it. A try that fails ends here; its trigger comes again.
+    /// A repair by its name, its trigger and one try of it. After a try that fails it waits for its trigger again.
     pub fn new<F>(name: &'static str, trigger: Trigger, once: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<Done, StoreError>> + Send + 'static,
@@ -75,7 +75,7 @@ impl Repair {
         Self { trigger, rest: 0, once, wake: Arc::default(), status: Arc::new(Status::new(name)) }
     }
 
-    /// After each try the repair rests so many times as long as the try took.
+    /// After each try the repair rests `rest` times as long as the try took.
     pub fn resting(self, rest: u32) -> Self {
         Self { rest, ..self }
     }
@@ -110,7 +110,7 @@ impl Waker {
     }
 }
 
-/// Starts to drive these repairs, until `closing`. Answers where to ask how they fare.
+/// Drives these repairs until `closing`. Returns their statuses.
 pub fn start(repairs: Vec<Repair>, metrics: &Metrics, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Repairs {
     let statuses = Repairs::new(repairs.iter().map(|repair| repair.status.clone()));
     for repair in repairs {
@@ -162,7 +162,7 @@ enum Next {
     Never,
 }
 
-/// One try.
+/// Makes one try.
 async fn attempt(repair: &Repair, metrics: &Metrics) -> Next {
     let (name, began) = (repair.status.name, Instant::now());
     let done = (repair.once)().await;
@@ -217,7 +217,7 @@ mod tests {
     };
 
     /// A repair whose tries end as the test says, one after the other.
-    struct Scene {
+    struct Fixture {
         waker: Option<Waker>,
         repairs: Repairs,
         metrics: Metrics,
@@ -236,8 +236,8 @@ mod tests {
         Ok(Done::until_nothing([("runs", number)]))
     }
 
-    impl Scene {
-        /// Each try takes `takes`, and ends with the next of the results; after the last one it changes nothing.
+    impl Fixture {
+        /// Each try takes `takes`, and ends with the next of the results. A try after the last result changes nothing.
         fn new(trigger: Trigger, rest: u32, takes: Duration, results: Vec<Result<Done, StoreError>>) -> Self {
             let (tried, tries) = mpsc::unbounded_channel();
             let began = Instant::now();
@@ -275,7 +275,7 @@ mod tests {
             self.metrics.repair_failures.with_label_values(&["test"]).get()
         }
 
-        /// The begins of the tries until then, in seconds from the start.
+        /// When the tries until this second began, in seconds from the start.
         async fn tries_until(&mut self, seconds: u32) -> Vec<u64> {
             tokio::time::sleep_until(self.began + SECOND * seconds + SECOND / 2).await;
             let mut begins = Vec::new();
@@ -294,89 +294,89 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_repair_with_a_period_is_tried_at_the_start_and_a_period_after_each_end() {
         let changed = Ok(Done::changed([("runs", 7)]));
-        let mut scene = Scene::new(Trigger::Each(SECOND * 3), 0, SECOND * 2, vec![failure(), changed]);
-        assert!(scene.waker.is_none());
-        assert_eq!(scene.tries_until(11).await, [0, 5, 10]);
-        let last = scene.status().last().expect("it was tried");
+        let mut fixture = Fixture::new(Trigger::Each(SECOND * 3), 0, SECOND * 2, vec![failure(), changed]);
+        assert!(fixture.waker.is_none());
+        assert_eq!(fixture.tries_until(11).await, [0, 5, 10]);
+        let last = fixture.status().last().expect("it was tried");
         assert_eq!((last.result.expect("it succeeded").to_string().as_str(), last.took), ("runs=7", SECOND * 2));
-        scene.ends().await;
+        fixture.ends().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_repair_that_the_poll_wakes_is_tried_until_nothing_is_left_or_it_fails() {
-        let mut scene = Scene::woken(vec![count(2), count(1), count(0), count(1), failure(), count(3)]);
-        scene.polled(&NOTHING);
-        assert_eq!(scene.tries_until(0).await.len(), 0);
+        let mut fixture = Fixture::woken(vec![count(2), count(1), count(0), count(1), failure(), count(3)]);
+        fixture.polled(&NOTHING);
+        assert_eq!(fixture.tries_until(0).await.len(), 0);
         for tries in [3, 2, 2, 1] {
-            scene.polled(&NEEDED);
-            let seconds = scene.began.elapsed().as_secs() as u32 + 1;
-            assert_eq!(scene.tries_until(seconds).await.len(), tries);
+            fixture.polled(&NEEDED);
+            let seconds = fixture.began.elapsed().as_secs() as u32 + 1;
+            assert_eq!(fixture.tries_until(seconds).await.len(), tries);
         }
-        assert_eq!(scene.failures(), 1);
-        assert!(scene.results.lock().expect("not poisoned").is_empty());
-        scene.ends().await;
+        assert_eq!(fixture.failures(), 1);
+        assert!(fixture.results.lock().expect("not poisoned").is_empty());
+        fixture.ends().await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_repair_is_well_while_it_succeeds_or_has_nothing_to_do_and_grows_old_while_it_fails() {
-        let mut scene = Scene::woken(vec![failure(), failure(), count(0), failure()]);
-        let age = |scene: &Scene| scene.status().age().as_secs();
-        assert!(scene.status().last().is_none());
-        scene.tries_until(9).await;
-        scene.polled(&NOTHING);
-        assert_eq!((age(&scene), scene.status().is_failing()), (0, false));
+    async fn a_repair_has_no_age_while_it_succeeds_or_has_nothing_to_do_and_ages_while_it_fails() {
+        let mut fixture = Fixture::woken(vec![failure(), failure(), count(0), failure()]);
+        let age = |fixture: &Fixture| fixture.status().age().as_secs();
+        assert!(fixture.status().last().is_none());
+        fixture.tries_until(9).await;
+        fixture.polled(&NOTHING);
+        assert_eq!((age(&fixture), fixture.status().is_failing()), (0, false));
         for failures in [1, 2] {
-            scene.polled(&NEEDED);
-            scene.tries_until(9 + 10 * failures).await;
-            assert!(scene.status().last().expect("it was tried").result.is_err());
-            assert_eq!((age(&scene), scene.status().is_failing()), (10 * u64::from(failures), true));
-            assert_eq!(scene.failures(), u64::from(failures));
+            fixture.polled(&NEEDED);
+            fixture.tries_until(9 + 10 * failures).await;
+            assert!(fixture.status().last().expect("it was tried").result.is_err());
+            assert_eq!((age(&fixture), fixture.status().is_failing()), (10 * u64::from(failures), true));
+            assert_eq!(fixture.failures(), u64::from(failures));
         }
-        scene.polled(&NEEDED);
-        scene.tries_until(30).await;
-        assert_eq!((age(&scene), scene.status().is_failing(), scene.failures()), (1, false, 2));
-        scene.polled(&NEEDED);
-        scene.tries_until(40).await;
-        assert_eq!((age(&scene), scene.status().is_failing(), scene.failures()), (11, true, 3));
-        scene.polled(&NOTHING);
-        assert_eq!((age(&scene), scene.status().is_failing()), (0, false), "another server has done it");
-        assert_eq!(scene.metrics.repair_seconds.with_label_values(&["test"]).get_sample_count(), 4);
-        scene.ends().await;
+        fixture.polled(&NEEDED);
+        fixture.tries_until(30).await;
+        assert_eq!((age(&fixture), fixture.status().is_failing(), fixture.failures()), (1, false, 2));
+        fixture.polled(&NEEDED);
+        fixture.tries_until(40).await;
+        assert_eq!((age(&fixture), fixture.status().is_failing(), fixture.failures()), (11, true, 3));
+        fixture.polled(&NOTHING);
+        assert_eq!((age(&fixture), fixture.status().is_failing()), (0, false), "another server has done it");
+        assert_eq!(fixture.metrics.repair_seconds.with_label_values(&["test"]).get_sample_count(), 4);
+        fixture.ends().await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_repair_that_rests_is_not_tried_meanwhile_and_does_not_grow_old() {
-        let mut scene = Scene::new(Trigger::Found(|found| found.due), 10, SECOND * 2, Vec::new());
+    async fn a_repair_that_rests_is_not_tried_and_does_not_age() {
+        let mut fixture = Fixture::new(Trigger::Found(|found| found.due), 10, SECOND * 2, Vec::new());
         for second in 0..30 {
-            scene.polled(&NEEDED);
-            assert_eq!(scene.tries_until(second).await.len(), usize::from([0, 22].contains(&second)), "{second}");
-            assert!(scene.status().age() < SECOND * 3, "{second}");
+            fixture.polled(&NEEDED);
+            assert_eq!(fixture.tries_until(second).await.len(), usize::from([0, 22].contains(&second)), "{second}");
+            assert!(fixture.status().age() < SECOND * 3, "{second}");
         }
-        scene.ends().await;
+        fixture.ends().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_repair_that_this_server_can_not_do_is_not_tried_again_and_is_no_failure() {
-        let mut scene = Scene::woken(vec![Ok(Done::GivenUp)]);
+        let mut fixture = Fixture::woken(vec![Ok(Done::GivenUp)]);
         for tries in [1, 0, 0] {
-            scene.polled(&NEEDED);
-            let seconds = scene.began.elapsed().as_secs() as u32 + 100;
-            assert_eq!(scene.tries_until(seconds).await.len(), tries);
+            fixture.polled(&NEEDED);
+            let seconds = fixture.began.elapsed().as_secs() as u32 + 100;
+            assert_eq!(fixture.tries_until(seconds).await.len(), tries);
         }
-        assert_eq!((scene.status().age(), scene.status().is_failing()), (Duration::ZERO, false));
-        scene.ends().await;
+        assert_eq!((fixture.status().age(), fixture.status().is_failing()), (Duration::ZERO, false));
+        fixture.ends().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_shutdown_lets_a_try_end_and_begins_no_other() {
         let results = vec![count(1), count(1)];
-        let mut scene = Scene::new(Trigger::Found(|found| found.due), 10, SECOND * 5, results);
-        scene.polled(&NEEDED);
-        assert_eq!(scene.tries_until(1).await, [0]);
-        scene.closing.cancel();
-        while scene.tasks.join_next().await.is_some() {}
-        assert_eq!(scene.began.elapsed(), SECOND * 5);
-        assert_eq!(scene.status().last().expect("it was tried").result.expect("it succeeded").to_string(), "runs=1");
-        assert_eq!(scene.tries_until(99).await.len(), 0);
+        let mut fixture = Fixture::new(Trigger::Found(|found| found.due), 10, SECOND * 5, results);
+        fixture.polled(&NEEDED);
+        assert_eq!(fixture.tries_until(1).await, [0]);
+        fixture.closing.cancel();
+        while fixture.tasks.join_next().await.is_some() {}
+        assert_eq!(fixture.began.elapsed(), SECOND * 5);
+        assert_eq!(fixture.status().last().expect("it was tried").result.expect("it succeeded").to_string(), "runs=1");
+        assert_eq!(fixture.tries_until(99).await.len(), 0);
     }
 }

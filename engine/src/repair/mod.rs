@@ -1,7 +1,7 @@
 //! Repairs: the work that a clock triggers. Each is idempotent and needs no input, so every server does all of them.
 //!
 //! The [`driver`] runs them. Most wait for the [`poll`], which asks the database each second what there is to do; the others have a
-//! period of their own. [`status`] says how each fares, for the metrics and for `ops doctor`.
+//! period of their own. [`status`] has the result of each, for the metrics and for `ops doctor`.
 
 mod backlog;
 mod cancels;
@@ -23,7 +23,7 @@ use crate::Engine;
 use crate::repair::driver::Repair;
 use crate::repair::status::Repairs;
 
-/// Starts all of them, until `closing`. Answers where to ask how they fare.
+/// Drives all repairs until `closing`. Returns their statuses.
 pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Repairs {
     let mut repairs = vec![
         recovery::repair(engine.clone()),

@@ -1,5 +1,5 @@
-//! Asks the database each second, in one statement, what there is to do, and wakes the part that does it. A wakeup may be lost and a
-//! server may die: the poll finds what they left. An idle server asks the database for nothing else.
+//! Asks the database each second, in one statement, what there is to do, and wakes the loop that does it. A wakeup may be lost and a
+//! server may die: the poll finds the work that they left. An idle server asks the database for nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn once(engine: Arc<Engine>, wakers: Arc<[Waker]>) -> Result<Done, StoreEr
 fn wake(engine: &Engine, found: Found) {
     engine.metrics.lease_checks.inc();
     if found.resumed {
-        tracing::info!("no server had looked after leases for some time: they begin anew");
+        tracing::info!("no server checked the leases for some time: they begin anew");
         engine.metrics.lease_service_resumed.inc();
     }
     if found.claimable {

@@ -1,5 +1,5 @@
-//! Deletes what is kept for some time only: changes after an hour, request ids after 24 hours, and orders to revoke a grant after a
-//! minute in which no stream of their worker took them.
+//! Deletes old rows: changes after an hour, request ids after 24 hours, and orders to revoke a grant after a minute in which no stream of
+//! their worker took them.
 
 use std::sync::Arc;
 use std::time::Duration;

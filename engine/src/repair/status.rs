@@ -1,4 +1,4 @@
-//! How the repairs of this server fare: how the last try of each went, and since when it has not succeeded.
+//! The status of each repair of this server: its last try, and since when it has not succeeded.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::db::StoreError;
 
-/// What a try changed: how many of what.
+/// The changes of a try: a number of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts(Vec<(&'static str, u64)>);
 
@@ -38,7 +38,7 @@ pub struct Try {
     pub took: Duration,
 }
 
-/// How a repair fares.
+/// The status of a repair.
 #[derive(Debug)]
 pub struct Status {
     pub name: &'static str,
@@ -49,18 +49,18 @@ pub struct Status {
 struct State {
     last: Option<Try>,
     is_failing: bool,
-    /// When the repair last was as it should be.
-    well_at: Instant,
+    /// When the repair last succeeded or had nothing to do, or the end of its rest.
+    ok_at: Instant,
     is_given_up: bool,
 }
 
 impl Status {
     pub fn new(name: &'static str) -> Self {
-        let state = State { last: None, is_failing: false, well_at: Instant::now(), is_given_up: false };
+        let state = State { last: None, is_failing: false, ok_at: Instant::now(), is_given_up: false };
         Self { name, state: Mutex::new(state) }
     }
 
-    /// The last try. Nothing before the first one.
+    /// The last try; `None` before the first one.
     pub fn last(&self) -> Option<Try> {
         self.lock().last.clone()
     }
@@ -73,17 +73,16 @@ impl Status {
     /// Since when the repair has neither succeeded, nor rested, nor had nothing to do.
     pub fn age(&self) -> Duration {
         let state = self.lock();
-        if state.is_given_up { Duration::ZERO } else { Instant::now().saturating_duration_since(state.well_at) }
+        if state.is_given_up { Duration::ZERO } else { Instant::now().saturating_duration_since(state.ok_at) }
     }
 
-    /// A try has ended; the next one comes after this rest. Answers whether this is a change: the repair fails only now, or
-    /// succeeds again.
+    /// A try has ended, and the next one comes after this rest. Returns whether the repair began to fail, or succeeds again.
     pub(super) fn tried(&self, result: Result<Counts, StoreError>, took: Duration, rest: Duration) -> bool {
         let mut state = self.lock();
         let (was_failing, now) = (state.is_failing, Instant::now());
         state.is_failing = result.is_err();
         if result.is_ok() {
-            state.well_at = now + rest;
+            state.ok_at = now + rest;
         }
         state.last = Some(Try { result, ended: now, took });
         was_failing != state.is_failing
@@ -93,7 +92,7 @@ impl Status {
     pub(super) fn not_needed(&self) {
         let mut state = self.lock();
         state.is_failing = false;
-        state.well_at = state.well_at.max(Instant::now());
+        state.ok_at = state.ok_at.max(Instant::now());
     }
 
     /// This server does not do the repair.
@@ -106,7 +105,7 @@ impl Status {
     }
 }
 
-/// How all repairs of this server fare. Clones stand for the same.
+/// The statuses of all repairs of this server. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Repairs(Arc<[Arc<Status>]>);
 
@@ -115,7 +114,6 @@ impl Repairs {
         Self(statuses.into_iter().collect())
     }
 
-    /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Status> {
         self.0.iter().map(AsRef::as_ref)
     }

@@ -1,5 +1,5 @@
-//! Vacuums the queue under load: each second, and not each minute as autovacuum would, because a claim reads past the dead rows of all
-//! runs that were claimed since.
+//! Vacuums the queue under load each second, and not each minute as autovacuum would: a claim reads past the dead rows of all runs that
+//! were claimed since.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::run::vacuum::queue_vacuum;
 
-/// The vacuum takes at most an eleventh of the time: it can not remove the rows that an old snapshot keeps alive, so it must not read them
-/// all the time.
+/// The vacuum takes at most an eleventh of the time. It can not remove rows that an old snapshot keeps alive, so it must not read them all
+/// the time.
 const REST: u32 = 10;
 
 pub(super) fn repair(engine: Arc<Engine>, closing: CancellationToken) -> Repair {

@@ -1,10 +1,10 @@
-//! What the server answers a worker when a write about a grant failed.
+//! The answer to a worker when a write about a grant failed.
 
 use crate::EngineError;
 use crate::domain::frame::Rejection;
 
-/// The answer to a write that failed. `None`: the outcome is not known yet, and the stream ends or the write is tried again. The server
-/// does not answer then, and the worker sends the same again after its resume. A rejection would make the worker drop it.
+/// The answer to a write that failed. `None`: the outcome is not known yet, so the server does not answer. It tries the write again, or
+/// the stream ends and the worker sends the same again after its resume. A rejection would make the worker drop it.
 pub fn rejection(error: &EngineError) -> Option<Rejection> {
     match error {
         EngineError::Refused(refusal) => Some(Rejection::Refused(refusal.clone())),

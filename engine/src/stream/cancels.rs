@@ -1,4 +1,4 @@
-//! Sends the workers of this replica the orders that the database holds for them: to stop a run, to drop a lost run, to drain.
+//! Sends the workers of this replica their orders from the database: to stop a run, to drop a lost run, to drain.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ pub async fn run(db: Db, wakeups: Wakeups, registry: Arc<Registry>, metrics: Met
             () = wakeups.awaited(Topic::Cancels) => {}
             () = closing.cancelled() => return,
         }
-        if let Err(error) = batch(&db, &registry, &metrics).await {
-            tracing::warn!(%error, "cancels can not be read; they are looked for again in a second");
+        if let Err(error) = send_orders(&db, &registry, &metrics).await {
+            tracing::warn!(%error, "cancels can not be read; the next try follows in a second");
         }
     }
 }
 
-async fn batch(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), StoreError> {
+async fn send_orders(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<(), StoreError> {
     let workers: Vec<Uuid> = registry.all().iter().map(|connection| connection.worker_id).collect();
     if workers.is_empty() {
         return Ok(());

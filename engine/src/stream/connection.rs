@@ -15,7 +15,7 @@ use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
 use crate::stream::grants::Grants;
 
-/// How many frames may wait until the worker reads them. A worker that reads has a few of each kind on their way; one that does not
+/// How many frames may wait until the worker reads them. For a worker that reads, only a few of each kind wait. A worker that does not
 /// read loses its stream.
 pub const OUTBOX_FRAMES: usize = 1_024;
 
@@ -82,7 +82,7 @@ impl Connection {
         }
     }
 
-    /// Gives runs to the worker. False if the stream has ended: the caller must give them back.
+    /// Gives runs to the worker. Returns false if the stream has ended; then the caller must give them back.
     pub fn assign(&self, runs: Vec<Run>) -> bool {
         let now = Instant::now();
         let mut grants = self.grants();
@@ -100,15 +100,15 @@ impl Connection {
         true
     }
 
-    /// Sends the worker an order. A cancel goes out once for each grant; answers whether this one did.
+    /// Sends the worker an order. A cancel is sent once for each grant. Returns whether a cancel was sent.
     pub fn order(&self, order: CancelOrder) -> bool {
         match order.kind {
             CancelKind::Cancel => {
-                let is_news = self.grants().cancel(order.grant);
-                if is_news {
+                let is_new = self.grants().cancel(order.grant);
+                if is_new {
                     self.send(ServerFrame::Cancels(vec![order]));
                 }
-                is_news
+                is_new
             }
             CancelKind::Revoke => {
                 self.revoke(vec![order.grant]);

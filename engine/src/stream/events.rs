@@ -1,4 +1,4 @@
-//! Log events of all workers, in batches of their own: a flood of them holds up nothing else.
+//! Log events of all workers, in batches of their own, so that a flood of events delays nothing else.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::store::event::append::{GuardedEvents, run_events_append};
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 
-/// Batches that may wait; what one stream may have on its way is bounded by its event credits.
+/// The bounds for all streams. Event credits bound the events of one stream.
 const BOUNDS: BatchBounds = BatchBounds {
     waiting: 10_000,
     waiting_items: 200_000,
@@ -38,7 +38,7 @@ impl Weigh for GuardedEvents {
     }
 }
 
-/// Where events are handed in.
+/// Where events are submitted.
 #[derive(Debug, Clone)]
 pub struct Events {
     batches: Batcher<GuardedEvents, Result<bool, EngineError>>,
@@ -61,14 +61,14 @@ impl Events {
         (Self { batches }, run)
     }
 
-    /// Keeps events, each position once. Refused with `LeaseLost` if the grant does not stand.
+    /// Writes events, each position once. Fails with `LeaseLost` if the grant has ended.
     pub async fn append(&self, batch: GuardedEvents) -> Result<(), EngineError> {
         let GrantKey { run_id, fence } = batch.guard.grant;
         if self.batches.submit(batch).await?? { Ok(()) } else { Err(Refusal::LeaseLost { run_id, fence }.into()) }
     }
 }
 
-/// One batch of what no other transaction has locked; what one has is to be tried again.
+/// Writes the events whose runs no other transaction has locked. The others fail with `LockTimeout`, and are tried again.
 async fn write_free(
     db: Db,
     wakeups: Wakeups,
@@ -86,7 +86,7 @@ async fn write_free(
     Ok(around_locked(runs.iter().map(|run| locked.contains(run)), kept))
 }
 
-/// One batch: which batches were kept.
+/// Writes one batch. Returns which items were kept.
 async fn batch(db: Db, wakeups: Wakeups, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
     let (kept, effects) = db.write(batches, |c, batches| run_events_append(c, batches).boxed()).await?;
     wakeups.send(effects);

@@ -1,4 +1,4 @@
-//! What the server knows of one stream: its credit, and the stage of each of its grants. Pure: no I/O, and the clock is an argument.
+//! The credit of one stream, and the stage of each of its grants. Pure: no I/O, and the clock is an argument.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ pub struct Grants {
     draining: bool,
 }
 
-/// A worker's credit fell, or is larger than a worker may have.
+/// A worker's credit fell, or is too large.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CreditRefused {
     pub before: i64,
@@ -52,7 +52,7 @@ pub struct CreditRefused {
 pub const MAX_FREE_SLOTS: i64 = 10_000;
 
 impl Grants {
-    /// Takes the worker's new total.
+    /// Sets the worker's new total credit.
     pub fn credit(&mut self, total: i64) -> Result<(), CreditRefused> {
         if total < self.credit || total - self.given > MAX_FREE_SLOTS {
             return Err(CreditRefused { before: self.credit });

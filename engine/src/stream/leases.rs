@@ -46,16 +46,16 @@ impl Weigh for Beat {
     }
 }
 
-/// What became of a heartbeat.
+/// The answer to a heartbeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BeatAnswer {
     /// Grants that are no longer the worker's own.
     pub lost: Vec<GrantKey>,
-    /// The worker has a newer stream, or is not known.
+    /// Whether the worker has a newer stream, or is not known.
     pub replaced: bool,
 }
 
-/// Where heartbeats are handed in.
+/// Where heartbeats are submitted.
 #[derive(Debug, Clone)]
 pub struct Leases {
     batches: Batcher<Beat, BeatAnswer>,
@@ -83,14 +83,13 @@ impl Leases {
         (Self { batches }, run)
     }
 
-    /// Keeps the leases alive that a worker names.
+    /// Extends the leases that a worker names.
     pub async fn beat(&self, worker_id: Uuid, epoch: i64, heartbeat: Heartbeat) -> Result<BeatAnswer, EngineError> {
         self.batches.submit(Beat { worker_id, epoch, heartbeat }).await
     }
 }
 
-/// One batch: which leases are lost. To a run that another transaction has locked nothing is written; its lease lives on, as its worker
-/// does.
+/// Writes one batch. Returns which leases are lost. A run that another transaction has locked is not written, but its lease is extended.
 async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) -> Result<Vec<BeatAnswer>, StoreError> {
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.grant);
@@ -118,7 +117,7 @@ async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) 
     Ok(beats.iter().map(answer).collect())
 }
 
-/// Writes heartbeats of leases: which stand, and which runs another transaction has locked.
+/// Writes heartbeats of leases. Returns the grants that still stand, and the runs that other transactions have locked.
 async fn written(
     db: &Db,
     locked: &LockedRows,
@@ -133,7 +132,7 @@ async fn written(
     touched.await
 }
 
-/// Keeps leases of locked runs alive. Should that fail, the next heartbeat does it.
+/// Extends the leases of locked runs. If that fails, the next heartbeat does it.
 async fn extend(db: &Db, late: Vec<Guard>) {
     let extended = db.write(late, |c, late| run_lease_extend(c, late).boxed());
     if let Err(error) = extended.await {
@@ -141,7 +140,7 @@ async fn extend(db: &Db, late: Vec<Guard>) {
     }
 }
 
-/// The leases that a heartbeat names, each with its progress, if it says any.
+/// The leases that a heartbeat names, each with the progress that it reports.
 fn rows_of(beat: &Beat) -> Vec<LeaseBeat> {
     let mut progress: HashMap<GrantKey, &Progress> =
         beat.heartbeat.progress.iter().map(|(grant, progress)| (*grant, progress)).collect();

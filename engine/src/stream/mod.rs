@@ -1,8 +1,8 @@
 //! A worker's stream, and every write of a grant.
 //!
 //! A stream's life: [`open`] registers it as a [`connection`] in the [`registry`]; [`serve`] handles each frame until the stream
-//! ends. The [`connection`] knows its [`grants`]. What a worker reports is written by `worker_grants` and [`results`], [`leases`]
-//! and [`events`]; [`cancels`] sends it what the database has for it; [`releases`] gives back what was not begun.
+//! ends. The [`connection`] has its [`grants`]. `worker_grants`, [`results`], [`leases`] and [`events`] write what the worker reports;
+//! [`cancels`] sends it the orders from the database; [`releases`] gives back grants that did not begin.
 
 mod answers;
 pub mod cancels;

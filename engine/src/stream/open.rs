@@ -1,4 +1,4 @@
-//! A worker opens its stream: who it is, and what it still holds.
+//! Opens a worker's stream: registers the worker, and settles the grants that it holds.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,19 +30,19 @@ use crate::store::worker::record::{
 use crate::stream::connection::{Connection, OUTBOX_FRAMES};
 use crate::wakeups::Topic;
 
-/// What an opened stream begins with.
+/// The state with which a stream begins.
 #[derive(Debug, Clone, Default)]
 struct Opened {
     epoch: i64,
     /// The grants that the worker names and that still stand.
     standing: Vec<HeldGrant>,
-    /// Those of them whose starts are not written yet, because other transactions lock their runs.
+    /// Standing grants whose starts are not written yet, because other transactions lock their runs.
     unwritten: Vec<GrantKey>,
-    /// What settling the grants has changed, and that a stream looks for work.
+    /// The effects of settling the grants; and a wakeup for work, because the stream has room.
     effects: Effects,
 }
 
-/// Opens the stream of a worker: registers it, answers `Welcome`, and hands it over to the dispatcher.
+/// Opens the stream of a worker: registers it, so that the dispatcher sees it, and sends `Welcome`.
 pub async fn open(
     engine: &Arc<Engine>,
     tenant: TenantId,
@@ -105,17 +105,17 @@ pub async fn open(
     Ok((connection, frames))
 }
 
-/// What came of a resume.
+/// The result of a resume.
 enum Resumed {
     Opened(Opened),
     /// There is no such worker, or this is not its secret.
     Unknown,
-    /// The worker gave this resume up, and a later one of it was understood before. What that began is not named here.
+    /// The worker gave this resume up, and a later one was served before. This one does not name the grants that began since.
     Late,
 }
 
-/// Takes a worker up again that knows its secret. What it names stands if it is still its own; what it does not name, it
-/// was not sent to start, so that goes back: at once, or when no other transaction has its run locked.
+/// Resumes a worker that knows its secret. A grant that it names stands if the worker still holds it. The worker did not start a grant that
+/// it does not name, so that grant is given back: at once, or when no other transaction has its run locked.
 async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
     let (db, worker_id) = (engine.db(Class::Engine), resume.worker_id);
     let runs = db.read((), move |c, ()| worker_runs(c, worker_id).boxed()).await?;
@@ -143,8 +143,8 @@ async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) 
     Ok(resumed)
 }
 
-/// Settles what a worker holds. The locked runs stay as they are: what is named of them stands, and the rest is answered as what is left to
-/// give back.
+/// Settles the grants that a worker holds. Locked runs stay as they are: their named grants stand, and the others are returned, to be
+/// given back later.
 async fn settle_held(
     c: &mut PgConnection,
     worker_id: Uuid,
@@ -167,7 +167,7 @@ async fn settle_held(
     if !releases.is_empty() {
         effects |= run_release_in_tx(c, &releases).await?.1;
     }
-    // The worker was sent to start, and the server that sent it did not come to write that down.
+    // The worker was ordered to start, and its server did not write the start before it lost the stream.
     let begin = |held: &HeldGrant| Begin { guard: guard(held.grant), started_ago: held.started_ago };
     let (later, begins): (Vec<Begin>, Vec<Begin>) =
         standing.iter().filter(|held| !held.begun).map(begin).partition(|begin| is_locked(begin.guard.grant));
@@ -188,7 +188,7 @@ async fn settle_held(
     Ok((Opened { epoch, standing, unwritten, effects }, left))
 }
 
-/// Workers of one group serve the same lanes and kinds, in whatever order they named them.
+/// The group of a worker: its lanes and kinds, in an order that does not depend on the worker.
 fn claim_group(tenant: TenantId, hello: &Hello) -> ClaimGroup {
     let mut group = ClaimGroup { tenant, lanes: hello.profile.lanes.clone(), kinds: hello.profile.kinds.clone() };
     group.lanes.sort();

@@ -1,4 +1,4 @@
-//! Giving grants back that were not begun.
+//! Gives grants back that did not begin.
 
 use std::future::Future;
 
@@ -16,15 +16,15 @@ use crate::wakeups::Wakeups;
 /// Grants in one statement.
 const BATCH_ITEMS: usize = 500;
 
-/// Where grants are given back. Unbounded by itself, because what is given back was given out before, which is bounded by
-/// the workers' credit; and giving back must not fail.
+/// Where grants are given back. The channel is unbounded because giving back must not fail. The workers' credit bounds the number of
+/// grants.
 #[derive(Debug, Clone)]
 pub struct Releases {
     sender: mpsc::UnboundedSender<Vec<Release>>,
 }
 
 impl Releases {
-    /// The handle and its loop. When `closing` is cancelled it takes nothing new, gives back what waits, and ends.
+    /// The handle and its loop. When `closing` is cancelled, the loop takes no new grants, gives back those that wait, and ends.
     pub fn new(db: Db, wakeups: Wakeups, closing: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Vec<Release>>();
         let run = async move {
@@ -52,7 +52,7 @@ impl Releases {
         (Self { sender }, run)
     }
 
-    /// Gives grants back, as soon as the database takes it.
+    /// Gives grants back as soon as the database accepts the write.
     pub fn give_back(&self, releases: Vec<Release>) {
         if !releases.is_empty() && self.sender.send(releases).is_err() {
             tracing::debug!("grants are left to their leases: the engine has ended");
@@ -60,8 +60,8 @@ impl Releases {
     }
 }
 
-/// Tries until the database has answered; what another transaction has locked is left to be tried again. The write is guarded, so that it may
-/// be repeated.
+/// Tries until the database has answered. Returns the grants whose runs other transactions have locked, to be tried again. The write is
+/// guarded, so it may be repeated.
 async fn release(db: &Db, wakeups: &Wakeups, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
     let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.grant.run_id).collect();
     loop {

@@ -1,4 +1,4 @@
-//! How grants begin and end: starts and reports of all streams, in batches.
+//! The beginning and the end of grants: starts and reports of all streams, in batches.
 //!
 //! A start that waits for the same batch as its report needs no write of its own: the report carries it.
 
@@ -34,7 +34,7 @@ const BOUNDS: BatchBounds = BatchBounds {
     abandoned: Abandoned::CarryOut,
 };
 
-/// Something that happened to a grant.
+/// The start or the end of a grant.
 #[derive(Debug, Clone)]
 pub enum GrantNews {
     /// The worker was ordered to start.
@@ -50,7 +50,7 @@ impl GrantNews {
         }
     }
 
-    /// When a report was handed in.
+    /// When a report was submitted.
     fn ended_at(&self) -> Option<Instant> {
         match self {
             GrantNews::Begun { .. } => None,
@@ -59,7 +59,7 @@ impl GrantNews {
     }
 }
 
-/// What one frame, or one call, says of grants.
+/// The starts and reports of one frame, or of one call.
 impl Weigh for Vec<GrantNews> {
     fn items(&self) -> usize {
         self.len()
@@ -74,10 +74,10 @@ impl Weigh for Vec<GrantNews> {
     }
 }
 
-/// What became of one of them.
+/// The result of one start or report.
 type Verdict = Result<ReportVerdict, EngineError>;
 
-/// Where starts and reports are handed in.
+/// Where starts and reports are submitted.
 #[derive(Debug, Clone)]
 pub struct Results {
     batches: Batcher<Vec<GrantNews>, Vec<Verdict>>,
@@ -107,8 +107,8 @@ impl Results {
         (Self { batches }, run)
     }
 
-    /// Hands in what happened to grants, all at once; each gets its own answer, in order. A start is refused with `LeaseLost` if
-    /// its grant does not stand. The same report again gets the first answer; another one is refused.
+    /// Submits starts and reports together. Each gets its own answer, in order. A start fails with `LeaseLost` if its grant has ended. A
+    /// repeated report gets the first answer, and a different one is refused.
     pub async fn submit(&self, news: Vec<GrantNews>) -> Vec<Result<(), EngineError>> {
         let grants: Vec<GrantKey> = news.iter().map(GrantNews::grant).collect();
         match self.batches.submit(news).await {
@@ -117,13 +117,13 @@ impl Results {
         }
     }
 
-    /// Ends one grant that was begun as it was claimed.
+    /// Reports the end of one grant whose claim also began it.
     pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>) -> Result<(), EngineError> {
         let ended = GrantNews::Ended { guard, outcome, started_ago: Duration::ZERO, at: Instant::now() };
         self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
     }
 
-    /// Whether starts or reports wait, or are being written, or were so long ago at the most.
+    /// Whether starts or reports wait or are written now, or a batch ended within this time.
     pub fn is_busy(&self, within: Duration) -> bool {
         self.batches.is_busy(within)
     }
@@ -138,7 +138,7 @@ fn answer(grant: GrantKey, verdict: Verdict) -> Result<(), EngineError> {
     }
 }
 
-/// One batch of what no other transaction has locked; what one has is to be tried again.
+/// Writes the starts and reports whose runs no other transaction has locked. The others fail with `LockTimeout`, and are tried again.
 async fn write_free(
     db: Db,
     wakeups: Wakeups,
@@ -157,7 +157,7 @@ async fn write_free(
     Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
 }
 
-/// One batch: writes what there is, commits, and says what became of each.
+/// Writes one batch and commits it. Returns the verdict of each item.
 async fn batch(
     db: Db,
     wakeups: Wakeups,
@@ -170,7 +170,7 @@ async fn batch(
     let mut reported: HashSet<Uuid> = HashSet::new();
     for (index, item) in news.iter().enumerate() {
         if let GrantNews::Ended { guard, outcome, started_ago, at } = item {
-            // Two reports for one run: the second meets the first when that is written.
+            // A second report for the same run is judged after the first one is written.
             if !reported.insert(guard.grant.run_id) {
                 again.push(index);
                 continue;
@@ -191,7 +191,7 @@ async fn batch(
     reports.sort_by_key(|(_, report)| report.guard.grant);
     begins.sort_by_key(|(_, begin)| begin.guard.grant);
 
-    // What is carried by a report is answered as accepted: should the report be refused, that answer says it.
+    // A start that its report carries is answered as accepted. If the report is refused, the answer to the report says so.
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
     let begin_rows: Vec<Begin> = begins.iter().map(|(_, begin)| *begin).collect();
     let report_rows: Vec<GrantReport> = reports.iter().map(|(_, report)| report.clone()).collect();

@@ -1,7 +1,7 @@
-//! Serves a worker's stream: each frame that it sends, until it ends.
+//! Serves a worker's stream: handles each frame until the stream ends.
 //!
-//! The server never stops reading: what takes time is awaited in tasks of the stream, and what a worker may have on its way
-//! is bounded by its credits and by the batches' queues.
+//! The server never stops reading. Tasks of the stream wait for the database. The worker's credits and the queues of the batches bound
+//! how much waits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,22 +34,22 @@ use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::leases::BeatAnswer;
 use crate::stream::worker_grants::WorkerGrants;
 
-/// Heartbeats of one stream that may wait for the database. Each is answered, in order; a worker that sends more ahead of
-/// the answers is cut off.
+/// Heartbeats of one stream that may wait for the database. Each is answered, in order. The stream of a worker that sends more ahead of
+/// the answers ends.
 const HEARTBEATS_WAITING: usize = 64;
 
-/// How long what a worker has sent may take to be written after its stream was ended.
+/// How long after its end a stream waits for the writes of what its worker has sent.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a stream ended, if not well.
+/// Why a stream failed.
 #[derive(Debug)]
 pub enum Broken<E> {
-    /// What the worker sent could not be read.
+    /// A frame of the worker could not be read.
     Unreadable(E),
     Ended(EngineError),
 }
 
-/// Serves a stream until it ends. `Ok`: the worker has ended it.
+/// Serves a stream until it ends. `Ok` if the worker has ended it.
 pub async fn serve<S, E>(engine: Arc<Engine>, connection: Arc<Connection>, mut frames: S) -> Result<(), Broken<E>>
 where
     S: Stream<Item = Result<WorkerFrame, E>> + Unpin,
@@ -98,17 +98,17 @@ struct WorkerStream {
     engine: Arc<Engine>,
     connection: Arc<Connection>,
     grants: Arc<WorkerGrants>,
-    /// What waits for the database.
+    /// The tasks that wait for the database.
     tasks: TaskTracker,
-    /// Each with when it came.
+    /// Heartbeats, each with when it came.
     heartbeats: mpsc::Sender<(Heartbeat, Instant)>,
     event_credits_used: AtomicI64,
-    /// Events in the order in which they came; bounded by the worker's event credits, and in bytes.
+    /// Events in the order in which they came. The worker's event credits and the budget of bytes bound them.
     events: mpsc::UnboundedSender<(EventBatch, Held)>,
 }
 
 impl WorkerStream {
-    /// One frame. An error ends the stream.
+    /// Handles one frame. An error ends the stream.
     fn frame(self: &Arc<Self>, frame: WorkerFrame) -> Result<(), EngineError> {
         match frame {
             WorkerFrame::Credit(total) => {
@@ -122,9 +122,9 @@ impl WorkerStream {
             WorkerFrame::Heartbeat(heartbeat) => self.heartbeat(heartbeat)?,
             WorkerFrame::Events(events) => self.events(events)?,
             WorkerFrame::Reports(reports) => self.grants.report(reports)?,
-            // The cancel was sent on this stream and is not sent again; the report will say what became of it.
+            // A cancel is sent once on a stream, and the report says how the run ended, so there is nothing to do.
             WorkerFrame::CancelAcks(grants) => {
-                tracing::debug!(worker_id = %self.connection.worker_id, runs = grants.len(), "cancels were understood");
+                tracing::debug!(worker_id = %self.connection.worker_id, runs = grants.len(), "the worker acknowledged cancels");
             }
             WorkerFrame::Goodbye { .. } => {}
         }
@@ -138,8 +138,8 @@ impl WorkerStream {
         })
     }
 
-    /// Handles heartbeats one after the other: keeps the leases alive that they name. Each is answered before the next one is due, whatever
-    /// the database does, because a worker gives up a silent stream. What becomes known after an answer goes with the next one.
+    /// Handles heartbeats one after the other: extends the leases that they name. Each is answered before the next one is due, even while
+    /// the database is away, because a worker gives up a silent stream. A grant that is found lost after an answer goes with the next one.
     async fn keep_leases(self: Arc<Self>, mut waiting: mpsc::Receiver<(Heartbeat, Instant)>) {
         let connection = &self.connection;
         let mut frozen = false;
@@ -149,7 +149,8 @@ impl WorkerStream {
             let answer = match tokio::time::timeout_at(end.into(), self.beat(&heartbeat, &mut busy)).await {
                 Ok(answer) => answer,
                 Err(_) if busy.is_some() => {
-                    // Others write, and leases end. So this one is not answered: the worker counts from an earlier one.
+                    // The database is not away, so leases end. This heartbeat is not answered, so the worker counts its lease from an
+                    // earlier one.
                     tracing::warn!(error = ?busy, worker_id = %connection.worker_id, "a heartbeat is not written");
                     continue;
                 }
@@ -167,7 +168,7 @@ impl WorkerStream {
                     drop(grants);
                     connection.send(ServerFrame::HeartbeatAck { lost: answer.lost, frozen });
                 }
-                // Nothing was written; while that lasts here, no lease can end here.
+                // Nothing was written. While this lasts, this server ends no lease.
                 Err(error) => {
                     if !was_frozen {
                         let worker_id = connection.worker_id;
@@ -179,7 +180,7 @@ impl WorkerStream {
         }
     }
 
-    /// Keeps the leases alive that a heartbeat names. While the database is busy otherwise it tries again, and says why.
+    /// Extends the leases that a heartbeat names. While other transactions are in the way it tries again, and puts the reason into `busy`.
     async fn beat(&self, heartbeat: &Heartbeat, busy: &mut Option<StoreError>) -> Result<BeatAnswer, EngineError> {
         loop {
             let beat = self.engine.leases.beat(self.connection.worker_id, self.connection.epoch, heartbeat.clone());
@@ -214,13 +215,13 @@ impl WorkerStream {
         Ok(())
     }
 
-    /// Keeps the events of each run in the order in which they came, all that wait at once. No run waits for another, which may be
+    /// Writes the events of each run in the order in which they came, all waiting ones at once. No run waits for another one, which may be
     /// locked.
     async fn keep_events(self: Arc<Self>, mut waiting: mpsc::UnboundedReceiver<(EventBatch, Held)>) {
         let ended = self.connection.ended().clone();
         let mut batches = Vec::new();
         let mut running = FuturesUnordered::new();
-        // What has come of each run whose events are being kept.
+        // The events that came while earlier ones of the same run are written.
         let mut behind: HashMap<Uuid, Vec<(EventBatch, Held)>> = HashMap::new();
         loop {
             tokio::select! {
@@ -252,7 +253,7 @@ impl WorkerStream {
         while running.next().await.is_some() {}
     }
 
-    /// Keeps events of one run, and answers them in their order.
+    /// Writes events of one run, and answers them in order.
     async fn keep_events_of(&self, run_id: Uuid, batches: Vec<(EventBatch, Held)>) -> Uuid {
         let kept = batches.into_iter().map(|(batch, room)| {
             let EventBatch { grant, first_seq, entries } = batch;
@@ -278,13 +279,13 @@ impl WorkerStream {
         run_id
     }
 
-    /// The room for what waits to be written. Where there is none the stream ends: the worker keeps what was not answered, and
-    /// sends it again when it has resumed.
+    /// Takes room for bytes that wait to be written. Without room the stream ends: the worker keeps everything that was not answered, and
+    /// sends it again after its resume.
     fn room(&self, bytes: usize) -> Result<Held, EngineError> {
         self.engine.stream_bytes.take(bytes).ok_or(EngineError::Overloaded)
     }
 
-    /// The stream has ended: what was not started goes back at once, what was started keeps its lease.
+    /// Cleans up after the stream. Grants that did not start are given back at once; started ones keep their leases.
     async fn end(self: Arc<Self>, goodbye: bool) {
         let (engine, connection) = (&self.engine, &self.connection);
         engine.registry.remove(connection);
@@ -306,8 +307,7 @@ impl WorkerStream {
     }
 }
 
-/// Tries until the database has answered, or the stream has ended. For writes that are guarded, so that they may be
-/// repeated.
+/// Tries until the database has answered or the stream has ended. The write must be guarded, so that it may be repeated.
 async fn persist<T, F>(connection: &Connection, write: impl Fn() -> F) -> Result<T, EngineError>
 where
     F: Future<Output = Result<T, EngineError>>,
@@ -326,7 +326,7 @@ fn end_error(connection: &Connection) -> EngineError {
     match connection.end_reason() {
         Some(StreamEnd::Replaced) => Refusal::StreamReplaced.into(),
         Some(StreamEnd::NotReading) => {
-            Refusal::ProtocolViolation("the worker does not read what it is sent".to_owned()).into()
+            Refusal::ProtocolViolation("the worker does not read its frames".to_owned()).into()
         }
         Some(StreamEnd::ShuttingDown) | None => EngineError::ShuttingDown,
     }

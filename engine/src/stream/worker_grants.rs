@@ -1,4 +1,4 @@
-//! Writes what a worker says of its grants: which it accepts, and how they end.
+//! Writes what a worker reports of its grants: which it accepts, and how they end.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const REPORTS_WAITING: u32 = 20_000;
 /// report carries the start.
 const START_DELAY: Duration = Duration::from_millis(25);
 
-/// Writes what one worker says of its grants.
+/// Writes what one worker reports of its grants.
 pub struct WorkerGrants {
     engine: Arc<Engine>,
     connection: Arc<Connection>,

@@ -1,5 +1,5 @@
-//! The metrics of a server: what is counted and measured where it happens. The server's `telemetry/observe.rs` sets those that are only
-//! looked at for a scrape. docs/observability.md has the table of them all.
+//! The metrics of a server. Most are counted or measured where the event happens; the server's `telemetry/observe.rs` sets the others at
+//! a scrape. docs/observability.md has the table of all metrics.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use prometheus::{
 
 use crate::domain::{Lane, Run, RunStatus};
 
-/// What the text of [`Metrics::render`] is.
+/// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// From a millisecond to ten seconds: how long calls and batches take.
@@ -22,7 +22,7 @@ const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 /// From a wakeup to a day: how long runs wait for a worker.
 const WAIT_SECONDS: [f64; 13] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 1_800.0, 10_800.0, 86_400.0];
-/// How many go together.
+/// From one item to the largest batch.
 const SIZES: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 2_000.0];
 
 /// The batchers, by name.
@@ -30,14 +30,14 @@ pub const BATCHERS: [&str; 4] = ["enqueue", "results", "leases", "events"];
 /// How a grant may end.
 pub const OUTCOMES: [&str; 5] = ["succeeded", "failed", "cancelled", "requeued", "lost"];
 
-/// Where a run may stand that has not ended.
+/// The states of a run that has not ended.
 pub const STATES: [&str; 5] = ["ready", "scheduled", "undelivered", "claimed", "running"];
 
-/// All that a server counts. Clones stand for the same.
+/// The metrics of a server. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics(Arc<Families>);
 
-/// The families. Those with labels are only used with the values that the page about them names.
+/// The metric families. Labels have only the values that docs/observability.md names.
 #[derive(Debug)]
 pub struct Families {
     registry: Registry,
@@ -88,7 +88,7 @@ impl std::ops::Deref for Metrics {
     }
 }
 
-/// Makes families and registers them. The names are constants that the tests look at, so neither step can fail.
+/// Makes families and registers them. The names are constants that tests check, so neither step can fail.
 struct Maker(Registry);
 
 impl Maker {
@@ -124,7 +124,7 @@ impl Maker {
 }
 
 impl Default for Metrics {
-    /// All of them at zero.
+    /// All metrics at zero.
     fn default() -> Self {
         let registry = Registry::new();
         let make = Maker(registry.clone());
@@ -137,7 +137,7 @@ impl Default for Metrics {
             call_seconds: make.histograms("ops_call_seconds", "How long unary calls took", &SECONDS, &["method"]),
             runs_enqueued: make.counter("ops_runs_enqueued_total", "Runs that were enqueued through this server"),
             runs_claimed: make.counter("ops_runs_claimed_total", "Runs that this server gave to workers"),
-            runs_started: make.counter("ops_runs_started_total", "Runs that this server told workers to start"),
+            runs_started: make.counter("ops_runs_started_total", "Runs that this server ordered workers to start"),
             grants_ended: make.counters("ops_grants_ended_total", "Grants whose end this server wrote", &["outcome"]),
             queue_seconds: make.histogram(
                 "ops_queue_seconds",
@@ -145,23 +145,21 @@ impl Default for Metrics {
                 &WAIT_SECONDS,
             ),
             claim_seconds: make.histogram("ops_claim_seconds", "How long batches of claims took", &SECONDS),
-            claim_turns_missed: make.counter(
-                "ops_claim_turns_missed_total",
-                "Turns to claim for which another server was waited for in vain",
-            ),
+            claim_turns_missed: make
+                .counter("ops_claim_turns_missed_total", "Turns to claim that did not come in time"),
             batch_requests: make.histograms("ops_batch_requests", "Requests in a batch", &SIZES, &["batcher"]),
             batch_seconds: make.histograms("ops_batch_seconds", "How long batches took", &SECONDS, &["batcher"]),
             cancel_seconds: make.histogram(
                 "ops_cancel_seconds",
-                "From when a cancel was asked for until it was sent to its worker",
+                "From when a cancel was requested until it was sent to its worker",
                 &SECONDS,
             ),
-            lease_checks: make.counter("ops_lease_checks_total", "Batcher in which this server looked after leases"),
+            lease_checks: make.counter("ops_lease_checks_total", "Times that this server checked the leases"),
             lease_service_resumed: make
                 .counter("ops_lease_service_resumed_total", "Times that leases began anew after an outage"),
             wakeups: make.counters("ops_wakeups_total", "Wakeups that this server gave", &["topic"]),
             streams: make.gauge("ops_streams", "Streams of workers that are open at this server"),
-            grants_held: make.gauge("ops_grants_held", "Grants in the grants of these streams"),
+            grants_held: make.gauge("ops_grants_held", "Grants of these streams"),
             watchers: make.gauge("ops_watchers", "Watches, waits and tails at this server"),
             feed_age_seconds: make
                 .seconds("ops_feed_age_seconds", "Since the change feed was read last, while somebody watches"),
@@ -170,11 +168,13 @@ impl Default for Metrics {
                 &["state", "lane"],
             )),
             ready_age_seconds: make.keep(GaugeVec::new(
-                Opts::new("ops_ready_age_seconds", "How long the oldest of the ready runs that were counted is due"),
+                Opts::new("ops_ready_age_seconds", "How long the oldest counted ready run is due"),
                 &["lane"],
             )),
-            sample_age_seconds: make
-                .seconds("ops_sample_age_seconds", "Since the database was asked for what is above"),
+            sample_age_seconds: make.seconds(
+                "ops_sample_age_seconds",
+                "Since the database was asked for the runs and foreign transactions",
+            ),
             sampled_at: Mutex::new(Instant::now()),
             foreign_transaction_seconds: make.seconds(
                 "ops_foreign_transaction_seconds",
@@ -182,7 +182,7 @@ impl Default for Metrics {
             ),
             foreign_snapshot_transactions: make.gauge(
                 "ops_foreign_snapshot_transactions",
-                "How many transactions ago the oldest snapshot of others was taken",
+                "The age of the oldest snapshot of others, in transactions",
             ),
             repair_seconds: make.histograms(
                 "ops_repair_seconds",
@@ -248,7 +248,7 @@ impl Metrics {
         }
     }
 
-    /// Counts runs that a batch has claimed. Those of unary calls are started by it.
+    /// Counts the runs of a claim. For unary calls the claim also starts them.
     pub fn claimed(&self, runs: &[Run]) {
         self.runs_claimed.inc_by(runs.len() as u64);
         self.runs_started.inc_by(runs.iter().filter(|run| run.status == RunStatus::Running).count() as u64);
@@ -259,7 +259,7 @@ impl Metrics {
         }
     }
 
-    /// Takes in how many runs are in each state and lane, and since when the oldest is due.
+    /// Sets how many runs are in each state and lane, and how long the oldest ready one is due.
     pub fn sampled(&self, count: impl Fn(&str, &str) -> (i64, Option<f64>)) {
         for lane in Lane::ALL {
             for state in STATES {
@@ -273,20 +273,20 @@ impl Metrics {
         *self.sampled_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Since when that was not done.
+    /// How long ago the last sample was taken.
     pub fn sampled_ago(&self) -> Duration {
         self.sampled_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Counts a grant whose end was written.
+    /// Counts grants whose end was written.
     pub fn grant_ended(&self, outcome: &str, count: usize) {
         self.grants_ended.with_label_values(&[outcome]).inc_by(count as u64);
     }
 
-    /// All of them as text that Prometheus reads.
+    /// All metrics as text that Prometheus reads.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        // It fails only for families that the registry would not have taken.
+        // Encoding fails only for families that the registry refuses.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
     }

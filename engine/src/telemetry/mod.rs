@@ -1,4 +1,4 @@
-//! What can be seen of the engine: its [`metrics`], and [`spans`] of runs. docs/observability.md names them all.
+//! Telemetry of the engine: its [`metrics`], and [`spans`] of runs. docs/observability.md names all of them.
 
 pub mod metrics;
 pub mod spans;

@@ -1,7 +1,7 @@
-//! Spans: of calls, and of what batches did with runs that stand in a trace.
+//! Spans of calls, and spans of claims and reports of runs that have a trace.
 //!
-//! A call has a `tracing` span, so that what happens within it is its child. A batch serves runs of many traces, and only its
-//! commit tells which: their spans are made afterwards, with the times at which it all happened.
+//! A call has a `tracing` span, and the work within it makes child spans. A batch serves runs of many traces, and only its commit shows
+//! which, so their spans are made afterwards, with the real times.
 
 use std::time::{Instant, SystemTime};
 
@@ -14,12 +14,12 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::domain::{GrantKey, Run, RunStatus, TraceParent};
 
-/// Whether somebody takes spans: a subscriber that wants those of the target `otel`. Costs next to nothing when not.
+/// Whether a subscriber takes spans of the target `otel`. If none does, this costs next to nothing.
 pub fn are_taken() -> bool {
     tracing::span_enabled!(target: "otel", Level::TRACE)
 }
 
-/// Where the current span stands, if it is kept.
+/// The current span and its trace, if it is sampled.
 pub fn current() -> Option<TraceParent> {
     if !are_taken() {
         return None;
@@ -30,12 +30,12 @@ pub fn current() -> Option<TraceParent> {
     (span.is_valid() && span.is_sampled()).then(parent)
 }
 
-/// The time, for who makes spans of it later; nothing if nobody takes them.
+/// The time, for spans that are made later; `None` if no subscriber takes spans.
 pub fn clock() -> Option<SystemTime> {
     are_taken().then(SystemTime::now)
 }
 
-/// A batch that began then has given these runs to workers.
+/// Makes the spans of a claim that began at `began` and gave these runs to workers.
 pub fn claimed(runs: &[Run], began: Option<SystemTime>) {
     let Some(began) = began else { return };
     for run in runs {
@@ -48,12 +48,12 @@ pub fn claimed(runs: &[Run], began: Option<SystemTime>) {
     }
 }
 
-/// A report that was handed in then ended a grant, and its run went to this status.
-pub fn reported(grant: GrantKey, status: RunStatus, parent: TraceParent, handed_in: Instant) {
+/// Makes the span of a report that ended a grant. The run got this status.
+pub fn reported(grant: GrantKey, status: RunStatus, parent: TraceParent, submitted: Instant) {
     if parent.is_sampled() && are_taken() {
         let mut attributes = of_grant("report", "settle", grant);
         attributes.push(KeyValue::new("ops.run.status", status.as_str()));
-        emit("report", parent, SystemTime::now() - handed_in.elapsed(), attributes);
+        emit("report", parent, SystemTime::now() - submitted.elapsed(), attributes);
     }
 }
 
@@ -71,11 +71,11 @@ fn emit(name: &'static str, parent: TraceParent, began: SystemTime, attributes: 
     let tracer = global::tracer_provider().tracer_with_scope(InstrumentationScope::builder("ops").build());
     let span =
         tracer.span_builder(name).with_kind(SpanKind::Internal).with_start_time(began).with_attributes(attributes);
-    // Dropped, it has ended now.
+    // The drop ends the span now.
     drop(span.start_with_context(&tracer, &remote(parent)));
 }
 
-/// The context of a span elsewhere.
+/// The context of a span of another process.
 pub fn remote(parent: TraceParent) -> Context {
     let (trace_id, span_id) = (TraceId::from_bytes(parent.trace_id), SpanId::from_bytes(parent.span_id));
     let flags = TraceFlags::new(parent.flags());

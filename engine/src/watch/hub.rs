@@ -1,7 +1,7 @@
-//! The change feed and the watch hub: one reader a replica for all that watch.
+//! The watch hub: one reader of the change feed a replica, for all watchers.
 //!
-//! The feed says *that* runs changed; the hub reads them again, once, and hands them to whom they concern. Nobody watches:
-//! nothing is read. A slow watcher delays nobody: what waits for it is kept by run, the newest state alone.
+//! The feed says only *that* runs changed. The hub reads each changed run once, and delivers it to the watchers that it concerns. While
+//! nobody watches, it reads nothing. A slow watcher delays no other one: only the newest state of each run waits for it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +21,10 @@ use crate::watch::subscriber::{Interest, RunNews, Subscriber};
 use crate::watch::subscribers::Subscribers;
 use crate::watch::subscription::Subscription;
 
-/// Runs that are read in one statement: also the largest must fit into memory.
+/// Runs that one statement reads. Runs of the largest size must fit into memory.
 pub const READ_PAGE: usize = 100;
 
-/// Hands changes to whom they concern.
+/// Delivers changes to the watchers that they concern.
 #[derive(Debug)]
 pub struct ChangeHub {
     db: Db,
@@ -39,7 +39,7 @@ impl ChangeHub {
         Arc::new(Self { db, wakeups, subscribers: Arc::default(), read_at: Mutex::new(Instant::now()) })
     }
 
-    /// Registers an interest. Whatever is committed after this returns reaches the subscription.
+    /// Registers an interest. Every change that commits after this returns reaches the subscription.
     pub async fn subscribe(&self, tenant: TenantId, interest: Interest) -> Subscription {
         let subscriber = Arc::new(Subscriber::new(tenant, interest));
         self.subscribers.add(subscriber.clone());
@@ -49,14 +49,14 @@ impl ChangeHub {
         subscription
     }
 
-    /// How many interests there are, and since when the feed was not read for them.
+    /// The number of watchers, and how long ago the feed was read for them.
     pub fn watchers(&self) -> (usize, Duration) {
         let watchers = self.subscribers.lock().len();
         let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         (watchers, if watchers > 0 { read_at.elapsed() } else { Duration::ZERO })
     }
 
-    /// Follows the feed while somebody watches, until `closing`.
+    /// Reads the feed while somebody watches, until `closing`.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
         let mut cursor: Option<FeedCursor> = None;
         loop {
@@ -89,11 +89,11 @@ impl ChangeHub {
         }
     }
 
-    /// What was committed since the cursor, read once and delivered. Answers the next cursor.
+    /// Reads the changes since the cursor, and delivers them. Returns the next cursor.
     async fn read(&self, cursor: Option<&FeedCursor>) -> Result<FeedCursor, StoreError> {
         let Some(cursor) = cursor.cloned() else {
             let cursor = self.db.read((), |c, ()| feed_cursor(c).boxed()).await?;
-            self.hand_out(&[], &cursor);
+            self.deliver(&[], &cursor);
             return Ok(cursor);
         };
         let batch = self.db.read(cursor, |c, cursor| feed_read(c, cursor).boxed()).await?;
@@ -107,12 +107,12 @@ impl ChangeHub {
         for page in wanted.chunks(READ_PAGE) {
             news.extend(read_news(&self.db, page).await?);
         }
-        self.hand_out(&news, &cursor);
-        self.ring_for_events(&event_run_ids);
+        self.deliver(&news, &cursor);
+        self.wake_for_events(&event_run_ids);
         Ok(cursor)
     }
 
-    /// The changed runs that somebody may be interested in, each once.
+    /// The changed runs that may concern a watcher, each once.
     fn wanted_runs(&self, changed: Vec<(String, Uuid)>) -> Vec<(TenantId, Uuid)> {
         let subscribers = self.subscribers.lock();
         let (mut tenants, mut runs) = (HashSet::new(), HashSet::new());
@@ -127,22 +127,22 @@ impl ChangeHub {
         changed.into_iter().map(|(tenant, id)| (TenantId::new(&tenant), id)).collect()
     }
 
-    fn hand_out(&self, news: &[RunNews], cursor: &FeedCursor) {
+    fn deliver(&self, news: &[RunNews], cursor: &FeedCursor) {
         for subscriber in self.subscribers.lock().values() {
-            subscriber.take_in(news, cursor);
+            subscriber.add(news, cursor);
         }
     }
 
-    fn ring_for_events(&self, runs: &[Uuid]) {
+    fn wake_for_events(&self, runs: &[Uuid]) {
         for subscriber in self.subscribers.lock().values() {
             if matches!(subscriber.interest, Interest::Run(id) if runs.contains(&id)) {
-                subscriber.ring();
+                subscriber.wake();
             }
         }
     }
 }
 
-/// These runs as they are now; one that is not there any more was deleted.
+/// The current state of these runs. A run that is missing was deleted.
 pub async fn read_news(db: &Db, page: &[(TenantId, Uuid)]) -> Result<Vec<RunNews>, StoreError> {
     let ids: Vec<Uuid> = page.iter().map(|(_, id)| *id).collect();
     let runs = db.read(ids, |c, ids| run_get_many(c, ids).boxed()).await?;

@@ -1,4 +1,4 @@
-//! One watcher as the hub sees it: what it wants to know of, and what waits for it.
+//! One watcher as the hub sees it: its interest, and the events that wait for it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,15 @@ use crate::domain::weight::Weight;
 use crate::domain::{Run, TenantId};
 use crate::store::feed::FeedCursor;
 
-/// What may wait for one watcher, in runs and in bytes. Beyond that it reads what it missed from the feed by itself.
+/// The most runs and bytes that wait for one watcher. A watcher that is further behind reads the feed by itself.
 const PENDING_RUNS: usize = 10_000;
 const PENDING_BYTES: usize = 32 << 20;
 
-/// What a watcher wants to know of.
+/// The runs that a watcher follows.
 #[derive(Debug, Clone)]
 pub enum Interest {
     Filter(RunFilter),
-    /// One run, and that events of it were kept.
+    /// One run, and a wakeup for each new event of it.
     Run(Uuid),
 }
 
@@ -33,7 +33,7 @@ pub enum RunNews {
 }
 
 impl Interest {
-    /// What a watcher with this interest is told of a run, if anything.
+    /// The event that a watcher with this interest gets for a change of a run, if any.
     pub fn event(&self, tenant: &TenantId, news: &RunNews) -> Option<(Uuid, WatchEvent)> {
         match (self, news) {
             (_, RunNews::Now(run)) if run.tenant_id != *tenant => None,
@@ -56,41 +56,43 @@ impl Interest {
     }
 }
 
+/// The events that wait for a watcher.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// The newest state of each run, in the order in which they changed first.
+    /// The newest event of each run, in the order of their first changes.
     pub(super) events: IndexMap<Uuid, WatchEvent>,
-    /// What was put in since it was empty; a run that changes again counts again.
+    /// The bytes that were added since the watcher took the events last. A run that changes again counts again.
     pub(super) bytes: usize,
-    /// All up to here has been handed out. Stays behind after an overflow.
+    /// All changes up to here were delivered. An overflow leaves it as it is.
     pub(super) cursor: Option<FeedCursor>,
     pub(super) overflown: bool,
 }
 
-/// What the hub knows of a watcher.
+/// A watcher, as the hub knows it.
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) id: u64,
     pub(super) tenant: TenantId,
     pub(super) interest: Interest,
     pending: Mutex<Pending>,
-    pub(super) bell: Notify,
+    /// Wakes the watcher.
+    pub(super) wakeup: Notify,
 }
 
 impl Subscriber {
     pub(super) fn new(tenant: TenantId, interest: Interest) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { id, tenant, interest, pending: Mutex::default(), bell: Notify::new() }
+        Self { id, tenant, interest, pending: Mutex::default(), wakeup: Notify::new() }
     }
 
-    /// Keeps what concerns this watcher, and moves its cursor.
-    pub(super) fn take_in(&self, news: &[RunNews], cursor: &FeedCursor) {
+    /// Adds the changes that concern this watcher, and moves its cursor.
+    pub(super) fn add(&self, news: &[RunNews], cursor: &FeedCursor) {
         let mut events = news.iter().filter_map(|news| self.interest.event(&self.tenant, news));
         if let Interest::Run(_) = self.interest {
-            // Who waits for one run reads it by itself, so nothing is kept.
+            // A watcher of one run reads the run by itself, so no event is kept.
             if events.next().is_some() {
-                self.ring();
+                self.wake();
             }
             return;
         }
@@ -114,22 +116,22 @@ impl Subscriber {
         pending.cursor = Some(cursor.clone());
         drop(pending);
         if any {
-            self.ring();
+            self.wake();
         }
     }
 
-    /// Gives up on keeping what happens: the watcher reads it from the feed when it comes to it.
+    /// Drops the events and keeps no more: the watcher reads them from the feed.
     pub(super) fn overflow(&self) {
         if let Interest::Filter(_) = self.interest {
             let mut pending = self.pending();
             pending.events = IndexMap::new();
             pending.overflown = true;
         }
-        self.ring();
+        self.wake();
     }
 
-    pub(super) fn ring(&self) {
-        self.bell.notify_one();
+    pub(super) fn wake(&self) {
+        self.wakeup.notify_one();
     }
 
     pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {

@@ -11,10 +11,11 @@ use super::subscriber::Subscriber;
 #[derive(Debug)]
 pub(super) struct Subscribers {
     by_id: Mutex<HashMap<u64, Arc<Subscriber>>>,
-    /// The number of reads that have begun, and of the last one that has ended well.
+    /// The number of reads that have begun.
     begun: Mutex<u64>,
+    /// The number of the last read that succeeded.
     ended: watch::Sender<u64>,
-    /// Somebody waits for a read.
+    /// A caller waits for a read.
     wanted: Notify,
 }
 
@@ -37,28 +38,28 @@ impl Subscribers {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a read that begins after this call: all that was committed before has then been delivered.
+    /// Waits for the end of a read that begins after this call. Then all changes that were committed before the call are delivered.
     pub(super) async fn barrier(&self) {
         let next = *self.begun.lock().unwrap_or_else(PoisonError::into_inner) + 1;
         let mut ended = self.ended.subscribe();
         self.wanted.notify_one();
-        // The sender lives as long as this.
+        // This can not fail: the sender lives as long as `self`.
         let _ = ended.wait_for(|read| *read >= next).await;
     }
 
-    /// A read begins; answers its number.
+    /// A read begins. Returns its number.
     pub(super) fn read_begins(&self) -> u64 {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         *begun += 1;
         *begun
     }
 
-    /// A read has ended well.
+    /// A read has succeeded.
     pub(super) fn read_ended(&self, number: u64) {
         self.ended.send_replace(number);
     }
 
-    /// Waits until somebody waits for a read.
+    /// Waits until a caller waits for a read.
     pub(super) async fn wanted(&self) {
         self.wanted.notified().await;
     }

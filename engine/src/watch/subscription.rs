@@ -7,13 +7,13 @@ use super::subscribers::Subscribers;
 use crate::domain::watch::WatchEvent;
 use crate::store::feed::FeedCursor;
 
-/// What was taken out of a subscription.
+/// The events that were taken from a subscription.
 #[derive(Debug)]
 pub struct Taken {
     pub events: Vec<WatchEvent>,
-    /// All up to here is in the events, now or before.
+    /// All changes up to here are in these or in earlier events.
     pub cursor: Option<FeedCursor>,
-    /// Too much has come: what happened since the last cursor must be read from the feed.
+    /// Too many changes came: the watcher must read the changes since its last cursor from the feed.
     pub overflown: bool,
 }
 
@@ -29,12 +29,12 @@ impl Subscription {
         Self { subscribers, subscriber }
     }
 
-    /// Waits until something has come.
+    /// Waits for new events.
     pub async fn awaited(&self) {
-        self.subscriber.bell.notified().await;
+        self.subscriber.wakeup.notified().await;
     }
 
-    /// Takes out what has come.
+    /// Takes all waiting events.
     pub fn take(&self) -> Taken {
         let mut pending = self.subscriber.pending();
         pending.bytes = 0;
@@ -45,13 +45,13 @@ impl Subscription {
         }
     }
 
-    /// All up to here has been handed out.
+    /// All changes up to here were delivered.
     pub fn cursor(&self) -> Option<FeedCursor> {
         self.subscriber.pending().cursor.clone()
     }
 
-    /// Waits until all that was committed before this call has come, then drops what is not newer than these runs, which
-    /// were just read: a run must not go backwards.
+    /// Waits until all changes before this call are delivered, then drops the events that are not newer than these runs, which were just
+    /// read. So no run goes backwards.
     pub async fn settle(&self, read: &[RunNews]) {
         self.subscribers.barrier().await;
         let mut pending = self.subscriber.pending();
@@ -68,7 +68,7 @@ impl Subscription {
         }
     }
 
-    /// What this watcher is told of a run, if anything.
+    /// The event that this watcher gets for a change of a run, if any.
     pub fn event(&self, news: &RunNews) -> Option<WatchEvent> {
         self.subscriber.interest.event(&self.subscriber.tenant, news).map(|(_, event)| event)
     }

@@ -7,7 +7,7 @@ fn any(text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn values_of_every_kind_are_taken() {
+fn values_of_every_kind_are_accepted() {
     for good in [
         "null",
         " true ",
@@ -29,7 +29,7 @@ fn values_of_every_kind_are_taken() {
 }
 
 #[test]
-fn what_is_not_json_is_refused() {
+fn a_text_that_is_not_json_is_refused() {
     for bad in [
         "",
         " ",
@@ -70,14 +70,14 @@ fn what_is_not_json_is_refused() {
 }
 
 #[test]
-fn a_key_may_come_once_however_it_is_written() {
+fn a_key_that_comes_twice_is_refused_also_with_escapes() {
     assert!(any(r#"{"a":{"b":1,"b":2}}"#).is_err_and(|why| why.contains("\"b\"")));
     assert!(any(r#"[{"a":1,"\u0061":2}]"#).is_err());
     assert_eq!(any(r#"[{"a":1},{"a":{"a":1}}]"#), Ok(()));
 }
 
 #[test]
-fn what_jsonb_can_not_keep_is_refused() {
+fn values_that_jsonb_can_not_keep_are_refused() {
     for bad in [r#""\u0000""#, r#"{"\u0000":1}"#, r#""\ud800""#, r#""\ude00""#, r#""\ud800\u0041""#, r#""\ud800x""#] {
         assert!(any(bad).is_err(), "{bad}");
     }
@@ -89,7 +89,7 @@ fn what_jsonb_can_not_keep_is_refused() {
 }
 
 #[test]
-fn nesting_is_bounded_before_the_stack_is() {
+fn deep_nesting_is_refused_before_it_exhausts_the_stack() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert_eq!(any(&nested(64)), Ok(()));
     assert!(any(&nested(65)).is_err());
@@ -110,7 +110,7 @@ fn the_shape_and_the_size_are_checked() {
 
 proptest! {
     #[test]
-    fn agrees_with_serde_json_on_plain_texts(text in r#"[\[\]{},:"a1 e.\-]{0,12}"#) {
+    fn the_check_agrees_with_serde_json_on_plain_texts(text in r#"[\[\]{},:"a1 e.\-]{0,12}"#) {
         let parsed = serde_json::from_str::<serde_json::Value>(&text).is_ok();
         let checked = any(&text);
         // serde_json takes duplicate keys and any exponent.
@@ -119,12 +119,12 @@ proptest! {
     }
 
     #[test]
-    fn never_panics(text in any_text()) {
+    fn the_check_never_panics(text in any_text()) {
         let _ = any(&text);
     }
 
     #[test]
-    fn whatever_serde_json_writes_is_taken(words in proptest::collection::vec("[^\u{0}]*", 0..8), number in any_number()) {
+    fn every_text_of_serde_json_is_accepted(words in proptest::collection::vec("[^\u{0}]*", 0..8), number in any_number()) {
         let text = serde_json::json!({ "words": words, "number": number }).to_string();
         prop_assert_eq!(any(&text), Ok(()));
     }
