@@ -42,8 +42,8 @@ CREATE TABLE ops.session_deltas (
 );
 CREATE INDEX session_deltas_session ON ops.session_deltas (session_id);
 
--- Deleting a session deletes its runs and their counters. A foreign key of ops.runs would do that too, but it would lock the session once more for each
--- run that is enqueued. A placeholder: functions/sessions_deleted.sql replaces it.
+-- Deleting a session deletes its runs and their counters. A foreign key of ops.runs would do that too, but it would lock the session once
+-- more for each enqueued run. A placeholder: functions/sessions_deleted.sql replaces it.
 CREATE FUNCTION ops.sessions_deleted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER sessions_deleted AFTER DELETE ON ops.sessions
     REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION ops.sessions_deleted();

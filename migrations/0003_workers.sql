@@ -17,7 +17,7 @@ CREATE TABLE ops.workers (
     secret_hash         bytea,
     -- Each new stream of this worker raises it; 0 for unary workers.
     stream_epoch        bigint NOT NULL DEFAULT 0,
-    -- The replica that holds the worker's stream.
+    -- The server that holds the worker's stream.
     server_id           uuid,
     lease_ms            bigint NOT NULL,
     heartbeat_at        timestamptz NOT NULL DEFAULT now(),

@@ -42,7 +42,7 @@ CREATE TABLE ops.runs (
     worker_id            uuid,
     fence                bigint NOT NULL DEFAULT 0,
     server_id            uuid,
-    claim_number          bigint,
+    claim_number         bigint,
     -- The id of the unary call that claimed the run, if that call can be repeated.
     claim_id             uuid,
     lease_ms             bigint,
@@ -60,7 +60,7 @@ CREATE TABLE ops.runs (
     cancel_reason        text,
     cancel_grace_ms      bigint,
     cancel_confirmed     boolean,
-    -- Who ended the last grant, and a hash of the outcome that was reported.
+    -- What ended the last grant, and a hash of the reported outcome.
     outcome_source       ops.outcome_source,
     outcome_hash         bytea,
     revision             bigint NOT NULL DEFAULT 1,
@@ -91,15 +91,15 @@ CREATE TABLE ops.run_queue (
     priority   int NOT NULL,
     run_after  timestamptz NOT NULL,
     run_id     uuid NOT NULL,
-    -- The fence of the run when it was queued. A row of an old snapshot can not stand for a later queuing.
+    -- The fence of the run when it was queued, so that a row of an old snapshot is not taken for a later one of the same run.
     fence      bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0,
         vacuum_truncate = false);
 -- The kind leads within the lane, so a claim hops over runs of other kinds at no cost.
 CREATE UNIQUE INDEX run_queue_order ON ops.run_queue (tenant_id, lane, kind, priority DESC, run_after, run_id);
 
--- The runs that one claim gave to one worker, and when to look at them again: are they still held, and does the worker live? The row is
--- deleted when none of them is held any more.
+-- The runs that one claim gave to one worker, and the time of the next check: does the worker still hold them, and is it alive? The row
+-- is deleted when none of them is held any more.
 CREATE TABLE ops.run_leases (
     id         bigint GENERATED ALWAYS AS IDENTITY,
     tenant_id  text NOT NULL,
@@ -112,12 +112,12 @@ CREATE INDEX run_leases_due ON ops.run_leases (due_at);
 -- No two of the ids are equal. Compression gains nothing, and ANALYZE would spend seconds on counting them.
 ALTER TABLE ops.run_leases ALTER COLUMN run_ids SET STORAGE EXTERNAL, ALTER COLUMN run_ids SET STATISTICS 0;
 
--- When any replica last looked after leases, and since when that goes on without a gap. No lease ends sooner than its length after
--- `resumed_at`, so an outage costs no living worker its run.
+-- When a server last checked leases, and since when the checks have no gap. No lease ends sooner than its length after `resumed_at`, so
+-- an outage costs no living worker its run.
 CREATE TABLE ops.lease_service (
-    only_row        boolean PRIMARY KEY DEFAULT true CONSTRAINT lease_service_one_row_check CHECK (only_row),
-    checked_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    resumed_at      timestamptz NOT NULL DEFAULT clock_timestamp()
+    only_row    boolean PRIMARY KEY DEFAULT true CONSTRAINT lease_service_one_row_check CHECK (only_row),
+    checked_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    resumed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO ops.lease_service DEFAULT VALUES;
 

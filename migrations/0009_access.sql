@@ -1,4 +1,4 @@
--- Who may see and do what. ops_owner owns everything and serves no request. ops_engine runs the server: it may read and write each
+-- What each role may see and do. ops_owner owns everything and serves no request. ops_engine runs the server: it may read and write each
 -- row, and each of its statements names the tenant. ops_authenticated and ops_anon are for PostgREST, psql and reports: they see
 -- the rows of their tenant alone, and write runs only through functions, so the state machine holds. The files in functions/ say who
 -- may call a function.
@@ -17,7 +17,6 @@ ALTER TABLE ops.lease_service ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ops.run_queue ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ops.run_leases ENABLE ROW LEVEL SECURITY;
 
--- The engine.
 CREATE POLICY engine ON ops.sessions TO ops_engine USING (true) WITH CHECK (true);
 CREATE POLICY engine ON ops.session_deltas TO ops_engine USING (true) WITH CHECK (true);
 CREATE POLICY engine ON ops.request_ids TO ops_engine USING (true) WITH CHECK (true);

@@ -22,7 +22,7 @@ pub async fn all_succeeded(deployment: &Deployment<'_>, fleet: &Fleet, runs: u64
     .await?;
     let (all, good): (i64, i64) = (counts.try_get("runs")?, counts.try_get("good")?);
     ensure!(all as u64 == runs && good as u64 == runs, "of {runs} runs, {all} exist and {good} are correct");
-    // One statement, so that counters and deltas are of one snapshot.
+    // One statement, so that counters and deltas come from one snapshot.
     let counters = sqlx::query(
         "SELECT ((SELECT sum(total_runs) FROM ops.sessions)
                     + (SELECT coalesce(sum(total), 0) FROM ops.session_deltas))::bigint AS total,

@@ -67,7 +67,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Enqueues one run that carries its due time, from which the worker takes the time to its start.
+    /// Enqueues one run with its due time in the params. The worker measures from it to the start.
     pub async fn enqueue_due(&self, due: u64) -> Result<()> {
         let spec = RunSpec { params: Some(run_spec::Params::ParamsJson(due_params(due))), ..self.spec() };
         self.runs().enqueue_run(EnqueueRunRequest { run: Some(spec) }).await?;
@@ -81,7 +81,7 @@ fn due_params(due: u64) -> String {
 
 /// The due time in the params of a run, if there is one.
 pub fn due_of(params: &str) -> Option<u64> {
-    // The server may write the object with other blanks.
+    // The server may write the object with other white space.
     let digits = params.split_once("\"due\":")?.1.trim_start();
     digits[..digits.find(|c: char| !c.is_ascii_digit())?].parse().ok()
 }
@@ -93,7 +93,7 @@ where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let (ticks, mut ticking) = mpsc::unbounded_channel();
-    // A thread, because the timer of the runtime has a resolution of a millisecond, which would be part of the figure.
+    // A thread, because the runtime's timer has a resolution of a millisecond, which would blur the figure.
     let pacer = std::thread::spawn(move || {
         let begin = now();
         for number in 0..times {

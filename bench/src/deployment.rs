@@ -1,4 +1,4 @@
-//! What is measured: one PostgreSQL, and for each scenario a new database with servers on it.
+//! One PostgreSQL for all measurements, and for each scenario a new database with servers on it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,7 +23,7 @@ pub const DATABASE_SETTINGS: [(&str, &str); 9] = [
     ("max_connections", "200"),
 ];
 
-/// What all scenarios share: the PostgreSQL and the program.
+/// The PostgreSQL and the program that all scenarios share.
 pub struct Bench {
     cluster: Cluster,
     program: PathBuf,
@@ -33,7 +33,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Starts PostgreSQL on this disk. Without a folder for logs they are not kept.
+    /// Starts PostgreSQL on this disk. Logs are kept only if a folder is given.
     pub async fn open(program: PathBuf, disk: &Path, logs: Option<&Path>) -> Result<Self> {
         ensure!(program.is_file(), "there is no program {}: build it, or name it by --ops", program.display());
         let (logs, temporary) = match logs {

@@ -1,10 +1,10 @@
-//! The program `bench`: load on real `ops serve` processes over loopback, and the figures of it.
+//! The program `bench`: it puts load on real `ops serve` processes over loopback, and measures them.
 //!
-//! A scenario measures a few figures once a run. The report has the median of all runs and their range. Each scenario checks its work
-//! against the database: a figure of work that was lost or done twice is an error.
+//! A scenario measures a few figures in each run. The report has the median of all runs and their range. Each scenario checks its work
+//! against the database, and fails if work was lost or done twice.
 //!
 //! In reading order: a `deployment` is a database with servers on it, a `caller` enqueues, a `fleet` of workers executes, `audit`
-//! checks, and `scenarios` put these together. `overload` is a measurement apart, with verdicts instead of targets.
+//! checks, and `scenarios` put these together. `overload` is a separate measurement, with verdicts instead of targets.
 
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn execute(args: &Args) -> Result<ExitCode> {
-    // Fails only if a provider was installed before, and none was.
+    // This fails only if a provider is installed already, and none is.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if let Some(Command::Overload(overload)) = &args.command {
         let report = Box::pin(overload::run(&overload.options()?)).await?;
@@ -56,7 +56,7 @@ async fn measure(args: &Args) -> Result<()> {
     let scenarios = args.scenarios()?;
     let bench = deployment::Bench::open(args.program()?, &args.disk, args.logs.as_deref()).await?;
     let mut report = report::Report::new(&bench).await?;
-    // Run by run and not scenario by scenario, so that a slow minute of the machine does not fall on one scenario alone.
+    // All scenarios once, then all again, so that a slow minute of the machine does not affect one scenario alone.
     for run in 1..=args.runs {
         for scenario in &scenarios {
             eprintln!("{} ({run} of {})", scenario.name, args.runs);

@@ -114,7 +114,7 @@ fn target_text(target: Target) -> String {
     }
 }
 
-/// With three significant digits, which is more than the runs agree in.
+/// The value with three significant digits; the runs agree in fewer.
 fn number(value: f64) -> String {
     match value.abs() {
         magnitude if magnitude >= 1_000.0 => {
@@ -138,13 +138,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_have_three_digits_or_groups_of_three() {
         let numbers = [1_234_567.8, 1_000.0, 999.4, 99.94, 1.234, 0.0, -12_345.0].map(number);
         assert_eq!(numbers, ["1,234,568", "1,000", "999", "99.9", "1.23", "0.00", "-12,345"]);
     }
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn the_median_is_the_middle_value() {
         let mut line =
             Line { scenario: "", figure: String::new(), unit: "", target: None, values: Vec::new(), median: 0.0 };
         for (value, median) in [(5.0, 5.0), (1.0, 3.0), (9.0, 5.0)] {

@@ -12,8 +12,8 @@ use nix::unistd::{SysconfVar, sysconf};
 
 /// How long a start and a shutdown may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two looks into the log.
-const LOOK: Duration = Duration::from_millis(5);
+/// The interval at which the log is read.
+const LOG_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A server process. Dropping this kills it.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Server {
             } else {
                 ensure!(server.child.exit.borrow().is_none(), "the server has ended:\n{text}");
                 ensure!(begin.elapsed() < TIMEOUT, "the server is not ready:\n{text}");
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(LOG_INTERVAL).await;
             }
         }
         server.started_in = begin.elapsed();
@@ -95,7 +95,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.exit.borrow().is_none() {
-            // It may have ended meanwhile.
+            // The process may have ended already.
             let _ = kill(self.child.pid, Signal::SIGKILL);
         }
     }

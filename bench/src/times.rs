@@ -35,7 +35,7 @@ impl Times {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
     }
 
-    /// Forgets all durations.
+    /// Removes all durations.
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).reset();
     }

@@ -1,4 +1,4 @@
-//! What the lab and its clients find at once: broken promises that need no history to be judged.
+//! Broken promises that the lab and its clients see at once, without a history.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! Injects faults, chosen by a seed, into real servers, real workers and a real PostgreSQL, and proves that every
 //! promise was kept.
 //!
-//! [`history`] is what each actor writes down during a run; [`checker`] judges it afterwards, and needs nothing else.
-//! [`lab`] runs the processes and injects the faults, with a [`proxy`] on each connection and a [`workload`] all the
-//! time. [`findings`] are broken promises that need no history. [`campaign`] runs many seeds.
+//! Each actor records a [`history`] during a run. The [`checker`] judges the histories afterwards, and needs nothing else.
+//! The [`lab`] runs the processes and injects the faults, with a [`proxy`] on each connection and a constant [`workload`].
+//! [`findings`] are broken promises that need no history. A [`campaign`] runs many seeds.
 
 pub mod history;
 

@@ -1,4 +1,4 @@
-//! The program `faults`. The command line is in [`args`], all else in the library.
+//! The program `faults`. The command line is in [`args`], the rest in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Runs the lab, many of them, or a worker of one, until it has ended or a signal asks for that.
+//! Runs a lab, a campaign of labs, or a worker of a lab, until it ends or a signal stops it.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -16,11 +16,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::CampaignArgs;
 
-/// Injects the faults of a seed. What was written stays when something was broken.
+/// Injects the faults of a seed. The folder stays if a promise was broken.
 pub(crate) fn run(options: &Options, is_kept: bool) -> Result<ExitCode> {
     start_log("faults=info,devpg=warn");
     if let Err(errno) = lab::own_mounts() {
-        tracing::warn!(%errno, "no mounts of its own");
+        tracing::warn!(%errno, "the process has no private mounts");
     }
     println!("seed {}, in {}", options.seed, options.folder.display());
     let report = runtime()?.block_on(async {
@@ -66,7 +66,7 @@ pub(crate) fn campaign(args: CampaignArgs) -> Result<ExitCode> {
     })
 }
 
-/// Is a worker of a lab.
+/// Runs as a worker of a lab.
 pub(crate) fn worker(options: work::Options) -> Result<ExitCode> {
     start_log("info");
     runtime()?.block_on(async {
@@ -82,12 +82,12 @@ fn start_log(usual: &str) {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    // Nothing was installed before: this is the first line that could.
+    // This fails only if a provider is installed already, and none is.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
-/// Cancelled by SIGTERM or Ctrl-C.
+/// A token that SIGTERM or Ctrl-C cancels.
 fn asked_to_end() -> Result<CancellationToken> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let asked = CancellationToken::new();

@@ -27,7 +27,7 @@ CREATE OR REPLACE FUNCTION ops.enqueue_run(
             RAISE EXCEPTION 'no tenant is set' USING ERRCODE = 'insufficient_privilege',
                 HINT = 'SET ops.tenant_id = ''default''';
         END IF;
-        -- The bounds that the server sets to its own callers. The table checks the others.
+        -- The limits that the server sets for its callers too. The table checks the others.
         IF octet_length(params::text) > 1048576 THEN
             RAISE EXCEPTION 'params: expected 1 MiB at most' USING ERRCODE = 'check_violation';
         END IF;

@@ -1,4 +1,5 @@
--- Whether some server looks after leases: it says so each second. While none does, no lease ends; when one does again, leases begin anew.
+-- Whether a server checks leases; each server records that every second. While none does, no lease ends. When one does again, all
+-- leases begin anew.
 CREATE OR REPLACE FUNCTION ops.lease_service_is_current(checked_at timestamptz) RETURNS boolean
     LANGUAGE sql VOLATILE PARALLEL SAFE
     AS $$ SELECT checked_at > clock_timestamp() - interval '5 s' $$;

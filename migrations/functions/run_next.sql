@@ -1,5 +1,5 @@
--- Where a run goes when a grant of it ends. This is the only rule: every statement that ends grants calls it. `RunStatus::after` in
--- engine/src/domain/run.rs is the same table in Rust, and a test compares the two. PostgreSQL inlines the function into its callers, so a
+-- The next status of a run when a grant of it ends. This is the only rule: every statement that ends grants calls it. `RunStatus::after`
+-- (engine/src/domain/run.rs) is the same table in Rust, and a test compares the two. PostgreSQL inlines the function into its callers, so a
 -- call costs nothing.
 --
 -- The outcome is what the worker reports, or `released` (the grant is given back and was not begun) or `lost` (its lease has ended).

@@ -1,4 +1,4 @@
--- Takes runs that were deleted out of the queue, and lets their watchers know.
+-- Takes deleted runs out of the queue, and wakes their watchers.
 CREATE OR REPLACE FUNCTION ops.runs_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$

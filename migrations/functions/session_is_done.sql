@@ -1,4 +1,4 @@
--- Whether a session is to be completed: it is closed and all of its runs have ended. The index sessions_closing has the closed ones.
+-- Whether a session can be completed: it is closed and all of its runs have ended. The index sessions_closing has the closed ones.
 CREATE OR REPLACE FUNCTION ops.session_is_done(session ops.sessions) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$

@@ -1,4 +1,4 @@
--- Deletes the runs of the sessions that were deleted, and what the runs have counted.
+-- Deletes the runs of deleted sessions, and their counter rows.
 CREATE OR REPLACE FUNCTION ops.sessions_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$

@@ -1,7 +1,7 @@
-//! Lean workers: they speak the protocol, do nothing else, and so measure the engine and not the worker runtime.
+//! Minimal workers that only speak the protocol, so that a figure measures the engine and not the worker runtime.
 //!
-//! `seen` is what all workers of a fleet have seen, `stream` is the stream of one worker, [`Fleet`] starts workers and waits for
-//! what they see. The stream is written for this program, since the worker runtime would be part of every figure.
+//! `seen` has the counts and times of all workers of a fleet, `stream` is the stream of one worker, and [`Fleet`] starts workers and
+//! waits for their progress.
 
 mod seen;
 mod stream;

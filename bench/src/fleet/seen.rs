@@ -1,4 +1,4 @@
-//! What workers do, and what they have seen.
+//! The behaviour of workers, and their counts and times.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -13,11 +13,11 @@ use crate::times::Times;
 pub enum Execution {
     /// They report success as soon as the run may start.
     EndAtOnce,
-    /// They keep the run until it is cancelled, and take no other in its slot.
+    /// They keep the run and its slot until the run is cancelled.
     KeepUntilCancelled,
 }
 
-/// What all workers of a fleet have seen.
+/// The counts and times of all workers of a fleet.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The run and the fence of each grant that was started.

@@ -35,10 +35,10 @@ pub struct Stream {
     frames: Streaming<ConnectResponse>,
     heartbeat_interval: Duration,
     credit: i64,
-    /// The due time of each run that is accepted and not started.
+    /// The due time of each run that is accepted but not started.
     due: HashMap<String, u64>,
     held: HashSet<(String, i64)>,
-    /// When the heartbeat was sent that has no answer yet.
+    /// When the heartbeat that has no answer yet was sent.
     heartbeat_sent: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ fn send(sender: &mpsc::Sender<ConnectRequest>, frame: In) -> Result<()> {
 }
 
 impl Stream {
-    /// Works until the stream ends. Here only a failure ends it.
+    /// Works until the stream ends. Only a failure ends it.
     pub async fn work(mut self) -> Result<()> {
         let mut heartbeats = interval(self.heartbeat_interval);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,5 @@
-//! The callers: first each waits for its answers, which measures the capacity of the server; then they call at a fixed rate, whatever
-//! the answers.
+//! The callers. First each waits for its answers, which measures the capacity of the server. Then they call at a fixed rate and do not
+//! wait for answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,9 +37,9 @@ pub(super) struct Answers {
     pub(super) refused: AtomicU64,
     /// Not answered within the deadline.
     pub(super) late: AtomicU64,
-    /// How long calls took that were served.
+    /// The time of each served call.
     pub(super) served_times: Times,
-    /// How long calls took that were refused.
+    /// The time of each refused call.
     pub(super) refused_times: Times,
     /// All other answers, by code and message. There should be none.
     pub(super) others: Mutex<BTreeMap<String, u64>>,
@@ -80,7 +80,7 @@ impl Callers {
         answers.served.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64()
     }
 
-    /// Calls at this rate, whatever the answers. Returns the number of calls, once all have a result.
+    /// Calls at this rate without waiting for answers. Returns the number of calls once all have a result.
     pub(super) async fn offer(&self, calls_per_second: f64, during: Duration, answers: &Arc<Answers>) -> u64 {
         let (begin, mut made) = (Instant::now(), 0_u64);
         let mut ticks = interval(TICK);

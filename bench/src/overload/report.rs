@@ -8,7 +8,7 @@ use super::callers::Answers;
 use super::worker::Seen;
 use crate::times::Times;
 
-/// What was offered, and what the server did with it.
+/// The offered load, and the server's answers to it.
 #[derive(Debug)]
 pub struct Report {
     /// Runs a second that were enqueued when each caller waited for its answer.

@@ -26,31 +26,31 @@ const SLOTS: i64 = 200;
 const KEPT_RUNS: usize = 100;
 /// How long the capacity is measured.
 const MEASURE: Duration = Duration::from_secs(5);
-/// Between two looks at the server's memory.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval at which the server's memory is read.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest time until the server serves again.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most lines of the server's log in a report with violations.
 const LOG_LINES: usize = 10;
-/// What overload may add to the server's memory: several times its queues.
+/// The most that an overload may add to the server's memory: several times the size of its queues.
 const MEMORY_ALLOWANCE: f64 = (768 << 20) as f64;
 
-/// What to do.
+/// The options of the measurement.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long the load lasts.
     pub seconds: u64,
-    /// How many times the capacity is offered.
+    /// The load as a multiple of the capacity.
     pub times: f64,
     /// The program under test.
     pub program: PathBuf,
 }
 
-/// Offers too much, and checks what the server does.
+/// Overloads a server, and checks that it keeps its promises.
 ///
 /// # Errors
 ///
-/// The measurement itself fails, which says nothing about the program.
+/// The measurement itself fails. The program may still be correct.
 pub async fn run(options: &Options) -> Result<Report> {
     let cluster = ClusterOptions::temporary().setting("fsync", "on").setting("full_page_writes", "on");
     let cluster = Box::pin(Cluster::start(&Programs::find(None)?, cluster)).await?;
@@ -88,7 +88,7 @@ async fn measure(options: &Options, database_url: &str, server: &Server) -> Resu
     tokio::time::timeout(RECOVERY_TIMEOUT, holds.wait_for(|holds| *holds == KEPT_RUNS)).await??;
 
     let capacity = Callers::connect(server, session).await?.capacity(MEASURE).await;
-    // A new session, so that its runs are those of the load alone.
+    // A new session, so that it has only the runs of the load.
     let session = self::session(&client).await?;
     let callers = Callers::connect(server, session.clone()).await?;
     seen.heartbeat_times.clear();
@@ -108,7 +108,7 @@ async fn measure(options: &Options, database_url: &str, server: &Server) -> Resu
         tokio::select! {
             made = offering.join_next() => break made.context("nothing was offered")??,
             ended = workers.join_next() => bail!("a worker ended: {ended:?}"),
-            () = tokio::time::sleep(LOOK) => memory_highest = server.memory()?.max(memory_highest),
+            () = tokio::time::sleep(MEMORY_INTERVAL) => memory_highest = server.memory()?.max(memory_highest),
         }
     };
     let seconds = begin.elapsed().as_secs_f64();
@@ -148,7 +148,7 @@ async fn measure(options: &Options, database_url: &str, server: &Server) -> Resu
     })
 }
 
-/// Adds what must not happen in an overload.
+/// Adds the violations: events that must not happen in an overload.
 fn judge(violations: &mut Vec<String>, seen: &Seen, answers: &Answers, grown: f64) {
     let others = answers.others.lock().unwrap_or_else(PoisonError::into_inner);
     violations.extend(others.iter().map(|(answer, times)| format!("{times} calls were answered {answer}")));

@@ -1,5 +1,5 @@
-//! The workers. Most end each run at once; one keeps its runs until they are cancelled. They count failures, where the workers of the
-//! scenarios end at the first one, and send a heartbeat every 100 ms.
+//! The workers. Most end each run at once; one keeps its runs until they are cancelled. Each sends a heartbeat every 100 ms. They count
+//! failures; the workers of the scenarios end at the first one.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(100);
 /// The most frames that wait to be sent.
 const FRAMES: usize = 4_096;
 
-/// What all workers have seen.
+/// The counts and times of all workers.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// From a heartbeat to its answer.
@@ -42,9 +42,9 @@ pub(super) struct Seen {
     /// When each run was cancelled.
     pub(super) cancelled: Mutex<HashMap<String, Instant>>,
     pub(super) ended: AtomicU64,
-    /// Grants that heartbeats were answered to have lost.
+    /// Grants that the answers to heartbeats named as lost.
     pub(super) lost: AtomicU64,
-    /// Heartbeats that were not written.
+    /// Heartbeats that were answered as frozen.
     pub(super) frozen: AtomicU64,
     /// Reports that were refused.
     pub(super) refused: AtomicU64,
@@ -71,7 +71,7 @@ struct Stream {
 }
 
 impl Worker {
-    /// Works until the stream ends. Here only a failure ends it.
+    /// Works until the stream ends. Only a failure ends it.
     pub(super) async fn work(self) -> Result<()> {
         let (sender, frames) = mpsc::channel(FRAMES);
         let hello = Hello {
@@ -144,7 +144,7 @@ impl Stream {
                 if let Some(sent) = self.heartbeat_sent.take() {
                     self.seen.heartbeat_times.add(sent.elapsed());
                 }
-                // A grant that was reported while the heartbeat was on its way is not lost but ended.
+                // A grant whose report overtook the heartbeat has ended, and is not lost.
                 let lost = ack.lost.into_iter().filter(|it| self.leases.contains(&(it.run_id.clone(), it.fence)));
                 self.seen.lost.fetch_add(lost.count() as u64, Ordering::Relaxed);
                 self.seen.frozen.fetch_add(u64::from(ack.frozen), Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Writes millions of runs straight into the database, as ballast for what is measured.
+//! Writes millions of runs directly into the database, to measure beside them.
 
 use anyhow::Result;
 

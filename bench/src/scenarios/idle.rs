@@ -11,9 +11,9 @@ use crate::fleet::{Execution, Fleet};
 pub const ABOUT: &str = "Statements a second in the database's log, BEGIN and COMMIT included, and processor time: one server, 10 workers, \
                          no runs.";
 
-/// After this the work of a start is done.
+/// After this time the work of a start is done.
 const SETTLE: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_secs(10);
+const MEASURED: Duration = Duration::from_secs(10);
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let deployment = bench.deploy(1).await?;
@@ -24,12 +24,12 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut c).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (before, processor) = (logged(bench)?, deployment.servers[0].processor()?);
-    tokio::time::sleep(LOOK).await;
+    tokio::time::sleep(MEASURED).await;
     let (after, processor) = (logged(bench)?, deployment.servers[0].processor()? - processor);
     sqlx::raw_sql("ALTER SYSTEM RESET log_statement").execute(&mut c).await?;
     sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut c).await?;
     deployment.close().await?;
-    let seconds = LOOK.as_secs_f64();
+    let seconds = MEASURED.as_secs_f64();
     Ok(vec![
         Figure::new("statements", "1/s", (after - before) as f64 / seconds).at_most(5.0),
         Figure::new("processor of the server", "%", 100.0 * processor / seconds),

@@ -18,7 +18,7 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let deployment = bench.deploy(1).await?;
     let caller = Caller::new(&deployment.servers[0]).await?;
     let mut fleet = Fleet::start(&deployment.servers, 2, 100, Execution::EndAtOnce).await?;
-    // The first runs pay for connections and plans.
+    // The first runs also wait for connections and plans.
     caller.enqueue(200, 1, 1).await?;
     // Earlier measurements may still be on their way to the disk.
     deployment.database.checkpoint().await?;

@@ -1,4 +1,4 @@
-//! What the database does without a server.
+//! The throughput of plain SQL without a server.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ const INSERT_BATCH: usize = 1_000;
 const BATCH: i64 = 500;
 const LANES: [&str; 4] = ["A", "B", "C", "D"];
 
-/// The least columns of a run, in the fastest of the layouts that were compared: a flag for runs that can be claimed, half-filled
+/// The fewest columns of a run, in the fastest of the compared layouts: a flag for runs that can be claimed, half-filled
 /// pages, eager autovacuum.
 const TABLE: &str = "
     CREATE TABLE bare (
@@ -82,7 +82,7 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Inserts, claims and completes at the same time, on a connection each: runs a second.
+/// Inserts, claims and completes at the same time, each on a connection of its own. Returns runs a second.
 pub async fn life(bench: &Bench, runs: usize) -> Result<f64> {
     let database = table(bench).await?;
     let (mut inserting, mut claiming, mut completing) =
@@ -157,7 +157,7 @@ async fn complete(c: &mut PgConnection, ids: &[Uuid], worker: Uuid) -> Result<u6
     Ok(sqlx::query(COMPLETE).bind(ids).bind(worker).execute(c).await?.rows_affected())
 }
 
-/// Claims and completes until nothing is left: the number of runs.
+/// Claims and completes until no run is left. Returns the number of runs.
 async fn drain(mut c: PgConnection) -> Result<u64> {
     let (worker, mut done, mut empty, mut lane) = (Uuid::now_v7(), 0, 0, 0);
     while empty < LANES.len() {

@@ -17,7 +17,7 @@ const WORKERS: usize = 10_000;
 const RUNS: usize = 200;
 const PER_SECOND: f64 = 20.0;
 /// Two heartbeat intervals.
-const LOOK: Duration = Duration::from_secs(10);
+const MEASURED: Duration = Duration::from_secs(10);
 
 pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let deployment = bench.deploy(1).await?;
@@ -26,8 +26,8 @@ pub async fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let before = server.memory()?;
     let mut fleet = Fleet::start(&deployment.servers, WORKERS, 1, Execution::EndAtOnce).await?;
     let processor = server.processor()?;
-    tokio::time::sleep(LOOK).await;
-    let processor = (server.processor()? - processor) / LOOK.as_secs_f64();
+    tokio::time::sleep(MEASURED).await;
+    let processor = (server.processor()? - processor) / MEASURED.as_secs_f64();
     let memory = server.memory()?;
     at_pace(PER_SECOND, RUNS, |due| {
         let caller = caller.clone();

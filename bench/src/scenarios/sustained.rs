@@ -1,4 +1,4 @@
-//! Whether the throughput of seconds lasts for minutes.
+//! Whether the throughput of the first seconds lasts for minutes.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use nix::unistd::Pid;
 
 use super::{fixture::Fixture, gate::eventually, table};
 
-/// Memory by which the allocator and the pools of a busy server may differ between two passes. One megabyte for each
+/// The most memory by which allocator and pools of a busy server may differ between two passes. One megabyte for each
 /// connection of a pass would be 700 MiB, one kilobyte for each frame of its floods 600 MiB.
 const MEMORY_ALLOWANCE_KIB: u64 = 48 * 1024;
 /// The runtime keeps idle threads for blocking work for ten seconds.

@@ -9,7 +9,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_cancelled_run_that_ignores_sigterm_is_killed_after_the_grace_with_all_that_it_started() {
+async fn a_cancelled_run_that_ignores_sigterm_is_killed_after_the_grace_with_its_children() {
     let fixture = Fixture::open().await;
     // Children inherit an ignored signal. The last process is a grandchild whose parent has ended.
     let run = fixture.enqueue("trap '' TERM; sleep 1000 & sleep 1000 & (sleep 1000 &); echo $$; wait");
@@ -44,11 +44,11 @@ async fn a_cancelled_run_that_obeys_is_stopped_at_once() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_stopped_hard_takes_its_runs_with_it() {
+async fn a_worker_that_gets_a_second_signal_kills_its_runs() {
     let mut fixture = Fixture::open().await;
     let run = fixture.enqueue("sleep 1000 & (sleep 1000 &); echo $$; wait");
     let group: i32 = fixture.first_line(&run).parse().unwrap();
-    // A second signal ends it at once.
+    // A second signal ends the worker at once.
     let worker = fixture.workers.remove(0);
     worker.signal(Signal::SIGTERM);
     worker.journal.wait_for("a second signal ends this at once");

@@ -74,7 +74,7 @@ impl Client {
         events.into_iter().map(|event| format!("{}\n", event.message)).collect()
     }
 
-    /// Watches all runs of this session until they are as wanted, and returns them. It waits for a server that is away.
+    /// Watches all runs of this session until they are as wanted, and returns them. It waits while the server is away.
     pub async fn until(&self, session: &str, wanted: impl Fn(&Runs) -> bool) -> Runs {
         let mut runs = Runs::new();
         let watching = async {

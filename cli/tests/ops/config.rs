@@ -48,7 +48,7 @@ fn row(shown: &str, setting: &str) -> (String, String) {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_default() {
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
     let place =
         Place::with("lease-timeout = \"41s\"\n[serve]\naccept-timeout = \"42s\"\ndatabase-deadline = \"43s\"\n");
     let environment = [("OPS_DATABASE_DEADLINE", "53s"), ("OPS_SHUTDOWN_TIMEOUT", "54s")];
@@ -67,7 +67,7 @@ fn a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_default
 }
 
 #[test]
-fn a_section_wins_over_what_stands_before_the_first_and_each_command_has_its_own() {
+fn a_section_wins_over_keys_before_the_first_section_and_each_command_has_its_own() {
     let place = Place::with("listen = \"127.0.0.1:1\"\nserver = \"h:1\"\n[dev]\nlisten = \"127.0.0.1:2\"\n");
     let shown = place.ops(&["config", "show"]).success();
     let value = |setting| row(&shown, setting).0;
@@ -137,7 +137,7 @@ fn the_error_about_a_missing_file_or_one_that_is_not_toml_names_it() {
 }
 
 #[test]
-fn check_also_finds_what_only_the_command_itself_refuses() {
+fn check_also_finds_mistakes_that_only_the_command_itself_refuses() {
     let place = Place::with(
         "[serve]\nlisten = \"0.0.0.0:1\"\nlease-timeout = \"1ms\"\ndatabase-url = \"nonsense\"\n[worker]\nkinds = [\"baking\"]\n",
     );
@@ -161,7 +161,7 @@ fn check_also_finds_what_only_the_command_itself_refuses() {
 }
 
 #[test]
-fn check_asks_for_what_a_command_needs_only_if_it_is_named() {
+fn check_requires_the_settings_of_a_command_only_if_the_command_is_named() {
     let place = Place::with("[serve]\nlease-timeout = \"10s\"\n");
     assert!(place.ops(&["config", "check"]).code == Some(0));
     let ended = place.ops(&["config", "check", "serve"]);

@@ -17,7 +17,7 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // As root the data is elsewhere. A failed removal does not fail the test.
+        // For root the data is in another place. A failed removal does not fail the test.
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
             let _ = runtime.block_on(devpg::remove(self.0.path()));
         }
@@ -25,7 +25,7 @@ impl Drop for DataDir {
 }
 
 #[test]
-fn the_demonstration_reaches_its_summary_and_does_so_again_on_the_same_data() {
+fn the_demonstration_reaches_its_summary_and_a_second_one_does_on_the_same_data() {
     let data = DataDir::make();
     for _ in 0..2 {
         let demo = ops(&["dev", "--listen", "127.0.0.1:0", "--data-dir", data.path(), "--demo", "--once"]);
@@ -93,7 +93,7 @@ fn dev_that_was_killed_starts_again_on_the_postgresql_that_it_left() {
         let run = ops(&["run", "get", run.trim_end(), "--server", &server]).success();
         assert!(run.contains(status), "{run}");
     }
-    // It works, and stops the PostgreSQL that it adopted.
+    // The second one works, and stops the PostgreSQL that it adopted.
     ops(&["run", "enqueue", "--new-session", "more", "--lane", "A", "--wait", "--server", &server, "--", "true"])
         .success();
     second.signal(Signal::SIGTERM);

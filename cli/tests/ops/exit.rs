@@ -59,7 +59,7 @@ async fn a_call_that_is_not_allowed_exits_with_4() {
         let (exit, printed) = refused_with(code).await;
         assert_eq!((exit, printed.as_str()), (Some(4), "error: not you\n"), "{code:?}");
     }
-    // In the same way, to prove that the code decides.
+    // Another code in the same way, to prove that the code decides.
     assert_eq!(refused_with(Code::Unimplemented).await.0, Some(1));
     assert_eq!(refused_with(Code::ResourceExhausted).await.0, Some(8));
 }

@@ -1,5 +1,5 @@
-//! The fixture of a test: a database, servers on it, and workers, each a process. Its drop ends what still runs: the
-//! workers first, the database last.
+//! The fixture of a test: a database, servers on it, and workers, each a process. Its drop ends the processes that still
+//! run: the workers first, the database last.
 
 use std::{
     io::{Read, Write},
@@ -148,7 +148,7 @@ impl Fixture {
         (process, line.trim_start_matches("listening on ").to_owned())
     }
 
-    /// Starts a worker with these settings, for all servers of the moment.
+    /// Starts a worker with these settings, for all current servers.
     pub fn work(&mut self, args: &[&str]) {
         let addresses: Vec<_> = self.servers.iter().map(|server| server.address.as_str()).collect();
         self.work_for(&addresses.join(","), args);
@@ -193,7 +193,7 @@ impl Fixture {
         self.enqueue_with(script, &[])
     }
 
-    /// The same, with more arguments for the run.
+    /// The id of a new run of this shell script, enqueued with more arguments.
     pub fn enqueue_with(&self, script: &str, args: &[&str]) -> String {
         let enqueue = ["run", "enqueue", "--new-session", "test", "--lane", "A", "-o", "id"];
         self.ops(&[&enqueue[..], args, &["--", "sh", "-c", script]].concat()).success().trim_end().to_owned()

@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 /// The time limit of every wait: much longer than any wait here takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The time between two checks for a file or a process, whose changes send no signal.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A gate. Scripts wait at it without using the processor, and pass once it is open.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ impl Gate {
         Self { path, opened: None }
     }
 
-    /// The command that waits.
+    /// The command that waits at the gate.
     pub fn pass(&self) -> String {
-        // Opening a pipe for reading blocks until somebody opens it for writing.
+        // Opening a pipe for reading blocks until the gate opens it for writing.
         format!(": < '{}'", self.path.display())
     }
 
@@ -49,7 +49,7 @@ impl Ledger {
         Self(path)
     }
 
-    /// The command that adds it. The shell opens the file with O_APPEND and writes a short line in one call.
+    /// The command that adds the id. The shell opens the file with O_APPEND and writes the short line in one call.
     pub fn sign(&self) -> String {
         format!("echo $OPS_RUN_ID >> '{}'", self.0.display())
     }
@@ -69,7 +69,7 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> Duration
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < TIMEOUT, "still not: {what}");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
     begin.elapsed()
 }

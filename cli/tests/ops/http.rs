@@ -3,7 +3,7 @@ use super::{
     program::{Running, command},
 };
 
-/// Nobody listens at the proxy, so a run that used it would fail.
+/// No program listens at the proxy, so a run that used it would fail.
 #[tokio::test]
 async fn a_worker_calls_what_its_owner_allows_and_ignores_a_proxy_in_the_environment() {
     let mut fixture = Fixture::empty().await;

@@ -1,4 +1,4 @@
-//! Standard error of a process. A thread reads it all the time, so that a full pipe never blocks the process.
+//! The standard error of a process. A thread reads it all the time, so that a full pipe never blocks the process.
 
 use std::{
     fmt,
@@ -26,7 +26,7 @@ struct Lines {
 }
 
 impl Journal {
-    /// Reads to the end, on a thread of its own.
+    /// Starts a thread that reads to the end.
     pub fn of(source: impl Read + Send + 'static) -> Self {
         let journal = Self::default();
         let written = journal.clone();

@@ -1,7 +1,7 @@
 use super::{fixture::Fixture, gate::Gate};
 
 #[tokio::test]
-async fn a_log_is_what_the_program_wrote() {
+async fn a_log_is_the_text_that_the_program_wrote() {
     let fixture = Fixture::open().await;
     let run = fixture.enqueue("printf 'one\\n\\n  two\\tü\\n'; echo three >&2");
     fixture.ops(&["run", "wait", &run]).success();

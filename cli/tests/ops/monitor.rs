@@ -64,7 +64,7 @@ async fn a_worker_reports_its_health_and_its_work() {
     fixture.work(&["--http-listen", "0", "--name", "watched", "--slots", "3"]);
     let port = address(&fixture.workers[0]);
     assert!(port.starts_with("http://127.0.0.1:"), "{port}");
-    eventually("it is well", || health(&port).0 == 200).await;
+    eventually("the worker is healthy", || health(&port).0 == 200).await;
     let (_, well) = health(&port);
     assert_eq!(
         (&well["status"], &well["name"], &well["slots"]),
@@ -93,7 +93,7 @@ async fn a_worker_reports_its_health_and_its_work() {
         ("ops_worker_events_waiting", 0.0),
         ("ops_worker_events_dropped_total", 0.0),
     ];
-    eventually("the numbers are true", || {
+    eventually("the metrics are right", || {
         let (samples, _) = metrics(&port);
         expected.iter().all(|(name, value)| samples.get(*name) == Some(value))
     })
@@ -101,17 +101,17 @@ async fn a_worker_reports_its_health_and_its_work() {
     assert_eq!(metrics(&port).1, documented());
 
     let absent = fixture.kill_server(0);
-    eventually("it has no stream", || health(&port).0 == 503).await;
+    eventually("the worker has no stream", || health(&port).0 == 503).await;
     let (_, ill) = health(&port);
     assert_eq!((&ill["status"], &ill["worker_id"]), (&"no stream".into(), &well["worker_id"]), "{ill}");
     assert_eq!(metrics(&port).0["ops_worker_connected"], 0.0);
     fixture.serve_again(absent);
-    eventually("it is well again", || health(&port).0 == 200).await;
-    eventually("it tells of its second stream", || metrics(&port).0["ops_worker_connects_total"] == 2.0).await;
+    eventually("the worker is healthy again", || health(&port).0 == 200).await;
+    eventually("the metrics count its second stream", || metrics(&port).0["ops_worker_connects_total"] == 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_taken_port_is_reported_before_the_worker_takes_any_run() {
+async fn a_worker_reports_a_taken_port_before_it_takes_any_run() {
     let mut fixture = Fixture::empty().await;
     fixture.serve(&[]);
     fixture.work(&["--http-listen", "127.0.0.1:0"]);

@@ -33,7 +33,7 @@ async fn wait_and_watch_end_with_the_run() {
     assert!(watched.stdout.contains("cancelled") && watched.stdout.contains(": enough\n"), "{watched:?}");
     let waited = wait.end();
     assert_eq!(waited.code, Some(6), "{waited:?}");
-    // The run has ended, so both answer at once.
+    // The run has ended, so both end at once.
     assert_eq!(fixture.ops(&["run", "watch", &run]).code, Some(6));
     assert_eq!(fixture.ops(&["run", "wait", &run]).code, Some(6));
 }

@@ -55,7 +55,7 @@ async fn a_session_and_its_runs_are_printed_in_each_format() {
 #[tokio::test]
 async fn workers_are_listed_with_what_they_do() {
     let fixture = Fixture::open().await;
-    // A run that has ended proves that the worker is there.
+    // A run that has ended proves that the worker is connected.
     assert_eq!(fixture.ops(&["run", "wait", &fixture.enqueue("true")]).code, Some(0));
     let workers = json(&fixture.ops(&["worker", "list", "-o", "json"]).success());
     let worker = &workers["workers"][0];

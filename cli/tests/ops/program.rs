@@ -24,7 +24,7 @@ const END: Duration = Duration::from_secs(60);
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ops"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPS_")) {
-        // The machine decides which PostgreSQL to use.
+        // The settings of the machine say which PostgreSQL to use.
         if name != "OPS_PG_BIN" {
             command.env_remove(name);
         }
@@ -38,7 +38,7 @@ pub fn ops(args: &[&str]) -> Ended {
     Running::start(args).end()
 }
 
-/// How the program ended.
+/// The end of the program.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -78,7 +78,7 @@ impl Running {
         let (watchdog, dropped) = mpsc::channel();
         thread::spawn(move || {
             if dropped.recv_timeout(LIFE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // It may end at this moment.
+                // The program may end at this moment.
                 let _ = kill(pid, Signal::SIGKILL);
             }
         });
@@ -119,13 +119,13 @@ impl Running {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// Kills it by SIGKILL, and returns when it has ended.
+    /// Kills the program by SIGKILL, and returns when it has ended.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the program.
     pub fn end(mut self) -> Ended {
         let mut stdout = Vec::new();
         if let Some(mut rest) = self.stdout.take() {
@@ -145,7 +145,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The program may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

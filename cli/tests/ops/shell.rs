@@ -2,7 +2,7 @@ use std::{fs, process::Command};
 
 use super::program::{Running, ops};
 
-/// All commands, as their words.
+/// All commands, each as a list of words.
 fn commands() -> Vec<String> {
     let verbs = |words: &[&str]| -> Vec<String> {
         let help = ops(&[words, &["--help"]].concat()).success();
@@ -26,7 +26,7 @@ fn bash(script: &str) -> String {
 }
 
 #[test]
-fn bash_takes_the_completions_and_completes_with_them() {
+fn bash_completes_with_the_completions_that_ops_prints() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ops.bash");
     fs::write(&file, ops(&["completions", "bash"]).success()).unwrap();

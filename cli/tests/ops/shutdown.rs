@@ -23,7 +23,7 @@ async fn a_worker_that_gets_a_signal_ends_the_runs_it_holds_and_takes_no_more() 
     worker.signal(Signal::SIGTERM);
     worker.journal.wait_for("draining");
 
-    // A slot is free, but nobody takes this run.
+    // A slot is free, but the worker does not take this run.
     let late = fixture.enqueue("true");
     gate.open();
     assert_eq!(fixture.ops(&["run", "wait", &held]).code, Some(0));

@@ -106,7 +106,7 @@ fn documented() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn enqueue_claim_run_and_report_are_one_trace_across_processes() {
     let collector = Collector::start().await;
-    // The ratio is 0, so only traces that a caller wants to keep are kept.
+    // The ratio is 0, so only traces that their caller samples are kept.
     let traces = ["--otlp-endpoint", &collector.address, "--trace-ratio", "0"];
     let mut fixture = Fixture::empty().await;
     fixture.serve(&traces);
@@ -161,8 +161,8 @@ async fn the_last_spans_are_sent_before_the_process_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_does_not_answer_holds_up_nothing() {
-    // The kernel accepts connections on one address, but nobody reads from them. Nobody listens on the other.
+async fn a_collector_that_does_not_answer_delays_no_run() {
+    // The kernel accepts connections at one address, but no program reads from them. No program listens at the other.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for collector in [silent.local_addr().unwrap(), gone] {

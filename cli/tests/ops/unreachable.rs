@@ -4,7 +4,7 @@ use super::program::{Running, command, ops};
 
 #[test]
 fn the_error_about_a_missing_server_says_what_to_do() {
-    // Nobody listens on a port that was free a moment ago.
+    // No program listens on a port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = format!("http://{address}");
     for verb in [&["run", "get", "x"][..], &["session", "list"], &["worker", "list"], &["run", "watch"]] {
@@ -28,7 +28,7 @@ fn the_error_about_a_missing_postgresql_says_what_to_do() {
             format!("error: --pg-bin or OPS_PG_BIN names {bin}, which has no program `initdb`: name the folder");
         assert!(ended.stderr.starts_with(&expected), "{ended:?}");
     }
-    assert_eq!(std::fs::read_dir(bin).unwrap().count(), 0, "nothing was made");
+    assert_eq!(std::fs::read_dir(bin).unwrap().count(), 0, "nothing was created");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_command_line_that_is_not_valid_exits_with_2() {
 }
 
 #[test]
-fn params_are_checked_before_the_server_is_asked() {
+fn params_are_checked_before_the_server_is_called() {
     let enqueue = ["run", "enqueue", "--session", "s", "--lane", "A", "--kind", "k", "--params"];
     let with = |params: &'static str| [&enqueue[..], &[params]].concat();
     refused(&with("{"), "expected JSON");

@@ -1,4 +1,4 @@
-//! Artifacts.
+//! Artifacts: insert, read and list.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -56,8 +56,8 @@ impl From<ArtifactRow> for Artifact {
     }
 }
 
-/// Inserts an artifact under an id that was made for it, if the run exists and, for a worker, its grant still stands.
-/// Answers whether it did.
+/// Inserts an artifact under the given id if the run exists and, for a worker, the grant is still valid. Returns whether it
+/// did.
 pub async fn artifact_insert(
     c: &mut PgConnection,
     tenant: &TenantId,

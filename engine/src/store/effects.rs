@@ -1,16 +1,16 @@
-//! What a committed write has changed for others. `Wakeups::send` turns it into wakeups.
+//! What a committed write changed for others. `Wakeups::send` turns it into wakeups.
 
 use std::ops::{BitOr, BitOrAssign};
 
-/// Who has to look after a write was committed. The function that writes knows it, and its caller sends it on.
+/// What others can see after the commit. The function that writes returns it, and its caller sends the wakeups.
 #[must_use = "others learn of a committed write from its effects"]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Runs can be claimed.
     pub work: bool,
-    /// There are orders for workers: to stop a run, to give it up, to drain.
+    /// Workers have new orders: to stop a run, to give it up, or to drain.
     pub cancels: bool,
-    /// Runs have changed, for those who watch.
+    /// Runs have changed, so watchers must read the feed.
     pub changes: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The change feed, read by transaction snapshot: without a gap, whatever the order of commits.
+//! The change feed. Reading it by transaction snapshot leaves no gap, whatever the order of commits.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -7,10 +7,10 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::TenantId;
 
-/// Where a reader of the feed stands: it has seen what is visible in this snapshot.
+/// The position of a reader: it has seen all that is visible in this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedCursor {
-    /// A `pg_snapshot`, as text, of no transaction after the newest in the feed (`durable`).
+    /// A `pg_snapshot` as text. It ends at the newest transaction in the feed (`durable`).
     pub snapshot: String,
     /// When it was taken, by the database's clock.
     pub taken_at: DateTime<Utc>,
@@ -21,15 +21,15 @@ pub struct FeedCursor {
 pub struct FeedBatch {
     /// Runs that changed; a run may come twice.
     pub run_ids: Vec<(String, Uuid)>,
-    /// Runs of which events were kept.
+    /// Runs that have new events.
     pub event_run_ids: Vec<Uuid>,
-    /// There was more than one batch takes: the rest is passed over.
+    /// There were more changes than a batch takes. The rest is skipped.
     pub overflown: bool,
     /// The next cursor.
     pub cursor: FeedCursor,
 }
 
-/// Change rows in one batch: who is so far behind reads less by reading the runs again.
+/// Change rows in one batch. For a reader that is further behind, reading the runs again is cheaper.
 const BATCH_ROWS: i64 = 10_000;
 
 /// A cursor at this moment.
@@ -43,9 +43,9 @@ pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError>
     Ok(FeedCursor { snapshot: durable(&row.snapshot, row.newest.as_deref())?, taken_at: row.taken_at })
 }
 
-/// What of a snapshot outlives a crash of the database: the transactions up to the newest in the feed, which is on disk. A later
-/// one that has left nothing on disk is forgotten by a crash, and its number is given out again, to a transaction that a reader
-/// with this snapshot would take for seen.
+/// The part of a snapshot that survives a crash of the database: the transactions up to the newest in the feed, which is on disk.
+/// After a crash PostgreSQL may reuse the number of a later transaction that left nothing on disk. A reader whose snapshot counts that
+/// number as seen would miss the second transaction.
 fn durable(snapshot: &str, newest: Option<&str>) -> Result<String, StoreError> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| StoreError::defect(format!("snapshot {snapshot}")));
     let parts: Vec<&str> = snapshot.split(':').collect();
@@ -60,9 +60,9 @@ fn durable(snapshot: &str, newest: Option<&str>) -> Result<String, StoreError> {
     Ok(format!("{}:{end}:{}", number(xmin)?.min(end), still_open.join(",")))
 }
 
-/// All that was committed since the cursor. One statement, so that what is read and the next cursor are of one snapshot.
+/// All changes that were committed since the cursor. One statement reads the changes and the next cursor, so both have the same snapshot.
 ///
-/// The index is entered at the cursor's oldest open transaction; of what follows, the cursor has seen some.
+/// The index scan starts at the cursor's oldest open transaction; the cursor has already seen some of the rows that follow.
 pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<FeedBatch, StoreError> {
     let row = sqlx::query!(
         r#"WITH last AS (SELECT $1::text::pg_snapshot AS snapshot),
@@ -90,16 +90,16 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
     })
 }
 
-/// Which database this is: two databases differ, and so do two timelines of one.
+/// Identifies a database. Two timelines of one database differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseIdentity {
     /// The cluster and the database in it.
     pub database: String,
-    /// Raised when a stand-by is promoted.
+    /// Rises when a standby is promoted.
     pub timeline: i32,
 }
 
-/// Which database this is, and its clock.
+/// The identity of this database, and the time by its clock.
 pub async fn database_identity(c: &mut PgConnection) -> Result<(DatabaseIdentity, DateTime<Utc>), StoreError> {
     let row = sqlx::query!(
         r#"SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || d.oid::text AS "database!",
@@ -111,7 +111,7 @@ pub async fn database_identity(c: &mut PgConnection) -> Result<(DatabaseIdentity
     Ok((DatabaseIdentity { database: row.database, timeline: row.timeline }, row.now))
 }
 
-/// Forgets changes of more than an hour ago. Answers how many.
+/// Deletes changes that are older than an hour. Returns how many.
 pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     let pruned = sqlx::query!(
         "DELETE FROM ops.run_changes WHERE id IN (
@@ -123,11 +123,11 @@ pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     Ok(pruned.rows_affected())
 }
 
-/// Tells the other replicas to look, and from whom it comes. A wakeup, sent after the commit in a statement of its own.
+/// Sends a wakeup to the other replicas, with the id of this server. It is sent after the commit, in a statement of its own.
 pub async fn wakeup_send(c: &mut PgConnection, channels: &[&str], server_id: Uuid) -> Result<(), StoreError> {
     let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
     sqlx::query!(
-        "SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS h (channel)",
+        "SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS n (channel)",
         &channels,
         server_id.to_string()
     )
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_snapshot_is_kept_what_is_on_disk() {
+    fn a_cursor_keeps_the_part_of_a_snapshot_that_is_on_disk() {
         for (snapshot, newest, kept) in [
             ("10:20:11,15", Some("19"), "10:20:11,15"),
             ("10:20:11,15", Some("25"), "10:20:11,15"),

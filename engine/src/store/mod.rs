@@ -1,7 +1,7 @@
-//! SQL, a folder an aggregate; each statement is in the folder of the aggregate that it writes. Names begin with the noun.
-//! Statements of over 25 lines are `.sql` files beside the function that runs them.
+//! SQL, with a folder for each aggregate. A statement is in the folder of the aggregate that it writes. Names begin with the noun.
+//! A statement of over 25 lines is a `.sql` file beside the function that runs it.
 //!
-//! A function that joins a larger transaction takes the connection and ends in `_in_tx`. A function whose write others wait for
+//! A function that joins a larger transaction takes the connection and ends in `_in_tx`. A function whose write other tasks wait for
 //! returns its [`effects`].
 
 pub mod session;

@@ -1,31 +1,31 @@
-//! What there is to do, asked at once.
+//! One query that finds all work that needs no wakeup.
 
 use sqlx::PgConnection;
 
 use crate::db::StoreError;
 
-/// What was found. Each says "look": another server may be at it already.
+/// The work that the poll found. Another server may already be doing it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Nobody had looked after leases for 5 s: they begin anew.
+    /// No server checked leases for 5 s, so all leases begin anew.
     pub resumed: bool,
-    /// Runs can be given to workers.
+    /// Runs can be claimed.
     pub claimable: bool,
-    /// The time of waiting runs has come.
+    /// Waiting runs have reached their time.
     pub due: bool,
     /// Leases have ended, or workers are lost.
     pub overdue: bool,
-    /// Workers have to be told something.
+    /// Orders wait to be sent to workers.
     pub orders: bool,
-    /// Cancels were not confirmed in time, or sessions have runs that were not cancelled.
+    /// Cancels were not confirmed in time, or a cancelled session has runs that have not ended.
     pub unfinished_cancels: bool,
-    /// Counters are to be folded, or sessions to be completed.
+    /// There are counters to fold or sessions to complete.
     pub counters: bool,
-    /// So much was removed from the queue that claims take longer.
+    /// The queue has so many dead rows that claims are slower.
     pub littered: bool,
 }
 
-/// Says that leases are looked after, and what there is to do.
+/// Records that this server checks leases, and finds the work that there is.
 pub async fn poll(c: &mut PgConnection) -> Result<Found, StoreError> {
     Ok(sqlx::query_file_as!(Found, "src/store/poll.sql").fetch_one(c).await?)
 }

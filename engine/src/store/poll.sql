@@ -1,12 +1,12 @@
--- Says that a server looks after leases, and since when if none did for a while; and finds what there is to do, by the same functions as
--- the repairs that do it. Each server asks this once a second, and an idle system asks for nothing else.
+-- Records that a server checks leases, and when the checks resumed if there was a gap. Then it finds the work that there is, with the
+-- functions that the repairs use too. Each server runs this once a second; an idle system runs nothing else.
 --
--- The statement does not wait for another server that says it at this moment. While a foreign lock keeps the row, no server says it, and
--- soon no lease ends (`ops.lease_service_is_current`). The rest of the work is found all the same.
+-- The statement does not wait for another server that updates the row at this moment. While a foreign lock holds the row, no server can
+-- update it, and after 5 s no lease ends (`ops.lease_service_is_current`). The statement still finds the rest of the work.
 WITH free AS MATERIALIZED (
     SELECT checked_at FROM ops.lease_service FOR NO KEY UPDATE SKIP LOCKED
 ),
-said AS (
+checked AS (
     UPDATE ops.lease_service
     SET resumed_at = CASE WHEN ops.lease_service_is_current(checked_at) THEN resumed_at ELSE clock_timestamp() END,
         checked_at = clock_timestamp()
@@ -14,7 +14,7 @@ said AS (
     RETURNING resumed_at, resumed_at = checked_at AS resumed
 ),
 service AS (
-    SELECT resumed_at, resumed FROM said
+    SELECT resumed_at, resumed FROM checked
     UNION ALL
     SELECT resumed_at, false FROM ops.lease_service WHERE NOT EXISTS (SELECT FROM free)
 ),

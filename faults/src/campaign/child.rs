@@ -36,7 +36,7 @@ pub enum Outcome {
     Broken,
     /// The run itself failed, so it proves nothing.
     Failed,
-    /// It exceeded its time and was killed.
+    /// The run exceeded its time and was killed.
     Hung,
 }
 
@@ -75,7 +75,7 @@ impl Child {
         Ok(Self { seed, process, folder, output, started: Instant::now(), seconds: Duration::from_secs(*seconds) })
     }
 
-    /// Waits for its end, until `after_faults` after its last fault.
+    /// Waits for the end of the run, but no longer than `after_faults` after its last fault.
     pub(super) async fn end(mut self, after_faults: Duration) -> Result<End> {
         let code = self.wait(self.seconds + after_faults).await?;
         let outcome = match code {
@@ -100,7 +100,7 @@ impl Child {
         Ok(End { seed: self.seed, outcome, took, verdict, kept, output_end })
     }
 
-    /// Its exit code; none if it was killed.
+    /// The exit code; none if the process was killed.
     async fn wait(&mut self, longest: Duration) -> Result<Option<i32>> {
         let spawn::Child { pid, exit } = &mut self.process;
         for (limit, signal) in [(longest, Signal::SIGTERM), (SHUTDOWN_TIMEOUT, Signal::SIGKILL)] {
@@ -108,7 +108,7 @@ impl Child {
                 let code = status?.and_then(|status| status.code()).unwrap_or(2);
                 return Ok((signal == Signal::SIGTERM).then_some(code));
             }
-            // It may have ended meanwhile.
+            // The process may have ended already.
             let _ = kill(*pid, signal);
         }
         exit.wait_for(Option::is_some).await?;
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_exit_code_says_how_it_ended_and_only_what_was_good_is_removed() {
+    async fn the_exit_code_says_how_a_run_ended_and_only_folders_of_good_runs_are_removed() {
         for (code, outcome) in [(0, Outcome::Good), (1, Outcome::Broken), (2, Outcome::Failed)] {
             let folder = tempfile::tempdir().unwrap();
             let script = format!("mkdir \"$7\"; echo words; exit {code}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_does_not_end_is_ended() {
+    async fn a_run_that_does_not_end_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         let end = end_of("exec tail -f /dev/null", folder.path(), Duration::ZERO).await;
         assert_eq!(end.outcome, Outcome::Hung);

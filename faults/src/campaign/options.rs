@@ -1,9 +1,9 @@
-//! What a campaign does, and its seeds.
+//! The options of a campaign, and its seeds.
 
 use std::iter;
 use std::path::PathBuf;
 
-/// What a campaign does.
+/// The options of a campaign.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The program `faults`.

@@ -11,7 +11,7 @@ use super::child::{Child, End};
 use super::options::Options;
 use super::summary::Summary;
 
-/// The most seeds at once: more of them slow each other down so much that outages last longer than planned.
+/// The most seeds at once. More would slow each other down so much that outages last longer than planned.
 const MOST_AT_ONCE: usize = 64;
 
 /// How long a run may take after its faults to settle, to judge, and to end its processes.

@@ -9,7 +9,7 @@ use super::child::{End, Outcome};
 use crate::checker::Proof;
 use crate::history::FaultClass;
 
-/// How often something happened, and in how many seeds.
+/// How often an event happened, and in how many seeds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Times {
     all: usize,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_seeds_faults_and_violations_and_says_how_to_repeat() {
+    fn a_summary_counts_seeds_faults_and_violations_and_says_how_to_repeat_a_run() {
         let mut summary = Summary::default();
         summary.add(&end(1, Outcome::Good, &[(FaultClass::WorkerKilled, 2)], &[]));
         assert!(summary.is_good());

@@ -40,7 +40,7 @@ impl Request<'_> {
         })
     }
 
-    /// Whether each call was answered that nothing was done.
+    /// Whether the answer to each call says that the server did nothing.
     fn all_refused(&self) -> bool {
         let refused = |end: &Event| matches!(end.what, What::EnqueueRefused { definite: true, .. });
         self.calls.iter().all(|call| call.end.is_some_and(refused))

@@ -38,8 +38,8 @@ fn at_the_end(evidence: &Evidence<'_>) -> Vec<Violation> {
     found
 }
 
-/// The parts are never more than the total, and no counter falls. Answers to two clients at the same time may come in
-/// either order, so each client is compared only with itself.
+/// The parts never exceed the total, and no counter falls. Two clients may get their answers in either order, so each
+/// client is compared only with itself.
 fn as_seen(evidence: &Evidence<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut last: BTreeMap<(&str, Uuid), (Counters, &Event)> = BTreeMap::new();

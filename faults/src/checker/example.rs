@@ -1,4 +1,4 @@
-//! A small good history that has a bit of everything. Tests break one thing in it.
+//! A small good history with every kind of event. A test breaks one thing in it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use crate::history::{
 };
 
 pub const SESSION: Uuid = Uuid::from_u128(0x5e55);
-/// Tried twice, and succeeded.
+/// A run that was tried twice, and succeeded.
 pub const TWICE: Uuid = Uuid::from_u128(0xa);
-/// Cancelled while it ran.
+/// A run that was cancelled while it ran.
 pub const CANCELLED: Uuid = Uuid::from_u128(0xb);
-/// Enqueued by SQL, parked, cancelled in the end.
+/// A run that SQL enqueued. It was parked, and cancelled in the end.
 pub const PARKED: Uuid = Uuid::from_u128(0xc);
-/// Its worker died, and it had one attempt.
+/// A run with one attempt, whose worker died.
 pub const LOST: Uuid = Uuid::from_u128(0xd);
 
 /// The history, with an event a second.

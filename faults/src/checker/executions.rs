@@ -1,5 +1,5 @@
-//! Executions match grants: each grant is executed once at most, as the attempt that is counted, within `max_attempts`,
-//! and never two of a run at a time unless a fault explains it.
+//! Executions match grants. Each grant is executed at most once, as the attempt that is counted, within `max_attempts`. Two
+//! executions of a run never overlap unless a fault explains it.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'
     let counted = if fence == run.fence {
         Some((run.attempt, counted_surely(run)))
     } else {
-        // Surely counted: a worker has reported it, or recovery has ended a running run with an error.
+        // The attempt was surely counted: a worker reported it, or recovery ended a running run with an error.
         let grant = evidence.grants.get(&(id, fence));
         grant.map(|grant| (grant.attempt, grant.outcome_source == "worker" || grant.error.is_some()))
     };
@@ -57,7 +57,7 @@ fn fits_its_grant(evidence: &Evidence<'_>, run: &RunRow, execution: &Execution<'
             broken(format!("{actor} executed run {id}, fence {fence}, and the last grant was {}", run.fence));
         }
         None => broken(format!("{actor} executed run {id}, fence {fence}, and nothing is kept of that grant")),
-        // A start that was lost before it was written is not counted.
+        // A start that was lost before it was recorded is not counted.
         Some((counted, surely)) if counted != attempt && (surely || counted != attempt - 1) => {
             broken(format!("{actor} executed run {id}, fence {fence} as attempt {attempt}, and counted is {counted}"));
         }

@@ -1,6 +1,6 @@
-//! Judges what a run wrote down. Each file checks one promise and returns its violations.
+//! Judges the folder of a run. Each file checks one promise and returns its violations.
 //!
-//! All of them read the `evidence`: the history and the final database, indexed by their keys. `judge` puts them together.
+//! All of them read the `evidence`: the history and the final database, indexed by key. `judge` runs all checks.
 
 mod evidence;
 mod verdict;

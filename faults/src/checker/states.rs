@@ -1,5 +1,5 @@
-//! A run has one sequence of states: each revision is one state, states follow the edges of the state machine, fences
-//! never fall, and nothing follows a terminal state. Every client sees a part of that sequence, on any server.
+//! A run has one sequence of states. Each revision is one state, states follow the edges of the state machine, fences
+//! never fall, and no state follows a terminal one. Every client sees a part of that sequence, on any server.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Watchers miss no change: in the end each watcher knows each run of its filter as the database has it, and until then
-//! it sees no run go backwards.
+//! Watchers miss no change. In the end each watcher knows each run of its filter as the database has it, and no watcher
+//! ever sees a run go backwards.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ struct Watcher<'a> {
     filter: Filter,
     /// The last state that it saw of each run in its filter.
     present: BTreeMap<Uuid, (i64, Status, &'a Event)>,
-    /// The newest revision that it ever saw, over all its streams.
+    /// The newest revision of each run that it saw, over all its streams.
     newest: BTreeMap<Uuid, (i64, &'a Event)>,
     /// Since when it has a stream; none without one.
     open_since: Option<i64>,
@@ -107,7 +107,7 @@ fn overdue(
     Some(Violation::new(Proof::Watching, what, lines))
 }
 
-/// The violation if a settled watcher knows a run otherwise than the database.
+/// The violation if a settled watcher knows another state of a run than the database has.
 fn unsettled(evidence: &Evidence<'_>, name: &str, watcher: &Watcher<'_>, run: &RunRow) -> Option<Violation> {
     let RunRow { id, status, revision, .. } = run;
     let what = match (watcher.present.get(id), matches(&watcher.filter, run)) {

@@ -1,4 +1,4 @@
-//! The least that a history must contain, so that the other proofs mean something.
+//! The minimum that a history must contain, so that the other proofs mean something.
 
 use super::evidence::Evidence;
 use super::verdict::{Proof, Violation};

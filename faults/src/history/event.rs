@@ -1,4 +1,4 @@
-//! The events of a history. Each is what one actor did or saw itself.
+//! The events of a history. Each is an action or an observation of one actor.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,7 +34,7 @@ pub enum What {
         call: String,
         ids: Vec<Uuid>,
     },
-    /// `definite`: the server said that nothing was done. Otherwise the call is in doubt: all of it was done, or
+    /// `definite`: the server said that it did nothing. Otherwise the call is in doubt: the server did all of it, or
     /// nothing.
     EnqueueRefused {
         call: String,
@@ -180,8 +180,8 @@ pub enum What {
 /// One run of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// Unique in the history, and kept in params and labels as `key`, so that a run is found even if its id was never
-    /// answered.
+    /// Unique in the history, and kept in params and labels as `key`, so that a run is found even if no answer had its
+    /// id.
     pub key: String,
     pub max_attempts: i32,
 }

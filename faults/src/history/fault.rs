@@ -50,7 +50,7 @@ impl fmt::Display for FaultClass {
 pub struct Plan {
     pub seed: u64,
     pub seconds: u64,
-    /// The version that the program under test prints.
+    /// The version of the program under test.
     pub version: String,
     /// In the order of their times.
     pub faults: Vec<Planned>,

@@ -1,4 +1,4 @@
-//! The history of one actor: one event a line and one write a line, so that SIGKILL can tear only the last line.
+//! The history of one actor. Each event is one line, written by one write, so that SIGKILL can tear only the last line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again_in_its_order() {
+    fn events_are_read_in_the_order_in_which_they_were_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let run = Uuid::now_v7();
         let whats = [
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_at_any_byte_gives_its_whole_lines_and_says_what_was_torn() {
+    fn a_file_cut_at_any_byte_gives_its_whole_lines_and_its_torn_line() {
         let folder = tempfile::tempdir().unwrap();
         let recorder = Recorder::create(folder.path(), "a").unwrap();
         recorder.record(What::Quiet).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_actor_lives_once() {
+    fn an_actor_has_one_history() {
         let folder = tempfile::tempdir().unwrap();
         Recorder::create(folder.path(), "a").unwrap();
         assert_eq!(Recorder::create(folder.path(), "a").unwrap_err().kind(), io::ErrorKind::AlreadyExists);

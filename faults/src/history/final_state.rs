@@ -52,7 +52,7 @@ pub struct GrantRow {
     pub error: Option<Value>,
 }
 
-/// With the counts that are not folded yet.
+/// A session. Its counters include the deltas that are not folded yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionRow {
     pub id: Uuid,
@@ -63,7 +63,7 @@ pub struct SessionRow {
     pub cancelled: i64,
 }
 
-/// The key of a run in the request that made it.
+/// The key of a run in the request that created it.
 pub fn key_of(run: &RunRow) -> Option<&str> {
     run.labels.get("key").map(String::as_str)
 }

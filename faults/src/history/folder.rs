@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Event, FinalState, Plan, Torn, read};
 
-/// All that a run wrote.
+/// The files of a run.
 #[derive(Debug, Clone)]
 pub struct Folder {
     pub path: PathBuf,
@@ -24,7 +24,7 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// A file is missing or is not what a run writes.
+    /// A file is missing, or no run wrote it.
     pub fn open(path: &Path) -> Result<Self> {
         let plan = json(&path.join("seed.json"))?;
         let end = json(&path.join("final.json"))?;

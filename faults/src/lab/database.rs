@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::disk::Disk;
 use crate::proxy::{Cut, Protocol, Proxy};
 
-/// Few, so that foreign sessions can take all of them.
+/// PostgreSQL accepts few connections, so that foreign sessions can take all of them.
 pub(super) const CONNECTIONS: u32 = 60;
-/// The lab's own statements are small. One that takes longer has no answer.
+/// The time limit of the lab's own statements, which are small.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const NAME: &str = "ops";
 const ROLE: &str = "faults_server";
@@ -28,7 +28,7 @@ pub(super) struct Database {
     /// The file system of the run, if there is one.
     pub(super) disk: Option<Disk>,
     password: String,
-    /// Faults of the database take turns.
+    /// One fault of the database at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
 }
 
@@ -44,7 +44,7 @@ impl Database {
             .setting("fsync", "on")
             .setting("full_page_writes", "on")
             .setting("autovacuum", "on")
-            // The write-ahead log is allocated ahead, as is the default, and small.
+            // The write-ahead log is small, and allocated in advance, which is the default.
             .setting("wal_init_zero", "on")
             .setting("max_wal_size", "96MB")
             .setting("max_connections", CONNECTIONS.to_string())
@@ -95,7 +95,7 @@ impl Database {
         Ok(connection.context("the database does not answer")??)
     }
 
-    /// Makes its port refuse connections.
+    /// Makes PostgreSQL's port refuse connections.
     pub(super) async fn leave(&self) -> Result<()> {
         for proxy in &self.proxies {
             proxy.order(|orders| orders.is_refusing = true).await?;
@@ -104,7 +104,7 @@ impl Database {
         Ok(())
     }
 
-    /// Makes its port accept connections.
+    /// Makes PostgreSQL's port accept connections.
     pub(super) async fn come_back(&self) -> Result<()> {
         for proxy in &self.proxies {
             proxy.order(|orders| orders.is_refusing = false).await?;

@@ -15,7 +15,7 @@ use nix::sys::statvfs::statvfs;
 /// Enough for a cluster and the writes of half a minute.
 const SIZE: &str = "size=448m,mode=0755";
 
-/// A page: PostgreSQL can not use less.
+/// The size of a page, the smallest unit that PostgreSQL can use.
 const LEAST: i64 = 4_096;
 
 /// Gives this process private mounts, which vanish with its last process, however that ends. Call it while the process
@@ -46,7 +46,7 @@ impl Drop for Disk {
 }
 
 impl Disk {
-    /// Mounts one in the run's folder; none if the system forbids it.
+    /// Mounts a file system in the run's folder; none if the system forbids it.
     pub(super) fn mount(folder: &Path) -> Result<Option<Self>> {
         // PostgreSQL's own user must be able to enter.
         fs::set_permissions(folder, Permissions::from_mode(0o711))?;
@@ -55,7 +55,7 @@ impl Disk {
         match mount(Some("tmpfs"), &path, Some("tmpfs"), MsFlags::empty(), Some(SIZE)) {
             Ok(()) => Ok(Some(Self { path })),
             Err(errno) => {
-                tracing::warn!(%errno, "no file system of its own: statements fail as on a full disk");
+                tracing::warn!(%errno, "no file system could be mounted: statements fail as on a full disk");
                 fs::remove_dir(&path)?;
                 Ok(None)
             }
@@ -66,7 +66,7 @@ impl Disk {
         &self.path
     }
 
-    /// Takes all free space, in ever smaller pieces, because the system knows the free space only roughly.
+    /// Takes all free space in ever smaller pieces, because the system reports the free space only roughly.
     pub(super) fn fill(&self) -> io::Result<()> {
         let balloon = File::create(self.balloon())?;
         let left = statvfs(&self.path)?;
@@ -82,7 +82,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Frees it.
+    /// Frees the space.
     pub(super) fn empty(&self) -> io::Result<()> {
         match fs::remove_file(self.balloon()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,4 +1,4 @@
-//! Which faults last: whether the database and each server are disturbed, and since when not.
+//! The faults that are active: whether the database and each server are disturbed, and since when they are not.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) struct Disturbances {
 struct State {
     database: Part,
     servers: [Part; SERVERS],
-    /// Since when the database answers nobody, while that lasts.
+    /// Since when the database answers no client; none while it answers.
     away: Option<Instant>,
     /// All faults that can cost a worker its stream, besides those of the database.
     others: Part,
@@ -69,7 +69,7 @@ impl Disturbances {
         state.parts_hit(step).for_each(Part::end);
     }
 
-    /// The database answers nobody from now on.
+    /// The database answers no client from now on.
     pub(super) fn away(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).away = Some(Instant::now());
     }
@@ -89,7 +89,7 @@ impl Disturbances {
         Some(state.database.undisturbed_since()?.max(state.servers[server].undisturbed_since()?))
     }
 
-    /// How many faults have begun, if one of the database is the only one that lasts or has effects.
+    /// How many faults have begun, if one of the database is the only one that is active or has effects.
     pub(super) fn alone(&self) -> Option<u64> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = state.others.undisturbed_since().is_some_and(|since| since.elapsed() > AFTERMATH);
@@ -103,7 +103,7 @@ impl Disturbances {
 }
 
 impl State {
-    /// What a fault disturbs.
+    /// The parts that a fault disturbs.
     fn parts_hit(&mut self, step: &Step) -> impl Iterator<Item = &mut Part> {
         let Self { database, servers, others, .. } = self;
         let aim = step.fault.target();

@@ -1,4 +1,4 @@
-//! The kinds of faults: what each does, to what, and for how long.
+//! The kinds of faults: the action, the target and the duration of each.
 
 use std::fmt;
 use std::ops::Range;
@@ -104,7 +104,7 @@ pub enum Fault {
     Deadlock,
 }
 
-/// What a fault hits.
+/// The target of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Target {
     Server,
@@ -115,7 +115,7 @@ pub(super) enum Target {
     Database,
 }
 
-/// What a fault does.
+/// The action of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// SIGKILL to a process.
@@ -137,7 +137,7 @@ pub(super) enum Action {
     KillDatabaseLocked,
     /// To the file system of PostgreSQL.
     FillDisk,
-    /// By a session that is not of a server.
+    /// By a foreign session, which is no server's.
     Foreign(ForeignSession),
 }
 
@@ -153,7 +153,7 @@ pub(super) enum NetworkFault {
     Unanswered,
 }
 
-/// Where a connection to PostgreSQL breaks, or what fails on it.
+/// The point at which a connection to PostgreSQL breaks, or the step that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SqlFault {
     BeforeCommit,
@@ -162,7 +162,7 @@ pub(super) enum SqlFault {
     Startup,
 }
 
-/// What a session does that is not of a server.
+/// The action of a foreign session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ForeignSession {
     EndsBackends,
@@ -175,7 +175,7 @@ pub(super) enum ForeignSession {
 }
 
 impl Action {
-    /// Whether PostgreSQL answers nobody while it lasts, and nothing else is disturbed.
+    /// Whether PostgreSQL answers no client during the fault, and nothing else is disturbed.
     pub(super) fn ends_postgres(self) -> bool {
         matches!(self, Action::KillDatabase | Action::RestartDatabase | Action::StopDatabase)
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use devpg::spawn::Child;
 
-/// Between two looks into a log.
-const LOOK: Duration = Duration::from_millis(20);
-/// A process that logs nothing for this time does not start.
+/// The interval at which a log is read.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// The time limit of a start.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The text of the standard library when a thread panics.
 const PANIC: &str = " panicked at ";
@@ -28,7 +28,7 @@ pub(crate) fn redirect(command: &mut Command, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for a line with these words in a log: the rest of the line after them.
+/// Waits for a line with these words in a log. Returns the rest of the line after them.
 pub(crate) async fn line_with(path: &Path, words: &str, child: &Child) -> Result<String> {
     let look = async {
         loop {
@@ -41,7 +41,7 @@ pub(crate) async fn line_with(path: &Path, words: &str, child: &Child) -> Result
             if has_ended {
                 bail!("it ended before it logged `{words}`");
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     };
     tokio::time::timeout(TIMEOUT, look).await?

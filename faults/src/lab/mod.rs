@@ -2,7 +2,7 @@
 //!
 //! In reading order: `fault` has the kinds of faults, and `plan` chooses them by the seed. A `supervisor` keeps a
 //! process alive, `database`, `server` and `worker` are the processes, and a `deployment` is all of them.
-//! `disturbances` knows which faults last, `inject` carries out the plan, `monitor` checks the servers meanwhile,
+//! `disturbances` knows which faults are active, `inject` carries out the plan, `monitor` checks the servers during it,
 //! `actors` starts the load, `settle` ends it, and [`run`](run::run) is a run from start to end.
 
 mod fault;

@@ -1,4 +1,4 @@
-//! Checks all the time whether the readiness of the servers is true, and how much memory they use.
+//! Checks all the time whether the servers report their readiness correctly, and how much memory they use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use tokio::time::{sleep, timeout};
 
 use super::deployment::Deployment;
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(250);
+/// The interval of checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// A server that answers later counts as one that does not answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// A server must be ready within 5 s of its database. The rest allows for a busy machine.
@@ -36,7 +36,7 @@ pub(super) async fn all_ready(deployment: &Deployment, limit: Duration) -> Resul
     let wait = async {
         for server in &deployment.servers {
             while !is_ready(*server.address.borrow()).await {
-                sleep(LOOK).await;
+                sleep(CHECK_INTERVAL).await;
             }
         }
     };
@@ -49,14 +49,14 @@ async fn readiness(deployment: Arc<Deployment>, index: usize) {
     let server = &deployment.servers[index];
     let mut late = None;
     loop {
-        sleep(LOOK).await;
+        sleep(CHECK_INTERVAL).await;
         let (undisturbed, away, address) = (
             deployment.disturbances.undisturbed_since(index),
             deployment.disturbances.away_since(),
             *server.address.borrow(),
         );
         let is_ready = is_ready(address).await;
-        // Only a condition that held before and after the question counts.
+        // Only a condition that held before and after the request counts.
         let stays_undisturbed = undisturbed.filter(|_| deployment.disturbances.undisturbed_since(index) == undisturbed);
         let stays_away = away.filter(|_| deployment.disturbances.away_since() == away);
         if is_ready && stays_away.is_some_and(|since| since.elapsed() > UNREADY_TIMEOUT) {
@@ -93,7 +93,7 @@ async fn memory(deployment: Arc<Deployment>, index: usize) {
                 deployment.findings.violation(format!("{} takes more than {} MiB", server.name, MOST_MEMORY >> 20));
             }
         }
-        sleep(LOOK).await;
+        sleep(CHECK_INTERVAL).await;
     }
 }
 

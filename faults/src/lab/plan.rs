@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_plan_again_and_another_seed_another_one() {
+    fn one_seed_always_gives_the_same_plan_and_another_seed_gives_another() {
         assert_eq!(plan(7, 30, &[]), plan(7, 30, &[]));
         assert_ne!(plan(7, 30, &[]), plan(8, 30, &[]));
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_asked_for_comes() {
+    fn a_plan_has_only_the_faults_that_were_asked_for() {
         let steps = plan(1, 60, &[Fault::WorkerKill]);
         assert!(!steps.is_empty() && steps.iter().all(|step| step.fault == Fault::WorkerKill));
     }

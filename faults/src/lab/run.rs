@@ -70,7 +70,7 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 ///
-/// The lab itself fails, which says nothing about the program.
+/// The lab itself fails. The program may still be correct.
 pub async fn run(options: &Options) -> Result<Report> {
     let steps = plan(options.seed, options.seconds, &options.only);
     prepare(options, &steps)?;

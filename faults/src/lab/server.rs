@@ -15,9 +15,9 @@ use crate::findings::SharedFindings;
 use crate::history::{Recorder, What};
 use crate::proxy::Proxy;
 
-/// Short, so that leases begin and end within half a minute.
+/// The lease: short, so that leases begin and end within half a minute.
 pub(super) const LEASE: &str = "4s";
-/// A log line of a server that serves. Before that it may end because it does not find its database.
+/// The log line of a server that serves. Before it, a server may end because it can not reach its database.
 const SERVING: &str = "readiness has changed";
 
 /// One server.
@@ -28,7 +28,7 @@ pub(super) struct Server {
     pub(super) folder: PathBuf,
     /// The proxies of clients and workers to this server.
     pub(super) proxies: Vec<Arc<Proxy>>,
-    /// Where it listens now.
+    /// The address at which it listens now.
     pub(super) address: watch::Sender<Option<SocketAddr>>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) findings: Arc<SharedFindings>,

@@ -18,8 +18,8 @@ use crate::workload::{Known, parked};
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a watcher may take for its bookmarks, which come every 5 s, even if it has to find a server first.
 const BOOKMARK_TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(250);
+/// The interval of checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a process may take to shut down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,7 @@ const PARKED: &str = "SELECT id FROM ops.runs WHERE kind = 'parked' AND status =
 const OPEN: &str = "SELECT count(*) FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
 /// A closed session completes once its runs have ended.
 const OPEN_SESSIONS: &str = "SELECT count(*) FROM ops.sessions WHERE closed_at IS NOT NULL AND status = 'active'";
-/// Runs that can be claimed and are not in the queue, or the reverse, and claimed runs without a lease.
+/// Runs that can be claimed but are not in the queue, the reverse, and claimed runs without a lease.
 const ASTRAY: &str = "SELECT coalesce(q.run_id, r.id) \
      FROM (SELECT * FROM ops.runs WHERE status = 'queued' AND wait_reason IS NULL) r \
      FULL JOIN ops.run_queue q \
@@ -53,7 +53,7 @@ pub(super) async fn late_commits(
     received(deployment, &mut bookmarks, 1).await;
     let recorder = Recorder::create(&deployment.folder, "late")?;
     parked::enqueue_late(&deployment.database.url(), known, &recorder).await?;
-    // The first bookmark may have been on its way already.
+    // The first bookmark may have been sent before the commits.
     received(deployment, &mut bookmarks, 2).await;
     let mut connection = deployment.database.connect().await?;
     let runs: Vec<Uuid> = sqlx::query_scalar(PARKED).fetch_all(&mut connection).await?;
@@ -75,7 +75,7 @@ async fn received(deployment: &Deployment, bookmarks: &mut [watch::Receiver<u64>
     }
 }
 
-/// Waits until every run has ended: whether that was in time.
+/// Waits until every run has ended. Returns whether that was in time.
 pub(super) async fn settle(deployment: &Deployment) -> Result<bool> {
     let begin = Instant::now();
     let mut connection = deployment.database.connect().await?;
@@ -96,11 +96,11 @@ pub(super) async fn settle(deployment: &Deployment) -> Result<bool> {
             deployment.findings.violation(what);
             return Ok(open == 0);
         }
-        sleep(LOOK).await;
+        sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// Stores the final state of the database, and checks what needs no history.
+/// Stores the final state of the database, and checks the logs of runs, which needs no history.
 pub(super) async fn dump(deployment: &Deployment) -> Result<()> {
     let mut connection = deployment.database.connect().await?;
     for run in sqlx::query_scalar::<_, Uuid>(UNLOGGED).fetch_all(&mut connection).await? {
@@ -111,7 +111,7 @@ pub(super) async fn dump(deployment: &Deployment) -> Result<()> {
     fs::write(&path, text).with_context(|| format!("can not write {}", path.display()))
 }
 
-/// Shuts all processes down, which must work.
+/// Shuts all processes down. A process that does not shut down in time is a violation.
 pub(super) async fn close(deployment: &Deployment) -> Result<()> {
     for worker in &deployment.workers {
         if !worker.down(Signal::SIGTERM, SHUTDOWN_TIMEOUT).await {
@@ -127,13 +127,13 @@ pub(super) async fn close(deployment: &Deployment) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the log of PostgreSQL, which vanishes with its cluster.
+/// Copies the log of PostgreSQL, which is removed with its cluster.
 pub(super) fn keep_log(deployment: &Deployment) -> Result<()> {
     let log = fs::read(deployment.database.cluster.log_path())?;
     Ok(fs::write(deployment.folder.join("logs/postgres.log"), log)?)
 }
 
-/// Starts everything again that is down.
+/// Starts every process that is down.
 pub(super) async fn restore(deployment: &Deployment) -> Result<()> {
     for server in &deployment.servers {
         server.supervisor.up().await;

@@ -1,4 +1,4 @@
-//! Keeps a process alive: starts it again when it has ended, unless it is to stay down.
+//! Keeps a process alive: starts it again after its end, unless it has to stay down.
 
 use std::io;
 use std::process::{Command, ExitStatus};
@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The wait before a restart, as supervisors of production do.
+/// The wait before a restart, as with a supervisor in production.
 const AGAIN: Duration = Duration::from_millis(300);
 
 /// A program to keep alive.
@@ -42,7 +42,7 @@ impl Process {
         self.child.pid.as_raw().unsigned_abs()
     }
 
-    /// Does nothing to a process that has ended: its pid may belong to another one.
+    /// Sends a signal, but not to a process that has ended: its pid may belong to another one.
     pub(super) fn signal(&self, signal: Signal) {
         if self.child.exit.borrow().is_none()
             && let Err(error) = kill(self.child.pid, signal)
@@ -82,7 +82,7 @@ impl Supervisor {
         let _ended_with_the_lab = process.wait_for(Option::is_some).await;
     }
 
-    /// Ends it by a signal, and by SIGKILL after the timeout. True if the signal was enough.
+    /// Ends the process by a signal, and by SIGKILL after the timeout. True if the signal was enough.
     pub(super) async fn down(&self, signal: Signal, limit: Duration) -> bool {
         self.is_wanted.send_replace(false);
         let mut process = self.process.clone();

@@ -13,12 +13,12 @@ pub(super) trait Filter: Send {
     fn server_sent(&mut self, bytes: &[u8], out: &mut Passed);
 }
 
-/// What a filter lets pass.
+/// The bytes that a filter lets pass.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     pub(super) to_server: Vec<u8>,
     pub(super) to_client: Vec<u8>,
-    /// The link ends so, after this time and after these bytes are written. Nothing more passes.
+    /// How the link ends, after this time and after these bytes are written. Then no more bytes pass.
     pub(super) cut: Option<(Cut, Duration)>,
 }
 

@@ -120,7 +120,7 @@ impl Link {
             }
             return;
         }
-        // Once a trap has sprung, the server still hears the client, but nobody hears the server.
+        // Once a trap has sprung, the server still gets the client's bytes, but the client gets none.
         let mut passed = Passed::default();
         match from {
             Side::Client => self.filter.client_sent(bytes, &mut passed),
@@ -134,7 +134,7 @@ impl Link {
         }
     }
 
-    /// Adopts the current orders: how the link ends, if they end it.
+    /// Adopts the current orders. Returns how the link ends, if they end it.
     fn obey(&mut self) -> Option<Cut> {
         let orders = self.orders.borrow_and_update();
         let goes_on = self.to_server.flow(orders.to_server) & self.to_client.flow(orders.to_client);

@@ -66,7 +66,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Where it listens; it never changes.
+    /// The address at which it listens, which never changes.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -76,7 +76,7 @@ impl Proxy {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Changes the orders, and returns when it listens or refuses accordingly. Links follow at once.
+    /// Changes the orders, and returns when the proxy listens or refuses as they say. Links follow at once.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ async fn begin(client: TcpStream, filter: Box<dyn super::filter::Filter>, orders
     let Some(upstream) = begun.upstream else { return };
     match TcpStream::connect(upstream).await {
         Ok(server) => {
-            // Otherwise small frames wait for each other, and no test is about that.
+            // Without this, small frames wait for each other, which no test needs.
             let _ = client.set_nodelay(true);
             let _ = server.set_nodelay(true);
             Link::new(client, server, filter, orders, &begun).run().await;

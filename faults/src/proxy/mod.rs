@@ -1,6 +1,6 @@
 //! A TCP proxy that injects faults of networks.
 //!
-//! In reading order: [`Orders`] say what all links of a proxy do, a [`Trap`] is a fault of one link at an exact point
+//! In reading order: [`Orders`] apply to all links of a proxy, a [`Trap`] is a fault of one link at an exact point
 //! of its protocol, and [`Proxy`] carries both out.
 
 mod orders;

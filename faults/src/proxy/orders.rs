@@ -1,4 +1,4 @@
-//! What all links of a proxy do.
+//! The orders for all links of a proxy.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub enum Cut {
     Rst,
 }
 
-/// What happens to the bytes of one direction.
+/// The fate of the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pass {
     /// They arrive.
@@ -35,12 +35,12 @@ pub struct Flow {
     pub rate: Option<u32>,
 }
 
-/// What all links do, new ones included. A cut ends the links that are open.
+/// The orders for all links, new ones included. A cut ends the links that are open.
 #[derive(Debug, Clone, Default)]
 pub struct Orders {
-    /// Where new links go; none refuses connections.
+    /// The server of new links; none refuses connections.
     pub upstream: Option<SocketAddr>,
-    /// Refuses connections, as if nobody listened.
+    /// Refuses connections, as if no process listened.
     pub is_refusing: bool,
     pub to_server: Flow,
     pub to_client: Flow,

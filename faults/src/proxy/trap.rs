@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::orders::Cut;
 
-/// Springs once, on the first link that reaches its point.
+/// A fault that springs once, on the first link that reaches its point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trap {
     /// PostgreSQL: the link is cut exactly before a COMMIT, or a statement that commits itself, reaches the server, so nothing is

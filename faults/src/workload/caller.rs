@@ -15,9 +15,9 @@ use tonic::{Code, Status};
 
 use crate::findings::SharedFindings;
 
-/// How long a call may take unless it says otherwise.
+/// The default time limit of a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
-/// Short, so that pings find a connection that carries nothing.
+/// The ping settings: short, so that pings find a connection that carries nothing.
 const PING: Duration = Duration::from_secs(2);
 /// The wait before a retry if the server names none.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -37,7 +37,7 @@ pub struct Failure {
     pub code: String,
     /// The contract's reason; empty without one.
     pub reason: String,
-    /// The server says that nothing was done.
+    /// The server says that it did nothing.
     pub is_definite: bool,
     /// How long to wait before a retry.
     pub delay: Duration,
@@ -77,7 +77,7 @@ impl Caller {
         self.at = (self.at + 1) % self.clients.len();
     }
 
-    /// Waits for a call, for the usual time.
+    /// Waits for a call, with the default time limit.
     pub(super) async fn call<T>(
         &mut self,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,

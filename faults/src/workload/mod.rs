@@ -1,6 +1,6 @@
 //! The load during the faults, all chosen by the seed.
 //!
-//! In reading order: a [`Script`] is what a run does, [`Known`] are the sessions and runs that all clients know,
+//! In reading order: a [`Script`] says what a run does, [`Known`] has the sessions and runs that all clients know,
 //! [`Caller`] reaches the servers, and then each kind of actor has a file.
 
 mod caller;

@@ -1,5 +1,5 @@
-//! Runs that no worker executes: committed late, while others commit, and unchanged until every watcher must have seen
-//! them.
+//! Runs that no worker executes. They are committed late, while others commit, and do not change until every watcher must
+//! have seen them.
 
 use std::time::Duration;
 

@@ -29,9 +29,9 @@ const NAME: &str = "raw";
 const SLOTS: usize = 3;
 /// The most frames that wait to be sent. More are lost.
 const FRAMES: usize = 64;
-/// Between two heartbeats, with which due reports go out.
+/// The interval of heartbeats. Due reports are sent with them.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
-/// Longer than a lease and the time to give its run to another worker.
+/// How long a late run is silent: longer than a lease and the time to give the run to another worker.
 const LATE: Duration = Duration::from_secs(7);
 /// The pause before it connects again.
 const AGAIN: Duration = Duration::from_millis(700);
@@ -69,7 +69,7 @@ struct Held {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Behaviour {
     Good,
-    /// Sends no heartbeat for it until its lease is over, and then reports it.
+    /// Sends no heartbeat for the grant until its lease is over, and then reports it.
     Late,
     /// Reports, and then repeats the report.
     Twice,
@@ -154,7 +154,7 @@ impl Connection {
             Out::Starts(list) => list.starts.iter().try_for_each(|start| self.start(start, rng)),
             Out::Revokes(list) => {
                 for revoke in list.revokes {
-                    // It reports a run that it has started all the same.
+                    // The worker still reports a run that it has started.
                     if let Ok(run) = Uuid::parse_str(&revoke.run_id)
                         && self.assigned.remove(&run).is_some()
                     {
@@ -274,7 +274,7 @@ fn failed(token: &str) -> Outcome {
     Outcome { outcome: Some(outcome::Outcome::Failed(Failed { error: Some(error), permanent: true })) }
 }
 
-/// A frame that does not fit is lost, as at the end of a stream.
+/// Sends a frame. One that does not fit is lost, as at the end of a stream.
 fn send(sender: &mpsc::Sender<ConnectRequest>, frame: In) {
     let _lost = sender.try_send(ConnectRequest { frame: Some(frame) });
 }

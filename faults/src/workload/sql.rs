@@ -37,7 +37,7 @@ pub struct SqlClient {
     number: u64,
 }
 
-/// What a transaction does.
+/// The plan of a transaction.
 #[derive(Debug)]
 struct Wanted {
     session: Uuid,
@@ -50,7 +50,7 @@ struct Wanted {
     is_parked: bool,
 }
 
-/// How far a transaction has come, which says what an error means.
+/// The progress of a transaction, which decides what an error means.
 #[derive(Debug, Default)]
 struct Reached {
     id: Option<Uuid>,
@@ -93,7 +93,7 @@ impl SqlClient {
         let mut reached = Reached::default();
         let work = transaction(&mut connection, &wanted, &mut reached);
         let done = tokio::time::timeout(TIMEOUT, work).await.map_err(anyhow::Error::from).and_then(|done| done);
-        // An error before the COMMIT means that nothing was done.
+        // An error before the COMMIT means that nothing is stored.
         let committed = match &done {
             Ok(()) => Some(is_kept),
             Err(_) if reached.is_committing => None,

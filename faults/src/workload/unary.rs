@@ -22,7 +22,7 @@ const CLAIM: i32 = 3;
 const WAIT: Duration = Duration::from_secs(1);
 /// The lease of a claimed run, longer than any execution here, so it needs no heartbeat.
 const LEASE: Duration = Duration::from_secs(4);
-/// How long the same call is retried: beyond the lease, so that late ones are refused.
+/// How long the same call is retried: longer than the lease, so that late calls are refused.
 const RETRY_BUDGET: Duration = Duration::from_secs(10);
 /// The longest execution.
 const LONGEST: Duration = Duration::from_millis(300);
@@ -33,7 +33,7 @@ pub struct UnaryWorker {
     caller: Caller,
     recorder: Recorder,
     rng: StdRng,
-    /// Grants that it has started: a repeated claim answers with some of them again.
+    /// The grants that it has started. A repeated claim returns some of them again.
     begun: BTreeSet<(Uuid, i64)>,
 }
 
@@ -61,7 +61,7 @@ impl UnaryWorker {
         Ok(())
     }
 
-    /// Claims by the same request until there is an answer.
+    /// Repeats the same claim until there is an answer.
     async fn claim(&mut self, request_id: String) -> Result<(String, VecDeque<Assignment>)> {
         let request = ClaimRequest {
             worker_name: NAME.to_owned(),

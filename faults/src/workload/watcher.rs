@@ -84,14 +84,14 @@ impl Watcher {
         Ok(stream)
     }
 
-    /// Follows one stream to its end: true once it is settled.
+    /// Follows one stream to its end. Returns true once the watcher is settled.
     async fn follow(
         &mut self,
         mut stream: Streaming<WatchRunsResponse>,
         settled: &mut watch::Receiver<bool>,
     ) -> Result<bool> {
         loop {
-            // Read before the message: a bookmark that was already on its way settles nothing.
+            // Read before the message, so that a bookmark that was sent earlier does not settle the watcher.
             let is_over = *settled.borrow_and_update();
             match tokio::time::timeout(SILENCE, stream.message()).await {
                 Ok(Ok(Some(message))) => {
@@ -118,7 +118,7 @@ impl Watcher {
         }
     }
 
-    /// Records a message: true if it is a bookmark.
+    /// Records a message. Returns true if it is a bookmark.
     fn take_in(&mut self, message: WatchRunsResponse) -> Result<bool> {
         let watcher = self.name.clone();
         match message.event {

@@ -72,7 +72,7 @@ impl Handler for Scripted {
     }
 }
 
-/// Takes the time of the script: the cause if the run is stopped meanwhile.
+/// Waits for the time of the script. Returns the cause if the run is stopped before.
 async fn play(ctx: &RunContext, script: &Script) -> Option<StopCause> {
     let end = Instant::now() + Duration::from_millis(script.ms);
     for line in 0..script.logs {

@@ -15,11 +15,11 @@ use tokio_stream::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-/// Longer than anything in these tests takes.
+/// The time limit of a wait, longer than any step of these tests.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const FRAMES: usize = 100;
 
-/// The server; it ends when dropped.
+/// The server. Its drop ends it.
 pub struct FakeServer {
     pub address: SocketAddr,
     streams: mpsc::Receiver<FakeStream>,
@@ -52,7 +52,7 @@ impl FakeServer {
         Self { address, streams, serving }
     }
 
-    /// Ends it, with all its connections: from now on nobody listens at its address.
+    /// Ends the server and all its connections. Then no server listens at its address.
     pub async fn stop(mut self) -> SocketAddr {
         self.serving.shutdown().await;
         self.address
@@ -130,7 +130,7 @@ impl FakeStream {
         self.send(ToWorker::EventsAck(ack)).await;
     }
 
-    /// The next frame, whatever it is; `None` at the half-close.
+    /// The next frame of any kind; `None` at the half-close.
     pub async fn next(&mut self) -> Option<FromWorker> {
         let message = time::timeout(TIMEOUT, self.inbound.message()).await.expect("no frame came");
         message.ok().flatten().and_then(|request| request.frame)

@@ -1,4 +1,4 @@
-//! The worker against a server that a test scripts.
+//! Tests of the worker against a scripted server.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 mod fake;

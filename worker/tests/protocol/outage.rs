@@ -13,15 +13,15 @@ use crate::{
 };
 
 const LEASE: Duration = Duration::from_secs(1);
-/// Within this time leases would have ended twice.
+/// Longer than two leases.
 const TWO_LEASES: Duration = Duration::from_millis(2_200);
 
 fn short_welcome(standing: &[v1::Lease]) -> v1::Welcome {
     v1::Welcome { lease_timeout: Some(prost_types::Duration { seconds: 1, nanos: 0 }), ..welcome(standing) }
 }
 
-/// An address at which nobody listens.
-async fn nobody() -> SocketAddr {
+/// An address at which no server listens.
+async fn closed_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
@@ -50,9 +50,9 @@ async fn finishes(running: Running, mut stream: FakeStream) {
 }
 
 #[tokio::test]
-async fn handlers_live_while_nobody_listens_at_any_address() {
+async fn handlers_live_while_no_server_listens_at_any_address() {
     let mut server = FakeServer::start().await;
-    let (running, stream) = one_running(&mut server, &[nobody().await.to_string()]).await;
+    let (running, stream) = one_running(&mut server, &[closed_address().await.to_string()]).await;
     let address = server.stop().await;
     drop(stream);
     let is_killed = time::timeout(TWO_LEASES, running.scene.dropped.acquire()).await.is_ok();
@@ -86,9 +86,9 @@ async fn handlers_live_while_the_server_says_that_its_database_is_away() {
 #[tokio::test]
 async fn handlers_are_killed_at_the_end_of_their_lease_when_one_address_is_silent() {
     let mut server = FakeServer::start().await;
-    let other = nobody().await;
+    let other = closed_address().await;
     let (running, stream) = one_running(&mut server, &[other.to_string()]).await;
-    // It accepts connections and never sends anything.
+    // This server accepts connections and never sends a byte.
     let _silent = TcpListener::bind(other).await.unwrap();
     let since = time::Instant::now();
     server.stop().await;

@@ -31,13 +31,13 @@ async fn a_run_is_accepted_executed_and_reported_and_its_slot_is_free_again() {
 }
 
 #[tokio::test]
-async fn after_a_lost_stream_started_runs_go_on_reports_are_sent_again_and_nothing_runs_twice() {
+async fn after_a_lost_stream_started_runs_go_on_reports_are_sent_again_and_no_run_is_executed_twice() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 3, MINUTE);
     let mut stream = server.accept().await;
     stream.welcome(welcome(&[])).await;
     stream.give(&lease(1), "wait").await;
-    // This one is accepted and not started.
+    // This run is accepted and not started.
     stream.assign(&lease(2), "wait").await;
     stream.expect(|frame| matches!(frame, FromWorker::Accepts(_)).then_some(())).await;
     drop(stream);
@@ -67,7 +67,7 @@ async fn after_a_lost_stream_started_runs_go_on_reports_are_sent_again_and_nothi
 }
 
 #[tokio::test]
-async fn a_grant_that_is_not_standing_after_a_resume_is_killed_and_not_reported() {
+async fn a_grant_that_is_not_valid_after_a_resume_is_killed_and_not_reported() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 2, MINUTE);
     let mut stream = server.accept().await;
@@ -79,7 +79,7 @@ async fn a_grant_that_is_not_standing_after_a_resume_is_killed_and_not_reported(
     stream.welcome(welcome(&[lease(2)])).await;
     running.scene.dropped.acquire().await.unwrap().forget();
     drop(stream);
-    // The server no longer knows the worker: everything is lost.
+    // The server no longer knows the worker, so all grants are lost.
     let mut stream = server.accept().await;
     stream.welcome(v1::Welcome { worker_id: "w2".into(), ..welcome(&[lease(2)]) }).await;
     running.scene.dropped.acquire().await.unwrap().forget();
@@ -90,7 +90,7 @@ async fn a_grant_that_is_not_standing_after_a_resume_is_killed_and_not_reported(
 }
 
 #[tokio::test]
-async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_that_was_an_attempt() {
+async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_its_attempt_counts() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 1, MINUTE);
     let mut stream = server.accept().await;
@@ -102,7 +102,7 @@ async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_
     // The stream itself lives.
     let report = stream.report().await;
     assert!(matches!(outcome(&report), Outcome::Failed(it) if it.error.as_ref().unwrap().r#type == "HeartbeatTimeout"));
-    // The worker sends it again until it is acknowledged.
+    // The worker repeats the report until it is acknowledged.
     drop(stream);
     let mut stream = server.accept().await;
     assert_eq!(stream.hello.resume.clone().unwrap().held, [lease(1)]);
@@ -210,7 +210,7 @@ async fn at_shutdown_credit_is_given_back_and_running_handlers_finish() {
     running.shutdown.cancel();
     let mut stream = server.accept().await;
     stream.welcome(welcome(&[lease(1)])).await;
-    // The worker does not accept a run that comes all the same.
+    // The worker does not accept a run that still comes.
     stream.assign(&lease(2), "wait").await;
     running.scene.gate.add_permits(1);
     let report = stream

@@ -1,4 +1,4 @@
-//! A worker with scripted handlers, and what the tests share.
+//! A worker with scripted handlers, and the state that tests share with them.
 
 use std::{
     sync::{
@@ -109,7 +109,7 @@ impl Running {
     pub async fn shut_down(self, mut stream: FakeStream) -> WorkerSummary {
         self.shutdown.cancel();
         stream.expect(|frame| matches!(frame, FromWorker::Goodbye(_)).then_some(())).await;
-        assert_eq!(stream.next().await, None, "the half-close that belongs to a goodbye");
+        assert_eq!(stream.next().await, None, "a half-close follows a goodbye");
         drop(stream);
         self.result().await.unwrap()
     }

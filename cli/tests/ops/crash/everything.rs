@@ -15,7 +15,7 @@ async fn an_outage_of_postgresql_and_all_servers_for_two_leases_costs_no_run() {
     let first = fixture.kill_server(0);
     let second = fixture.kill_server(0);
     fixture.postgresql().kill_hard().await.unwrap();
-    // Half of the programs end while no server is there.
+    // Half of the programs end while no server runs.
     shift.end_early_ones().await;
     tokio::time::sleep(OUTAGE).await;
     fixture.postgresql().restart().await.unwrap();

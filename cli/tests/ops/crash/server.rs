@@ -48,7 +48,7 @@ async fn enqueue_all(client: Client, run: RunSpec, caller: usize, acknowledged: 
 }
 
 #[tokio::test]
-async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_repeats_nothing() {
+async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_no_run_and_repeats_none() {
     let mut fixture = Fixture::empty().await;
     fixture.serve(&[]);
     for name in ["one", "two", "three"] {
@@ -81,7 +81,7 @@ async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_
     let total = usize::try_from(client.read_session(&session).await.total_runs).unwrap();
     let ended = |runs: &Runs| runs.len() == total && runs.values().all(|run| run.finish_time.is_some());
     let runs = client.until(&session, ended).await;
-    assert!(acknowledged.iter().all(|id| runs.contains_key(id)), "what was acknowledged is there");
+    assert!(acknowledged.iter().all(|id| runs.contains_key(id)), "each acknowledged run exists");
     assert_each_ran_once(&runs, &ledger);
     println!(
         "{total} runs in {:?}; the kill came after {enqueued} enqueued and {signed} run, away for {away:?}, {failures} calls failed",
@@ -90,13 +90,13 @@ async fn a_server_that_is_killed_in_a_burst_and_started_again_loses_nothing_and_
 
     let mut begun = 0;
     for worker in std::mem::take(&mut fixture.workers) {
-        assert_eq!(worker.journal.events("connected").len(), 2, "it came back by itself, once");
+        assert_eq!(worker.journal.events("connected").len(), 2, "each worker reconnected by itself, once");
         worker.signal(Signal::SIGTERM);
         let ended = worker.end();
         assert_eq!(ended.code, Some(0), "{ended:?}");
         begun += ended.stderr.lines().find_map(begun_runs).unwrap();
     }
-    assert_eq!(begun, total, "none was begun twice");
+    assert_eq!(begun, total, "no run was begun twice");
 }
 
 fn begun_runs(line: &str) -> Option<usize> {
@@ -108,7 +108,7 @@ async fn workers_of_a_killed_server_go_on_with_another_and_lose_no_run() {
     let mut fixture = Fixture::empty().await;
     fixture.serve(&[]);
     fixture.serve(&[]);
-    // The workers connect to the server that will be killed. Nobody listens at the other address yet.
+    // The workers connect to the server that will be killed. No server listens at the other address yet.
     let second = fixture.kill_server(1);
     let servers = format!("{},http://{}", fixture.address(), second.listen);
     for name in ["one", "two", "three"] {

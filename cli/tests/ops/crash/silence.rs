@@ -9,7 +9,7 @@ use crate::ops::{
     processes::until_gone,
 };
 
-/// After 5 s without a server, leases start again when a server is back.
+/// After 5 s without a server, all leases begin anew when a server is back.
 const LEASES_BEGIN_ANEW: Duration = Duration::from_secs(6);
 
 /// A living server may be behind the silent address, so the worker stops its run. That was an attempt, even if the

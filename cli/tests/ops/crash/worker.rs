@@ -40,7 +40,7 @@ async fn the_run_of_a_killed_worker_fails_within_35_s_and_its_processes_are_gone
 
 /// A worker that is paused for longer than its lease, and then resumed.
 #[tokio::test]
-async fn a_worker_that_comes_back_after_its_lease_changes_nothing_and_stops_what_it_had_begun() {
+async fn a_worker_that_comes_back_after_its_lease_changes_nothing_and_stops_its_runs() {
     let mut fixture = Fixture::empty().await;
     fixture.serve(&["--lease-timeout", "2s"]);
     fixture.work(&["--name", "old"]);
@@ -87,7 +87,7 @@ async fn a_worker_that_comes_back_after_its_lease_changes_nothing_and_stops_what
         let grant = format!("{run}/{fence}");
         assert!(journal.events("grant lost").iter().any(|event| event["grant"] == grant.as_str()), "{journal:?}");
     }
-    // The server refuses a handler of the old worker too.
+    // The server also refuses a call of a handler of the old worker.
     let late = CreateArtifactRequest {
         run_id: retried.clone(),
         kind: "report".to_owned(),

@@ -59,7 +59,7 @@ pub fn findings(url: &str, args: &[&str]) -> Vec<Finding> {
     findings
 }
 
-/// Examines again until the findings are as expected. PostgreSQL applies some changes only by a signal, or after a
+/// Examines again until the findings are as expected. PostgreSQL applies some changes only after a signal or a
 /// commit.
 pub fn until(mut look: impl FnMut() -> Vec<Finding>, is_right: impl Fn(&[&str]) -> bool) -> Vec<Finding> {
     // Each examination is a process and a connection, and takes much longer than a signal.

@@ -36,7 +36,7 @@ async fn each_reason_for_a_failed_connection_has_its_own_finding() {
 async fn a_port_that_hangs_or_is_no_postgresql_is_reported_within_the_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u@{}/d", listener.local_addr().unwrap());
-    // The system accepts the connection for it, and it never answers.
+    // The kernel accepts the connection, and no program ever answers.
     let (found, _) = examine(&["--database-url", &url]);
     assert_eq!(ids(&found), ["database-silent"]);
 

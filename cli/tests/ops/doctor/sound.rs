@@ -13,7 +13,7 @@ pub async fn sound_cluster(settings: &[(&str, &str)]) -> Cluster {
     cluster
 }
 
-/// The same, with an empty database.
+/// A cluster with sound settings and an empty database.
 pub async fn bare_cluster() -> Cluster {
     cluster(&[]).await
 }

@@ -5,7 +5,7 @@ use sqlx::{Connection, Executor};
 use super::{connect, examine, findings, ids, one, sound::sound_cluster, sql, until};
 use crate::ops::fixture::Fixture;
 
-/// With this, every open transaction is too long.
+/// A limit with which every open transaction is too long.
 const AT_ONCE: [&str; 2] = ["--long-transaction", "0s"];
 
 #[tokio::test]

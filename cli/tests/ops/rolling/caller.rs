@@ -18,7 +18,7 @@ use crate::ops::client::Client;
 
 /// The most tries of one call: many more than restarts of servers.
 const TRIES: usize = 200;
-/// The time between two tries while nobody listens.
+/// The time between two tries while no server listens.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// The numbers of retries.
@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub struct Retries {
     /// The server refused, and said when to retry.
     pub refused: AtomicUsize,
-    /// Nobody accepted the connection, or it was closed.
+    /// No server accepted the connection, or it was closed.
     pub closed: AtomicUsize,
 }
 

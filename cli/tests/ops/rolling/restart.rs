@@ -98,7 +98,7 @@ async fn two_servers_that_are_restarted_in_turn_twice_lose_no_run_repeat_none_an
             done_now.wait_for(|done| *done >= wanted).await.unwrap();
             let (absent, ended) = fixture.end_server(0);
             assert_eq!(ended.code, Some(0), "{ended:?}");
-            // The other server serves alone meanwhile.
+            // The other server serves alone until then.
             wanted = wanted.max(*done_now.borrow()) + RUNS_BETWEEN;
             done_now.wait_for(|done| *done >= wanted).await.unwrap();
             fixture.serve_again(absent);
@@ -126,7 +126,7 @@ async fn two_servers_that_are_restarted_in_turn_twice_lose_no_run_repeat_none_an
             let run = lost["grant"].as_str().unwrap().split('/').next().unwrap();
             assert!(
                 cancelled.contains(run),
-                "only what is cancelled before its start is written is taken away: {lost}"
+                "only a run that is cancelled before its start is recorded is taken away: {lost}"
             );
         }
         worker.signal(Signal::SIGTERM);

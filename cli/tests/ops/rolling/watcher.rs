@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use super::caller::Caller;
 use crate::ops::client::{Client, Runs};
 
-/// What a watcher has seen.
+/// The observations of a watcher.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub runs: Runs,

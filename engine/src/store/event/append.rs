@@ -1,4 +1,4 @@
-//! Keeping what workers log.
+//! Writes the events that workers log.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::domain::event::EventEntry;
 use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
-/// Events of one grant, numbered from `first_seq` on.
+/// Events of one grant. The first has the number `first_seq`.
 #[derive(Debug, Clone)]
 pub struct GuardedEvents {
     pub guard: Guard,
@@ -18,14 +18,14 @@ pub struct GuardedEvents {
     pub entries: Vec<EventEntry>,
 }
 
-/// Keeps events of grants that stand, each position once. Says of each batch whether its grant stands.
+/// Writes the events of grants that are still valid, each position once. Returns for each batch whether its grant is valid.
 pub async fn run_events_append(
     c: &mut PgConnection,
     batches: &[GuardedEvents],
 ) -> Result<(Vec<bool>, Effects), StoreError> {
     let guards: Vec<Guard> = batches.iter().map(|batch| batch.guard).collect();
     let columns = GuardColumns::of(&guards);
-    // The place of an entry's batch, counted from 1 as SQL does.
+    // Each entry with the place of its batch. Places count from 1, as in SQL.
     let rows = || {
         (1..).zip(batches).flat_map(|(place, batch): (i32, _)| {
             batch.entries.iter().zip(batch.first_seq..).map(move |(entry, seq)| (place, seq, entry))

@@ -1,6 +1,6 @@
--- Keeps events of grants that still stand; the same position again is kept once. Each entry carries its own guard, so that a
--- batch whose grant does not stand keeps nothing, whatever else the batch has for the same run. Returns the places of the
--- batches that stand.
+-- Writes the events of grants that are still valid; a position that exists is not written again. Each entry has the guard of its own
+-- batch, so a batch whose grant is not valid writes nothing, even if another batch has the same run. Returns the places of the batches
+-- whose grants are valid.
 WITH batches AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[]) WITH ORDINALITY

@@ -1,4 +1,4 @@
-//! Events of runs: [`append`] keeps them, [`read`] lists them.
+//! Events of runs: [`append`] writes them, [`read`] lists them.
 
 pub mod append;
 pub mod read;

@@ -1,4 +1,4 @@
-//! Reads of runs' logs.
+//! Lists the events of a run.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -40,7 +40,7 @@ impl TryFrom<EventRow> for RunEvent {
     }
 }
 
-/// The first events of a run after a position, of a level or above, in order.
+/// The first events of a run after a position, with this level or a higher one, in order.
 pub async fn event_list(
     c: &mut PgConnection,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Request ids of many calls at once, for the batches that enqueue.
+//! Claims the request ids of many calls at once, for batches of enqueues.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::db::StoreError;
 use crate::domain::TenantId;
 use crate::store::request::id::{RequestClaim, claim_error};
 
-/// A request that names an id, and what it is about to make.
+/// A request with a `request_id`, and the resources that it will create.
 #[derive(Debug, Clone)]
 pub struct RequestKey {
     pub tenant: TenantId,
@@ -18,7 +18,8 @@ pub struct RequestKey {
     pub resource_ids: Vec<Uuid>,
 }
 
-/// Claims request ids, in order. `RequestHeld` means that another call with one of them is still being executed.
+/// Claims request ids. Returns the claims in the order of the keys. `RequestHeld` means that another call with one of the ids still
+/// executes.
 pub async fn request_claim_many_in_tx(
     c: &mut PgConnection,
     keys: &[RequestKey],
@@ -27,7 +28,7 @@ pub async fn request_claim_many_in_tx(
     let scopes: Vec<String> = keys.iter().map(|key| key.scope.to_owned()).collect();
     let ids: Vec<String> = keys.iter().map(|key| key.request_id.clone()).collect();
     let hashes: Vec<Vec<u8>> = keys.iter().map(|key| key.payload_hash.clone()).collect();
-    // Arrays of arrays have one length in SQL, so each list of resources travels as text.
+    // In SQL all inner arrays of an array have the same length, so each list of resources is sent as text.
     let resources: Vec<String> = keys.iter().map(|key| array_text(&key.resource_ids)).collect();
     sqlx::query!(
         "INSERT INTO ops.request_ids (tenant_id, scope, request_id, payload_hash, resource_ids)
@@ -58,7 +59,7 @@ pub async fn request_claim_many_in_tx(
     .fetch_all(c)
     .await?;
     if rows.len() != keys.len() {
-        return Err(StoreError::Serialization("a request id was forgotten meanwhile".into()));
+        return Err(StoreError::Serialization("a request_id was deleted during the claim".into()));
     }
     Ok(keys
         .iter()
@@ -75,7 +76,7 @@ pub async fn request_claim_many_in_tx(
         .collect())
 }
 
-/// Forgets request ids that were claimed in this transaction for what is not made after all.
+/// Releases request ids that this transaction claimed, when their resources are not created after all.
 pub async fn request_release_many_in_tx(c: &mut PgConnection, keys: &[RequestKey]) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM ops.request_ids r

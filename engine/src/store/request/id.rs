@@ -1,4 +1,4 @@
-//! What a `request_id` made, so that the same request again gets the same answer.
+//! Keeps what a `request_id` created, so that a repeated request gets the same answer.
 
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -7,18 +7,18 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::TenantId;
 
-/// What became of a `request_id`.
+/// The result of claiming a `request_id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestClaim {
-    /// It is new, and stands for the given resources once the transaction is committed.
+    /// The id is new. It names the given resources once the transaction is committed.
     Fresh,
-    /// The same request was done before and made these.
+    /// The same request succeeded before and created these resources.
     Repeated(Vec<Uuid>),
-    /// It was used with another payload.
+    /// The id was used with another payload.
     Reused,
 }
 
-/// A hash of a payload's parts. Each is preceded by its length, so that no two payloads differ only in where a part ends.
+/// A hash of a payload's parts. The length precedes each part, so payloads whose parts end elsewhere have other hashes.
 pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
     let mut hasher = Sha256::new();
     for part in parts {
@@ -28,7 +28,7 @@ pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
     hasher.finalize().to_vec()
 }
 
-/// An error of a claim of request ids. A call with the same `request_id` that is still being executed holds its key.
+/// Converts an error of a claim. A lock timeout means that another call with the same `request_id` still executes.
 pub(super) fn claim_error(error: sqlx::Error) -> StoreError {
     match StoreError::from(error) {
         StoreError::LockTimeout => StoreError::RequestHeld,
@@ -36,8 +36,8 @@ pub(super) fn claim_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Claims a `request_id` in the transaction that makes the resources. `StoreError::RequestHeld` means that another call
-/// with it is still being executed.
+/// Claims a `request_id` in the transaction that creates the resources. `StoreError::RequestHeld` means that another call
+/// with it still executes.
 pub async fn request_claim_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -73,12 +73,12 @@ pub async fn request_claim_in_tx(
     match first {
         Some(first) if first.payload_hash == payload_hash => Ok(RequestClaim::Repeated(first.resource_ids)),
         Some(_) => Ok(RequestClaim::Reused),
-        // It was too old and was deleted meanwhile: the next try finds it free.
-        None => Err(StoreError::Serialization("a request_id ended its time".into())),
+        // Retention deleted the id between the two statements. A retry finds it free.
+        None => Err(StoreError::Serialization("a request_id was deleted during the claim".into())),
     }
 }
 
-/// Gives a claimed `request_id` back in the same transaction, when nothing was made after all.
+/// Releases a claimed `request_id` in the same transaction, when nothing was created after all.
 pub async fn request_release_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -96,7 +96,7 @@ pub async fn request_release_in_tx(
     Ok(())
 }
 
-/// The first resource that a request made.
+/// The first resource that a request created.
 pub async fn request_first(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -114,7 +114,7 @@ pub async fn request_first(
     Ok(ids.and_then(|ids| ids.first().copied()))
 }
 
-/// Forgets request ids of more than 24 hours ago. Answers how many.
+/// Deletes request ids that are older than 24 hours. Returns how many.
 pub async fn request_id_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     let pruned = sqlx::query!(
         "DELETE FROM ops.request_ids r USING (

@@ -1,4 +1,4 @@
-//! Request ids: one [`id`] keeps one request to one result, a [`batch`] does so for many at once.
+//! Request ids, so that one request has one result: [`id`] handles one, [`batch`] handles many at once.
 
 pub mod batch;
 pub mod id;

@@ -1,13 +1,13 @@
-//! What waits and what is in the way, for who looks at the whole.
+//! Counts of runs and ages of foreign transactions, for metrics.
 
 use sqlx::PgConnection;
 
 use crate::db::StoreError;
 
-/// More than this is not counted, in any state.
+/// Each count ends here.
 const COUNTED: i64 = 10_000;
 
-/// How many runs are in a state and a lane; of ready ones, how long the oldest is due.
+/// The number of runs in a state and a lane. For ready runs, also for how many seconds the oldest is due.
 #[derive(Debug, Clone)]
 pub struct Backlog {
     pub state: String,
@@ -21,16 +21,16 @@ pub async fn backlog(c: &mut PgConnection) -> Result<Vec<Backlog>, StoreError> {
     Ok(sqlx::query_file_as!(Backlog, "src/store/run/backlog.sql", COUNTED).fetch_all(c).await?)
 }
 
-/// What others have open in this database.
+/// The oldest transactions of other programs in this database.
 #[derive(Debug, Clone, Default)]
 pub struct Foreign {
-    /// How long the oldest transaction is open, of those that this role may see.
+    /// The age of the oldest open transaction that this role may see.
     pub transaction_seconds: f64,
-    /// How many transactions ago the oldest snapshot was taken. Nothing that was deleted since can be cleaned up.
+    /// The age of the oldest snapshot, in transactions. Vacuum can not remove rows that were deleted since.
     pub snapshot_transactions: i32,
 }
 
-/// The oldest of what others have open: nobody of them is a server.
+/// The oldest transaction and snapshot of connections that are no server's.
 pub async fn foreign_oldest(c: &mut PgConnection) -> Result<Foreign, StoreError> {
     let oldest = sqlx::query_as!(
         Foreign,

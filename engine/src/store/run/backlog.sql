@@ -1,5 +1,5 @@
--- What waits and what runs, by state and lane. Nothing is counted beyond $1: each count ends there, whatever the tables hold.
--- In the order of an index, so that no more of it is read.
+-- Counts runs that have not ended, by state and lane. Each count ends at $1, however many rows the tables have. The reads follow the
+-- order of an index, so that none reads more of it.
 WITH RECURSIVE tenants AS (
     (SELECT tenant_id FROM ops.run_queue ORDER BY tenant_id LIMIT 1)
     UNION ALL

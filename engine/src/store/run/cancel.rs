@@ -1,4 +1,4 @@
-//! Cancels: requested, sent to workers, confirmed or not.
+//! Requests cancels, lists the orders for workers, and ends cancels that no worker confirms.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub async fn run_cancel_in_tx(
         sqlx::query_file_scalar!("src/store/run/cancel.sql", tenant.as_str(), runs, reason, grace.as_millis() as i64,)
             .fetch_one(&mut *c)
             .await?;
-    // A statement of its own: it sees the place of a run that was queued while the first statement waited for its lock.
+    // A second statement with a newer snapshot. It sees the queue row of a run that was queued while the first waited for its lock.
     sqlx::query!(
         "DELETE FROM ops.run_queue
          WHERE ctid = ANY (ARRAY(
@@ -43,10 +43,10 @@ pub async fn run_cancel_in_tx(
     Ok(Effects::CHANGES | Effects::CANCELS.when(ordered > 0))
 }
 
-/// Runs of a cancelled session that are cancelled in one transaction, so that no lock is held for long.
+/// The most runs of a cancelled session in one transaction, so that it holds no lock for long.
 pub const CANCEL_PAGE: i64 = 2_000;
 
-/// The next runs of a cancelled session that are to be cancelled. It takes no more runs, so none is missed.
+/// The next runs of a cancelled session that have to be cancelled. The session takes no more runs, so none is missed.
 pub async fn session_cancel_page(c: &mut PgConnection, session_id: Uuid, after: Uuid) -> Result<Vec<Uuid>, StoreError> {
     let page = sqlx::query_scalar!(
         "SELECT id FROM ops.runs
@@ -61,7 +61,7 @@ pub async fn session_cancel_page(c: &mut PgConnection, session_id: Uuid, after: 
     Ok(page)
 }
 
-/// Cancels these runs of a cancelled session, as the session says.
+/// Cancels these runs of a cancelled session, with the session's reason and grace.
 pub async fn session_cancel_runs_in_tx(
     c: &mut PgConnection,
     session_id: Uuid,
@@ -79,7 +79,7 @@ pub async fn session_cancel_runs_in_tx(
     run_cancel_in_tx(c, &tenant, runs, &session.reason, grace).await
 }
 
-/// Cancelled sessions some of whose runs have not ended, the first thousands.
+/// The first 10000 cancelled sessions that have runs that have not ended.
 pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, StoreError> {
     let sessions = sqlx::query_scalar!(
         "SELECT id FROM ops.sessions AS session WHERE ops.session_is_cancelling(session) ORDER BY id LIMIT 10000"
@@ -89,7 +89,7 @@ pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, Stor
     Ok(sessions)
 }
 
-/// The orders that wait for these workers.
+/// The orders for these workers.
 pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<CancelOrder>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT run_id, fence, worker_id, kind, grace_ms, reason,
@@ -113,16 +113,16 @@ pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Ve
         .collect())
 }
 
-/// Forgets revokes that were sent to their workers. A revoke that another transaction locks is sent again.
+/// Deletes revokes that were sent to their workers. A revoke that another transaction locks stays and is sent again.
 pub async fn cancel_sent(c: &mut PgConnection, sent: &[GrantKey]) -> Result<(), StoreError> {
     sqlx::query!(
         "DELETE FROM ops.run_cancels
          WHERE ctid = ANY (ARRAY(
              SELECT c.ctid
-             FROM unnest($1::uuid[], $2::bigint[]) AS t (run_id, fence)
+             FROM unnest($1::uuid[], $2::bigint[]) AS s (run_id, fence)
              CROSS JOIN LATERAL (
                  SELECT ctid FROM ops.run_cancels
-                 WHERE run_id = t.run_id AND fence = t.fence AND kind = 'revoke'
+                 WHERE run_id = s.run_id AND fence = s.fence AND kind = 'revoke'
                  FOR UPDATE SKIP LOCKED) c))",
         &sent.iter().map(|grant| grant.run_id).collect::<Vec<_>>(),
         &sent.iter().map(|grant| grant.fence).collect::<Vec<_>>(),
@@ -132,7 +132,7 @@ pub async fn cancel_sent(c: &mut PgConnection, sent: &[GrantKey]) -> Result<(), 
     Ok(())
 }
 
-/// Forgets revokes whose workers did not come back for a minute.
+/// Deletes revokes that are older than a minute: their workers did not come back. Returns how many.
 pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     let pruned = sqlx::query!(
         "DELETE FROM ops.run_cancels
@@ -145,7 +145,7 @@ pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     Ok(pruned.rows_affected())
 }
 
-/// Ends cancels that no worker confirmed in time. Answers how many.
+/// Ends cancels that no worker confirmed in time. Returns how many.
 pub async fn run_cancel_unconfirmed(c: &mut PgConnection) -> Result<(usize, Effects), StoreError> {
     let ended = sqlx::query_file!("src/store/run/cancel_unconfirmed.sql").fetch_all(c).await?.len();
     Ok((ended, (Effects::CHANGES | Effects::CANCELS).when(ended > 0)))

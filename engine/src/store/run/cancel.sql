@@ -1,8 +1,8 @@
--- Cancels runs: what has not begun at once, what runs by asking its worker.
+-- Cancels runs. A run that has not begun ends at once; the worker of a running one is ordered to stop it.
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.status
     FROM ops.runs r
-    -- Not `=`: the index of tenants would give the order, and all runs of the tenant would be looked through.
+    -- Not `=`: with it the planner would take the order from the index of tenants, and read all runs of the tenant.
     WHERE r.id = ANY ($2::uuid[]) AND r.tenant_id IS NOT DISTINCT FROM $1
       AND r.status IN ('queued', 'claimed', 'running')
     ORDER BY r.id
@@ -21,14 +21,14 @@ changed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
-    -- The first cancel counts; asking again changes nothing. A run that was claimed or begun while its lock was waited for is
-    -- locked as it is now, but looked up here as it was when the statement began, and only then as it is now. So nothing here
-    -- mixes `l` with `r`: `r.status = l.status` would miss it, and what is made of both would break the constraints.
+    -- The first cancel counts; a second one changes nothing. A run may be claimed or begun while this statement waits for its lock.
+    -- Then `l` has the new row. The join finds the old row first, and only then PostgreSQL takes the new one as `r`. So no condition
+    -- mixes `l` with `r`: `r.status = l.status` would miss the run, and values of both together would break the constraints.
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL
     RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
 ),
--- The worker of a running one is asked to stop; a claimed one is taken away from its worker. The grace begins now, and not when the
--- transaction did, which may have waited for a lock.
+-- The worker of a running run is ordered to stop it; a claimed run is taken away from its worker. The grace begins now and not with the
+-- transaction, which may have waited for a lock.
 ordered AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason, requested_at)
     SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $4, $3,

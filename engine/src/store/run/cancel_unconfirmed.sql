@@ -1,5 +1,4 @@
--- Ends cancels that no worker confirmed in time (`ops.cancel_ends_at`): the lease is revoked, and nobody knows whether the work has
--- stopped.
+-- Ends cancels that no worker confirmed in time (`ops.cancel_ends_at`), and revokes their grants. The work may still go on.
 WITH due AS MATERIALIZED (
     SELECT c.run_id, c.fence
     FROM ops.run_cancels c
@@ -32,7 +31,7 @@ changed AS (
 ordered AS (
     UPDATE ops.run_cancels o SET kind = 'revoke', requested_at = now() FROM changed c WHERE o.run_id = c.id AND o.fence = c.fence
 ),
--- A report or a release that ran beside the cancel could not see its order yet, and left it here.
+-- A report or a release that ran at the same time as the cancel could not see the order, and left it here.
 overtaken AS (
     DELETE FROM ops.run_cancels c USING due d
     WHERE c.run_id = d.run_id AND c.fence = d.fence

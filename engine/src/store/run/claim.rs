@@ -1,4 +1,4 @@
-//! Giving runs to workers.
+//! Claims runs for workers.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::domain::{Grant, Lane, Run, TenantId};
 use crate::store::effects::Effects;
 use crate::store::run::row::{run_error, run_rows, run_spec};
 
-/// What the workers of one group take: nobody else's runs, these lanes, these kinds (none = any).
+/// The runs that the workers of one group take: of one tenant, in these lanes, of these kinds (none = any).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimGroup {
     pub tenant: TenantId,
@@ -25,44 +25,44 @@ pub struct ClaimGroup {
 pub struct Slot {
     pub worker_id: Uuid,
     pub worker_name: String,
-    /// The claim implies the start: for workers without a stream.
+    /// The claim also begins the run, for workers without a stream.
     pub begin: bool,
     pub lease: Duration,
-    /// Of a unary call that can be repeated.
+    /// The id of a unary call that can be repeated.
     pub claim_id: Option<Uuid>,
 }
 
-/// Who claims, so that a claim that was not answered can be found again.
+/// Names a claim, so that one whose answer was lost can be found.
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimKey {
     pub server_id: Uuid,
     pub batch: i64,
 }
 
-/// What a claim got.
+/// The result of a claim.
 #[derive(Debug)]
 pub struct Claimed {
-    /// For the first slots, in their order.
+    /// One run for each of the first slots, in the order of the slots.
     pub runs: Vec<Run>,
-    /// At how many runs it looked, if it got any: more than it got, if not all slots did and others were at some.
+    /// How many runs the claim read, 0 if it got none. More than it got, with slots left, means that others had locked some.
     pub looked: usize,
     pub effects: Effects,
 }
 
-/// Waits until no other claim of the tenant is in its turn. From now to the end of the transaction it is this one's.
+/// Waits until no other claim of the tenant has the turn. This transaction then has it until its end.
 pub async fn run_claim_turn_in_tx(c: &mut PgConnection, tenant: &TenantId) -> Result<(), StoreError> {
     let turn = sqlx::query!("SELECT pg_advisory_xact_lock(hashtext('ops.claim'), hashtext($1))", tenant.as_str());
     turn.fetch_one(c).await?;
     Ok(())
 }
 
-/// Gives the best claimable runs of a group to its slots, the first run to the first slot: one atomic statement. What others have
-/// locked is passed over, and no more than `most` are looked at.
+/// Gives the best claimable runs of a group to its slots in one statement, the first run to the first slot. It skips runs that others
+/// have locked, and reads `limit` runs at most.
 pub async fn run_claim(
     c: &mut PgConnection,
     group: &ClaimGroup,
     slots: &[Slot],
-    most: usize,
+    limit: usize,
     by: ClaimKey,
 ) -> Result<Claimed, StoreError> {
     let rows = sqlx::query_file!(
@@ -77,7 +77,7 @@ pub async fn run_claim(
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
         by.batch,
-        most as i64,
+        limit as i64,
     )
     .fetch_all(c)
     .await?;
@@ -103,8 +103,8 @@ pub async fn run_claim(
     Ok(Claimed { runs, looked, effects })
 }
 
-/// How many claimable runs a group has, counted up to `most`: those included that others are claiming now.
-pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, most: usize) -> Result<usize, StoreError> {
+/// The number of claimable runs of a group, up to `limit`. It includes runs that others are claiming now.
+pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, limit: usize) -> Result<usize, StoreError> {
     let count = sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!"
            FROM (
@@ -118,14 +118,14 @@ pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, most: usize
         group.tenant.as_str(),
         &lane_words(group),
         &group.kinds,
-        most as i64,
+        limit as i64,
     )
     .fetch_one(c)
     .await?;
     Ok(count as usize)
 }
 
-/// Whether a unary call got runs, and those that its worker still holds of them.
+/// The runs of an earlier unary call that its worker still holds. `None` if the call got no runs.
 pub async fn run_claimed_before_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -138,14 +138,14 @@ pub async fn run_claimed_before_in_tx(
     if rows.is_empty() {
         return Ok(None);
     }
-    let told: HashSet<Uuid> = run_claim_delivered(c, worker_id, claim_id).await?.into_iter().collect();
+    let delivered: HashSet<Uuid> = run_claim_delivered(c, worker_id, claim_id).await?.into_iter().collect();
     let runs: Vec<Run> = rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?;
-    Ok(Some(runs.into_iter().filter(|run| told.contains(&run.id)).collect()))
+    Ok(Some(runs.into_iter().filter(|run| delivered.contains(&run.id)).collect()))
 }
 
-/// Says of what a unary call got, and its worker still holds, that the worker is told of it: the batch that claimed it is not lost.
+/// Marks the runs of a unary call that its worker still holds as delivered, so that no undo of the claim releases them.
 async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
-    let told = sqlx::query_scalar!(
+    let delivered = sqlx::query_scalar!(
         "WITH locked AS MATERIALIZED (
              SELECT id FROM ops.runs
              WHERE claim_id = $2 AND worker_id = $1 AND status IN ('claimed', 'running')
@@ -158,10 +158,10 @@ async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uu
     )
     .fetch_all(c)
     .await?;
-    Ok(told)
+    Ok(delivered)
 }
 
-/// Releases all runs of a claim whose answer was lost, except those that another transaction has locked. Answers how many.
+/// Releases the runs of a claim whose answer was lost, except those that another transaction has locked. Returns how many.
 pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<(i64, Effects), StoreError> {
     let released =
         sqlx::query_file_scalar!("src/store/run/claim_undo.sql", by.server_id, by.batch).fetch_one(c).await?;

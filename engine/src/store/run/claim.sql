@@ -1,12 +1,12 @@
--- Gives the best claimable runs of some lanes and kinds to workers: one element of $4 to $8 is one free slot. Of the best
--- $11, the first that nobody else is at.
+-- Gives the best claimable runs of some lanes and kinds to workers; one element of $4 to $8 is one free slot. It reads the best $11 runs,
+-- and takes the first of them that no other transaction has locked.
 --
--- The queue is read in its own order, lane and kind included: behind row-level security the planner does not take it as known
--- that the lanes are equal, and would sort all runs that can be claimed.
+-- ORDER BY names the lane and the kind too. Behind row-level security the planner does not know that they are constant, and would sort
+-- all claimable runs.
 WITH RECURSIVE lanes AS (
     SELECT unnest($2::text[])::ops.lane_type AS lane
 ),
--- For workers that execute any kind: the kinds that have claimable runs, found by hopping from kind to kind in the index.
+-- For workers that execute any kind: the kinds that have claimable runs. Each step finds the next kind in the index.
 hops AS (
     SELECT l.lane, (SELECT q.kind FROM ops.run_queue q
                     WHERE q.tenant_id = $1 AND q.lane = l.lane
@@ -38,10 +38,10 @@ best AS MATERIALIZED (
     ORDER BY b.priority DESC, b.run_after, b.run_id
     LIMIT $11
 ),
--- Others may be at the same rows: what they have locked is passed over. Nobody is waited for, so that the order of locks makes no
--- difference.
+-- Others may claim the same rows. SKIP LOCKED passes over the runs that they have locked. The statement waits for no lock, so the order of
+-- locks does not matter.
 --
--- Not joined, so that runs are found by their ids even under a plan that was made when there were none.
+-- A lateral query and not a join, so that even a plan that was made for an empty table finds runs by their ids.
 locked AS MATERIALIZED (
     SELECT r.id, b.queued_at, b.priority, b.run_after
     FROM best b
@@ -81,7 +81,7 @@ changed AS (
     RETURNING p.place, p.at, r.id, r.tenant_id, r.session_id, r.lane, r.priority, r.kind, r.params, r.labels, r.attempt, r.max_attempts,
               r.timeout_ms, r.worker_id, r.lease_ms, r.fence, r.revision, r.error, r.created_at, r.run_after, r.traceparent
 ),
--- Most runs have ended when they are looked at first, and are forgotten.
+-- Most runs have ended by the first check of their lease. That check deletes the row.
 leased AS (
     INSERT INTO ops.run_leases (tenant_id, worker_id, due_at, run_ids)
     SELECT $1, worker_id, clock_timestamp() + least(min(lease_ms), 5000) * interval '1 ms', array_agg(id)

@@ -1,4 +1,4 @@
--- Releases all that a claim got whose answer was lost, so that no worker knows of it. No attempt is spent. Runs that another transaction
+-- Releases the runs of a claim whose answer was lost, so no worker knows of them. No attempt is spent. Runs that another transaction
 -- has locked stay claimed.
 WITH lost AS MATERIALIZED (
     SELECT id FROM ops.runs

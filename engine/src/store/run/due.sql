@@ -1,4 +1,4 @@
--- Offers runs whose time has come.
+-- Puts runs whose time has come into the queue.
 WITH due AS MATERIALIZED (
     SELECT id FROM ops.runs r WHERE ops.run_is_due(r)
     ORDER BY run_after LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED

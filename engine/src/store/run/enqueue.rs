@@ -1,4 +1,4 @@
-//! New runs.
+//! Inserts new runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::store::effects::Effects;
 /// The effects of every enqueue.
 pub const ENQUEUED: Effects = Effects { work: true, changes: true, ..Effects::NONE };
 
-/// A new run with the id that it was given before it was written.
+/// A new run. It has its id before it is written, so that a retry writes the same run.
 #[derive(Debug, Clone)]
 pub struct NewRun {
     pub id: Uuid,
@@ -21,9 +21,8 @@ pub struct NewRun {
     pub request: RunRequest,
 }
 
-/// Whether a session takes runs; held against its closing until the transaction ends.
-///
-/// Under the same lock as `run_enqueue` takes.
+/// Whether each of these sessions takes runs. It takes the lock that `run_enqueue` takes, so no session closes before the transaction
+/// ends.
 pub async fn session_open_in_tx(
     c: &mut PgConnection,
     sessions: &[Uuid],
@@ -38,7 +37,7 @@ pub async fn session_open_in_tx(
     Ok(rows.into_iter().map(|row| ((row.tenant_id, row.id), row.open)).collect())
 }
 
-/// Those of these sessions into which nobody can enqueue now, because somebody has locked them.
+/// Those of these sessions that another transaction has locked against enqueues.
 pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     let locked = sqlx::query_scalar!(
         r#"WITH free AS MATERIALIZED (SELECT id FROM ops.sessions WHERE id = ANY ($1) FOR KEY SHARE SKIP LOCKED)
@@ -50,8 +49,8 @@ pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Ve
     Ok(locked)
 }
 
-/// Inserts runs, with queue, counters and feed, and answers when they were created; or nothing of it, if one of their sessions
-/// is not there or takes no runs.
+/// Inserts runs, with queue, counters and feed. Returns when they were created. If one of their sessions does not exist or takes no
+/// runs, it inserts nothing and returns `None`.
 pub async fn run_enqueue(
     c: &mut PgConnection,
     runs: &[&NewRun],
@@ -88,7 +87,7 @@ pub async fn run_enqueue(
     Ok(created_at.map(|created_at| (created_at, ENQUEUED)))
 }
 
-/// Which of these runs exist, and since when.
+/// Those of these runs that exist, with the time of their creation.
 pub async fn run_created(c: &mut PgConnection, ids: &[Uuid]) -> Result<BTreeMap<Uuid, DateTime<Utc>>, StoreError> {
     let rows = sqlx::query!("SELECT id, created_at FROM ops.runs WHERE id = ANY ($1)", ids).fetch_all(c).await?;
     Ok(rows.into_iter().map(|row| (row.id, row.created_at)).collect())

@@ -1,8 +1,8 @@
--- Inserts the runs of many calls, with what follows from them: queue, counters and feed. If all of their sessions ($13, of tenants
--- $14, in the order of ids) are there and take runs; else it inserts nothing, and answers nothing.
+-- Inserts the runs of many calls, with their rows in queue, counters and feed. If one of their sessions ($13, of tenants $14, in the
+-- order of ids) does not exist or takes no runs, it inserts nothing and returns no row.
 --
--- The key lock conflicts with the lock under which a session is closed (`session_lock_in_tx`), but not with a fold of its
--- counters, so that enqueuing waits for nobody.
+-- The key lock conflicts with the lock of a closing (`session_lock_in_tx`), but not with that of a fold, so an enqueue waits for no
+-- fold.
 WITH open AS MATERIALIZED (
     SELECT s.id
     FROM unnest($13::uuid[], $14::text[]) AS wanted (id, tenant_id)

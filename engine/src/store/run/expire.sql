@@ -1,6 +1,6 @@
--- Ends the leases of workers that are not heard of any more. What was not begun is offered again and no attempt is spent;
--- what ran is offered again if it has attempts left, and failed otherwise. Nothing ends while the lease service is not
--- current, or sooner than a lease after it resumed.
+-- Ends leases that are over. A run that was not begun is queued again, and no attempt is spent. A run that was begun is queued again
+-- while it has attempts left, and fails otherwise. No lease ends while the lease service is not current, or sooner than its length after
+-- the service resumed.
 WITH due AS MATERIALIZED (
     SELECT l.worker_id, l.id, l.run_ids
     FROM ops.run_leases l
@@ -10,7 +10,7 @@ WITH due AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE OF l SKIP LOCKED
 ),
-looked_at AS MATERIALIZED (
+checked AS MATERIALIZED (
     SELECT d.worker_id, d.id, h.run_ids, h.ends_at
     FROM due d
     CROSS JOIN ops.lease_service s
@@ -19,15 +19,15 @@ looked_at AS MATERIALIZED (
         FROM ops.runs r
         WHERE r.id = ANY (d.run_ids) AND r.worker_id = d.worker_id AND r.status IN ('claimed', 'running')) h
 ),
-forgotten AS (
-    DELETE FROM ops.run_leases l USING looked_at a WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NULL
+deleted AS (
+    DELETE FROM ops.run_leases l USING checked a WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NULL
 ),
--- What is still held is looked at again when its lease would end; soon, if that is over and it is not ended here.
-kept_in_view AS (
+-- The next check of runs that are still held is when their lease would end, or soon if this statement could not end it.
+rescheduled AS (
     UPDATE ops.run_leases l
     SET run_ids = a.run_ids,
         due_at = least(greatest(a.ends_at, clock_timestamp() + interval '100 ms'), clock_timestamp() + interval '30 s')
-    FROM looked_at a
+    FROM checked a
     WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NOT NULL
 ),
 expired AS MATERIALIZED (
@@ -41,8 +41,8 @@ expired AS MATERIALIZED (
                                              'last_heartbeat', r.heartbeat_at)) AS error
     FROM ops.runs r
     CROSS JOIN ops.lease_service s
-    -- Again, for a heartbeat that came meanwhile.
-    WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM looked_at WHERE ends_at < clock_timestamp()))
+    -- Checked again under the lock: a heartbeat may have come.
+    WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM checked WHERE ends_at < clock_timestamp()))
       AND r.status IN ('claimed', 'running')
       AND ops.lease_ends_at(r.heartbeat_at, s.resumed_at, r.lease_ms) < clock_timestamp()
     ORDER BY r.id
@@ -70,8 +70,8 @@ kept AS (
     FROM changed
     WHERE status = 'queued'
 ),
--- A worker that still has a stream learns that it has lost the run. A cancel that another transaction keeps locked stays as it is, and is
--- deleted later (`run_cancel_unconfirmed`).
+-- A worker that still has a stream learns that it has lost the run. A cancel that another transaction has locked stays as it is;
+-- `run_cancel_unconfirmed` deletes it later.
 ordered AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms)
     SELECT id, fence, tenant_id, worker_id, 'revoke', 0 FROM changed
@@ -103,6 +103,6 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
-SELECT (SELECT count(*) FROM looked_at) AS "looked_at!", count(*) FILTER (WHERE status = 'queued') AS "requeued!",
+SELECT (SELECT count(*) FROM checked) AS "checked!", count(*) FILTER (WHERE status = 'queued') AS "requeued!",
        count(*) FILTER (WHERE status <> 'queued') AS "ended!"
 FROM changed

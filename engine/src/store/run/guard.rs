@@ -1,10 +1,10 @@
-//! What guards every write of a worker: no row touched means that the worker's lease is lost.
+//! The guard of every write of a worker. A write that touches no row means that the worker has lost its lease.
 
 use uuid::Uuid;
 
 use crate::domain::GrantKey;
 
-/// What guards a write of a worker, beside the state that it expects: the grant, the worker, and the worker's stream.
+/// The grant, the worker and its stream. A write of a worker names them in WHERE, beside the state that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Guard {
     pub grant: GrantKey,

@@ -1,5 +1,5 @@
--- Keeps leases alive. A heartbeat counts only on the stream that carries the work (the worker's current epoch); what is
--- not returned is lost.
+-- Extends leases. A heartbeat counts only on the stream that carries the work (the worker's current epoch). A grant that is not
+-- returned is lost.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::double precision[], $6::text[])

@@ -1,4 +1,4 @@
-//! Leases: kept alive by heartbeats, ended by time.
+//! Leases: heartbeats extend them, time ends them.
 
 use std::collections::HashSet;
 
@@ -11,14 +11,14 @@ use crate::domain::run::Progress;
 use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
-/// A worker names a grant that it holds.
+/// A heartbeat for one grant.
 #[derive(Debug, Clone)]
 pub struct LeaseBeat {
     pub guard: Guard,
     pub progress: Option<Progress>,
 }
 
-/// Keeps leases alive. What is not in the answer, by worker and grant, is lost.
+/// Extends leases by heartbeats. Returns the workers and grants that are still valid; all others are lost.
 pub async fn run_heartbeat(
     c: &mut PgConnection,
     beats: &[LeaseBeat],
@@ -43,8 +43,8 @@ pub async fn run_heartbeat(
     Ok((touched, Effects::CHANGES.when(beats.iter().any(|beat| beat.progress.is_some()))))
 }
 
-/// Keeps leases alive whose runs somebody has locked, so that no heartbeat can be written: they are not looked at before they would
-/// end. What is written when the runs are free again counts from then on.
+/// Extends the leases of runs that a foreign lock keeps from taking a heartbeat: their next check comes a lease later. Once the runs are
+/// free, their heartbeats are written again and count.
 pub async fn run_lease_extend(c: &mut PgConnection, guards: &[Guard]) -> Result<(), StoreError> {
     let columns = GuardColumns::of(guards);
     sqlx::query!(
@@ -70,25 +70,25 @@ pub async fn run_lease_extend(c: &mut PgConnection, guards: &[Guard]) -> Result<
     Ok(())
 }
 
-/// Claims whose runs are looked at in one statement.
-const LOOK_PAGE: i64 = 200;
+/// Rows of `run_leases` that one statement checks.
+const CHECK_PAGE: i64 = 200;
 
-/// What a lease batch ended.
+/// The result of one check of leases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// Offered again.
+    /// Queued again.
     pub requeued: usize,
     /// Failed with `HeartbeatTimeout`, or cancelled without confirmation.
     pub ended: usize,
-    /// There was more to look at than is looked at once.
+    /// There are more leases to check.
     pub more: bool,
 }
 
-/// Ends the leases that no heartbeat kept alive, and forgets claims of which nothing is held any more.
+/// Ends leases that are over, and deletes rows of `run_leases` none of whose runs is held any more.
 pub async fn run_expire(c: &mut PgConnection) -> Result<(Expired, Effects), StoreError> {
-    let page = sqlx::query_file!("src/store/run/expire.sql", LOOK_PAGE).fetch_one(c).await?;
+    let page = sqlx::query_file!("src/store/run/expire.sql", CHECK_PAGE).fetch_one(c).await?;
     let expired =
-        Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.looked_at == LOOK_PAGE };
+        Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.checked == CHECK_PAGE };
     let changed = (Effects::CHANGES | Effects::CANCELS).when(expired.requeued + expired.ended > 0);
     Ok((expired, changed | Effects::WORK.when(expired.requeued > 0)))
 }

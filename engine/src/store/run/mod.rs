@@ -1,5 +1,5 @@
 //! Runs, in the order of their lives: [`enqueue`], [`due`], [`claim`], [`report`] (begin and end), [`lease`] (heartbeat and
-//! expiry), [`release`], [`cancel`]. [`read`] and [`row`] read them. [`backlog`] counts what waits, [`vacuum`] keeps the queue fast.
+//! expiry), [`release`], [`cancel`]. [`read`] and [`row`] read them. [`backlog`] counts them, [`vacuum`] keeps the queue fast.
 
 pub mod backlog;
 pub mod cancel;

@@ -1,4 +1,4 @@
-//! Reads of runs.
+//! Reads and lists runs.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub async fn run_exists(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Re
     Ok(row.fetch_optional(c).await?.is_some())
 }
 
-/// The newest runs that match, older than `before`. The two statements differ in the index that they walk.
+/// The newest runs that match, older than `before`. With a session, another statement reads another index.
 pub async fn run_list(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -81,7 +81,7 @@ pub async fn run_list(
     rows.into_iter().map(Run::try_from).collect()
 }
 
-/// These runs, of whatever tenant: for the watch hub, which hands each on to its own tenant's watchers alone.
+/// These runs of any tenant, for the watch hub. The hub delivers each run only to watchers of its tenant.
 pub async fn run_get_many(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Run>, StoreError> {
     let rows = run_rows!("FROM ops.runs r WHERE r.id = ANY ($1)", ids).fetch_all(c).await?;
     rows.into_iter().map(Run::try_from).collect()

@@ -1,4 +1,4 @@
-//! Giving back what was not begun.
+//! Gives back grants that were not begun.
 
 use std::collections::HashSet;
 
@@ -13,13 +13,13 @@ use crate::store::run::guard::{Guard, GuardColumns};
 #[derive(Debug, Clone, Copy)]
 pub struct Release {
     pub guard: Guard,
-    /// Give it back even if it is written down as begun: its worker says that it was never told to start.
+    /// Give it back even if it is recorded as begun: its worker says that no start arrived.
     pub begun_too: bool,
-    /// It counts towards the ten times after which a run is held back.
+    /// Count it as undelivered. A run that is undelivered ten times in a row has to wait.
     pub undelivered: bool,
 }
 
-/// Gives grants back; the answer says which still stood.
+/// Gives grants back. Returns the runs whose grants were still valid.
 pub async fn run_release_in_tx(
     c: &mut PgConnection,
     releases: &[Release],
@@ -37,6 +37,6 @@ pub async fn run_release_in_tx(
     )
     .fetch_all(c)
     .await?;
-    // Always: a release that is repeated, because the answer to its commit was lost, finds nothing to do.
+    // Always: a release that is repeated because the answer to its commit was lost finds no grant, but others still need the wakeup.
     Ok((rows.into_iter().collect(), Effects::WORK | Effects::CHANGES))
 }

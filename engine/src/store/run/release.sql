@@ -1,6 +1,6 @@
--- Releases grants: they were not begun, and no attempt is spent. A run that was delivered ten times in a row and not begun waits a
--- minute. Nothing of a released run executes any more, so a release confirms its cancel. A replica may claim runs for a stream before
--- it learns that the stream was replaced. It releases them with the old epoch, since no other replica knows of them.
+-- Releases grants that were not begun; no attempt is spent. A run that was delivered ten times in a row and not begun waits a minute. No
+-- part of a released run executes any more, so a release confirms its cancel. A replica may claim runs for a stream before it learns that
+-- the stream was replaced. It releases them with the old epoch, since no other replica knows of them.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::boolean[], $6::boolean[])
@@ -41,7 +41,7 @@ queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
     SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM changed WHERE status = 'queued' AND wait_reason IS NULL
 ),
--- An order that another transaction keeps locked is deleted later (`run_cancel_unconfirmed`).
+-- `run_cancel_unconfirmed` deletes the orders that another transaction has locked.
 answered AS (
     DELETE FROM ops.run_cancels
     WHERE ctid = ANY (ARRAY(

@@ -1,4 +1,4 @@
-//! How grants begin and end.
+//! Records how grants begin and end.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::domain::{GrantKey, Outcome, RunError, RunStatus, TraceParent};
 use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
-/// A worker was told to start.
+/// A start that was sent to a worker.
 #[derive(Debug, Clone, Copy)]
 pub struct Begin {
     pub guard: Guard,
     pub started_ago: Duration,
 }
 
-/// A worker says how its grant ended.
+/// The outcome of a grant, as its worker reports it.
 #[derive(Debug, Clone)]
 pub struct GrantReport {
     pub guard: Guard,
@@ -26,10 +26,10 @@ pub struct GrantReport {
     pub started_ago: Duration,
 }
 
-/// What became of a report.
+/// The verdict on a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportVerdict {
-    /// It is the outcome that is kept; the run went to this status if it was kept just now.
+    /// The report has the outcome that is kept. A status means that this report set it; `None` means that the report is a repetition.
     Accepted(Option<RunStatus>),
     /// The grant ended with another outcome of the same worker.
     Conflict,
@@ -42,7 +42,7 @@ pub async fn run_lock_in_tx(c: &mut PgConnection, ids: &[Uuid]) -> Result<(), St
     Ok(())
 }
 
-/// Those of these runs that somebody has locked.
+/// Those of these runs that another transaction has locked.
 pub async fn run_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     let locked = sqlx::query_scalar!(
         r#"WITH free AS MATERIALIZED (SELECT id FROM ops.runs WHERE id = ANY ($1) FOR NO KEY UPDATE SKIP LOCKED)
@@ -54,7 +54,7 @@ pub async fn run_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>,
     Ok(locked)
 }
 
-/// Those of these runs to which nobody can refer now, as a log does, because somebody has locked them.
+/// Those of these runs that another transaction has locked against foreign keys, which a new event needs.
 pub async fn run_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     let locked = sqlx::query_scalar!(
         r#"WITH free AS MATERIALIZED (SELECT id FROM ops.runs WHERE id = ANY ($1) FOR KEY SHARE SKIP LOCKED)
@@ -66,7 +66,7 @@ pub async fn run_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uu
     Ok(locked)
 }
 
-/// Writes down starts. What is not in the answer, by worker and grant, has lost its lease.
+/// Records starts. Returns the workers and grants that are still valid; all others have lost their lease.
 pub async fn run_begin_in_tx(
     c: &mut PgConnection,
     begins: &[Begin],
@@ -87,7 +87,7 @@ pub async fn run_begin_in_tx(
     Ok((begun, Effects::CHANGES))
 }
 
-/// Ends grants. At most one report for a run may be in the batch. Answers the verdict on each, in order, and the run's traceparent.
+/// Ends grants. A batch has at most one report for a run. Returns the verdict on each report, in order, and the run's traceparent.
 pub async fn run_report_in_tx(
     c: &mut PgConnection,
     reports: &[GrantReport],
@@ -156,7 +156,7 @@ pub async fn run_report_in_tx(
     Ok((reports.iter().zip(&hashes).map(verdict).collect(), Effects::CHANGES | Effects::WORK.when(requeued)))
 }
 
-/// The hashes of outcomes that these workers reported before for these grants, of runs that ended and of runs that went on.
+/// The hashes of outcomes that these workers reported earlier for these grants, whether their runs ended or went on.
 async fn outcome_earlier_in_tx(
     c: &mut PgConnection,
     guards: &[Guard],
@@ -182,7 +182,7 @@ async fn outcome_earlier_in_tx(
     Ok(rows.into_iter().map(|row| (GrantKey { run_id: row.run_id, fence: row.fence }, row.hash)).collect())
 }
 
-/// The `error` column's object.
+/// The JSON of an `error` column.
 fn error_json(error: &RunError) -> Result<String, StoreError> {
     serde_json::to_string(error).map_err(|error| StoreError::defect(error.to_string()))
 }

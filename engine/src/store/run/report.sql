@@ -1,6 +1,6 @@
--- Ends grants with the outcomes that their workers report. What is not returned was refused.
+-- Ends grants with the outcomes that their workers report. A report whose run is not returned was refused.
 --
--- The input is in the order of ids, and so are the rows locked as they are updated.
+-- The input is in the order of ids, so the update locks the rows in that order.
 WITH input AS MATERIALIZED (
     SELECT i.*
     FROM unnest(
@@ -33,7 +33,7 @@ changed AS (
               r.worker_id, r.claimed_at, r.started_at, r.traceparent,
               r.cancel_requested_at, r.attempt + (i.outcome = 'snoozed')::int AS ended_attempt, i.hash, i.error AS ended_error
 ),
--- What goes on to another grant keeps the outcome of this one here.
+-- A run that goes on keeps the outcome of this grant here.
 kept AS (
     INSERT INTO ops.run_grants (run_id, fence, tenant_id, worker_id, attempt, claimed_at, started_at, outcome_source,
                                 outcome_hash, error)
@@ -45,7 +45,7 @@ queued AS (
     INSERT INTO ops.run_queue (tenant_id, lane, kind, priority, run_after, run_id, fence)
     SELECT tenant_id, lane, kind, priority, run_after, id, fence FROM changed WHERE status = 'queued' AND wait_reason IS NULL
 ),
--- An order that another transaction keeps locked is deleted later (`run_cancel_unconfirmed`).
+-- `run_cancel_unconfirmed` deletes the orders that another transaction has locked.
 answered AS (
     DELETE FROM ops.run_cancels
     WHERE ctid = ANY (ARRAY(

@@ -1,4 +1,4 @@
-//! A row of `ops.runs`, as every statement that answers with runs reads it.
+//! A row of `ops.runs`, for every statement that returns runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub struct RunRow {
     pub traceparent: Option<String>,
 }
 
-/// A checked query of [`RunRow`]s, whose columns are those of `r`: `run_rows!("FROM ops.runs r WHERE ..", arguments)`. A
-/// statement that does something first gives what goes before the `SELECT`: `run_rows!(with "WITH r AS (..)"; "FROM r", ..)`.
+/// A checked query of [`RunRow`]s with the columns of `r`: `run_rows!("FROM ops.runs r WHERE ..", arguments)`. Text that belongs before
+/// the `SELECT` is given first: `run_rows!(with "WITH r AS (..)"; "FROM r", ..)`.
 macro_rules! run_rows {
     ($from:literal $(, $argument:expr)* $(,)?) => {
         $crate::store::run::row::run_rows!(with ""; $from $(, $argument)*)
@@ -69,8 +69,8 @@ macro_rules! run_rows {
 }
 pub(crate) use run_rows;
 
-/// The [`RunSpec`](crate::domain::RunSpec) of a row of any statement that returns its columns. Returns from the function at a column
-/// that can not be read.
+/// The [`RunSpec`](crate::domain::RunSpec) of a row that has its columns. It returns from the calling function with an error if a
+/// column can not be read.
 macro_rules! run_spec {
     ($row:ident) => {
         $crate::domain::RunSpec {
@@ -125,7 +125,7 @@ impl TryFrom<RunRow> for Run {
     }
 }
 
-/// The columns of the grant: a claim sets them together.
+/// The grant of a run, if it was ever claimed. A claim sets all of its columns together.
 fn grant(row: &RunRow) -> Option<Grant> {
     Some(Grant {
         worker_id: row.worker_id?,
@@ -145,12 +145,12 @@ pub fn lane(run_id: Uuid, word: &str) -> Result<Lane, StoreError> {
     Lane::parse(word).ok_or_else(|| unknown_word(run_id, "lane", word))
 }
 
-/// A column of milliseconds; the schema has no negative ones.
+/// A column of milliseconds. A negative value, which no statement writes, becomes 0.
 pub fn milliseconds(value: i64) -> Duration {
     Duration::from_millis(value.try_into().unwrap_or_default())
 }
 
-/// A `labels` column. Rows that SQL wrote may hold values that are not strings: these are shown as their JSON text.
+/// A `labels` column. Rows that SQL wrote may have values that are not strings; these become their JSON text.
 pub fn labels(json: &str) -> Result<BTreeMap<String, String>, StoreError> {
     if json == "{}" {
         return Ok(BTreeMap::new());

@@ -1,4 +1,4 @@
-//! What was removed from the queue leaves dead rows behind, through which each claim has to look.
+//! Vacuums the queue. Claimed runs leave dead rows there, and every claim has to read past them.
 
 use std::time::Duration;
 
@@ -6,17 +6,18 @@ use sqlx::{Connection, PgConnection};
 
 use crate::db::{Db, StoreError};
 
-/// A database that hangs is not waited for. What is not swept in this time is left to autovacuum.
+/// Bounds a vacuum in a database that hangs. Autovacuum does what is left.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Sweeps the queue, on a connection of its own, unless somebody is at it. Only the owner of a table may: answers whether who
-/// serves may become that.
+/// Vacuums the queue on a connection of its own, unless another vacuum runs. Only the owner of a table may do so: returns whether this
+/// server's role may become the owner.
 pub async fn queue_vacuum(db: &Db) -> Result<bool, StoreError> {
-    let late = |_| Err(StoreError::Unavailable(format!("the queue was not swept within {DEADLINE:?}").into()));
-    tokio::time::timeout(DEADLINE, sweep(db)).await.unwrap_or_else(late)
+    let late =
+        |_| Err(StoreError::Unavailable(format!("the vacuum of the queue took longer than {DEADLINE:?}").into()));
+    tokio::time::timeout(DEADLINE, vacuum(db)).await.unwrap_or_else(late)
 }
 
-async fn sweep(db: &Db) -> Result<bool, StoreError> {
+async fn vacuum(db: &Db) -> Result<bool, StoreError> {
     let options = db.pool().connect_options();
     let mut c = PgConnection::connect_with(&options).await?;
     let is_member = "SELECT pg_has_role(current_user, 'ops_owner', 'MEMBER')";

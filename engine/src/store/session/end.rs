@@ -1,4 +1,4 @@
-//! The counters of sessions, and their ends.
+//! Closes, cancels and completes sessions, and folds their counters.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::TenantId;
 
-/// Locks a session against every change of it and every enqueue into it. Answers whether it exists.
+/// Locks a session against every change and every enqueue. Returns whether it exists.
 pub async fn session_lock_in_tx(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
     let row =
         sqlx::query!("SELECT id FROM ops.sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant.as_str(), id);
     Ok(row.fetch_optional(c).await?.is_some())
 }
 
-/// Closes a locked session: it takes no more runs. One that is closed already stays as it is.
+/// Closes a locked session, so that it takes no more runs. A closed session stays as it is.
 pub async fn session_close_in_tx(c: &mut PgConnection, id: Uuid) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE ops.sessions SET closed_at = now(), updated_at = now()
@@ -27,7 +27,7 @@ pub async fn session_close_in_tx(c: &mut PgConnection, id: Uuid) -> Result<(), S
     Ok(())
 }
 
-/// Cancels a locked session, and keeps how its runs shall be cancelled. One that has ended stays as it is.
+/// Cancels a locked session, with the reason and the grace for its runs. A session that has ended stays as it is.
 pub async fn session_cancel_in_tx(
     c: &mut PgConnection,
     id: Uuid,
@@ -48,19 +48,18 @@ pub async fn session_cancel_in_tx(
     Ok(())
 }
 
-/// Sessions in one fold, at the most.
+/// The most sessions in one fold.
 pub const FOLD_SESSIONS: i64 = 500;
 
-/// What a fold did.
+/// The result of a fold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Folded {
     pub sessions: i64,
     pub completed: i64,
 }
 
-/// Folds what batches have appended into the sessions' counters, and completes the closed sessions whose runs have all
-/// ended; nothing else completes a session. A session that is locked now is folded another time: who reads it adds what is
-/// not folded.
+/// Adds the deltas to the sessions' counters, and completes closed sessions whose runs have all ended; nothing else completes a
+/// session. A later fold takes the sessions that are locked now. Until then, readers add the deltas themselves.
 pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreError> {
     let due = sqlx::query_scalar!(
         "WITH due AS MATERIALIZED (

@@ -1,10 +1,10 @@
--- Sums up the deltas of locked sessions, and completes those that are closed and whose runs have all ended. Its snapshot is
--- taken after the lock, so that it sees every enqueue that came before the session was closed.
+-- Folds the deltas of locked sessions, and completes closed sessions whose runs have all ended. The snapshot of this statement is newer
+-- than the lock, so it sees every enqueue that came before the session was closed.
 WITH folded AS (
     DELETE FROM ops.session_deltas d WHERE d.session_id = ANY ($1::uuid[])
     RETURNING d.session_id, d.total, d.succeeded, d.failed, d.cancelled
 ),
--- Grouped, not joined: there may be many deltas, and many sessions.
+-- A GROUP BY and not a join, which would be slow with many deltas and many sessions.
 sums AS MATERIALIZED (
     SELECT session_id AS id, sum(total)::bigint AS total, sum(succeeded)::bigint AS succeeded,
            sum(failed)::bigint AS failed, sum(cancelled)::bigint AS cancelled

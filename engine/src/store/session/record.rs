@@ -1,4 +1,4 @@
-//! Sessions, but for their ends.
+//! Creates, reads and changes sessions.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -25,8 +25,8 @@ struct SessionRow {
     closed_at: Option<DateTime<Utc>>,
 }
 
-/// A checked query of the sessions `s`. The counters are what is folded plus what is not folded yet; one statement sees
-/// both as they are at one moment, so that they are exact.
+/// A checked query of the sessions `s`. A counter is the folded sum plus the deltas that are not folded yet. One statement reads
+/// both in one snapshot, so the counters are exact.
 macro_rules! session_rows {
     ($from:literal, $($argument:expr),*) => {
         sqlx::query_as!(
@@ -71,7 +71,7 @@ impl TryFrom<SessionRow> for Session {
     }
 }
 
-/// Inserts a session under an id that was made for it.
+/// Inserts a session under the given id.
 pub async fn session_insert(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -108,7 +108,7 @@ pub async fn session_exists(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -
     Ok(row.fetch_optional(c).await?.is_some())
 }
 
-/// The newest sessions of some statuses (none named = all), older than `before`.
+/// The newest sessions of some statuses (none = all), older than `before`.
 pub async fn session_list(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -133,7 +133,7 @@ pub async fn session_list(
     .collect()
 }
 
-/// Changes what the patch names. Answers whether the session exists.
+/// Changes the fields that the patch names. Returns whether the session exists.
 pub async fn session_update(
     c: &mut PgConnection,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Workers: [`record`] writes who they are and on which stream, [`read`] lists them.
+//! Workers: [`record`] writes them and their streams, [`read`] lists them.
 
 pub mod read;
 pub mod record;

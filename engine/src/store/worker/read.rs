@@ -1,4 +1,4 @@
-//! Reads of workers.
+//! Reads and lists workers.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -24,8 +24,8 @@ struct WorkerRow {
     heartbeat_at: DateTime<Utc>,
 }
 
-/// A checked query of the tenant's workers `w`: `$1` is the tenant. A worker that is asked to drain is shown as draining for
-/// as long as it is there.
+/// A checked query of the tenant's workers `w`; `$1` is the tenant. A worker that was ordered to drain has the state `draining` while it
+/// is active or disconnected.
 macro_rules! worker_rows {
     ($from:literal, $($argument:expr),*) => {
         sqlx::query_as!(
@@ -73,7 +73,7 @@ pub async fn worker_get(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Re
     worker_rows!("WHERE w.id = $2", tenant.as_str(), id).fetch_optional(c).await?.map(Worker::try_from).transpose()
 }
 
-/// The newest workers of some states (none named = those that are not gone), older than `before`.
+/// The newest workers of some states (none = all but gone), older than `before`.
 pub async fn worker_list(
     c: &mut PgConnection,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Workers: who they are, and on which stream they are.
+//! Records workers and their streams.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::domain::worker::{WorkerMode, WorkerProfile, WorkerState};
 use crate::domain::{GrantKey, TenantId};
 use crate::store::effects::Effects;
 
-/// A stream that a worker has opened.
+/// The opening of a worker's stream.
 #[derive(Debug, Clone)]
 pub struct StreamOpening {
     pub worker_id: Uuid,
@@ -21,7 +21,7 @@ pub struct StreamOpening {
     pub lease: Duration,
 }
 
-/// Writes a new worker down, with the first epoch of its streams.
+/// Inserts a new worker. Returns the epoch of its first stream.
 pub async fn worker_insert(c: &mut PgConnection, opening: &StreamOpening) -> Result<i64, StoreError> {
     let profile = &opening.profile;
     let labels = serde_json::to_value(&profile.labels).map_err(|error| StoreError::defect(error.to_string()))?;
@@ -47,15 +47,15 @@ pub async fn worker_insert(c: &mut PgConnection, opening: &StreamOpening) -> Res
     Ok(epoch)
 }
 
-/// What a resume is judged by.
+/// The values that a resume is checked against.
 #[derive(Debug)]
 pub struct LockedWorker {
     pub secret_hash: Vec<u8>,
-    /// The highest that was understood so far.
+    /// The highest number of a resume so far.
     pub resume_sequence: i64,
 }
 
-/// Locks a worker that wants to resume, if there is such a worker.
+/// Locks a worker that resumes. Returns `None` if there is no such worker.
 pub async fn worker_lock_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -73,7 +73,7 @@ pub async fn worker_lock_in_tx(
     Ok(worker)
 }
 
-/// Raises the epoch of a worker that resumes, so that its older streams can write nothing.
+/// Raises the epoch of a worker that resumes, so that its older streams can write nothing. Returns the new epoch.
 pub async fn worker_resume_in_tx(
     c: &mut PgConnection,
     opening: &StreamOpening,
@@ -102,17 +102,17 @@ pub async fn worker_resume_in_tx(
     Ok(epoch)
 }
 
-/// A grant that the database knows of a worker.
+/// A grant that a worker holds.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldGrant {
     pub grant: GrantKey,
     pub begun: bool,
     pub attempt: i32,
-    /// For how long it runs already.
+    /// How long ago it started.
     pub started_ago: Duration,
 }
 
-/// The runs of all grants of a worker.
+/// The runs that a worker holds.
 pub async fn worker_runs(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
     let runs = sqlx::query_scalar!(
         "SELECT id FROM ops.runs
@@ -125,7 +125,7 @@ pub async fn worker_runs(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uu
     Ok(runs)
 }
 
-/// All grants of a worker, after their runs were locked.
+/// The grants that a worker holds, after the caller locked their runs.
 pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<HeldGrant>, StoreError> {
     let rows = sqlx::query!(
         r#"SELECT id, fence, attempt, status = 'running' AS "begun!",
@@ -149,7 +149,7 @@ pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<
         .collect())
 }
 
-/// Finds or writes down the worker that claims by unary calls under this name. Answers its id and whether it is draining.
+/// Finds or inserts the worker that claims by unary calls under this name. Returns its id and whether it is draining.
 pub async fn worker_upsert_unary(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -176,10 +176,10 @@ pub async fn worker_upsert_unary(
     Ok((row.id, row.draining))
 }
 
-/// Writes down that workers were heard of on their current streams, unless somebody has locked them. What is not in the answer was
-/// replaced by a newer stream.
+/// Records a heartbeat of workers on their current streams, except for workers that another transaction has locked. A newer stream
+/// has replaced each stream whose worker is not returned.
 pub async fn worker_heard(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Result<Vec<Uuid>, StoreError> {
-    let heard = sqlx::query_scalar!(
+    let current = sqlx::query_scalar!(
         r#"WITH current AS MATERIALIZED (
                SELECT w.id
                FROM unnest($1::uuid[], $2::bigint[]) AS s (id, epoch)
@@ -189,7 +189,7 @@ pub async fn worker_heard(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Resu
                SELECT id, stream_epoch FROM ops.workers WHERE id = ANY (ARRAY(SELECT id FROM current))
                FOR NO KEY UPDATE SKIP LOCKED
            ),
-           heard AS (
+           updated AS (
                UPDATE ops.workers w SET heartbeat_at = clock_timestamp(), state = 'active'
                FROM free WHERE w.id = free.id AND w.stream_epoch = free.stream_epoch
            )
@@ -199,10 +199,10 @@ pub async fn worker_heard(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Resu
     )
     .fetch_all(c)
     .await?;
-    Ok(heard)
+    Ok(current)
 }
 
-/// Writes down that a worker's stream has ended, unless it has a newer one.
+/// Records that a worker's stream has ended, unless the worker has a newer one.
 pub async fn worker_stream_ended(
     c: &mut PgConnection,
     id: Uuid,
@@ -220,7 +220,7 @@ pub async fn worker_stream_ended(
     Ok(())
 }
 
-/// Orders a worker to drain. Answers whether it exists.
+/// Orders a worker to drain. Returns whether the worker exists.
 pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<(bool, Effects), StoreError> {
     let done = sqlx::query!(
         "UPDATE ops.workers SET drain_requested_at = coalesce(drain_requested_at, now()) WHERE tenant_id = $1 AND id = $2",
@@ -233,7 +233,7 @@ pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> 
     Ok((exists, Effects::CANCELS.when(exists)))
 }
 
-/// Which of these workers shall drain.
+/// Those of these workers that were ordered to drain.
 pub async fn worker_draining(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM ops.workers WHERE id = ANY ($1) AND drain_requested_at IS NOT NULL",
@@ -243,7 +243,7 @@ pub async fn worker_draining(c: &mut PgConnection, workers: &[Uuid]) -> Result<V
     .await?)
 }
 
-/// Marks workers as lost that were not heard of for longer than their lease. Answers how many.
+/// Marks workers without a heartbeat for longer than their lease as lost. Returns how many.
 pub async fn worker_mark_lost(c: &mut PgConnection) -> Result<u64, StoreError> {
     let lost = sqlx::query!(
         "UPDATE ops.workers w SET state = 'lost'

@@ -20,7 +20,7 @@ fn a_session_that_is_gone_after_it_was_acknowledged() {
 }
 
 #[test]
-fn a_run_that_is_there_though_its_call_was_refused_for_sure() {
+fn a_run_that_exists_although_its_call_was_definitely_refused() {
     let breaking = |folder: &mut Folder| {
         remove(folder, |what| matches!(what, What::EnqueueAnswered { call, .. } if call == "1"));
         insert_after(
@@ -57,7 +57,7 @@ fn one_request_id_with_two_answers() {
 }
 
 #[test]
-fn one_request_id_that_made_two_sets_of_runs() {
+fn one_request_id_that_created_two_sets_of_runs() {
     let breaking = |folder: &mut Folder| {
         change(folder, |what| {
             if let What::EnqueueAsked { call, request_id, .. } = what
@@ -71,7 +71,7 @@ fn one_request_id_that_made_two_sets_of_runs() {
 }
 
 #[test]
-fn a_run_that_was_made_twice() {
+fn a_run_that_was_stored_twice() {
     let breaking = |folder: &mut Folder| {
         let mut again = run(folder, LOST).clone();
         again.id = Uuid::from_u128(0xdd);

@@ -1,4 +1,4 @@
-//! Counters.
+//! The counters of sessions.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn each_counter_that_is_not_the_number_of_its_runs() {
 }
 
 #[test]
-fn counters_that_can_not_have_been() {
+fn counters_that_are_impossible() {
     let see = |counters| What::CountersSeen { session: SESSION, counters };
     let breaking = |folder: &mut Folder| insert_late(folder, "c3", see(counters(3, 1, 3)));
     finds(breaking, &[(Proof::Counters, "a total of 3 and parts that make 4")]);

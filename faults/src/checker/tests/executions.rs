@@ -28,7 +28,7 @@ fn an_attempt_that_is_not_the_counted_one() {
 }
 
 #[test]
-fn a_start_that_was_never_written_down_is_not_counted() {
+fn a_start_that_was_never_recorded_is_not_counted() {
     let breaking = |folder: &mut Folder| {
         let grant = &mut folder.end.grants[0];
         (grant.attempt, grant.error, grant.outcome_source) = (0, None, "recovery".into());
@@ -53,7 +53,7 @@ fn more_attempts_than_allowed() {
 }
 
 #[test]
-fn a_grant_that_was_executed_and_given_back_as_if_it_had_not_been() {
+fn a_grant_that_was_executed_and_then_given_back_as_not_begun() {
     let breaking = |folder: &mut Folder| {
         folder.end.grants.clear();
         remove(folder, |what| matches!(what, What::ReportAnswered { token, .. } if token == "t1"));
@@ -91,7 +91,7 @@ fn overlap(folder: &mut Folder) {
 }
 
 #[test]
-fn two_executions_at_a_time_while_nothing_was_done_to_anybody() {
+fn two_executions_at_a_time_without_a_fault() {
     finds(overlap, &[(Proof::Executions, "by w1-1 (fence 1) and w2-1 (fence 2) at a time")]);
 }
 

@@ -1,4 +1,4 @@
-//! Each promise is checked: the good history is good, and one broken thing in it is found.
+//! Each promise is checked. The good history has no violation, and one broken thing in it is found.
 
 use serde_json::json;
 use uuid::Uuid;
@@ -61,7 +61,7 @@ fn remove(folder: &mut Folder, unwanted: impl Fn(&What) -> bool) {
 }
 
 #[test]
-fn a_good_history_is_good() {
+fn a_good_history_has_no_violation() {
     finds(|_| {}, &[]);
 }
 
@@ -78,7 +78,7 @@ fn a_history_that_says_too_little_proves_nothing() {
 }
 
 #[test]
-fn what_still_goes_on_is_judged_by_what_was_acknowledged_and_by_what_does_not_end() {
+fn an_unsettled_run_is_judged_only_by_its_acknowledgements_and_its_liveness() {
     let breaking = |folder: &mut Folder| {
         change(folder, |what| {
             if let What::Settled { in_time } = what {

@@ -1,4 +1,4 @@
-//! Results and their grants.
+//! Results, and the grants that reported them.
 
 use super::*;
 
@@ -61,7 +61,7 @@ fn a_success_that_was_a_failure() {
 }
 
 #[test]
-fn a_run_that_was_cancelled_though_it_has_a_result() {
+fn a_run_that_was_cancelled_although_it_has_a_result() {
     let breaking = |folder: &mut Folder| run(folder, PARKED).result = Some(json!({}));
     finds(breaking, &[(Proof::Results, "is cancelled, and has the result")]);
 }

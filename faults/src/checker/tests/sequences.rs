@@ -1,4 +1,4 @@
-//! Any sequence of states along the edges is good, whoever sees which part of it, and one wrong state in it is found.
+//! Any sequence of states along the edges is good, whichever client sees a part of it. One wrong state in it is found.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ proptest! {
     # ![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_past_along_the_edges_is_good_and_a_lie_about_one_revision_is_found(
+    fn a_sequence_along_the_edges_is_good_and_one_wrong_revision_is_found(
         choices in vec(any::<u8>(), 1..16),
         seen in vec(any::<bool>(), 17),
         lie in any::<Index>(),

@@ -13,7 +13,7 @@ fn one_revision_with_two_states() {
 }
 
 #[test]
-fn something_after_a_terminal_state() {
+fn a_change_after_a_terminal_state() {
     let breaking = |folder: &mut Folder| insert_late(folder, "c3", seen(LOST, 3, Status::Failed, 1, 1));
     finds(breaking, &[(Proof::States, "was failed (fence 1, attempt 1) in revision 3")]);
 }

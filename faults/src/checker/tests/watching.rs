@@ -1,4 +1,4 @@
-//! What watchers see.
+//! The changes that watchers see.
 
 use super::*;
 
@@ -20,20 +20,20 @@ fn an_end_that_never_came() {
 }
 
 #[test]
-fn a_run_that_was_never_sent() {
+fn a_run_that_a_watcher_never_saw() {
     let breaking = |folder: &mut Folder| remove(folder, |what| matches!(what, What::WatchSaw { run: LOST, .. }));
     finds(breaking, &[(Proof::Watching, "all never saw that run")]);
 }
 
 #[test]
-fn a_run_that_was_not_sent_until_it_changed_again() {
+fn a_run_that_a_watcher_saw_only_when_it_changed_again() {
     let breaking =
         |folder: &mut Folder| remove(folder, |what| matches!(what, What::WatchSaw { run: PARKED, revision: 1, .. }));
     finds(breaking, &[(Proof::Watching, "all followed while run")]);
 }
 
 #[test]
-fn a_watcher_that_began_later_need_not_have_seen_the_run() {
+fn a_watcher_that_began_to_follow_later_need_not_have_seen_the_run() {
     let breaking = |folder: &mut Folder| {
         remove(folder, |what| matches!(what, What::WatchSaw { run: PARKED, revision: 1, .. }));
         let again = What::WatchOpened { watcher: "all".into(), filter: Default::default(), resumed: true };
@@ -43,7 +43,7 @@ fn a_watcher_that_began_later_need_not_have_seen_the_run() {
 }
 
 #[test]
-fn a_run_that_left_the_filter_without_a_message() {
+fn a_run_that_left_the_filter_without_an_event() {
     let breaking = |folder: &mut Folder| {
         let stale = saw(LOST, 3, Status::Running, 1, 1);
         let What::WatchSaw { run, revision, status, attempt, fence, .. } = stale else { return };
@@ -54,7 +54,7 @@ fn a_run_that_left_the_filter_without_a_message() {
 }
 
 #[test]
-fn a_run_that_left_the_filter_with_a_message() {
+fn a_run_that_left_the_filter_with_an_event() {
     let breaking = |folder: &mut Folder| {
         insert_late(folder, "ended", What::WatchLeftFilter { watcher: "ended".into(), run: LOST });
     };
@@ -66,7 +66,7 @@ fn a_run_that_left_the_filter_with_a_message() {
 }
 
 #[test]
-fn a_deletion_that_never_was() {
+fn a_deletion_that_never_happened() {
     let breaking = |folder: &mut Folder| {
         insert_late(folder, "ended", What::WatchDeleted { watcher: "other".into(), run: LOST });
     };

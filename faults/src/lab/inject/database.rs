@@ -6,17 +6,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::lab::deployment::Deployment;
 
-/// Kills all its processes, and starts it again at the end.
+/// Kills all processes of PostgreSQL, and starts it again at the end.
 pub(super) async fn kill(deployment: &Deployment, end: Instant) -> Result<()> {
     match deployment.database.cluster.kill_hard().await {
-        // A full disk has ended it before.
+        // A full disk has ended PostgreSQL already.
         Err(DevpgError::NotRunning { .. }) => {}
         killed => killed?,
     }
     away(deployment, end).await
 }
 
-/// Shuts it down, and starts it again at the end.
+/// Shuts PostgreSQL down, and starts it again at the end.
 pub(super) async fn restart(deployment: &Deployment, end: Instant) -> Result<()> {
     deployment.database.cluster.stop().await?;
     away(deployment, end).await
@@ -31,7 +31,7 @@ async fn away(deployment: &Deployment, end: Instant) -> Result<()> {
     deployment.database.come_back().await
 }
 
-/// Stops all its processes (SIGSTOP), and resumes them at the end.
+/// Stops all processes of PostgreSQL (SIGSTOP), and resumes them at the end.
 pub(super) async fn hang(deployment: &Deployment, end: Instant) -> Result<()> {
     deployment.database.cluster.pause().await?;
     deployment.disturbances.away();

@@ -11,10 +11,10 @@ use super::sql;
 use crate::lab::deployment::Deployment;
 use crate::lab::fault::SqlFault;
 
-/// Between two looks whether PostgreSQL is back.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval at which the lab checks whether PostgreSQL is back.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Fills the disk, and empties it at the end. PostgreSQL may have ended meanwhile and is started again.
+/// Fills the disk, and frees it at the end. PostgreSQL may have ended by then, and is started again.
 pub(super) async fn fill(deployment: &Deployment, mut rng: StdRng, end: Instant) -> Result<()> {
     let database = &deployment.database;
     let Some(disk) = &database.disk else {
@@ -38,7 +38,7 @@ pub(super) async fn fill(deployment: &Deployment, mut rng: StdRng, end: Instant)
             deployment.findings.count("PostgreSQL ended over a full disk");
             database.cluster.restart().await?;
         }
-        sleep(LOOK).await;
+        sleep(CHECK_INTERVAL).await;
     }
     Ok(())
 }

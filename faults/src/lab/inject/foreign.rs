@@ -23,7 +23,7 @@ const HELD: Duration = Duration::from_millis(900);
 const TABLES: [&str; 6] =
     ["ops.runs", "ops.sessions", "ops.workers", "ops.run_cancels", "ops.run_changes", "ops.lease_service"];
 const RUNS: &str = "SELECT id FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled')";
-/// In an order that no server uses.
+/// Locks runs in an order that no server uses.
 const RUNS_BACKWARDS: &str = "SELECT id FROM ops.runs WHERE status NOT IN ('succeeded', 'failed', 'cancelled') \
                               ORDER BY id DESC LIMIT 30";
 const END_BACKENDS: &str =
@@ -48,8 +48,8 @@ pub(super) async fn inject(database: &Database, session: ForeignSession, mut rng
     }
 }
 
-/// Locks what servers write, so that many writes are in flight. Dropping the connection frees the lock. None if nothing
-/// could be locked.
+/// Locks rows that servers write, so that many writes wait. Dropping the connection frees the lock. None if no row could
+/// be locked.
 pub(super) async fn lock_what_is_written(database: &Database, mut rng: StdRng) -> Option<PgConnection> {
     const LOCKS: [&str; 3] = [
         "LOCK TABLE ops.session_deltas IN SHARE MODE",
@@ -93,7 +93,7 @@ async fn end_backends(database: &Database, rng: &mut StdRng, end: Instant) -> Re
     Ok(())
 }
 
-/// Takes all free connections, and those that the servers lose meanwhile.
+/// Takes all free connections, and those that the servers lose during the fault.
 async fn take_connections(database: &Database, end: Instant) -> Result<()> {
     let mut taken = Vec::new();
     while Instant::now() < end {

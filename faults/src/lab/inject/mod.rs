@@ -1,7 +1,7 @@
 //! Carries out the plan: each fault begins, lasts, and is undone.
 //!
-//! `step` carries out one step of the plan; the other files are the faults by what they hit. `streams` checks what must hold
-//! meanwhile.
+//! `step` carries out one step of the plan. The other files have the faults, grouped by their targets. `streams` checks that
+//! workers keep their streams.
 
 mod streams;
 

@@ -23,10 +23,10 @@ const UNDO_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 ///
-/// The lab itself fails, so nothing that follows can be judged.
+/// The lab itself fails, so later events can not be judged.
 pub(in crate::lab) async fn step(deployment: Arc<Deployment>, step: Step, begin: Instant) -> Result<()> {
     sleep_until(begin + Duration::from_millis(step.after_ms)).await;
-    // Faults of the database wait until it is back from the last one.
+    // A fault of the database waits until the last one is over.
     let turn = match step.fault.target() {
         Target::Database => Some(deployment.database.turn.lock().await),
         _ => None,
@@ -97,7 +97,7 @@ fn proxies<'h>(deployment: &'h Deployment, step: &Step) -> &'h [Arc<Proxy>] {
     }
 }
 
-/// The name in the history: of a worker its process, of all others their name.
+/// The name in the history: the process of a worker, or the name of any other target.
 fn target(deployment: &Deployment, step: &Step) -> String {
     match step.fault.target() {
         Target::Server | Target::DatabaseLink => deployment.servers[step.index].name.clone(),

@@ -23,7 +23,7 @@ pub(super) fn look(deployment: &Deployment, step: &Step) -> Option<Before> {
     Some(Before { begun, accepted: accepted(deployment) })
 }
 
-/// Checks the workers, unless another fault has begun meanwhile.
+/// Checks the workers, unless another fault has begun.
 pub(super) async fn stayed(deployment: &Arc<Deployment>, before: Option<Before>) {
     let Some(before) = before else { return };
     sleep(AFTERWARDS).await;

@@ -1,6 +1,6 @@
 //! Splits a byte stream into messages of PostgreSQL's protocol.
 
-/// Stands for the tag of a client's first messages, which have none.
+/// Replaces the tag of a client's first messages, which have none.
 pub(super) const STARTUP: u8 = 0;
 
 /// One whole message.

@@ -124,7 +124,7 @@ impl Session {
         out.to_server.extend_from_slice(&frame.bytes);
     }
 
-    /// Remembers what the message prepares: the kind of its statement.
+    /// Stores the kind of the statement that the message prepares.
     fn learn(&mut self, frame: &Frame) -> Kind {
         let (name, rest) = text(frame.body());
         match frame.tag {

@@ -1,4 +1,4 @@
-//! What the proxy does with HTTP/2.
+//! The proxy with HTTP/2.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn dropped() -> Trap {
 }
 
 #[tokio::test]
-async fn frames_pass_in_whatever_pieces_they_come() {
+async fn frames_pass_in_pieces_of_any_size() {
     let mut pair = Pair::open(Protocol::Http2).await;
     let all = [frame(SETTINGS, b""), frame(HEADERS, b"headers"), frame(DATA, &[5; 300]), frame(HEADERS, b"")].concat();
     for byte in &all {
@@ -31,7 +31,7 @@ async fn frames_pass_in_whatever_pieces_they_come() {
 }
 
 #[tokio::test]
-async fn a_response_is_dropped_and_the_link_is_cut_though_the_request_has_arrived() {
+async fn a_response_is_dropped_and_the_link_is_cut_although_the_request_has_arrived() {
     for response in [frame(HEADERS, b"headers"), frame(DATA, b"data")] {
         let mut pair = Pair::open(Protocol::Http2).await;
         let mut sprung = pair.proxy.sprung();
@@ -58,7 +58,7 @@ async fn a_response_is_dropped_and_the_link_is_cut_though_the_request_has_arrive
 }
 
 #[tokio::test]
-async fn a_trap_that_is_taken_away_does_not_spring() {
+async fn a_trap_that_is_removed_does_not_spring() {
     let mut pair = Pair::open(Protocol::Http2).await;
     pair.proxy.arm(dropped());
     pair.proxy.disarm();

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Protocol, Proxy};
 
-/// Fails a test that hangs. Its length proves nothing.
+/// Fails a test that hangs. No test depends on its length.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client and a server with a link between them.
@@ -53,7 +53,7 @@ async fn hears(stream: &mut TcpStream, bytes: &[u8]) {
     assert_eq!(heard, bytes, "{:?} is not {:?}", String::from_utf8_lossy(&heard), String::from_utf8_lossy(bytes));
 }
 
-/// Asserts that nothing has come, after bytes that were sent later in the other direction have arrived.
+/// Asserts that no byte has arrived, after bytes that were sent later in the other direction have.
 fn has_heard_nothing(stream: &TcpStream) {
     let mut byte = [0];
     let read = stream.try_read(&mut byte);

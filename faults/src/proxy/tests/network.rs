@@ -1,4 +1,4 @@
-//! What the proxy does with any bytes.
+//! The proxy with any bytes.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ async fn bytes_and_the_end_of_each_side_pass_through() {
 }
 
 #[tokio::test]
-async fn what_breaks_on_one_side_breaks_on_the_other() {
+async fn a_break_on_one_side_breaks_the_other() {
     let mut pair = Pair::open(Protocol::Any).await;
     pair.server.set_zero_linger().unwrap();
     drop(pair.server);
@@ -37,7 +37,7 @@ async fn what_breaks_on_one_side_breaks_on_the_other() {
 }
 
 #[tokio::test]
-async fn a_cut_ends_the_links_of_now_in_order_or_at_once_and_not_those_that_come() {
+async fn a_cut_ends_the_open_links_in_order_or_at_once_and_not_later_ones() {
     let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.cut(Cut::Fin);
     hears_the_end(&mut pair.client).await;
@@ -88,7 +88,7 @@ async fn bytes_take_at_least_the_time_of_a_delay_and_keep_their_order() {
     let mut pair = Pair::open(Protocol::Any).await;
     let slow = Flow { delay: DELAY, ..Flow::default() };
     pair.proxy.order(|orders| orders.to_server = slow).await.unwrap();
-    // The link has its orders once bytes are slow; until then nothing is proved.
+    // The link has its orders once bytes are slow. Until then the test proves nothing.
     loop {
         let begin = Instant::now();
         says(&mut pair.client, b"one").await;
@@ -144,7 +144,7 @@ async fn a_client_is_cut_off_when_no_server_is_behind_the_proxy() {
 }
 
 #[tokio::test]
-async fn more_than_a_link_keeps_waits_with_its_sender_and_arrives() {
+async fn a_sender_of_more_than_a_link_keeps_waits_and_all_of_it_arrives() {
     let mut pair = Pair::open(Protocol::Any).await;
     pair.proxy.order(|orders| orders.to_server = pass(Pass::Hold)).await.unwrap();
     let bytes = vec![7; 8 << 20];

@@ -1,4 +1,4 @@
-//! What the proxy does with a real PostgreSQL and a real client.
+//! The proxy between a real PostgreSQL and a real client.
 
 use devpg::testing::{TestDatabase, database, shared};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -54,7 +54,7 @@ fn is_cut(error: &sqlx::Error) -> bool {
 }
 
 #[tokio::test]
-async fn a_session_that_no_trap_waits_for_is_as_without_a_proxy() {
+async fn a_session_without_a_trap_works_as_without_a_proxy() {
     let mut place = Place::open().await;
     for ssl in [PgSslMode::Disable, PgSslMode::Prefer] {
         place.options = place.options.ssl_mode(ssl);
@@ -167,7 +167,7 @@ async fn a_statement_fails_with_its_transaction_and_the_session_goes_on() {
 }
 
 #[tokio::test]
-async fn only_what_reads_or_writes_rows_is_made_to_fail() {
+async fn only_statements_that_read_or_write_rows_are_made_to_fail() {
     let place = Place::open().await;
     let mut session = place.session().await;
     place.proxy.arm(Trap::FailStatement { sqlstate: "53100", message: "no space left" });
@@ -181,7 +181,7 @@ async fn only_what_reads_or_writes_rows_is_made_to_fail() {
 }
 
 #[tokio::test]
-async fn a_new_session_is_refused_as_the_server_would() {
+async fn a_new_session_is_refused_as_by_the_server() {
     let place = Place::open().await;
     place.proxy.arm(Trap::FailStartup { sqlstate: "53300", message: "sorry, too many clients already" });
     let error = place.options.connect().await.unwrap_err();

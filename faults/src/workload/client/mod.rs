@@ -1,4 +1,4 @@
-//! A client: `state` is its struct, `run` its loop, and the other files are what it does.
+//! A client. `state` is its struct, `run` its loop, and the other files have its calls.
 
 mod state;
 

@@ -12,7 +12,7 @@ use super::state::Client;
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Client {
-    /// Works until `stop`, and then calls a little of everything once more.
+    /// Works until `stop`, and then makes each kind of call once more.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl Client {
             let pause = self.rng.random_range(Duration::ZERO..PAUSE);
             let _stopped = tokio::time::timeout(pause, stop.cancelled()).await;
         }
-        // All faults are over, so each client sees something, however its calls failed before.
+        // All faults are over, so even a client whose calls all failed has answers now.
         self.create_session().await?;
         self.enqueue_one().await?;
         self.look().await?;

@@ -17,7 +17,7 @@ pub struct Client {
     pub(super) known: Arc<Known>,
     pub(super) recorder: Recorder,
     pub(super) rng: StdRng,
-    /// Makes calls and keys unique, together with the name.
+    /// A number that makes calls and keys unique, together with the name.
     pub(super) number: u64,
 }
 
