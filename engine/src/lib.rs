@@ -3,8 +3,9 @@
 //!
 //! In reading order, from the ground up: [`domain`] has the types and rules; [`db`] runs units of database work; [`store`] is the
 //! SQL; [`batch`] turns many callers into one statement; [`enqueue`] writes new runs; [`dispatch`] decides which worker gets which
-//! run; [`stream`] serves a worker and writes its reports; [`watch`] sends changes to watchers; [`repair`] does what a clock
-//! triggers. [`wakeups`] wake them, and [`Engine`] puts them together.
+//! run; [`stream`] has the streams of workers and writes what they report; [`watch`] sends changes to watchers; [`repair`] does what a clock
+//! triggers. [`wakeups`] wake them, and [`Engine`] puts them together. [`serve`]
+//! is what happens on the stream of a worker.
 
 pub mod domain;
 
@@ -25,6 +26,7 @@ pub mod telemetry;
 pub mod cancel;
 mod engine;
 mod error;
+pub mod serve;
 pub mod settings;
 
 pub use engine::{Engine, EngineStop};

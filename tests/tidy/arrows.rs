@@ -19,9 +19,10 @@ const ENGINE: Layers = &[
     ("idempotent", &["store", "db", "error", "domain"]),
     ("enqueue", &["batch", "idempotent", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("watch", &["store", "db", "wakeups", "settings", "domain"]),
-    ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain", "engine"]),
+    ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("dispatch", &["stream", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
+    ("serve", &["engine", "stream", "batch", "store", "db", "wakeups", "settings", "error", "domain"]),
     ("cancel", &["engine", "store", "db", "wakeups"]),
     ("repair", &["engine", "cancel", "store", "db", "wakeups", "telemetry"]),
 ];
@@ -55,7 +56,7 @@ const OUTSIDE: [(&str, &[&str]); 10] = [
     ("engine/prometheus", &["telemetry"]),
     (
         "engine/tokio",
-        &["db", "store", "batch", "enqueue", "stream", "dispatch", "watch", "wakeups", "repair", "engine"],
+        &["db", "store", "batch", "enqueue", "stream", "dispatch", "watch", "wakeups", "repair", "engine", "serve"],
     ),
 ];
 

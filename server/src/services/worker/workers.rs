@@ -21,6 +21,7 @@ use engine::domain::weight::{MESSAGE_BYTES, messages};
 use engine::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile, WorkerState};
 use engine::domain::{GrantKey, Limits, Refusal, Resource, Run, TenantId};
 use engine::idempotent::{self, Request};
+use engine::serve::open;
 use engine::store::event::append::GuardedEvents;
 use engine::store::request::id::payload_hash;
 use engine::store::run::cancel::{cancel_pending, cancel_sent};
@@ -31,7 +32,6 @@ use engine::store::run::release::Release;
 use engine::store::worker::read::{worker_get, worker_list};
 use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
-use engine::stream::open;
 
 /// The use cases of workers.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Workers {
         &self.engine
     }
 
-    /// Opens a worker's stream: [`engine::stream::serve`] serves it.
+    /// Opens a worker's stream: [`engine::serve::frames`] serves it.
     pub async fn open(
         &self,
         tenant: TenantId,

@@ -1,112 +1,38 @@
-//! Opens a worker's stream: registers the worker, and settles the grants that it holds.
+//! A worker whose stream was lost connects again: the server settles the grants that the worker held.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::FutureExt;
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::EngineError;
 use crate::db::{Class, PgConnection, StoreError};
-use crate::domain::frame::{Hello, Resume, ServerFrame, Welcome};
-use crate::domain::{GrantKey, Refusal, TenantId};
-use crate::settings::HEARTBEATS_PER_LEASE;
+use crate::domain::GrantKey;
+use crate::domain::frame::Resume;
 use crate::store::effects::Effects;
-use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::run::release::{Release, run_release_in_tx};
 use crate::store::run::report::{Begin, run_begin_in_tx, run_lock_in_tx};
 use crate::store::worker::record::{
-    HeldGrant, StreamOpening, worker_held_in_tx, worker_insert, worker_lock_in_tx, worker_resume_in_tx, worker_runs,
+    HeldGrant, StreamOpening, worker_held_in_tx, worker_lock_in_tx, worker_resume_in_tx, worker_runs,
 };
-use crate::stream::connection::{Connection, OUTBOX_FRAMES};
-use crate::wakeups::Topic;
 
 /// The state with which a stream begins.
 #[derive(Debug, Clone, Default)]
-struct Opened {
-    epoch: i64,
+pub struct Opened {
+    pub epoch: i64,
     /// The grants that the worker names and that still stand.
-    standing: Vec<HeldGrant>,
+    pub standing: Vec<HeldGrant>,
     /// Standing grants whose starts are not written yet, because other transactions lock their runs.
-    unwritten: Vec<GrantKey>,
+    pub unwritten: Vec<GrantKey>,
     /// The effects of settling the grants; and a wakeup for work, because the stream has room.
-    effects: Effects,
-}
-
-/// Opens the stream of a worker: registers it, so that the dispatcher sees it, and sends `Welcome`.
-pub async fn open(
-    engine: &Arc<Engine>,
-    tenant: TenantId,
-    hello: Hello,
-) -> Result<(Arc<Connection>, mpsc::Receiver<ServerFrame>), EngineError> {
-    let lease = engine.settings.lease_timeout;
-    let new_opening = |worker_id: Uuid, secret: &str| StreamOpening {
-        worker_id,
-        tenant: tenant.clone(),
-        profile: hello.profile.clone(),
-        secret_hash: hash(secret),
-        server_id: engine.server_id,
-        lease,
-    };
-    let resumed = match hello.resume.clone() {
-        Some(resume) => {
-            let opening = new_opening(resume.worker_id, &resume.secret);
-            let (worker_id, secret) = (resume.worker_id, resume.secret.clone());
-            match resume_worker(engine, opening, resume).await? {
-                Resumed::Opened(opened) => Some((worker_id, secret, opened)),
-                Resumed::Unknown => None,
-                Resumed::Late => return Err(Refusal::StreamReplaced.into()),
-            }
-        }
-        None => None,
-    };
-    let (worker_id, secret, opened) = match resumed {
-        Some(resumed) => resumed,
-        None => {
-            let (worker_id, secret) = (Uuid::now_v7(), new_secret());
-            let opening = new_opening(worker_id, &secret);
-            let db = engine.db(Class::Priority);
-            let inserted = db.write(opening, |c, opening| worker_insert(c, opening).boxed());
-            (worker_id, secret, Opened { epoch: inserted.await?, effects: Effects::WORK, ..Opened::default() })
-        }
-    };
-
-    let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
-    let group = claim_group(tenant, &hello);
-    let connection = Connection::new(worker_id, hello.profile.name.clone(), opened.epoch, group, lease, outbox);
-    for held in &opened.standing {
-        let started = Instant::now().checked_sub(held.started_ago).unwrap_or_else(Instant::now);
-        connection.grants().resume(held.grant, held.attempt, started);
-    }
-    connection.grants().unwritten(opened.unwritten);
-    connection.send(ServerFrame::Welcome(Welcome {
-        worker_id,
-        secret,
-        stream_epoch: opened.epoch,
-        heartbeat_interval: lease / HEARTBEATS_PER_LEASE,
-        lease_timeout: lease,
-        event_credits: engine.settings.event_credits,
-        standing: opened.standing.iter().map(|held| held.grant).collect(),
-    }));
-    engine.registry.add(connection.clone());
-    // The worker gets the orders that came while it was away.
-    engine.wakeups.give_here(Topic::Cancels);
-    engine.wakeups.send(opened.effects);
-    tracing::info!(%worker_id, worker = hello.profile.name, epoch = opened.epoch, held = opened.standing.len(), "worker connected");
-    Ok((connection, frames))
+    pub effects: Effects,
 }
 
 /// The result of a resume.
-enum Resumed {
+pub enum Resumed {
     Opened(Opened),
     /// There is no such worker, or this is not its secret.
     Unknown,
@@ -116,7 +42,7 @@ enum Resumed {
 
 /// Resumes a worker that knows its secret. A grant that it names stands if the worker still holds it. The worker did not start a grant that
 /// it does not name, so that grant is given back: at once, or when no other transaction has its run locked.
-async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
+pub async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
     let (db, worker_id) = (engine.db(Class::Engine), resume.worker_id);
     let runs = db.read((), move |c, ()| worker_runs(c, worker_id).boxed()).await?;
     let resumed = engine.locked_runs.around(&runs, |locked| {
@@ -186,22 +112,4 @@ async fn settle_held(
     }
     let unwritten = later.into_iter().map(|begin| begin.guard.grant).collect();
     Ok((Opened { epoch, standing, unwritten, effects }, left))
-}
-
-/// The group of a worker: its lanes and kinds, in an order that does not depend on the worker.
-fn claim_group(tenant: TenantId, hello: &Hello) -> ClaimGroup {
-    let mut group = ClaimGroup { tenant, lanes: hello.profile.lanes.clone(), kinds: hello.profile.kinds.clone() };
-    group.lanes.sort();
-    group.lanes.dedup();
-    group.kinds.sort();
-    group.kinds.dedup();
-    group
-}
-
-fn new_secret() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
-
-fn hash(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret).to_vec()
 }

@@ -11,8 +11,8 @@ use crate::batch::budget::{Budget, Held};
 use crate::domain::frame::{Refused, Rejection, Report, ReportAnswer, ServerFrame};
 use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal};
+use crate::serve::answers::rejection;
 use crate::settings::OUTAGE_RETRY_DELAY;
-use crate::stream::answers::rejection;
 use crate::stream::connection::Connection;
 use crate::stream::results::GrantNews;
 
