@@ -23,10 +23,10 @@ pub mod watch;
 pub mod repair;
 pub mod telemetry;
 
-pub mod cancel;
 mod engine;
 mod error;
 pub mod serve;
+pub mod session_cancel;
 pub mod settings;
 
 pub use engine::{Engine, EngineStop};

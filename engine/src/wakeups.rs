@@ -20,19 +20,19 @@ use crate::store::feed::wakeup_send;
 pub enum Topic {
     /// Runs can be claimed.
     Work,
-    /// There are orders for workers.
-    Cancels,
+    /// There are orders for workers. Its channel and its metric are called cancels.
+    Orders,
     /// Runs have changed.
     Changes,
 }
 
-const TOPICS: [Topic; 3] = [Topic::Work, Topic::Cancels, Topic::Changes];
+const TOPICS: [Topic; 3] = [Topic::Work, Topic::Orders, Topic::Changes];
 
 impl Topic {
     fn channel(self) -> &'static str {
         match self {
             Topic::Work => "ops_work",
-            Topic::Cancels => "ops_cancels",
+            Topic::Orders => "ops_cancels",
             Topic::Changes => "ops_changes",
         }
     }
@@ -41,7 +41,7 @@ impl Topic {
     fn follows(self, effects: Effects) -> bool {
         match self {
             Topic::Work => effects.work,
-            Topic::Cancels => effects.cancels,
+            Topic::Orders => effects.orders,
             Topic::Changes => effects.changes,
         }
     }

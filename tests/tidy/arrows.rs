@@ -23,8 +23,8 @@ const ENGINE: Layers = &[
     ("dispatch", &["stream", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
     ("serve", &["engine", "stream", "batch", "store", "db", "wakeups", "settings", "error", "domain"]),
-    ("cancel", &["engine", "store", "db", "wakeups"]),
-    ("repair", &["engine", "cancel", "store", "db", "wakeups", "telemetry"]),
+    ("session_cancel", &["engine", "store", "db", "wakeups"]),
+    ("repair", &["engine", "session_cancel", "store", "db", "wakeups", "telemetry"]),
 ];
 
 const SERVER: Layers = &[

@@ -36,6 +36,6 @@ fn wake(engine: &Engine, found: Found) {
         engine.wakeups.give_here(Topic::Work);
     }
     if found.orders {
-        engine.wakeups.give_here(Topic::Cancels);
+        engine.wakeups.give_here(Topic::Orders);
     }
 }

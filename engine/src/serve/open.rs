@@ -80,7 +80,7 @@ pub async fn open(
     }));
     engine.registry.add(connection.clone());
     // The worker gets the orders that came while it was away.
-    engine.wakeups.give_here(Topic::Cancels);
+    engine.wakeups.give_here(Topic::Orders);
     engine.wakeups.send(opened.effects);
     tracing::info!(%worker_id, worker = hello.profile.name, epoch = opened.epoch, held = opened.standing.len(), "worker connected");
     Ok((connection, frames))

@@ -1,14 +1,14 @@
 //! The streams of this server's workers, and every write of a grant. What happens on one stream is in [`crate::serve`].
 //!
 //! The [`registry`] has a [`connection`] for each stream, and the connection has its [`grants`]. [`results`], [`leases`] and [`events`]
-//! write what all workers report; [`cancels`] sends workers the orders from the database; [`unaccepted`] takes back what a worker does
+//! write what all workers report; [`orders`] sends workers the orders from the database; [`unaccepted`] takes back what a worker does
 //! not accept in time; [`releases`] gives back grants that did not begin.
 
-pub mod cancels;
 pub mod connection;
 pub mod events;
 pub mod grants;
 pub mod leases;
+pub mod orders;
 pub mod registry;
 pub mod releases;
 pub mod results;

@@ -230,7 +230,7 @@ pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> 
     .execute(c)
     .await?;
     let exists = done.rows_affected() == 1;
-    Ok((exists, Effects::CANCELS.when(exists)))
+    Ok((exists, Effects::ORDERS.when(exists)))
 }
 
 /// Which of these workers shall drain.
