@@ -105,14 +105,14 @@ pub struct Assignment {
     pub run: Run,
 }
 
-/// A worker may begin this grant now.
+/// A worker may start this grant now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
     pub grant: GrantKey,
     pub attempt: i32,
 }
 
-/// A worker must not begin this grant, or must stop it.
+/// A worker must not start this grant, or must stop it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Revoke {
     pub grant: GrantKey,

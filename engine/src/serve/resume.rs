@@ -14,12 +14,12 @@ use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::run::release::{Release, run_release_in_tx};
-use crate::store::run::report::{Begin, run_begin_in_tx, run_lock_in_tx};
+use crate::store::run::report::{GrantStart, run_lock_in_tx, run_start_in_tx};
 use crate::store::worker::record::{
     HeldGrant, StreamOpening, worker_held_in_tx, worker_lock_in_tx, worker_resume_in_tx, worker_runs,
 };
 
-/// The state with which a stream begins.
+/// The state with which a stream starts.
 #[derive(Debug, Clone, Default)]
 pub struct Opened {
     pub epoch: i64,
@@ -36,7 +36,7 @@ pub enum Resumed {
     Opened(Opened),
     /// There is no such worker, or this is not its secret.
     Unknown,
-    /// The worker gave this resume up, and a later one was served before. This one does not name the grants that began since.
+    /// The worker gave this resume up, and a later one was served before. This one does not name the grants that started since.
     Late,
 }
 
@@ -86,21 +86,22 @@ async fn settle_held(
     let is_locked = |grant: GrantKey| locked.contains(&grant.run_id);
     let (mut standing, unknown): (Vec<HeldGrant>, Vec<HeldGrant>) =
         held.into_iter().partition(|held| named.contains(&held.grant));
-    let release = |held: &HeldGrant| Release { guard: guard(held.grant), begun_too: true, undelivered: !held.begun };
+    let release =
+        |held: &HeldGrant| Release { guard: guard(held.grant), started_too: true, undelivered: !held.started };
     let (left, releases): (Vec<Release>, Vec<Release>) =
         unknown.iter().map(release).partition(|release| is_locked(release.guard.grant));
     let mut effects = Effects::WORK;
     if !releases.is_empty() {
         effects |= run_release_in_tx(c, &releases).await?.1;
     }
-    // The worker was ordered to start, and its server did not write the start before it lost the stream.
-    let begin = |held: &HeldGrant| Begin { guard: guard(held.grant), started_ago: held.started_ago };
-    let (later, begins): (Vec<Begin>, Vec<Begin>) =
-        standing.iter().filter(|held| !held.begun).map(begin).partition(|begin| is_locked(begin.guard.grant));
-    if !begins.is_empty() {
-        effects |= run_begin_in_tx(c, &begins).await?.1;
+    // The worker was sent a Start, and its server did not write it before it lost the stream.
+    let start = |held: &HeldGrant| GrantStart { guard: guard(held.grant), started_ago: held.started_ago };
+    let (later, starts): (Vec<GrantStart>, Vec<GrantStart>) =
+        standing.iter().filter(|held| !held.started).map(start).partition(|start| is_locked(start.guard.grant));
+    if !starts.is_empty() {
+        effects |= run_start_in_tx(c, &starts).await?.1;
     }
-    standing.iter_mut().filter(|held| !held.begun).for_each(|held| held.attempt += 1);
+    standing.iter_mut().filter(|held| !held.started).for_each(|held| held.attempt += 1);
     let (late, beats): (Vec<Guard>, Vec<Guard>) =
         standing.iter().map(|held| guard(held.grant)).partition(|guard| is_locked(guard.grant));
     if !beats.is_empty() {
@@ -110,6 +111,6 @@ async fn settle_held(
     if !late.is_empty() {
         run_lease_extend(c, &late).await?;
     }
-    let unwritten = later.into_iter().map(|begin| begin.guard.grant).collect();
+    let unwritten = later.into_iter().map(|start| start.guard.grant).collect();
     Ok((Opened { epoch, standing, unwritten, effects }, left))
 }

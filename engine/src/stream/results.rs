@@ -1,4 +1,4 @@
-//! The beginning and the end of grants: starts and reports of all streams, in batches.
+//! How grants start and end: starts and reports of all streams, in batches.
 //!
 //! A start that waits for the same batch as its report needs no write of its own: the report carries it.
 
@@ -20,7 +20,9 @@ use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal, RunStatus};
 use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
-use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
+use crate::store::run::report::{
+    GrantReport, GrantStart, ReportVerdict, run_lock_in_tx, run_report_in_tx, run_start_in_tx,
+};
 use crate::telemetry::{Metrics, spans};
 use crate::wakeups::Wakeups;
 
@@ -37,8 +39,8 @@ const BOUNDS: BatchBounds = BatchBounds {
 /// The start or the end of a grant.
 #[derive(Debug, Clone)]
 pub enum GrantNews {
-    /// The worker was ordered to start.
-    Begun { guard: Guard, at: Instant },
+    /// The worker was sent a Start.
+    Started { guard: Guard, at: Instant },
     /// The worker reports how it ended. It started `started_ago` before `at`.
     Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
 }
@@ -46,14 +48,14 @@ pub enum GrantNews {
 impl GrantNews {
     fn grant(&self) -> GrantKey {
         match self {
-            GrantNews::Begun { guard, .. } | GrantNews::Ended { guard, .. } => guard.grant,
+            GrantNews::Started { guard, .. } | GrantNews::Ended { guard, .. } => guard.grant,
         }
     }
 
     /// When a report was submitted.
     fn ended_at(&self) -> Option<Instant> {
         match self {
-            GrantNews::Begun { .. } => None,
+            GrantNews::Started { .. } => None,
             GrantNews::Ended { at, .. } => Some(*at),
         }
     }
@@ -67,7 +69,7 @@ impl Weigh for Vec<GrantNews> {
 
     fn bytes(&self) -> usize {
         let bytes = |news: &GrantNews| match news {
-            GrantNews::Begun { .. } => 0,
+            GrantNews::Started { .. } => 0,
             GrantNews::Ended { outcome, .. } => outcome.weight(),
         };
         self.iter().map(bytes).sum()
@@ -117,7 +119,7 @@ impl Results {
         }
     }
 
-    /// Reports the end of one grant whose claim also began it.
+    /// Reports the end of one grant whose claim also started it.
     pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>) -> Result<(), EngineError> {
         let ended = GrantNews::Ended { guard, outcome, started_ago: Duration::ZERO, at: Instant::now() };
         self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
@@ -180,46 +182,46 @@ async fn batch(
         }
     }
     let carried: HashSet<Guard> = reports.iter().map(|(_, report)| report.guard).collect();
-    let mut begins: Vec<(usize, Begin)> = Vec::new();
+    let mut starts: Vec<(usize, GrantStart)> = Vec::new();
     for (index, item) in news.iter().enumerate() {
-        if let GrantNews::Begun { guard, at } = item
+        if let GrantNews::Started { guard, at } = item
             && !carried.contains(guard)
         {
-            begins.push((index, Begin { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
+            starts.push((index, GrantStart { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
         }
     }
     reports.sort_by_key(|(_, report)| report.guard.grant);
-    begins.sort_by_key(|(_, begin)| begin.guard.grant);
+    starts.sort_by_key(|(_, start)| start.guard.grant);
 
     // A start that its report carries is answered as accepted. If the report is refused, the answer to the report says so.
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
-    let begin_rows: Vec<Begin> = begins.iter().map(|(_, begin)| *begin).collect();
+    let start_rows: Vec<GrantStart> = starts.iter().map(|(_, start)| *start).collect();
     let report_rows: Vec<GrantReport> = reports.iter().map(|(_, report)| report.clone()).collect();
-    let written = db.transaction((begin_rows, report_rows), |c, (begins, reports)| {
+    let written = db.transaction((start_rows, report_rows), |c, (starts, reports)| {
         async move {
-            if !begins.is_empty() && !reports.is_empty() {
-                let begun = begins.iter().map(|begin| begin.guard.grant.run_id);
+            if !starts.is_empty() && !reports.is_empty() {
+                let started = starts.iter().map(|start| start.guard.grant.run_id);
                 let ended = reports.iter().map(|report| report.guard.grant.run_id);
-                run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
+                run_lock_in_tx(c, &started.chain(ended).collect::<Vec<_>>()).await?;
             }
-            let (mut begun, mut ended, mut effects) = (HashSet::new(), Vec::new(), Effects::NONE);
-            if !begins.is_empty() {
-                let (written, follows) = run_begin_in_tx(c, begins).await?;
-                (begun, effects) = (written, effects | follows);
+            let (mut started, mut ended, mut effects) = (HashSet::new(), Vec::new(), Effects::NONE);
+            if !starts.is_empty() {
+                let (written, follows) = run_start_in_tx(c, starts).await?;
+                (started, effects) = (written, effects | follows);
             }
             if !reports.is_empty() {
                 let (written, follows) = run_report_in_tx(c, reports).await?;
                 (ended, effects) = (written, effects | follows);
             }
-            Ok((begun, ended, effects))
+            Ok((started, ended, effects))
         }
         .boxed()
     });
-    let (begun, ended, effects) = written.await?;
+    let (started, ended, effects) = written.await?;
     wakeups.send(effects);
 
-    for (index, begin) in &begins {
-        if !begun.contains(&(begin.guard.worker_id, begin.guard.grant)) {
+    for (index, start) in &starts {
+        if !started.contains(&(start.guard.worker_id, start.guard.grant)) {
             verdicts[*index] = ReportVerdict::LeaseLost;
         }
     }

@@ -10,7 +10,7 @@ use crate::domain::TenantId;
 use crate::store::effects::Effects;
 use crate::store::run::row::milliseconds;
 
-/// Cancels runs that have not begun, and orders the workers of the others to stop them.
+/// Cancels runs that have not started, and orders the workers of the others to stop them.
 pub async fn run_cancel_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,

@@ -1,4 +1,4 @@
--- Cancels runs: what has not begun at once, what runs by asking its worker.
+-- Cancels runs: those that have not started at once, the others by an order to their workers.
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.status
     FROM ops.runs r
@@ -21,7 +21,7 @@ changed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
-    -- The first cancel counts; asking again changes nothing. A run that was claimed or begun while its lock was waited for is
+    -- The first cancel counts; asking again changes nothing. A run that was claimed or started while its lock was waited for is
     -- locked as it is now, but looked up here as it was when the statement began, and only then as it is now. So nothing here
     -- mixes `l` with `r`: `r.status = l.status` would miss it, and what is made of both would break the constraints.
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL

@@ -1,4 +1,4 @@
--- Ends the leases of workers that are not heard of any more. What was not begun is offered again and no attempt is spent;
+-- Ends the leases of workers that are not heard of any more. What did not start is offered again and no attempt is spent;
 -- what ran is offered again if it has attempts left, and failed otherwise. Nothing ends while the lease service is not
 -- current, or sooner than a lease after it resumed.
 WITH due AS MATERIALIZED (

@@ -1,4 +1,4 @@
-//! Runs, in the order of their lives: [`enqueue`], [`due`], [`claim`], [`report`] (begin and end), [`lease`] (heartbeat and
+//! Runs, in the order of their lives: [`enqueue`], [`due`], [`claim`], [`report`] (start and end), [`lease`] (heartbeat and
 //! expiry), [`release`], [`cancel`]. [`orders`] go to the workers of runs. [`read`] and [`row`] read runs. [`backlog`] counts what waits,
 //! [`vacuum`] keeps the queue fast.
 

@@ -1,4 +1,4 @@
-//! Giving back what was not begun.
+//! Gives back grants that did not start.
 
 use std::collections::HashSet;
 
@@ -13,8 +13,8 @@ use crate::store::run::guard::{Guard, GuardColumns};
 #[derive(Debug, Clone, Copy)]
 pub struct Release {
     pub guard: Guard,
-    /// Give it back even if it is written down as begun: its worker says that it was never told to start.
-    pub begun_too: bool,
+    /// Give it back even if its start is written: its worker says that it was never sent a Start.
+    pub started_too: bool,
     /// It counts towards the ten times after which a run is held back.
     pub undelivered: bool,
 }
@@ -32,7 +32,7 @@ pub async fn run_release_in_tx(
         &columns.fences,
         &columns.worker_ids,
         &columns.epochs,
-        &releases.iter().map(|release| release.begun_too).collect::<Vec<_>>(),
+        &releases.iter().map(|release| release.started_too).collect::<Vec<_>>(),
         &releases.iter().map(|release| release.undelivered).collect::<Vec<_>>(),
     )
     .fetch_all(c)

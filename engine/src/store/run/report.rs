@@ -1,4 +1,4 @@
-//! How grants begin and end.
+//! How grants start and end.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::domain::{GrantKey, Outcome, RunError, RunStatus, TraceParent};
 use crate::store::effects::Effects;
 use crate::store::run::guard::{Guard, GuardColumns};
 
-/// A worker was told to start.
+/// A worker was sent a Start.
 #[derive(Debug, Clone, Copy)]
-pub struct Begin {
+pub struct GrantStart {
     pub guard: Guard,
     pub started_ago: Duration,
 }
@@ -67,24 +67,24 @@ pub async fn run_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uu
 }
 
 /// Writes down starts. What is not in the answer, by worker and grant, has lost its lease.
-pub async fn run_begin_in_tx(
+pub async fn run_start_in_tx(
     c: &mut PgConnection,
-    begins: &[Begin],
+    starts: &[GrantStart],
 ) -> Result<(HashSet<(Uuid, GrantKey)>, Effects), StoreError> {
-    let guards: Vec<Guard> = begins.iter().map(|begin| begin.guard).collect();
+    let guards: Vec<Guard> = starts.iter().map(|start| start.guard).collect();
     let columns = GuardColumns::of(&guards);
     let rows = sqlx::query_file!(
-        "src/store/run/begin.sql",
+        "src/store/run/start.sql",
         &columns.run_ids,
         &columns.fences,
         &columns.worker_ids,
         &columns.epochs,
-        &begins.iter().map(|begin| begin.started_ago.as_millis() as i64).collect::<Vec<_>>(),
+        &starts.iter().map(|start| start.started_ago.as_millis() as i64).collect::<Vec<_>>(),
     )
     .fetch_all(c)
     .await?;
-    let begun = rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect();
-    Ok((begun, Effects::CHANGES))
+    let started = rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect();
+    Ok((started, Effects::CHANGES))
 }
 
 /// Ends grants. At most one report for a run may be in the batch. Answers the verdict on each, in order, and the run's traceparent.

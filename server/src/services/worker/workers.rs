@@ -138,7 +138,7 @@ impl Workers {
         let first = messages.next().unwrap_or_default();
         let release = |run: Run| Release {
             guard: Guard { grant: run.grant_key(), worker_id, epoch: UNARY_EPOCH },
-            begun_too: true,
+            started_too: true,
             undelivered: false,
         };
         self.engine.releases.give_back(messages.flatten().map(release).collect());

@@ -1,4 +1,4 @@
--- Writes down that workers were told to start.
+-- Writes down that workers were sent a Start.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[])
@@ -29,5 +29,5 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
--- A grant that is running already was begun before: by the same write, whose answer was lost.
+-- A grant that is running already was started before: by the same write, whose answer was lost.
 SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!" FROM locked
