@@ -1,4 +1,4 @@
-//! The dispatcher: gives ready runs to the free slots of this replica's workers.
+//! The dispatcher: gives ready runs to the free slots of this server's workers.
 //!
 //! It works in passes. A pass claims for each group of workers (same lanes, same kinds) in turn, with one statement each: a single
 //! statement for groups that overlap would give the same rows out twice. Passes follow each other while there are runs and room.

@@ -123,7 +123,7 @@ pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     Ok(pruned.rows_affected())
 }
 
-/// Tells the other replicas to look, and from whom it comes. A wakeup, sent after the commit in a statement of its own.
+/// Tells the other servers to look, and from whom it comes. A wakeup, sent after the commit in a statement of its own.
 pub async fn wakeup_send(c: &mut PgConnection, channels: &[&str], server_id: Uuid) -> Result<(), StoreError> {
     let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
     sqlx::query!(

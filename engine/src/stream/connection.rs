@@ -1,4 +1,4 @@
-//! One worker's stream on this replica: its grants, and the frames that go to it.
+//! One worker's stream on this server: its grants, and the frames that go to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -26,7 +26,7 @@ use crate::store::run::report::{
 use crate::telemetry::{Metrics, spans};
 use crate::wakeups::Wakeups;
 
-/// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
+/// Starts and reports that may wait: two for each of as many runs as a server's workers hold.
 const BOUNDS: BatchBounds = BatchBounds {
     waiting: 20_000,
     waiting_items: 20_000,
