@@ -24,7 +24,7 @@ const ENGINE: Layers = &[
     ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
     ("serve", &["engine", "stream", "batch", "store", "db", "wakeups", "settings", "error", "domain"]),
     ("session_cancel", &["engine", "store", "db", "wakeups"]),
-    ("repair", &["engine", "session_cancel", "store", "db", "wakeups", "telemetry"]),
+    ("repair", &["engine", "session_cancel", "store", "db", "wakeups", "telemetry", "settings"]),
 ];
 
 const SERVER: Layers = &[
