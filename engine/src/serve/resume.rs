@@ -69,8 +69,7 @@ pub async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resu
     Ok(resumed)
 }
 
-/// Settles the grants that a worker holds. Locked runs stay as they are: their named grants stand, and the others are returned, to be
-/// given back later.
+/// Settles the grants that a worker holds. Returns also the grants of locked runs that are to be given back later.
 async fn settle_held(
     c: &mut PgConnection,
     worker_id: Uuid,
@@ -81,36 +80,147 @@ async fn settle_held(
     let free: Vec<Uuid> = worker_runs(c, worker_id).await?.into_iter().filter(|run| !locked.contains(run)).collect();
     run_lock_in_tx(c, &free).await?;
     let held = worker_held_in_tx(c, worker_id).await?;
-    let named: HashSet<GrantKey> = named.iter().copied().collect();
-    let guard = |grant: GrantKey| Guard { grant, worker_id, epoch };
-    let is_locked = |grant: GrantKey| locked.contains(&grant.run_id);
-    let (mut standing, unknown): (Vec<HeldGrant>, Vec<HeldGrant>) =
-        held.into_iter().partition(|held| named.contains(&held.grant));
-    let release =
-        |held: &HeldGrant| Release { guard: guard(held.grant), started_too: true, undelivered: !held.started };
-    let (left, releases): (Vec<Release>, Vec<Release>) =
-        unknown.iter().map(release).partition(|release| is_locked(release.guard.grant));
+    let settlement = settle(held, named, locked, |grant| Guard { grant, worker_id, epoch });
     let mut effects = Effects::WORK;
-    if !releases.is_empty() {
-        effects |= run_release_in_tx(c, &releases).await?.1;
+    if !settlement.releases.is_empty() {
+        effects |= run_release_in_tx(c, &settlement.releases).await?.1;
     }
-    // The worker was sent a Start, and its server did not write it before it lost the stream.
-    let start = |held: &HeldGrant| GrantStart { guard: guard(held.grant), started_ago: held.started_ago };
-    let (later, starts): (Vec<GrantStart>, Vec<GrantStart>) =
-        standing.iter().filter(|held| !held.started).map(start).partition(|start| is_locked(start.guard.grant));
-    if !starts.is_empty() {
-        effects |= run_start_in_tx(c, &starts).await?.1;
+    if !settlement.starts.is_empty() {
+        effects |= run_start_in_tx(c, &settlement.starts).await?.1;
     }
-    standing.iter_mut().filter(|held| !held.started).for_each(|held| held.attempt += 1);
-    let (late, beats): (Vec<Guard>, Vec<Guard>) =
-        standing.iter().map(|held| guard(held.grant)).partition(|guard| is_locked(guard.grant));
-    if !beats.is_empty() {
-        let beat = |guard: Guard| LeaseBeat { guard, progress: None };
-        effects |= run_heartbeat(c, &beats.into_iter().map(beat).collect::<Vec<_>>()).await?.1;
+    if !settlement.beats.is_empty() {
+        effects |= run_heartbeat(c, &settlement.beats).await?.1;
     }
-    if !late.is_empty() {
-        run_lease_extend(c, &late).await?;
+    if !settlement.locked.is_empty() {
+        run_lease_extend(c, &settlement.locked).await?;
     }
-    let unwritten = later.into_iter().map(|start| start.guard.grant).collect();
-    Ok((Opened { epoch, standing, unwritten, effects }, left))
+    let Settlement { standing, unwritten, later, .. } = settlement;
+    Ok((Opened { epoch, standing, unwritten, effects }, later))
+}
+
+/// What a resume makes of the grants that its worker holds.
+#[derive(Debug, Default)]
+struct Settlement {
+    /// The grants that the worker names, each with the attempt that it has started.
+    standing: Vec<HeldGrant>,
+    /// Starts of standing grants. The worker was sent a Start, and its server did not write it before it lost the stream.
+    starts: Vec<GrantStart>,
+    /// Standing grants of locked runs whose starts are written later.
+    unwritten: Vec<GrantKey>,
+    /// Heartbeats of standing grants.
+    beats: Vec<LeaseBeat>,
+    /// Standing grants of locked runs: only their leases are extended.
+    locked: Vec<Guard>,
+    /// Grants that the worker does not name. They are given back.
+    releases: Vec<Release>,
+    /// The same of locked runs. They are given back later.
+    later: Vec<Release>,
+}
+
+/// Decides about each grant that a worker holds. A locked run stays as it is.
+fn settle(
+    held: Vec<HeldGrant>,
+    named: &[GrantKey],
+    locked: &HashSet<Uuid>,
+    guard_of: impl Fn(GrantKey) -> Guard,
+) -> Settlement {
+    let named: HashSet<GrantKey> = named.iter().copied().collect();
+    let mut settlement = Settlement::default();
+    for mut held in held {
+        let (guard, is_locked) = (guard_of(held.grant), locked.contains(&held.grant.run_id));
+        if !named.contains(&held.grant) {
+            let release = Release { guard, started_too: true, undelivered: !held.started };
+            if is_locked {
+                settlement.later.push(release)
+            } else {
+                settlement.releases.push(release)
+            }
+            continue;
+        }
+        if !held.started {
+            held.attempt += 1;
+            if is_locked {
+                settlement.unwritten.push(held.grant);
+            } else {
+                settlement.starts.push(GrantStart { guard, started_ago: held.started_ago });
+            }
+        }
+        if is_locked {
+            settlement.locked.push(guard);
+        } else {
+            settlement.beats.push(LeaseBeat { guard, progress: None });
+        }
+        settlement.standing.push(held);
+    }
+    settlement
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn key(run: u128) -> GrantKey {
+        GrantKey { run_id: Uuid::from_u128(run), fence: 1 }
+    }
+
+    fn held(run: u128, started: bool) -> HeldGrant {
+        HeldGrant { grant: key(run), started, attempt: i32::from(started), started_ago: Duration::ZERO }
+    }
+
+    /// Settles a grant that has started, and the next one that has not.
+    fn settled(named: &[GrantKey], locked: &[GrantKey]) -> Settlement {
+        let locked: HashSet<Uuid> = locked.iter().map(|grant| grant.run_id).collect();
+        let guard = |grant| Guard { grant, worker_id: Uuid::from_u128(9), epoch: 2 };
+        settle(vec![held(1, true), held(2, false)], named, &locked, guard)
+    }
+
+    fn standing(settlement: &Settlement) -> Vec<(GrantKey, i32)> {
+        settlement.standing.iter().map(|held| (held.grant, held.attempt)).collect()
+    }
+
+    fn grants<'a>(guards: impl IntoIterator<Item = &'a Guard>) -> Vec<GrantKey> {
+        guards.into_iter().map(|guard| guard.grant).collect()
+    }
+
+    fn released(releases: &[Release]) -> Vec<(GrantKey, bool)> {
+        assert!(releases.iter().all(|release| release.started_too));
+        releases.iter().map(|release| (release.guard.grant, release.undelivered)).collect()
+    }
+
+    #[test]
+    fn a_named_grant_stands_and_has_started() {
+        let settlement = settled(&[key(1), key(2)], &[]);
+        assert_eq!(standing(&settlement), [(key(1), 1), (key(2), 1)]);
+        assert_eq!(grants(settlement.starts.iter().map(|start| &start.guard)), [key(2)]);
+        assert_eq!(grants(settlement.beats.iter().map(|beat| &beat.guard)), [key(1), key(2)]);
+        assert!(settlement.locked.is_empty() && settlement.unwritten.is_empty());
+        assert!(settlement.releases.is_empty() && settlement.later.is_empty());
+    }
+
+    #[test]
+    fn a_named_grant_of_a_locked_run_stands_and_only_its_lease_is_written() {
+        let settlement = settled(&[key(1), key(2)], &[key(1), key(2)]);
+        assert_eq!(standing(&settlement), [(key(1), 1), (key(2), 1)]);
+        assert_eq!(grants(&settlement.locked), [key(1), key(2)]);
+        assert_eq!(settlement.unwritten, [key(2)]);
+        assert!(settlement.starts.is_empty() && settlement.beats.is_empty());
+    }
+
+    #[test]
+    fn a_grant_that_is_not_named_is_given_back_when_its_run_is_free() {
+        let settlement = settled(&[], &[key(1)]);
+        assert_eq!(released(&settlement.later), [(key(1), false)]);
+        assert_eq!(released(&settlement.releases), [(key(2), true)]);
+        assert!(settlement.standing.is_empty() && settlement.beats.is_empty() && settlement.locked.is_empty());
+    }
+
+    #[test]
+    fn a_name_with_another_fence_is_another_grant_and_one_that_is_not_held_is_nothing() {
+        let other_fence = GrantKey { fence: 2, ..key(1) };
+        let settlement = settled(&[other_fence, key(3)], &[]);
+        assert_eq!(released(&settlement.releases), [(key(1), false), (key(2), true)]);
+        assert!(settlement.standing.is_empty());
+    }
 }
