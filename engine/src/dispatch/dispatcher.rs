@@ -5,7 +5,7 @@
 //! Then a wakeup or new room begins the next one. A group whose queue is exhausted is looked at again only after a wakeup; the poll
 //! (`repair/poll.rs`) gives one for runs of which no wakeup came.
 //!
-//! The [`Strategy`] decides the next step; the dispatcher carries it out.
+//! The `Strategy` decides the next step; the dispatcher carries it out.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
