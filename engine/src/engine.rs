@@ -1,7 +1,6 @@
 //! The engine as a whole: its parts, its loops, and the order in which they end.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,14 +11,13 @@ use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Class, Db};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::enqueue::Enqueue;
-use crate::settings::{EngineSettings, POLL_INTERVAL};
-use crate::store::run::release::Release;
-use crate::stream::cancels;
+use crate::settings::EngineSettings;
 use crate::stream::events::Events;
 use crate::stream::leases::Leases;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::stream::results::Results;
+use crate::stream::{orders, unaccepted};
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 use crate::watch::hub::ChangeHub;
@@ -110,36 +108,20 @@ impl Engine {
         batches.spawn(release_batches);
         loops.spawn(dispatcher.run(stop.loops.clone()));
         loops.spawn(hub.run(stop.loops.clone()));
-        loops.spawn(cancels::run(db.clone(), wakeups.clone(), registry, metrics, stop.loops.clone()));
+        loops.spawn(orders::run(db.clone(), wakeups.clone(), registry, metrics, stop.loops.clone()));
+        loops.spawn(unaccepted::run(
+            engine.registry.clone(),
+            engine.releases.clone(),
+            engine.settings.accept_timeout,
+            stop.loops.clone(),
+        ));
         loops.spawn(wakeups.clone().listen(db.clone(), stop.loops.clone()));
         batches.spawn(wakeups.clone().pass_on(db.clone(), stop.batches.clone()));
-        loops.spawn(engine.clone().take_back_unaccepted(stop.loops.clone()));
         engine
     }
 
     /// The database, for work of a class.
     pub fn db(&self, class: Class) -> &Db {
         &self.databases[class as usize]
-    }
-
-    /// Each second, takes back the runs that workers have not accepted in time.
-    async fn take_back_unaccepted(self: Arc<Self>, closing: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
-                () = closing.cancelled() => return,
-            }
-            let now = Instant::now();
-            for connection in self.registry.all() {
-                let late = connection.grants().take_unaccepted(self.settings.accept_timeout, now);
-                if late.is_empty() {
-                    continue;
-                }
-                tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
-                connection.revoke(late.clone());
-                let release = |grant| Release { guard: connection.guard(grant), begun_too: false, undelivered: true };
-                self.releases.give_back(late.into_iter().map(release).collect());
-            }
-        }
     }
 }

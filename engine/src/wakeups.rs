@@ -20,19 +20,19 @@ use crate::store::feed::wakeup_send;
 pub enum Topic {
     /// Runs can be claimed.
     Work,
-    /// There are orders for workers.
-    Cancels,
+    /// There are orders for workers. Its channel and its metric are called cancels.
+    Orders,
     /// Runs have changed.
     Changes,
 }
 
-const TOPICS: [Topic; 3] = [Topic::Work, Topic::Cancels, Topic::Changes];
+const TOPICS: [Topic; 3] = [Topic::Work, Topic::Orders, Topic::Changes];
 
 impl Topic {
     fn channel(self) -> &'static str {
         match self {
             Topic::Work => "ops_work",
-            Topic::Cancels => "ops_cancels",
+            Topic::Orders => "ops_cancels",
             Topic::Changes => "ops_changes",
         }
     }
@@ -41,7 +41,7 @@ impl Topic {
     fn follows(self, effects: Effects) -> bool {
         match self {
             Topic::Work => effects.work,
-            Topic::Cancels => effects.cancels,
+            Topic::Orders => effects.orders,
             Topic::Changes => effects.changes,
         }
     }
@@ -51,7 +51,7 @@ impl Topic {
 struct Signal {
     /// Wakes the waiter in this process.
     local: Notify,
-    /// Whether the wakeup must still be sent to the other replicas.
+    /// Whether the wakeup must still be sent to the other servers.
     is_unsent: AtomicBool,
     /// The number of wakeups given.
     given: AtomicU64,
@@ -61,9 +61,9 @@ struct Signal {
 #[derive(Debug, Clone)]
 pub struct Wakeups {
     signals: Arc<[Signal; 3]>,
-    /// Wakes the loop that sends wakeups to the other replicas.
+    /// Wakes the loop that sends wakeups to the other servers.
     unsent: Arc<Notify>,
-    /// This replica. A notification carries it, so that the replica ignores its own.
+    /// This server. A notification carries it, so that the server ignores its own.
     server_id: Uuid,
 }
 
@@ -72,7 +72,7 @@ impl Wakeups {
         Self { signals: Arc::default(), unsent: Arc::default(), server_id }
     }
 
-    /// Gives the wakeups that follow a committed write: in this process at once, to the other replicas as soon as the database accepts
+    /// Gives the wakeups that follow a committed write: in this process at once, to the other servers as soon as the database accepts
     /// them. Wakeups that come faster than they are sent become one.
     pub fn send(&self, effects: Effects) {
         TOPICS.into_iter().filter(|topic| topic.follows(effects)).for_each(|topic| self.give(topic));
@@ -101,7 +101,7 @@ impl Wakeups {
         self.signals[topic as usize].local.notified().await;
     }
 
-    /// Sends wakeups to the other replicas, one statement at a time and outside of other transactions: commits of transactions with a
+    /// Sends wakeups to the other servers, one statement at a time and outside of other transactions: commits of transactions with a
     /// NOTIFY wait for each other.
     pub async fn pass_on(self, db: Db, closing: CancellationToken) {
         loop {
@@ -114,12 +114,12 @@ impl Wakeups {
             let server_id = self.server_id;
             let sent = db.write(channels, move |c, channels| wakeup_send(c, channels, server_id).boxed());
             if let Err(error) = sent.await {
-                tracing::debug!(%error, "a wakeup was not sent; the other replicas poll");
+                tracing::debug!(%error, "a wakeup was not sent; the other servers poll");
             }
         }
     }
 
-    /// Receives the wakeups of the other replicas. After an error it connects again, and gives all wakeups, because some may be lost.
+    /// Receives the wakeups of the other servers. After an error it connects again, and gives all wakeups, because some may be lost.
     pub async fn listen(self, db: Db, closing: CancellationToken) {
         loop {
             tokio::select! {

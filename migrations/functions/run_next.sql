@@ -2,11 +2,11 @@
 -- (engine/src/domain/run.rs) is the same table in Rust, and a test compares the two. PostgreSQL inlines the function into its callers, so a
 -- call costs nothing.
 --
--- The outcome is what the worker reports, or `released` (the grant is given back and was not begun) or `lost` (its lease has ended).
--- `begun`: the worker has started. `attempt`: the attempts so far, with this one if it has begun.
+-- The outcome is what the worker reports, or `released` (the grant is given back and did not start) or `lost` (its lease has ended).
+-- `started`: the worker was sent a Start. `attempt`: the attempts so far, with this one if it has started.
 CREATE OR REPLACE FUNCTION ops.run_next(
     outcome           text,
-    begun             boolean,
+    started           boolean,
     cancel_requested  boolean,
     attempt           int,
     max_attempts      int
@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION ops.run_next(
         SELECT CASE
             -- A success always stands.
             WHEN outcome = 'succeeded' THEN 'succeeded'
-            WHEN outcome = 'lost' AND NOT begun THEN 'queued'
+            WHEN outcome = 'lost' AND NOT started THEN 'queued'
             -- After a cancel was requested, every other end confirms it.
             WHEN cancel_requested OR outcome = 'cancelled' THEN 'cancelled'
             -- These attempts do not count.

@@ -75,7 +75,7 @@ async fn a_report_finds_its_runs_by_their_ids_in_the_order_of_ids() {
 async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
     let fixture = Fixture::with(0, |_| {}).await;
     let statements = [
-        ("run_begin", include_str!("../../engine/src/store/run/begin.sql"), 5),
+        ("run_start", include_str!("../../engine/src/store/run/start.sql"), 5),
         ("run_cancel", CANCEL, 4),
         ("run_cancel_unconfirmed", CANCEL_UNCONFIRMED, 0),
         ("run_claim", CLAIM, 11),

@@ -20,11 +20,12 @@ const ENGINE: Layers = &[
     ("idempotent", &["store", "db", "error", "domain"]),
     ("enqueue", &["batch", "idempotent", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("watch", &["store", "db", "wakeups", "settings", "domain"]),
-    ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain", "engine"]),
+    ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("dispatch", &["stream", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
-    ("cancel", &["engine", "store", "db", "wakeups"]),
-    ("repair", &["engine", "cancel", "store", "db", "wakeups", "telemetry"]),
+    ("serve", &["engine", "stream", "batch", "store", "db", "wakeups", "settings", "error", "domain"]),
+    ("session_cancel", &["engine", "store", "db", "wakeups"]),
+    ("repair", &["engine", "session_cancel", "store", "db", "wakeups", "telemetry", "settings"]),
 ];
 
 const SERVER: Layers = &[
@@ -56,7 +57,7 @@ const OUTSIDE: [(&str, &[&str]); 10] = [
     ("engine/prometheus", &["telemetry"]),
     (
         "engine/tokio",
-        &["db", "store", "batch", "enqueue", "stream", "dispatch", "watch", "wakeups", "repair", "engine"],
+        &["db", "store", "batch", "enqueue", "stream", "dispatch", "watch", "wakeups", "repair", "engine", "serve"],
     ),
 ];
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::tree::files;
 
-/// A file that the page names, and the function that it names with it: `engine/cancel.rs: cancel_runs`.
+/// A file that the page names, and the function that it names with it: `engine/session_cancel.rs: cancel_runs`.
 struct Name {
     path: String,
     symbol: Option<String>,

@@ -101,7 +101,7 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, r
             let slot = Slot {
                 worker_id: connection.worker_id,
                 worker_name: connection.worker_name.clone(),
-                begin: false,
+                starts: false,
                 lease: connection.lease,
                 claim_id: None,
             };
@@ -113,7 +113,7 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, r
         let slot = Slot {
             worker_id: call.worker_id,
             worker_name: call.worker_name.clone(),
-            begin: true,
+            starts: true,
             lease: call.lease,
             claim_id: call.claim_id,
         };
@@ -153,9 +153,9 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize)
 /// Delivers runs to the holder of their slots. Returns the runs that could not be delivered, so that the caller gives them back.
 pub fn deliver(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
     let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
-    let release = |worker_id: Uuid, epoch: i64, begun_too: bool| {
+    let release = |worker_id: Uuid, epoch: i64, started_too: bool| {
         let guards = grants.iter().map(|grant| Guard { grant: *grant, worker_id, epoch });
-        guards.map(|guard| Release { guard, begun_too, undelivered: false }).collect()
+        guards.map(|guard| Release { guard, started_too, undelivered: false }).collect()
     };
     match holder {
         Holder::Stream(connection) => {

@@ -1,11 +1,11 @@
-//! The dispatcher: gives ready runs to the free slots of this replica's workers.
+//! The dispatcher: gives ready runs to the free slots of this server's workers.
 //!
 //! It works in passes. A pass claims for each group of workers (same lanes, same kinds) in turn, with one statement each: a single
 //! statement for groups that overlap would give the same rows out twice. Passes follow each other while there are runs and room.
 //! Then a wakeup or new room begins the next one. A group whose queue is exhausted is looked at again only after a wakeup; the poll
 //! (`repair/poll.rs`) gives one for runs of which no wakeup came.
 //!
-//! The [`Strategy`] decides the next step; the dispatcher carries it out.
+//! The `Strategy` decides the next step; the dispatcher carries it out.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};

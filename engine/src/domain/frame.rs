@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::event::EventBatch;
 use crate::domain::run::Progress;
 use crate::domain::violation::Violations;
-use crate::domain::worker::{CancelOrder, WorkerProfile};
+use crate::domain::worker::{Order, WorkerProfile};
 use crate::domain::{GrantKey, Outcome, Refusal, Run};
 
 /// The first frame of a worker.
@@ -83,7 +83,7 @@ pub enum ServerFrame {
     HeartbeatAck { lost: Vec<GrantKey>, frozen: bool },
     EventsAck { grant: GrantKey, through_seq: i64, credits: u32, rejected: Option<Rejection> },
     ReportAcks(Vec<ReportAnswer>),
-    Cancels(Vec<CancelOrder>),
+    Cancels(Vec<Order>),
     Drain(DrainReason),
 }
 
@@ -105,14 +105,14 @@ pub struct Assignment {
     pub run: Run,
 }
 
-/// A worker may begin this grant now.
+/// A worker may start this grant now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
     pub grant: GrantKey,
     pub attempt: i32,
 }
 
-/// A worker must not begin this grant, or must stop it.
+/// A worker must not start this grant, or must stop it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Revoke {
     pub grant: GrantKey,

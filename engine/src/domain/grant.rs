@@ -16,7 +16,7 @@ pub struct Grant {
     pub worker_id: Uuid,
     pub worker_name: String,
     pub claimed_at: DateTime<Utc>,
-    /// When the worker began the run; `None` before, and after the run is queued again.
+    /// When the worker started the run; `None` before, and after the run is queued again.
     pub started_at: Option<DateTime<Utc>>,
     pub heartbeat_at: DateTime<Utc>,
 }

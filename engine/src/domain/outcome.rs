@@ -13,7 +13,7 @@ pub enum GrantEnd {
     FailedPermanently,
     Cancelled,
     Snoozed,
-    /// The grant was given back before it began.
+    /// The grant was given back before it started.
     Released,
     /// The lease has ended.
     Lost,

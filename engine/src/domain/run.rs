@@ -1,7 +1,7 @@
 //! A run, and its state machine.
 //!
 //! ```text
-//!            claim            begin            succeed
+//!            claim            start            succeed
 //!   queued ---------> claimed ------> running ---------> succeeded
 //!     ^  |               |             |  |
 //!     |  |   give back   |   retry,    |  +-- fail ----> failed
@@ -71,9 +71,9 @@ impl RunStatus {
     pub fn successors(self) -> &'static [RunStatus] {
         use RunStatus::*;
         match self {
-            // claim; claim and begin (unary); cancel
+            // claim; claim and start (unary); cancel
             Queued => &[Claimed, Running, Cancelled],
-            // give back; begin; the report that carries the start; cancel
+            // give back; start; the report that carries the start; cancel
             Claimed => &[Queued, Running, Succeeded, Failed, Cancelled],
             // retry, snooze, give back; succeed; fail; confirm a cancel
             Running => &[Queued, Succeeded, Failed, Cancelled],
@@ -84,10 +84,10 @@ impl RunStatus {
     /// The status that a run gets when its grant ends. `migrations/functions/run_next.sql` is the same rule for the statements. A test
     /// compares the two.
     ///
-    /// `begun`: the worker has started. `attempts_left`: another attempt may follow this one.
-    pub fn after(end: GrantEnd, begun: bool, cancel_requested: bool, attempts_left: bool) -> RunStatus {
+    /// `started`: the worker was sent a Start. `attempts_left`: another attempt may follow this one.
+    pub fn after(end: GrantEnd, started: bool, cancel_requested: bool, attempts_left: bool) -> RunStatus {
         use RunStatus::*;
-        match (end, begun, cancel_requested, attempts_left) {
+        match (end, started, cancel_requested, attempts_left) {
             // A success always stands.
             (GrantEnd::Succeeded, _, _, _) => Succeeded,
             (GrantEnd::Lost, false, _, _) => Queued,
@@ -111,7 +111,7 @@ impl RunStatus {
 pub enum WaitReason {
     /// `run_after` has not come.
     Scheduled,
-    /// Too many workers in a row were given the run and did not begin it.
+    /// Too many workers in a row were given the run and did not start it.
     Undelivered,
 }
 
@@ -240,7 +240,7 @@ impl Run {
         }
     }
 
-    /// The run after a claim. A claim for a worker without a stream also begins the run: its grant has `started_at`.
+    /// The run after a claim. A claim for a worker without a stream also starts the run: its grant has `started_at`.
     pub fn claimed(self, claim: Claim) -> Self {
         let Claim { grant, attempt, fence, revision, error } = claim;
         Run {
@@ -382,8 +382,8 @@ mod tests {
     fn the_end_of_a_grant_follows_an_edge_of_the_state_machine() {
         for end in GrantEnd::ALL {
             for (cancel_requested, attempts_left) in [(false, false), (false, true), (true, false), (true, true)] {
-                for (begun, from) in [(false, Claimed), (true, Running)] {
-                    let next = RunStatus::after(end, begun, cancel_requested, attempts_left);
+                for (started, from) in [(false, Claimed), (true, Running)] {
+                    let next = RunStatus::after(end, started, cancel_requested, attempts_left);
                     assert!(from.may_become(next), "{end:?}: {from:?} -> {next:?}");
                 }
             }

@@ -88,20 +88,22 @@ pub struct WorkerProfile {
 
 /// An order to a worker about a grant that it holds, or held.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CancelOrder {
+pub struct Order {
     pub worker_id: Uuid,
     pub grant: GrantKey,
-    pub kind: CancelKind,
+    pub kind: OrderKind,
     pub grace: Duration,
     pub reason: String,
-    /// How long ago the cancel was requested.
+    /// How long ago the order was given.
     pub asked_ago: Duration,
 }
 
-/// A worker must stop, or has lost the grant.
+/// What an order says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancelKind {
+pub enum OrderKind {
+    /// The worker must stop the run, and report.
     Cancel,
+    /// The worker has lost the grant, and must drop the run.
     Revoke,
 }
 

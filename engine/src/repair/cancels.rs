@@ -8,9 +8,9 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use crate::Engine;
-use crate::cancel::cancel_runs;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
+use crate::session_cancel::cancel_runs;
 use crate::store::run::cancel::{run_cancel_unconfirmed, session_cancel_open};
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {

@@ -7,8 +7,7 @@ use futures::FutureExt;
 
 use crate::Engine;
 use crate::db::{Class, StoreError};
-use crate::repair::driver::{Done, Repair, Trigger};
-use crate::repair::status::Counts;
+use crate::repair::driver::{Counts, Done, Repair, Trigger};
 use crate::store::session::end::{FOLD_SESSIONS, session_fold_in_tx};
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {

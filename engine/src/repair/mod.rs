@@ -1,6 +1,6 @@
 //! Repairs: the work that a clock triggers. Each is idempotent and needs no input, so every server does all of them.
 //!
-//! The [`driver`] runs them. Most wait for the [`poll`], which asks the database each second what there is to do; the others have a
+//! The `driver` runs them. Most wait for the `poll`, which asks the database each second what there is to do; the others have a
 //! period of their own. [`status`] has the result of each, for the metrics and for `ops doctor`.
 
 mod backlog;

@@ -2,21 +2,19 @@
 //! server may die: the poll finds the work that they left. An idle server asks the database for nothing else.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 
 use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger, Waker};
+use crate::settings::POLL_INTERVAL;
 use crate::store::poll::{Found, poll};
 use crate::wakeups::Topic;
 
-const PERIOD: Duration = Duration::from_secs(1);
-
 pub(super) fn repair(engine: Arc<Engine>, wakers: Vec<Waker>) -> Repair {
     let wakers: Arc<[Waker]> = wakers.into();
-    Repair::new("poll", Trigger::Each(PERIOD), move || once(engine.clone(), wakers.clone()))
+    Repair::new("poll", Trigger::Each(POLL_INTERVAL), move || once(engine.clone(), wakers.clone()))
 }
 
 async fn once(engine: Arc<Engine>, wakers: Arc<[Waker]>) -> Result<Done, StoreError> {
@@ -36,6 +34,6 @@ fn wake(engine: &Engine, found: Found) {
         engine.wakeups.give_here(Topic::Work);
     }
     if found.orders {
-        engine.wakeups.give_here(Topic::Cancels);
+        engine.wakeups.give_here(Topic::Orders);
     }
 }

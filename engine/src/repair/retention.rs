@@ -11,7 +11,7 @@ use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::store::feed::feed_prune;
 use crate::store::request::id::request_id_prune;
-use crate::store::run::cancel::cancel_prune;
+use crate::store::run::orders::order_prune;
 
 const PERIOD: Duration = Duration::from_secs(30);
 
@@ -24,6 +24,6 @@ async fn once(engine: Arc<Engine>) -> Result<Done, StoreError> {
     Ok(Done::changed([
         ("changes", db.write((), |c, ()| feed_prune(c).boxed()).await?),
         ("request_ids", db.write((), |c, ()| request_id_prune(c).boxed()).await?),
-        ("orders", db.write((), |c, ()| cancel_prune(c).boxed()).await?),
+        ("orders", db.write((), |c, ()| order_prune(c).boxed()).await?),
     ]))
 }

@@ -1,42 +1,9 @@
-//! The status of each repair of this server: its last try, and since when it has not succeeded.
+//! The status of each repair of this server: whether its last try failed, and since when it has not succeeded.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::db::StoreError;
-
-/// The changes of a try: a number of each kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts(Vec<(&'static str, u64)>);
-
-impl Counts {
-    pub fn new(counts: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
-        Self(counts.into_iter().collect())
-    }
-
-    /// Whether the try changed nothing.
-    pub fn is_nothing(&self) -> bool {
-        self.0.iter().all(|(_, count)| *count == 0)
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: Vec<_> = self.0.iter().map(|(what, count)| format!("{what}={count}")).collect();
-        f.write_str(&counts.join(" "))
-    }
-}
-
-/// A try of a repair.
-#[derive(Debug, Clone)]
-pub struct Try {
-    pub result: Result<Counts, StoreError>,
-    pub ended: Instant,
-    pub took: Duration,
-}
 
 /// The status of a repair.
 #[derive(Debug)]
@@ -47,7 +14,6 @@ pub struct Status {
 
 #[derive(Debug)]
 struct State {
-    last: Option<Try>,
     is_failing: bool,
     /// When the repair last succeeded or had nothing to do, or the end of its rest.
     ok_at: Instant,
@@ -56,13 +22,8 @@ struct State {
 
 impl Status {
     pub fn new(name: &'static str) -> Self {
-        let state = State { last: None, is_failing: false, ok_at: Instant::now(), is_given_up: false };
+        let state = State { is_failing: false, ok_at: Instant::now(), is_given_up: false };
         Self { name, state: Mutex::new(state) }
-    }
-
-    /// The last try; `None` before the first one.
-    pub fn last(&self) -> Option<Try> {
-        self.lock().last.clone()
     }
 
     /// Whether the last try failed, and there is still something to do.
@@ -77,14 +38,13 @@ impl Status {
     }
 
     /// A try has ended, and the next one comes after this rest. Returns whether the repair began to fail, or succeeds again.
-    pub(super) fn tried(&self, result: Result<Counts, StoreError>, took: Duration, rest: Duration) -> bool {
+    pub(super) fn tried(&self, is_ok: bool, rest: Duration) -> bool {
         let mut state = self.lock();
         let (was_failing, now) = (state.is_failing, Instant::now());
-        state.is_failing = result.is_err();
-        if result.is_ok() {
+        state.is_failing = !is_ok;
+        if is_ok {
             state.ok_at = now + rest;
         }
-        state.last = Some(Try { result, ended: now, took });
         was_failing != state.is_failing
     }
 

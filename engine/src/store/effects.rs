@@ -9,15 +9,15 @@ pub struct Effects {
     /// Runs can be claimed.
     pub work: bool,
     /// Workers have new orders: to stop a run, to give it up, or to drain.
-    pub cancels: bool,
+    pub orders: bool,
     /// Runs have changed, so watchers must read the feed.
     pub changes: bool,
 }
 
 impl Effects {
-    pub const NONE: Effects = Effects { work: false, cancels: false, changes: false };
+    pub const NONE: Effects = Effects { work: false, orders: false, changes: false };
     pub const WORK: Effects = Effects { work: true, ..Effects::NONE };
-    pub const CANCELS: Effects = Effects { cancels: true, ..Effects::NONE };
+    pub const ORDERS: Effects = Effects { orders: true, ..Effects::NONE };
     pub const CHANGES: Effects = Effects { changes: true, ..Effects::NONE };
 
     /// These effects, if the condition holds.
@@ -32,7 +32,7 @@ impl BitOr for Effects {
     fn bitor(self, other: Effects) -> Effects {
         Effects {
             work: self.work || other.work,
-            cancels: self.cancels || other.cancels,
+            orders: self.orders || other.orders,
             changes: self.changes || other.changes,
         }
     }

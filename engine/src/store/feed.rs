@@ -123,7 +123,7 @@ pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     Ok(pruned.rows_affected())
 }
 
-/// Sends a wakeup to the other replicas, with the id of this server. It is sent after the commit, in a statement of its own.
+/// Sends a wakeup to the other servers, with the id of this server. It is sent after the commit, in a statement of its own.
 pub async fn wakeup_send(c: &mut PgConnection, channels: &[&str], server_id: Uuid) -> Result<(), StoreError> {
     let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
     sqlx::query!(

@@ -1,4 +1,4 @@
-//! One worker's stream on this replica: its grants, and the frames that go to it.
+//! One worker's stream on this server: its grants, and the frames that go to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::frame::{Assignment, DrainReason, Revoke, ServerFrame};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
-use crate::domain::worker::{CancelKind, CancelOrder};
+use crate::domain::worker::{Order, OrderKind};
 use crate::domain::{GrantKey, Run};
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
@@ -101,16 +101,16 @@ impl Connection {
     }
 
     /// Sends the worker an order. A cancel is sent once for each grant. Returns whether a cancel was sent.
-    pub fn order(&self, order: CancelOrder) -> bool {
+    pub fn order(&self, order: Order) -> bool {
         match order.kind {
-            CancelKind::Cancel => {
+            OrderKind::Cancel => {
                 let is_new = self.grants().cancel(order.grant);
                 if is_new {
                     self.send(ServerFrame::Cancels(vec![order]));
                 }
                 is_new
             }
-            CancelKind::Revoke => {
+            OrderKind::Revoke => {
                 self.revoke(vec![order.grant]);
                 false
             }

@@ -13,7 +13,7 @@ use crate::domain::frame::Start;
 enum Stage {
     /// The worker was sent the run and has not accepted it yet.
     Assigned { at: Instant },
-    /// The worker was ordered to start. From here on only two things take the grant back without a report: the end of its lease,
+    /// The worker was sent a Start. From here on only two things take the grant back without a report: the end of its lease,
     /// and a resume that does not name it.
     Started { at: Instant },
 }

@@ -22,7 +22,7 @@ use crate::store::worker::record::worker_heard;
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 
-/// Heartbeats that may wait: one for each of far more workers than a replica serves.
+/// Heartbeats that may wait: one for each of far more workers than a server serves.
 const BOUNDS: BatchBounds = BatchBounds {
     waiting: 50_000,
     waiting_items: 500_000,

@@ -1,18 +1,15 @@
-//! A worker's stream, and every write of a grant.
+//! The streams of this server's workers, and every write of a grant. What happens on one stream is in [`crate::serve`].
 //!
-//! A stream's life: [`open`] registers it as a [`connection`] in the [`registry`]; [`serve`] handles each frame until the stream
-//! ends. The [`connection`] has its [`grants`]. `worker_grants`, [`results`], [`leases`] and [`events`] write what the worker reports;
-//! [`cancels`] sends it the orders from the database; [`releases`] gives back grants that did not begin.
+//! The [`registry`] has a [`connection`] for each stream, and the connection has its [`grants`]. [`results`], [`leases`] and [`events`]
+//! write what all workers report; [`orders`] sends workers the orders from the database; [`unaccepted`] takes back what a worker does
+//! not accept in time; [`releases`] gives back grants that did not start.
 
-mod answers;
-pub mod cancels;
 pub mod connection;
 pub mod events;
 pub mod grants;
 pub mod leases;
-pub mod open;
+pub mod orders;
 pub mod registry;
 pub mod releases;
 pub mod results;
-pub mod serve;
-mod worker_grants;
+pub mod unaccepted;

@@ -1,4 +1,4 @@
-//! The registry of the streams of this replica.
+//! The registry of the streams of this server.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::stream::connection::{Connection, StreamEnd};
 
-/// The streams of this replica, by worker.
+/// The streams of this server, by worker.
 #[derive(Debug, Default)]
 pub struct Registry {
     connections: RwLock<HashMap<Uuid, Arc<Connection>>>,

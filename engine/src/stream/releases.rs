@@ -1,4 +1,4 @@
-//! Gives grants back that did not begin.
+//! Gives grants back that did not start.
 
 use std::future::Future;
 

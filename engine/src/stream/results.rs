@@ -1,4 +1,4 @@
-//! The beginning and the end of grants: starts and reports of all streams, in batches.
+//! How grants start and end: starts and reports of all streams, in batches.
 //!
 //! A start that waits for the same batch as its report needs no write of its own: the report carries it.
 
@@ -15,16 +15,18 @@ use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
 use crate::batch::halving::halve;
-use crate::db::{Db, StoreError};
+use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::weight::Weight;
-use crate::domain::{GrantKey, Outcome, Refusal, RunStatus};
+use crate::domain::{GrantKey, Outcome, Refusal, RunStatus, TraceParent};
 use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
-use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
+use crate::store::run::report::{
+    GrantReport, GrantStart, ReportVerdict, run_lock_in_tx, run_report_in_tx, run_start_in_tx,
+};
 use crate::telemetry::{Metrics, spans};
 use crate::wakeups::Wakeups;
 
-/// Starts and reports that may wait: two for each of as many runs as a replica's workers hold.
+/// Starts and reports that may wait: two for each of as many runs as a server's workers hold.
 const BOUNDS: BatchBounds = BatchBounds {
     waiting: 20_000,
     waiting_items: 20_000,
@@ -37,8 +39,8 @@ const BOUNDS: BatchBounds = BatchBounds {
 /// The start or the end of a grant.
 #[derive(Debug, Clone)]
 pub enum GrantNews {
-    /// The worker was ordered to start.
-    Begun { guard: Guard, at: Instant },
+    /// The worker was sent a Start.
+    Started { guard: Guard, at: Instant },
     /// The worker reports how it ended. It started `started_ago` before `at`.
     Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
 }
@@ -46,14 +48,14 @@ pub enum GrantNews {
 impl GrantNews {
     fn grant(&self) -> GrantKey {
         match self {
-            GrantNews::Begun { guard, .. } | GrantNews::Ended { guard, .. } => guard.grant,
+            GrantNews::Started { guard, .. } | GrantNews::Ended { guard, .. } => guard.grant,
         }
     }
 
     /// When a report was submitted.
     fn ended_at(&self) -> Option<Instant> {
         match self {
-            GrantNews::Begun { .. } => None,
+            GrantNews::Started { .. } => None,
             GrantNews::Ended { at, .. } => Some(*at),
         }
     }
@@ -67,7 +69,7 @@ impl Weigh for Vec<GrantNews> {
 
     fn bytes(&self) -> usize {
         let bytes = |news: &GrantNews| match news {
-            GrantNews::Begun { .. } => 0,
+            GrantNews::Started { .. } => 0,
             GrantNews::Ended { outcome, .. } => outcome.weight(),
         };
         self.iter().map(bytes).sum()
@@ -117,7 +119,7 @@ impl Results {
         }
     }
 
-    /// Reports the end of one grant whose claim also began it.
+    /// Reports the end of one grant whose claim also started it.
     pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>) -> Result<(), EngineError> {
         let ended = GrantNews::Ended { guard, outcome, started_ago: Duration::ZERO, at: Instant::now() };
         self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
@@ -157,89 +159,200 @@ async fn write_free(
     Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
 }
 
-/// Writes one batch and commits it. Returns the verdict of each item.
+/// Writes one batch, in one transaction or, if several items report the same run, in several. Returns the verdict of each item.
 async fn batch(
     db: Db,
     wakeups: Wakeups,
     metrics: Metrics,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<ReportVerdict>, StoreError> {
-    let now = Instant::now();
-    let mut reports: Vec<(usize, GrantReport)> = Vec::new();
-    let mut again: Vec<usize> = Vec::new();
-    let mut reported: HashSet<Uuid> = HashSet::new();
-    for (index, item) in news.iter().enumerate() {
-        if let GrantNews::Ended { guard, outcome, started_ago, at } = item {
-            // A second report for the same run is judged after the first one is written.
+    // A start that its report carries is answered as accepted. If the report is refused, the answer to the report says so.
+    let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
+    let mut waiting: Vec<usize> = (0..news.len()).collect();
+    while !waiting.is_empty() {
+        let plan = Arc::new(plan(&news, &waiting, Instant::now()));
+        let (started, ended, effects) = db.transaction(plan.clone(), |c, plan| write(c, plan).boxed()).await?;
+        wakeups.send(effects);
+        for (place, start) in plan.starts.iter() {
+            if !started.contains(&(start.guard.worker_id, start.guard.grant)) {
+                verdicts[place] = ReportVerdict::LeaseLost;
+            }
+        }
+        for ((place, report), (verdict, trace)) in plan.reports.iter().zip(ended) {
+            if let ReportVerdict::Accepted(Some(status)) = verdict {
+                if let (Some(trace), Some(at)) = (trace, news[place].ended_at()) {
+                    spans::reported(report.guard.grant, status, trace, at);
+                }
+                metrics.grant_ended(if status == RunStatus::Queued { "requeued" } else { status.as_str() }, 1);
+            }
+            verdicts[place] = verdict;
+        }
+        waiting.clone_from(&plan.again);
+    }
+    Ok(verdicts)
+}
+
+/// What one transaction of a batch writes, and which items wait for the next one.
+#[derive(Debug)]
+struct Plan {
+    /// The starts that no report of this transaction carries.
+    starts: Rows<GrantStart>,
+    /// The first report of each run.
+    reports: Rows<GrantReport>,
+    /// The places of the other reports: each is judged after the one before it is written.
+    again: Vec<usize>,
+}
+
+/// The rows of a statement, in the order of their grants, and the place of each in the batch.
+#[derive(Debug)]
+struct Rows<T> {
+    rows: Vec<T>,
+    places: Vec<usize>,
+}
+
+impl<T> Rows<T> {
+    fn new(mut placed: Vec<(usize, T)>, grant: impl Fn(&T) -> GrantKey) -> Self {
+        placed.sort_by_key(|(_, row)| grant(row));
+        let (places, rows) = placed.into_iter().unzip();
+        Self { rows, places }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.places.iter().copied().zip(&self.rows)
+    }
+}
+
+/// Plans one transaction of a batch. `waiting` has the places of the items that are not written yet.
+fn plan(news: &[GrantNews], waiting: &[usize], now: Instant) -> Plan {
+    let (mut reports, mut again, mut reported) = (Vec::new(), Vec::new(), HashSet::new());
+    for place in waiting {
+        if let GrantNews::Ended { guard, outcome, started_ago, at } = &news[*place] {
             if !reported.insert(guard.grant.run_id) {
-                again.push(index);
+                again.push(*place);
                 continue;
             }
             let started_ago = *started_ago + now.saturating_duration_since(*at);
-            reports.push((index, GrantReport { guard: *guard, outcome: outcome.as_ref().clone(), started_ago }));
+            reports.push((*place, GrantReport { guard: *guard, outcome: outcome.as_ref().clone(), started_ago }));
         }
     }
     let carried: HashSet<Guard> = reports.iter().map(|(_, report)| report.guard).collect();
-    let mut begins: Vec<(usize, Begin)> = Vec::new();
-    for (index, item) in news.iter().enumerate() {
-        if let GrantNews::Begun { guard, at } = item
+    let mut starts = Vec::new();
+    for place in waiting {
+        if let GrantNews::Started { guard, at } = &news[*place]
             && !carried.contains(guard)
         {
-            begins.push((index, Begin { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
+            starts.push((*place, GrantStart { guard: *guard, started_ago: now.saturating_duration_since(*at) }));
         }
     }
-    reports.sort_by_key(|(_, report)| report.guard.grant);
-    begins.sort_by_key(|(_, begin)| begin.guard.grant);
+    Plan {
+        starts: Rows::new(starts, |start| start.guard.grant),
+        reports: Rows::new(reports, |report| report.guard.grant),
+        again,
+    }
+}
 
-    // A start that its report carries is answered as accepted. If the report is refused, the answer to the report says so.
-    let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
-    let begin_rows: Vec<Begin> = begins.iter().map(|(_, begin)| *begin).collect();
-    let report_rows: Vec<GrantReport> = reports.iter().map(|(_, report)| report.clone()).collect();
-    let written = db.transaction((begin_rows, report_rows), |c, (begins, reports)| {
-        async move {
-            if !begins.is_empty() && !reports.is_empty() {
-                let begun = begins.iter().map(|begin| begin.guard.grant.run_id);
-                let ended = reports.iter().map(|report| report.guard.grant.run_id);
-                run_lock_in_tx(c, &begun.chain(ended).collect::<Vec<_>>()).await?;
-            }
-            let (mut begun, mut ended, mut effects) = (HashSet::new(), Vec::new(), Effects::NONE);
-            if !begins.is_empty() {
-                let (written, follows) = run_begin_in_tx(c, begins).await?;
-                (begun, effects) = (written, effects | follows);
-            }
-            if !reports.is_empty() {
-                let (written, follows) = run_report_in_tx(c, reports).await?;
-                (ended, effects) = (written, effects | follows);
-            }
-            Ok((begun, ended, effects))
-        }
-        .boxed()
-    });
-    let (begun, ended, effects) = written.await?;
-    wakeups.send(effects);
+/// What a transaction has written: the grants whose starts stand, by worker; the verdict and the trace of each report; the effects.
+type Written = (HashSet<(Uuid, GrantKey)>, Vec<(ReportVerdict, Option<TraceParent>)>, Effects);
 
-    for (index, begin) in &begins {
-        if !begun.contains(&(begin.guard.worker_id, begin.guard.grant)) {
-            verdicts[*index] = ReportVerdict::LeaseLost;
-        }
+/// Writes what is planned.
+async fn write(c: &mut PgConnection, plan: &Plan) -> Result<Written, StoreError> {
+    let (starts, reports) = (&plan.starts.rows, &plan.reports.rows);
+    if !starts.is_empty() && !reports.is_empty() {
+        let started = starts.iter().map(|start| start.guard.grant.run_id);
+        let ended = reports.iter().map(|report| report.guard.grant.run_id);
+        run_lock_in_tx(c, &started.chain(ended).collect::<Vec<_>>()).await?;
     }
-    for ((index, report), (verdict, trace)) in reports.iter().zip(ended) {
-        if let (ReportVerdict::Accepted(Some(status)), Some(trace), Some(at)) =
-            (verdict, trace, news[*index].ended_at())
-        {
-            spans::reported(report.guard.grant, status, trace, at);
-        }
-        if let ReportVerdict::Accepted(Some(status)) = verdict {
-            metrics.grant_ended(if status == RunStatus::Queued { "requeued" } else { status.as_str() }, 1);
-        }
-        verdicts[*index] = verdict;
+    let (mut started, mut ended, mut effects) = (HashSet::new(), Vec::new(), Effects::NONE);
+    if !starts.is_empty() {
+        let (written, follows) = run_start_in_tx(c, starts).await?;
+        (started, effects) = (written, effects | follows);
     }
-    if !again.is_empty() {
-        let rest: Arc<[GrantNews]> = again.iter().map(|index| news[*index].clone()).collect();
-        let later = Box::pin(batch(db, wakeups, metrics, rest)).await?;
-        for (index, verdict) in again.into_iter().zip(later) {
-            verdicts[index] = verdict;
-        }
+    if !reports.is_empty() {
+        let (written, follows) = run_report_in_tx(c, reports).await?;
+        (ended, effects) = (written, effects | follows);
     }
-    Ok(verdicts)
+    Ok((started, ended, effects))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORKER: Uuid = Uuid::from_u128(1);
+
+    fn guard(run: u128, fence: i64) -> Guard {
+        Guard { grant: GrantKey { run_id: Uuid::from_u128(run), fence }, worker_id: WORKER, epoch: 1 }
+    }
+
+    fn started(guard: Guard, at: Instant) -> GrantNews {
+        GrantNews::Started { guard, at }
+    }
+
+    fn ended(guard: Guard, started_ago: Duration, at: Instant) -> GrantNews {
+        let outcome = Arc::new(Outcome::Snoozed { delay: Duration::ZERO });
+        GrantNews::Ended { guard, outcome, started_ago, at }
+    }
+
+    /// Plans for all items. Answers the places of starts, of reports, and of what waits.
+    fn places(news: &[GrantNews]) -> [Vec<usize>; 3] {
+        let all: Vec<usize> = (0..news.len()).collect();
+        let Plan { starts, reports, again } = plan(news, &all, Instant::now());
+        [starts.places, reports.places, again]
+    }
+
+    #[test]
+    fn starts_and_reports_are_written_in_the_order_of_their_grants() {
+        let now = Instant::now();
+        let news = [
+            ended(guard(9, 1), Duration::ZERO, now),
+            started(guard(8, 2), now),
+            started(guard(8, 1), now),
+            ended(guard(2, 5), Duration::ZERO, now),
+            started(guard(3, 1), now),
+        ];
+        assert_eq!(places(&news), [vec![4, 2, 1], vec![3, 0], vec![]]);
+    }
+
+    #[test]
+    fn a_report_carries_the_start_of_its_grant_and_of_no_other() {
+        let now = Instant::now();
+        let (mine, other_fence) = (guard(1, 1), guard(1, 2));
+        let other_stream = Guard { epoch: 2, ..mine };
+        let report = || ended(mine, Duration::ZERO, now);
+        assert_eq!(places(&[started(mine, now), report()]), [vec![], vec![1], vec![]]);
+        assert_eq!(places(&[report(), started(mine, now)]), [vec![], vec![0], vec![]]);
+        assert_eq!(places(&[started(other_fence, now), report()]), [vec![0], vec![1], vec![]]);
+        assert_eq!(places(&[started(other_stream, now), report()]), [vec![0], vec![1], vec![]]);
+    }
+
+    #[test]
+    fn a_second_report_of_a_run_waits_until_the_first_is_written() {
+        let now = Instant::now();
+        let (first, second) = (guard(1, 1), guard(1, 2));
+        let report = |guard| ended(guard, Duration::ZERO, now);
+        let news = [report(first), report(guard(2, 1)), report(first), started(second, now), report(second)];
+        let [starts, reports, again] = places(&news);
+        assert_eq!(
+            (starts, reports, &again),
+            (vec![3], vec![0, 1], &vec![2, 4]),
+            "no report carries the start of what waits"
+        );
+        let rest = plan(&news, &again, now);
+        assert_eq!((rest.starts.places, rest.reports.places, &rest.again), (vec![], vec![2], &vec![4]));
+        let last = plan(&news, &rest.again, now);
+        assert_eq!((last.starts.places, last.reports.places, last.again), (vec![], vec![4], vec![]));
+    }
+
+    #[test]
+    fn a_start_that_waited_for_its_report_counts_from_when_it_was_sent() {
+        let (waited, ran) = (Duration::from_millis(25), Duration::from_secs(3));
+        let sent = Instant::now();
+        let news = [started(guard(1, 1), sent), started(guard(2, 1), sent), ended(guard(2, 1), ran, sent)];
+        let Plan { starts, reports, .. } = plan(&news, &[0, 1, 2], sent + waited);
+        assert_eq!(starts.iter().map(|(place, start)| (place, start.started_ago)).collect::<Vec<_>>(), [(0, waited)]);
+        assert_eq!(
+            reports.iter().map(|(place, report)| (place, report.started_ago)).collect::<Vec<_>>(),
+            [(2, ran + waited)]
+        );
+    }
 }

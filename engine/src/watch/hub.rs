@@ -1,4 +1,4 @@
-//! The watch hub: one reader of the change feed a replica, for all watchers.
+//! The watch hub: one reader of the change feed in each server, for all its watchers.
 //!
 //! The feed says only *that* runs changed. The hub reads each changed run once, and delivers it to the watchers that it concerns. While
 //! nobody watches, it reads nothing. A slow watcher delays no other one: only the newest state of each run waits for it.

@@ -1,4 +1,4 @@
-//! Requests cancels, lists the orders for workers, and ends cancels that no worker confirms.
+//! Requests cancels, and ends cancels that no worker confirms.
 
 use std::time::Duration;
 
@@ -6,12 +6,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::worker::{CancelKind, CancelOrder};
-use crate::domain::{GrantKey, TenantId};
+use crate::domain::TenantId;
 use crate::store::effects::Effects;
 use crate::store::run::row::milliseconds;
 
-/// Cancels runs that have not begun, and orders the workers of the others to stop them.
+/// Cancels runs that have not started, and orders the workers of the others to stop them.
 pub async fn run_cancel_in_tx(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -40,7 +39,7 @@ pub async fn run_cancel_in_tx(
     )
     .execute(c)
     .await?;
-    Ok(Effects::CHANGES | Effects::CANCELS.when(ordered > 0))
+    Ok(Effects::CHANGES | Effects::ORDERS.when(ordered > 0))
 }
 
 /// The most runs of a cancelled session in one transaction, so that it holds no lock for long.
@@ -89,64 +88,8 @@ pub async fn session_cancel_open(c: &mut PgConnection) -> Result<Vec<Uuid>, Stor
     Ok(sessions)
 }
 
-/// The orders for these workers.
-pub async fn cancel_pending(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<CancelOrder>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT run_id, fence, worker_id, kind, grace_ms, reason,
-                  (extract(epoch FROM clock_timestamp() - requested_at) * 1000)::bigint AS "asked_ago_ms!"
-           FROM ops.run_cancels WHERE worker_id = ANY ($1)"#,
-        workers
-    )
-    .fetch_all(c)
-    .await?;
-    let order = |kind: &str| if kind == "cancel" { CancelKind::Cancel } else { CancelKind::Revoke };
-    Ok(rows
-        .into_iter()
-        .map(|row| CancelOrder {
-            worker_id: row.worker_id,
-            grant: GrantKey { run_id: row.run_id, fence: row.fence },
-            kind: order(&row.kind),
-            grace: milliseconds(row.grace_ms),
-            reason: row.reason,
-            asked_ago: milliseconds(row.asked_ago_ms),
-        })
-        .collect())
-}
-
-/// Deletes revokes that were sent to their workers. A revoke that another transaction locks stays and is sent again.
-pub async fn cancel_sent(c: &mut PgConnection, sent: &[GrantKey]) -> Result<(), StoreError> {
-    sqlx::query!(
-        "DELETE FROM ops.run_cancels
-         WHERE ctid = ANY (ARRAY(
-             SELECT c.ctid
-             FROM unnest($1::uuid[], $2::bigint[]) AS s (run_id, fence)
-             CROSS JOIN LATERAL (
-                 SELECT ctid FROM ops.run_cancels
-                 WHERE run_id = s.run_id AND fence = s.fence AND kind = 'revoke'
-                 FOR UPDATE SKIP LOCKED) c))",
-        &sent.iter().map(|grant| grant.run_id).collect::<Vec<_>>(),
-        &sent.iter().map(|grant| grant.fence).collect::<Vec<_>>(),
-    )
-    .execute(c)
-    .await?;
-    Ok(())
-}
-
-/// Deletes revokes that are older than a minute: their workers did not come back. Returns how many.
-pub async fn cancel_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
-    let pruned = sqlx::query!(
-        "DELETE FROM ops.run_cancels
-         WHERE ctid = ANY (ARRAY(
-             SELECT ctid FROM ops.run_cancels WHERE kind = 'revoke' AND requested_at < now() - interval '1 minute'
-             FOR UPDATE SKIP LOCKED))"
-    )
-    .execute(c)
-    .await?;
-    Ok(pruned.rows_affected())
-}
-
 /// Ends cancels that no worker confirmed in time. Returns how many.
 pub async fn run_cancel_unconfirmed(c: &mut PgConnection) -> Result<(usize, Effects), StoreError> {
     let ended = sqlx::query_file!("src/store/run/cancel_unconfirmed.sql").fetch_all(c).await?.len();
-    Ok((ended, (Effects::CHANGES | Effects::CANCELS).when(ended > 0)))
+    Ok((ended, (Effects::CHANGES | Effects::ORDERS).when(ended > 0)))
 }

@@ -1,4 +1,4 @@
--- Cancels runs. A run that has not begun ends at once; the worker of a running one is ordered to stop it.
+-- Cancels runs. A run that has not started ends at once; the worker of a running one is ordered to stop it.
 WITH locked AS MATERIALIZED (
     SELECT r.id, r.status
     FROM ops.runs r
@@ -21,7 +21,7 @@ changed AS (
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
-    -- The first cancel counts; a second one changes nothing. A run may be claimed or begun while this statement waits for its lock.
+    -- The first cancel counts; a second one changes nothing. A run may be claimed or started while this statement waits for its lock.
     -- Then `l` has the new row. The join finds the old row first, and only then PostgreSQL takes the new one as `r`. So no condition
     -- mixes `l` with `r`: `r.status = l.status` would miss the run, and values of both together would break the constraints.
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL

@@ -25,8 +25,8 @@ pub struct ClaimGroup {
 pub struct Slot {
     pub worker_id: Uuid,
     pub worker_name: String,
-    /// The claim also begins the run, for workers without a stream.
-    pub begin: bool,
+    /// The claim also starts the run, for workers without a stream.
+    pub starts: bool,
     pub lease: Duration,
     /// The id of a unary call that can be repeated.
     pub claim_id: Option<Uuid>,
@@ -72,7 +72,7 @@ pub async fn run_claim(
         &group.kinds,
         &slots.iter().map(|slot| slot.worker_id).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.worker_name.clone()).collect::<Vec<_>>(),
-        &slots.iter().map(|slot| slot.begin).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.starts).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.lease.as_millis() as i64).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
@@ -91,7 +91,7 @@ pub async fn run_claim(
             worker_id: slot.worker_id,
             worker_name: slot.worker_name.clone(),
             claimed_at: row.at,
-            started_at: slot.begin.then_some(row.at),
+            started_at: slot.starts.then_some(row.at),
             heartbeat_at: row.at,
         };
         let error = run_error(row.error.as_deref())?;

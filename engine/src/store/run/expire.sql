@@ -1,4 +1,4 @@
--- Ends leases that are over. A run that was not begun is queued again, and no attempt is spent. A run that was begun is queued again
+-- Ends leases that are over. A run that did not start is queued again, and no attempt is spent. A run that did start is queued again
 -- while it has attempts left, and fails otherwise. No lease ends while the lease service is not current, or sooner than its length after
 -- the service resumed.
 WITH due AS MATERIALIZED (

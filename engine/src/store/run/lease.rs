@@ -89,6 +89,6 @@ pub async fn run_expire(c: &mut PgConnection) -> Result<(Expired, Effects), Stor
     let page = sqlx::query_file!("src/store/run/expire.sql", CHECK_PAGE).fetch_one(c).await?;
     let expired =
         Expired { requeued: page.requeued as usize, ended: page.ended as usize, more: page.checked == CHECK_PAGE };
-    let changed = (Effects::CHANGES | Effects::CANCELS).when(expired.requeued + expired.ended > 0);
+    let changed = (Effects::CHANGES | Effects::ORDERS).when(expired.requeued + expired.ended > 0);
     Ok((expired, changed | Effects::WORK.when(expired.requeued > 0)))
 }

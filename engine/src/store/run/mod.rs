@@ -1,5 +1,6 @@
-//! Runs, in the order of their lives: [`enqueue`], [`due`], [`claim`], [`report`] (begin and end), [`lease`] (heartbeat and
-//! expiry), [`release`], [`cancel`]. [`read`] and [`row`] read them. [`backlog`] counts them, [`vacuum`] keeps the queue fast.
+//! Runs, in the order of their lives: [`enqueue`], [`due`], [`claim`], [`report`] (start and end), [`lease`] (heartbeat and
+//! expiry), [`release`], [`cancel`]. [`orders`] go to the workers of runs.
+//! [`read`] and [`row`] read runs. [`backlog`] counts them, [`vacuum`] keeps the queue fast.
 
 pub mod backlog;
 pub mod cancel;
@@ -8,6 +9,7 @@ pub mod due;
 pub mod enqueue;
 pub mod guard;
 pub mod lease;
+pub mod orders;
 pub mod read;
 pub mod release;
 pub mod report;

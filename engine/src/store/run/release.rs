@@ -1,4 +1,4 @@
-//! Gives back grants that were not begun.
+//! Gives back grants that did not start.
 
 use std::collections::HashSet;
 
@@ -13,8 +13,8 @@ use crate::store::run::guard::{Guard, GuardColumns};
 #[derive(Debug, Clone, Copy)]
 pub struct Release {
     pub guard: Guard,
-    /// Give it back even if it is recorded as begun: its worker says that no start arrived.
-    pub begun_too: bool,
+    /// Give it back even if it is recorded as started: its worker says that no start arrived.
+    pub started_too: bool,
     /// Count it as undelivered. A run that is undelivered ten times in a row has to wait.
     pub undelivered: bool,
 }
@@ -32,7 +32,7 @@ pub async fn run_release_in_tx(
         &columns.fences,
         &columns.worker_ids,
         &columns.epochs,
-        &releases.iter().map(|release| release.begun_too).collect::<Vec<_>>(),
+        &releases.iter().map(|release| release.started_too).collect::<Vec<_>>(),
         &releases.iter().map(|release| release.undelivered).collect::<Vec<_>>(),
     )
     .fetch_all(c)

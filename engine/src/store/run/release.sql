@@ -1,19 +1,19 @@
--- Releases grants that were not begun; no attempt is spent. A run that was delivered ten times in a row and not begun waits a minute. No
--- part of a released run executes any more, so a release confirms its cancel. A replica may claim runs for a stream before it learns that
--- the stream was replaced. It releases them with the old epoch, since no other replica knows of them.
+-- Releases grants that did not start; no attempt is spent. A run that was delivered ten times in a row and not started waits a minute. No
+-- part of a released run executes any more, so a release confirms its cancel. A server may claim runs for a stream before it learns that
+-- the stream was replaced. It releases them with the old epoch, since no other server knows of them.
 WITH input AS MATERIALIZED (
     SELECT *
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::boolean[], $6::boolean[])
-        AS i (run_id, fence, worker_id, epoch, begun_too, undelivered)
+        AS i (run_id, fence, worker_id, epoch, started_too, undelivered)
 ),
 locked AS MATERIALIZED (
-    SELECT r.id, i.fence, i.worker_id, i.begun_too,
+    SELECT r.id, i.fence, i.worker_id, i.started_too,
            r.undelivered + i.undelivered::int AS undelivered,
            r.undelivered + i.undelivered::int >= 10 AS waits,
            ops.run_next('released', r.status = 'running', r.cancel_requested_at IS NOT NULL, r.attempt, r.max_attempts) AS next
     FROM input i
     JOIN ops.runs r ON r.id = i.run_id
-    JOIN ops.workers w ON w.id = i.worker_id AND (w.stream_epoch = i.epoch OR NOT i.begun_too)
+    JOIN ops.workers w ON w.id = i.worker_id AND (w.stream_epoch = i.epoch OR NOT i.started_too)
     WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
     ORDER BY r.id
     FOR NO KEY UPDATE OF r
@@ -33,7 +33,7 @@ changed AS (
         updated_at = clock_timestamp()
     FROM locked l
     WHERE r.id = l.id AND r.fence = l.fence AND r.worker_id = l.worker_id
-      AND (r.status = 'claimed' OR (l.begun_too AND r.status = 'running'))
+      AND (r.status = 'claimed' OR (l.started_too AND r.status = 'running'))
     RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason, r.fence,
               r.cancel_requested_at
 ),

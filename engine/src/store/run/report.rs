@@ -1,4 +1,4 @@
-//! Records how grants begin and end.
+//! Records how grants start and end.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::store::run::guard::{Guard, GuardColumns};
 
 /// A start that was sent to a worker.
 #[derive(Debug, Clone, Copy)]
-pub struct Begin {
+pub struct GrantStart {
     pub guard: Guard,
     pub started_ago: Duration,
 }
@@ -67,24 +67,24 @@ pub async fn run_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uu
 }
 
 /// Records starts. Returns the workers and grants that are still valid; all others have lost their lease.
-pub async fn run_begin_in_tx(
+pub async fn run_start_in_tx(
     c: &mut PgConnection,
-    begins: &[Begin],
+    starts: &[GrantStart],
 ) -> Result<(HashSet<(Uuid, GrantKey)>, Effects), StoreError> {
-    let guards: Vec<Guard> = begins.iter().map(|begin| begin.guard).collect();
+    let guards: Vec<Guard> = starts.iter().map(|start| start.guard).collect();
     let columns = GuardColumns::of(&guards);
     let rows = sqlx::query_file!(
-        "src/store/run/begin.sql",
+        "src/store/run/start.sql",
         &columns.run_ids,
         &columns.fences,
         &columns.worker_ids,
         &columns.epochs,
-        &begins.iter().map(|begin| begin.started_ago.as_millis() as i64).collect::<Vec<_>>(),
+        &starts.iter().map(|start| start.started_ago.as_millis() as i64).collect::<Vec<_>>(),
     )
     .fetch_all(c)
     .await?;
-    let begun = rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect();
-    Ok((begun, Effects::CHANGES))
+    let started = rows.into_iter().map(|row| (row.worker_id, GrantKey { run_id: row.id, fence: row.fence })).collect();
+    Ok((started, Effects::CHANGES))
 }
 
 /// Ends grants. A batch has at most one report for a run. Returns the verdict on each report, in order, and the run's traceparent.

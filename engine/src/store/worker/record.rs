@@ -106,7 +106,7 @@ pub async fn worker_resume_in_tx(
 #[derive(Debug, Clone, Copy)]
 pub struct HeldGrant {
     pub grant: GrantKey,
-    pub begun: bool,
+    pub started: bool,
     pub attempt: i32,
     /// How long ago it started.
     pub started_ago: Duration,
@@ -128,7 +128,7 @@ pub async fn worker_runs(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<Uu
 /// The grants that a worker holds, after the caller locked their runs.
 pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<Vec<HeldGrant>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT id, fence, attempt, status = 'running' AS "begun!",
+        r#"SELECT id, fence, attempt, status = 'running' AS "started!",
                   coalesce(extract(epoch FROM clock_timestamp() - started_at), 0)::double precision AS "started_ago!"
            FROM ops.runs
            WHERE id = ANY (ARRAY(SELECT unnest(run_ids) FROM ops.run_leases WHERE worker_id = $1))
@@ -142,7 +142,7 @@ pub async fn worker_held_in_tx(c: &mut PgConnection, worker_id: Uuid) -> Result<
         .into_iter()
         .map(|row| HeldGrant {
             grant: GrantKey { run_id: row.id, fence: row.fence },
-            begun: row.begun,
+            started: row.started,
             attempt: row.attempt,
             started_ago: Duration::from_secs_f64(row.started_ago.max(0.0)),
         })
@@ -230,7 +230,7 @@ pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> 
     .execute(c)
     .await?;
     let exists = done.rows_affected() == 1;
-    Ok((exists, Effects::CANCELS.when(exists)))
+    Ok((exists, Effects::ORDERS.when(exists)))
 }
 
 /// Those of these workers that were ordered to drain.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::cancel::cancel_runs;
 use engine::db::Class;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
 use engine::domain::{Limits, Refusal, Resource, Session, TenantId};
 use engine::idempotent::{self, Request};
+use engine::session_cancel::cancel_runs;
 use engine::store::request::id::payload_hash;
 use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
 use engine::store::session::record::{session_get, session_insert, session_list, session_update};

@@ -17,7 +17,7 @@ use crate::services::worker::frames::{hello, worker_frame};
 use crate::services::worker::workers::Workers;
 use engine::domain::frame::ServerFrame;
 use engine::domain::{Limits, Refusal, TenantId};
-use engine::stream::serve::{self, Broken};
+use engine::serve::frames::{Broken, serve};
 
 /// How long a worker may take to send Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ async fn converse(
         Ok(frame) => worker_frame(frame, &limits).map_err(status_of),
         Err(status) => Err(unreadable(status)),
     });
-    serve::serve(workers.engine().clone(), connection, frames).await.map_err(|broken| match broken {
+    serve(workers.engine().clone(), connection, frames).await.map_err(|broken| match broken {
         Broken::Unreadable(status) => status,
         Broken::Ended(error) => status_of(error),
     })

@@ -15,7 +15,7 @@ use engine::domain::json::Shape;
 use engine::domain::page::PageRequest;
 use engine::domain::run::Progress;
 use engine::domain::violation::Violations;
-use engine::domain::worker::{CancelOrder, ClaimRequest, Worker, WorkerMode, WorkerState};
+use engine::domain::worker::{ClaimRequest, Order, Worker, WorkerMode, WorkerState};
 use engine::domain::{GrantKey, Lane, Limits, Outcome, RunError};
 
 /// The shortest lease that a worker may ask for in Claim.
@@ -255,7 +255,7 @@ impl ToProto for Assignment {
     }
 }
 
-impl ToProto for CancelOrder {
+impl ToProto for Order {
     type Proto = v1::RunCancel;
 
     fn to_proto(self) -> v1::RunCancel {

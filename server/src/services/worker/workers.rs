@@ -18,20 +18,20 @@ use engine::domain::event::EventBatch;
 use engine::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::{MESSAGE_BYTES, messages};
-use engine::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile, WorkerState};
+use engine::domain::worker::{ClaimRequest, Order, OrderKind, Worker, WorkerProfile, WorkerState};
 use engine::domain::{GrantKey, Limits, Refusal, Resource, Run, TenantId};
 use engine::idempotent::{self, Request};
+use engine::serve::open;
 use engine::store::event::append::GuardedEvents;
 use engine::store::request::id::payload_hash;
-use engine::store::run::cancel::{cancel_pending, cancel_sent};
 use engine::store::run::claim::{ClaimGroup, run_claimed_before_in_tx};
 use engine::store::run::guard::Guard;
+use engine::store::run::orders::{order_pending, order_sent};
 use engine::store::run::read::run_get;
 use engine::store::run::release::Release;
 use engine::store::worker::read::{worker_get, worker_list};
 use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
-use engine::stream::open;
 
 /// Serves, lists and drains workers.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Workers {
         &self.engine
     }
 
-    /// Opens a worker's stream, for [`engine::stream::serve`].
+    /// Opens a worker's stream, for [`engine::serve::frames`].
     pub async fn open(
         &self,
         tenant: TenantId,
@@ -138,7 +138,7 @@ impl Workers {
         let first = messages.next().unwrap_or_default();
         let release = |run: Run| Release {
             guard: Guard { grant: run.grant_key(), worker_id, epoch: UNARY_EPOCH },
-            begun_too: true,
+            started_too: true,
             undelivered: false,
         };
         self.engine.releases.give_back(messages.flatten().map(release).collect());
@@ -151,21 +151,21 @@ impl Workers {
         tenant: TenantId,
         worker_id: Uuid,
         heartbeat: Heartbeat,
-    ) -> Result<(Vec<GrantKey>, Vec<CancelOrder>), EngineError> {
+    ) -> Result<(Vec<GrantKey>, Vec<Order>), EngineError> {
         self.worker(&tenant, worker_id).await?;
         let answer = self.engine.leases.beat(worker_id, UNARY_EPOCH, heartbeat).await?;
         if answer.replaced {
             // The worker has a stream now, and only heartbeats on that stream count.
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
-        let orders = self.db().read((), move |c, ()| async move { cancel_pending(c, &[worker_id]).await }.boxed());
-        let (cancels, revokes): (Vec<CancelOrder>, Vec<CancelOrder>) =
-            orders.await?.into_iter().partition(|order| order.kind == CancelKind::Cancel);
+        let orders = self.db().read((), move |c, ()| async move { order_pending(c, &[worker_id]).await }.boxed());
+        let (cancels, revokes): (Vec<Order>, Vec<Order>) =
+            orders.await?.into_iter().partition(|order| order.kind == OrderKind::Cancel);
         let revoked: Vec<GrantKey> = revokes.iter().map(|order| order.grant).collect();
         let mut lost = answer.lost;
         lost.extend(&revoked);
         if !revoked.is_empty() {
-            self.db().write(revoked, |c, revoked| cancel_sent(c, revoked).boxed()).await?;
+            self.db().write(revoked, |c, revoked| order_sent(c, revoked).boxed()).await?;
         }
         lost.sort();
         lost.dedup();

@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::FutureExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
@@ -19,27 +18,22 @@ use uuid::Uuid;
 use crate::Engine;
 use crate::EngineError;
 use crate::batch::budget::Held;
-use crate::db::{Class, StoreError};
+use crate::db::StoreError;
 use crate::domain::Refusal;
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{EventRange, Heartbeat, Refused, Rejection, ServerFrame, WorkerFrame};
 use crate::domain::weight::Weight;
-use crate::domain::worker::WorkerState;
+use crate::serve::answers::rejection;
+use crate::serve::end::{end, end_error};
+use crate::serve::worker_grants::WorkerGrants;
 use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::store::event::append::GuardedEvents;
-use crate::store::run::release::Release;
-use crate::store::worker::record::worker_stream_ended;
-use crate::stream::answers::rejection;
 use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::leases::BeatAnswer;
-use crate::stream::worker_grants::WorkerGrants;
 
 /// Heartbeats of one stream that may wait for the database. Each is answered, in order. The stream of a worker that sends more ahead of
 /// the answers ends.
 const HEARTBEATS_WAITING: usize = 64;
-
-/// How long after its end a stream waits for the writes of what its worker has sent.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a stream failed.
 #[derive(Debug)]
@@ -90,7 +84,7 @@ where
             }
         }
     };
-    stream.end(goodbye).await;
+    end(&stream.engine, &stream.connection, &stream.tasks, goodbye).await;
     ended
 }
 
@@ -284,27 +278,6 @@ impl WorkerStream {
     fn room(&self, bytes: usize) -> Result<Held, EngineError> {
         self.engine.stream_bytes.take(bytes).ok_or(EngineError::Overloaded)
     }
-
-    /// Cleans up after the stream. Grants that did not start are given back at once; started ones keep their leases.
-    async fn end(self: Arc<Self>, goodbye: bool) {
-        let (engine, connection) = (&self.engine, &self.connection);
-        engine.registry.remove(connection);
-        let unstarted = connection.close();
-        let release = |grant| Release { guard: connection.guard(grant), begun_too: false, undelivered: !goodbye };
-        engine.releases.give_back(unstarted.into_iter().map(release).collect());
-        self.tasks.close();
-        if tokio::time::timeout(END_TIMEOUT, self.tasks.wait()).await.is_err() {
-            tracing::warn!(worker_id = %connection.worker_id, "a stream ended while its frames waited for the database");
-        }
-        let state = if goodbye { WorkerState::Gone } else { WorkerState::Disconnected };
-        let (id, epoch) = (connection.worker_id, connection.epoch);
-        let ended =
-            engine.db(Class::Engine).write((), move |c, ()| worker_stream_ended(c, id, epoch, state).boxed()).await;
-        if let Err(error) = ended {
-            tracing::debug!(%error, "the end of a stream was not written; the worker will be marked as lost");
-        }
-        tracing::info!(worker_id = %id, epoch, goodbye, "worker disconnected");
-    }
 }
 
 /// Tries until the database has answered or the stream has ended. The write must be guarded, so that it may be repeated.
@@ -319,15 +292,5 @@ where
             }
             result => return result,
         }
-    }
-}
-
-fn end_error(connection: &Connection) -> EngineError {
-    match connection.end_reason() {
-        Some(StreamEnd::Replaced) => Refusal::StreamReplaced.into(),
-        Some(StreamEnd::NotReading) => {
-            Refusal::ProtocolViolation("the worker does not read its frames".to_owned()).into()
-        }
-        Some(StreamEnd::ShuttingDown) | None => EngineError::ShuttingDown,
     }
 }

@@ -11,8 +11,8 @@ use crate::batch::budget::{Budget, Held};
 use crate::domain::frame::{Refused, Rejection, Report, ReportAnswer, ServerFrame};
 use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal};
+use crate::serve::answers::rejection;
 use crate::settings::OUTAGE_RETRY_DELAY;
-use crate::stream::answers::rejection;
 use crate::stream::connection::Connection;
 use crate::stream::results::GrantNews;
 
@@ -68,22 +68,22 @@ impl WorkerGrants {
         if starts.is_empty() {
             return;
         }
-        let begun: Vec<GrantKey> = starts.iter().map(|start| start.grant).collect();
+        let started: Vec<GrantKey> = starts.iter().map(|start| start.grant).collect();
         self.engine.metrics.runs_started.inc_by(starts.len() as u64);
         self.connection.send(ServerFrame::Starts(starts));
-        self.tasks.spawn(self.clone().begin(begun, now));
+        self.tasks.spawn(self.clone().write_starts(started, now));
     }
 
     /// Writes the starts that the resume could not write, because other transactions locked the runs.
     pub fn resume(self: &Arc<Self>) {
-        let begun = self.connection.grants().take_unwritten();
-        if !begun.is_empty() {
-            self.tasks.spawn(self.clone().begin(begun, Instant::now()));
+        let started = self.connection.grants().take_unwritten();
+        if !started.is_empty() {
+            self.tasks.spawn(self.clone().write_starts(started, Instant::now()));
         }
     }
 
     /// Writes these starts, without those that the worker reports meanwhile.
-    async fn begin(self: Arc<Self>, begun: Vec<GrantKey>, at: Instant) {
+    async fn write_starts(self: Arc<Self>, started: Vec<GrantKey>, at: Instant) {
         let connection = &self.connection;
         if self.engine.results.is_busy(START_DELAY) {
             // No report comes after the end of the stream, so there is nothing to wait for.
@@ -93,9 +93,9 @@ impl WorkerGrants {
             let grants = connection.grants();
             keys.into_iter().filter(|grant| grants.is_executing(*grant)).collect()
         };
-        let mut waiting = still_executed(begun);
+        let mut waiting = still_executed(started);
         while !waiting.is_empty() {
-            let news = waiting.iter().map(|grant| GrantNews::Begun { guard: connection.guard(*grant), at });
+            let news = waiting.iter().map(|grant| GrantNews::Started { guard: connection.guard(*grant), at });
             let answers = self.engine.results.submit(news.collect()).await;
             let (mut again, mut lost) = (Vec::new(), Vec::new());
             for (grant, answer) in waiting.into_iter().zip(answers) {

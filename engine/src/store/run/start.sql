@@ -29,5 +29,5 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
--- A grant that runs already was begun by an earlier try of the same write, whose answer was lost.
+-- A grant that runs already was started by an earlier try of the same write, whose answer was lost.
 SELECT id AS "id!", fence AS "fence!", worker_id AS "worker_id!" FROM locked

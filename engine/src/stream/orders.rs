@@ -1,4 +1,4 @@
-//! Sends the workers of this replica their orders from the database: to stop a run, to drop a lost run, to drain.
+//! Sends the workers of this server their orders from the database: to stop a run, to drop a lost run, to drain.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::db::{Db, StoreError};
 use crate::domain::frame::DrainReason;
-use crate::domain::worker::CancelKind;
-use crate::store::run::cancel::{cancel_pending, cancel_sent};
+use crate::domain::worker::OrderKind;
+use crate::store::run::orders::{order_pending, order_sent};
 use crate::store::worker::record::worker_draining;
 use crate::stream::registry::Registry;
 use crate::telemetry::Metrics;
@@ -19,11 +19,11 @@ use crate::wakeups::{Topic, Wakeups};
 pub async fn run(db: Db, wakeups: Wakeups, registry: Arc<Registry>, metrics: Metrics, closing: CancellationToken) {
     loop {
         tokio::select! {
-            () = wakeups.awaited(Topic::Cancels) => {}
+            () = wakeups.awaited(Topic::Orders) => {}
             () = closing.cancelled() => return,
         }
         if let Err(error) = send_orders(&db, &registry, &metrics).await {
-            tracing::warn!(%error, "cancels can not be read; the next try follows in a second");
+            tracing::warn!(%error, "orders to workers can not be read; the next try follows in a second");
         }
     }
 }
@@ -34,13 +34,13 @@ async fn send_orders(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<
         return Ok(());
     }
     let read = db.read(workers, |c, workers| {
-        async move { Ok((cancel_pending(c, workers).await?, worker_draining(c, workers).await?)) }.boxed()
+        async move { Ok((order_pending(c, workers).await?, worker_draining(c, workers).await?)) }.boxed()
     });
     let (orders, draining) = read.await?;
     let mut revoked = Vec::new();
     for order in orders {
         let Some(connection) = registry.get(order.worker_id) else { continue };
-        if order.kind == CancelKind::Revoke {
+        if order.kind == OrderKind::Revoke {
             revoked.push(order.grant);
         }
         let asked_ago = order.asked_ago;
@@ -56,5 +56,5 @@ async fn send_orders(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<
     if revoked.is_empty() {
         return Ok(());
     }
-    db.write(revoked, |c, revoked| cancel_sent(c, revoked).boxed()).await
+    db.write(revoked, |c, revoked| order_sent(c, revoked).boxed()).await
 }

@@ -1,0 +1,36 @@
+//! Takes back the runs that workers do not accept in time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::POLL_INTERVAL;
+use crate::store::run::release::Release;
+use crate::stream::registry::Registry;
+use crate::stream::releases::Releases;
+
+/// Looks each second for runs that were not accepted within `timeout`.
+pub async fn run(registry: Arc<Registry>, releases: Releases, timeout: Duration, closing: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = closing.cancelled() => return,
+        }
+        take_back(&registry, &releases, timeout);
+    }
+}
+
+fn take_back(registry: &Registry, releases: &Releases, timeout: Duration) {
+    let now = Instant::now();
+    for connection in registry.all() {
+        let late = connection.grants().take_unaccepted(timeout, now);
+        if late.is_empty() {
+            continue;
+        }
+        tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
+        connection.revoke(late.clone());
+        let release = |grant| Release { guard: connection.guard(grant), started_too: false, undelivered: true };
+        releases.give_back(late.into_iter().map(release).collect());
+    }
+}
