@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::db::Class;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
@@ -17,6 +16,8 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+use crate::edge::caller::Caller;
 
 /// The use cases of runs.
 #[derive(Debug, Clone)]
@@ -35,30 +36,30 @@ impl Runs {
     }
 
     /// Enqueues runs, all or none. When this returns they are committed.
-    pub async fn enqueue(&self, tenant: TenantId, requests: Vec<RunRequest>) -> Result<Vec<Uuid>, EngineError> {
-        Ok(self.engine.enqueue.enqueue(&tenant, requests).await?.ids)
+    pub async fn enqueue(&self, caller: Caller, requests: Vec<RunRequest>) -> Result<Vec<Uuid>, EngineError> {
+        Ok(self.engine.enqueue.enqueue(&caller.tenant, requests).await?.ids)
     }
 
     /// Enqueues one run, and answers it as it was enqueued; for a repeated request, as it is now.
-    pub async fn enqueue_one(&self, tenant: TenantId, request: RunRequest) -> Result<Run, EngineError> {
-        let enqueued = self.engine.enqueue.enqueue(&tenant, vec![request.clone()]).await?;
+    pub async fn enqueue_one(&self, caller: Caller, request: RunRequest) -> Result<Run, EngineError> {
+        let enqueued = self.engine.enqueue.enqueue(&caller.tenant, vec![request.clone()]).await?;
         let id = enqueued.ids.first().copied().unwrap_or_default();
         let Some(created_at) = enqueued.created_at.first().copied().flatten() else {
-            return self.get(&tenant, id).await;
+            return self.get(&caller, id).await;
         };
-        Ok(Run::enqueued(id, tenant, request.spec, request.run_after, created_at))
+        Ok(Run::enqueued(id, caller.tenant, request.spec, request.run_after, created_at))
     }
 
     /// Asks a run to stop, and answers it as it is then.
     pub async fn cancel(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         run_id: Uuid,
         reason: String,
         grace: Duration,
     ) -> Result<Run, EngineError> {
         let engine = &self.engine;
-        let cancelled = engine.db(Class::Priority).transaction((tenant, reason), move |c, (tenant, reason)| {
+        let cancelled = engine.db(caller.class).transaction((caller.tenant, reason), move |c, (tenant, reason)| {
             async move {
                 let effects = run_cancel_in_tx(c, tenant, &[run_id], reason, grace).await?;
                 Ok((effects, run_get(c, tenant, run_id).await?))
@@ -72,17 +73,18 @@ impl Runs {
     }
 
     /// One run.
-    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Run, EngineError> {
-        let run = self.engine.db(Class::Normal).read(tenant.clone(), move |c, tenant| run_get(c, tenant, id).boxed());
+    pub async fn get(&self, caller: &Caller, id: Uuid) -> Result<Run, EngineError> {
+        let db = self.engine.db(caller.class);
+        let run = db.read(caller.tenant.clone(), move |c, tenant| run_get(c, tenant, id).boxed());
         Ok(run.await?.ok_or(Refusal::not_found(Resource::Run, id))?)
     }
 
     /// The newest runs that match.
-    pub async fn list(&self, tenant: TenantId, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
-        let scope = filter_scope("ListRuns", &tenant, &filter);
+    pub async fn list(&self, caller: Caller, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
+        let scope = filter_scope("ListRuns", &caller.tenant, &filter);
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read((tenant, filter), move |c, (tenant, filter)| {
+        let list = self.engine.db(caller.class).read((caller.tenant, filter), move |c, (tenant, filter)| {
             async move {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
@@ -99,17 +101,17 @@ impl Runs {
     /// The first events of a run's log, of a level or above.
     pub async fn list_events(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         run_id: Uuid,
         min_level: EventLevel,
         page: PageRequest,
     ) -> Result<Page<RunEvent>, EngineError> {
-        let scope = PageScope::new("ListRunEvents", &tenant)
+        let scope = PageScope::new("ListRunEvents", &caller.tenant)
             .with("run", [run_id.to_string()])
             .with("level", [min_level.as_str()]);
         let after: EventPosition = scope.decode(&page.token)?.unwrap_or_default();
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read(tenant, move |c, tenant| {
+        let list = self.engine.db(caller.class).read(caller.tenant, move |c, tenant| {
             async move {
                 if !run_exists(c, tenant, run_id).await? {
                     return Ok(None);

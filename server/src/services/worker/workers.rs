@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use engine::Engine;
 use engine::EngineError;
-use engine::db::{Class, Db, StoreError};
+use engine::db::StoreError;
 use engine::dispatch::demand::{UNARY_EPOCH, UnaryClaim};
 use engine::domain::event::EventBatch;
 use engine::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::{MESSAGE_BYTES, messages};
 use engine::domain::worker::{CancelKind, CancelOrder, ClaimRequest, Worker, WorkerProfile, WorkerState};
-use engine::domain::{GrantKey, Limits, Refusal, Resource, Run, TenantId};
+use engine::domain::{GrantKey, Limits, Refusal, Resource, Run};
 use engine::idempotent::{self, Request};
 use engine::store::event::append::GuardedEvents;
 use engine::store::request::id::payload_hash;
@@ -32,6 +32,8 @@ use engine::store::worker::read::{worker_get, worker_list};
 use engine::store::worker::record::{worker_drain, worker_upsert_unary};
 use engine::stream::connection::Connection;
 use engine::stream::open;
+
+use crate::edge::caller::Caller;
 
 /// The use cases of workers.
 #[derive(Debug, Clone)]
@@ -59,28 +61,28 @@ impl Workers {
     /// Opens a worker's stream: [`engine::stream::serve`] serves it.
     pub async fn open(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         hello: Hello,
     ) -> Result<(Arc<Connection>, mpsc::Receiver<ServerFrame>), EngineError> {
         if self.shutdown.is_cancelled() {
             return Err(EngineError::ShuttingDown);
         }
-        open::open(&self.engine, tenant, hello).await
+        open::open(&self.engine, caller.tenant, hello).await
     }
 
     /// Claims runs and starts them; waits for the first if that is wanted.
-    pub async fn claim(&self, tenant: TenantId, request: ClaimRequest) -> Result<(Uuid, Vec<Assignment>), EngineError> {
+    pub async fn claim(&self, caller: Caller, request: ClaimRequest) -> Result<(Uuid, Vec<Assignment>), EngineError> {
         let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
-        let (worker_id, draining) = self.register(&tenant, &request, lease).await?;
+        let (worker_id, draining) = self.register(&caller, &request, lease).await?;
         if draining {
             return Err(Refusal::WorkerDraining(worker_id).into());
         }
         let claim_id = match &request.request_id {
-            Some(request_id) => Some(self.claim_id(&tenant, worker_id, request_id, &request).await?),
+            Some(request_id) => Some(self.claim_id(&caller, worker_id, request_id, &request).await?),
             None => None,
         };
         if let Some(claim_id) = claim_id
-            && let Some(runs) = self.claimed_before(&tenant, worker_id, claim_id).await?
+            && let Some(runs) = self.claimed_before(&caller, worker_id, claim_id).await?
         {
             return Ok((worker_id, assignments(self.fit(worker_id, runs))));
         }
@@ -95,7 +97,7 @@ impl Workers {
             call: Uuid::now_v7(),
             worker_id,
             worker_name: request.worker_name,
-            group: ClaimGroup { tenant: tenant.clone(), lanes, kinds },
+            group: ClaimGroup { tenant: caller.tenant.clone(), lanes, kinds },
             max_runs: usize::try_from(request.max_runs).unwrap_or(1),
             lease,
             claim_id,
@@ -114,7 +116,7 @@ impl Workers {
         let mut runs = answer.ok_or(EngineError::ShuttingDown)??;
         if let (true, Some(claim_id)) = (runs.is_empty(), claim_id) {
             // The same call before may have got them meanwhile.
-            runs = self.claimed_before(&tenant, worker_id, claim_id).await?.unwrap_or_default();
+            runs = self.claimed_before(&caller, worker_id, claim_id).await?.unwrap_or_default();
         }
         Ok((worker_id, assignments(self.fit(worker_id, runs))))
     }
@@ -122,11 +124,11 @@ impl Workers {
     /// What the same call got before; `None` if that was nothing.
     async fn claimed_before(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         worker_id: Uuid,
         claim_id: Uuid,
     ) -> Result<Option<Vec<Run>>, StoreError> {
-        let read = self.db().transaction(tenant.clone(), move |c, tenant| {
+        let read = self.engine.db(caller.class).transaction(caller.tenant.clone(), move |c, tenant| {
             run_claimed_before_in_tx(c, tenant, worker_id, claim_id).boxed()
         });
         read.await
@@ -148,24 +150,27 @@ impl Workers {
     /// Keeps leases alive. Answers which grants are lost, and which runs to stop.
     pub async fn heartbeat(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         worker_id: Uuid,
         heartbeat: Heartbeat,
     ) -> Result<(Vec<GrantKey>, Vec<CancelOrder>), EngineError> {
-        self.worker(&tenant, worker_id).await?;
+        self.worker(&caller, worker_id).await?;
         let answer = self.engine.leases.beat(worker_id, UNARY_EPOCH, heartbeat).await?;
         if answer.replaced {
             // A worker that has a stream sends its heartbeats there.
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
-        let orders = self.db().read((), move |c, ()| async move { cancel_pending(c, &[worker_id]).await }.boxed());
+        let orders = self
+            .engine
+            .db(caller.class)
+            .read((), move |c, ()| async move { cancel_pending(c, &[worker_id]).await }.boxed());
         let (cancels, revokes): (Vec<CancelOrder>, Vec<CancelOrder>) =
             orders.await?.into_iter().partition(|order| order.kind == CancelKind::Cancel);
         let revoked: Vec<GrantKey> = revokes.iter().map(|order| order.grant).collect();
         let mut lost = answer.lost;
         lost.extend(&revoked);
         if !revoked.is_empty() {
-            self.db().write(revoked, |c, revoked| cancel_sent(c, revoked).boxed()).await?;
+            self.engine.db(caller.class).write(revoked, |c, revoked| cancel_sent(c, revoked).boxed()).await?;
         }
         lost.sort();
         lost.dedup();
@@ -173,22 +178,17 @@ impl Workers {
     }
 
     /// Ends a claimed run, and answers it as it is then.
-    pub async fn report(&self, tenant: TenantId, worker_id: Uuid, report: Report) -> Result<Run, EngineError> {
+    pub async fn report(&self, caller: Caller, worker_id: Uuid, report: Report) -> Result<Run, EngineError> {
         let run_id = report.grant.run_id;
         let guard = Guard { grant: report.grant, worker_id, epoch: UNARY_EPOCH };
-        self.run(&tenant, run_id).await?;
+        self.run(&caller, run_id).await?;
         self.engine.results.report(guard, Arc::new(report.outcome)).await?;
-        self.run(&tenant, run_id).await
+        self.run(&caller, run_id).await
     }
 
     /// Adds to the log of a claimed run; answers up to which number its events are kept.
-    pub async fn append_events(
-        &self,
-        tenant: TenantId,
-        worker_id: Uuid,
-        batch: EventBatch,
-    ) -> Result<i64, EngineError> {
-        self.run(&tenant, batch.grant.run_id).await?;
+    pub async fn append_events(&self, caller: Caller, worker_id: Uuid, batch: EventBatch) -> Result<i64, EngineError> {
+        self.run(&caller, batch.grant.run_id).await?;
         let through_seq = batch.first_seq + batch.entries.len() as i64 - 1;
         let guard = Guard { grant: batch.grant, worker_id, epoch: UNARY_EPOCH };
         let events = GuardedEvents { guard, first_seq: batch.first_seq, entries: batch.entries };
@@ -197,27 +197,31 @@ impl Workers {
     }
 
     /// Asks a worker to end what it holds and take no more.
-    pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
-        let drained = self.db().write(tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
+    pub async fn drain(&self, caller: Caller, worker_id: Uuid) -> Result<Worker, EngineError> {
+        let drained = self
+            .engine
+            .db(caller.class)
+            .write(caller.tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
         let (exists, effects) = drained.await?;
         if !exists {
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
         self.engine.wakeups.send(effects);
-        self.worker(&tenant, worker_id).await
+        self.worker(&caller, worker_id).await
     }
 
     /// The newest workers of some states; none named = those that are not gone.
     pub async fn list(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         states: Vec<WorkerState>,
         page: PageRequest,
     ) -> Result<Page<Worker>, EngineError> {
-        let scope = PageScope::new("ListWorkers", &tenant).with("states", states.iter().map(|state| state.as_str()));
+        let scope =
+            PageScope::new("ListWorkers", &caller.tenant).with("states", states.iter().map(|state| state.as_str()));
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read((tenant, states), move |c, (tenant, states)| {
+        let list = self.engine.db(caller.class).read((caller.tenant, states), move |c, (tenant, states)| {
             async move {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
@@ -231,13 +235,9 @@ impl Workers {
         Ok(list.await?.finish(|last| scope.encode(last.id)))
     }
 
-    fn db(&self) -> &Db {
-        self.engine.db(Class::Priority)
-    }
-
     async fn register(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         request: &ClaimRequest,
         lease: Duration,
     ) -> Result<(Uuid, bool), StoreError> {
@@ -248,16 +248,17 @@ impl Workers {
             labels: Default::default(),
             version: String::new(),
         };
-        let registered = self.db().write((tenant.clone(), profile), move |c, (tenant, profile)| {
-            worker_upsert_unary(c, tenant, profile, lease).boxed()
-        });
+        let registered =
+            self.engine.db(caller.class).write((caller.tenant.clone(), profile), move |c, (tenant, profile)| {
+                worker_upsert_unary(c, tenant, profile, lease).boxed()
+            });
         registered.await
     }
 
     /// The id under which runs are claimed for a request that can be repeated: the first call's.
     async fn claim_id(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         worker_id: Uuid,
         request_id: &str,
         request: &ClaimRequest,
@@ -267,14 +268,14 @@ impl Workers {
             request.lanes, request.kinds, request.max_runs, request.wait, request.lease_timeout
         );
         let request = Request {
-            tenant: tenant.clone(),
+            tenant: caller.tenant.clone(),
             scope: "Claim",
             request_id: Some(request_id.to_owned()),
             payload_hash: payload_hash([payload.as_str()]),
         };
         // Nothing is written but the id itself.
         let claim_id = idempotent::create(
-            self.db(),
+            self.engine.db(caller.class),
             request,
             (),
             |_, (), _| ready(Ok(Ok(()))).boxed(),
@@ -283,13 +284,19 @@ impl Workers {
         claim_id.await
     }
 
-    async fn run(&self, tenant: &TenantId, run_id: Uuid) -> Result<Run, EngineError> {
-        let read = self.db().read(tenant.clone(), move |c, tenant| run_get(c, tenant, run_id).boxed());
+    async fn run(&self, caller: &Caller, run_id: Uuid) -> Result<Run, EngineError> {
+        let read = self
+            .engine
+            .db(caller.class)
+            .read(caller.tenant.clone(), move |c, tenant| run_get(c, tenant, run_id).boxed());
         Ok(read.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?)
     }
 
-    async fn worker(&self, tenant: &TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
-        let read = self.db().read(tenant.clone(), move |c, tenant| worker_get(c, tenant, worker_id).boxed());
+    async fn worker(&self, caller: &Caller, worker_id: Uuid) -> Result<Worker, EngineError> {
+        let read = self
+            .engine
+            .db(caller.class)
+            .read(caller.tenant.clone(), move |c, tenant| worker_get(c, tenant, worker_id).boxed());
         Ok(read.await?.ok_or(Refusal::not_found(Resource::Worker, worker_id))?)
     }
 }
