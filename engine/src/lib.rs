@@ -3,7 +3,7 @@
 //!
 //! In reading order, from the ground up: [`domain`] has the types and rules; [`db`] runs units of database work; [`store`] is the
 //! SQL; [`batch`] turns many callers into one statement; [`enqueue`] writes new runs; [`dispatch`] decides which worker gets which
-//! run; [`stream`] serves a worker and writes its reports; [`watch`] sends changes to watchers; [`repair`] does what a clock
+//! run; [`stream`] serves a worker and writes its reports; [`unary`] does so for workers without a stream; [`watch`] sends changes to watchers; [`repair`] does what a clock
 //! triggers. [`wakeups`] wake them, and [`Engine`] puts them together.
 
 pub mod domain;
@@ -16,6 +16,7 @@ pub mod dispatch;
 pub mod enqueue;
 pub mod idempotent;
 pub mod stream;
+pub mod unary;
 pub mod wakeups;
 pub mod watch;
 

@@ -22,6 +22,7 @@ const ENGINE: Layers = &[
     ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain", "engine"]),
     ("dispatch", &["stream", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
+    ("unary", &["engine", "dispatch", "stream", "idempotent", "store", "db", "error", "domain"]),
     ("cancel", &["engine", "store", "db", "wakeups"]),
     ("repair", &["engine", "cancel", "store", "db", "wakeups", "telemetry"]),
 ];
@@ -55,7 +56,7 @@ const OUTSIDE: [(&str, &[&str]); 10] = [
     ("engine/prometheus", &["telemetry"]),
     (
         "engine/tokio",
-        &["db", "store", "batch", "enqueue", "stream", "dispatch", "watch", "wakeups", "repair", "engine"],
+        &["db", "store", "batch", "enqueue", "stream", "dispatch", "unary", "watch", "wakeups", "repair", "engine"],
     ),
 ];
 

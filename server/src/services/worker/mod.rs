@@ -1,5 +1,5 @@
 //! WorkerService: [`connect`] is the gRPC side of a worker's stream and [`frames`] converts what flows over it; [`workers`] has the
-//! unary twins, and draining.
+//! use cases.
 
 pub mod connect;
 pub mod convert;
