@@ -64,17 +64,12 @@ impl<'e> UnaryCalls<'e> {
             return Ok((worker_id, self.assignments(worker_id, runs)));
         }
 
-        let (mut lanes, mut kinds) = (request.lanes, request.kinds);
-        lanes.sort();
-        lanes.dedup();
-        kinds.sort();
-        kinds.dedup();
         let (reply, mut answered) = oneshot::channel();
         self.engine.dispatcher.claim(UnaryClaim {
             call: Uuid::now_v7(),
             worker_id,
             worker_name: request.worker_name,
-            group: ClaimGroup { tenant: self.tenant.clone(), lanes, kinds },
+            group: ClaimGroup { tenant: self.tenant.clone(), lanes: request.lanes, kinds: request.kinds },
             max_runs: usize::try_from(request.max_runs).unwrap_or(1),
             lease,
             claim_id,

@@ -1,6 +1,6 @@
 //! Filters of runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -10,9 +10,9 @@ use crate::domain::{Lane, Run, RunStatus};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RunFilter {
     pub session_id: Option<Uuid>,
-    pub lanes: Vec<Lane>,
-    pub statuses: Vec<RunStatus>,
-    pub kinds: Vec<String>,
+    pub lanes: BTreeSet<Lane>,
+    pub statuses: BTreeSet<RunStatus>,
+    pub kinds: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
 }
 

@@ -1,6 +1,6 @@
 //! Processes that execute runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -79,9 +79,9 @@ pub struct Worker {
 pub struct WorkerProfile {
     pub name: String,
     /// At least one.
-    pub lanes: Vec<Lane>,
+    pub lanes: BTreeSet<Lane>,
     /// Empty: any kind.
-    pub kinds: Vec<String>,
+    pub kinds: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
     pub version: String,
 }
@@ -110,9 +110,9 @@ pub enum CancelKind {
 pub struct ClaimRequest {
     pub worker_name: String,
     /// At least one.
-    pub lanes: Vec<Lane>,
+    pub lanes: BTreeSet<Lane>,
     /// Empty: any kind.
-    pub kinds: Vec<String>,
+    pub kinds: BTreeSet<String>,
     pub max_runs: i32,
     /// How long to wait for the first run.
     pub wait: Duration,
