@@ -15,10 +15,9 @@ use crate::domain::event::EventBatch;
 use crate::domain::frame::{Assignment, Heartbeat, Report};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::worker::{CancelKind, CancelOrder, ClaimRequest, WorkerProfile};
-use crate::domain::{GrantKey, Refusal, Resource, Run, TenantId};
+use crate::domain::{GrantKey, Identity, Refusal, Resource, Run, TenantId};
 use crate::idempotent::{self, Request};
 use crate::store::event::append::GuardedEvents;
-use crate::store::request::id::payload_hash;
 use crate::store::run::cancel::cancel_pending;
 use crate::store::run::claim::{ClaimGroup, run_claimed_before_in_tx};
 use crate::store::run::guard::{Guard, UNARY_EPOCH};
@@ -55,7 +54,7 @@ impl<'e> UnaryCalls<'e> {
             return Err(Refusal::WorkerDraining(worker_id).into());
         }
         let claim_id = match &request.request_id {
-            Some(request_id) => Some(self.claim_id(worker_id, request_id, &request).await?),
+            Some(request_id) => Some(self.claim_id(request_id, &request.identity(worker_id)).await?),
             None => None,
         };
         if let Some(claim_id) = claim_id
@@ -153,16 +152,12 @@ impl<'e> UnaryCalls<'e> {
     }
 
     /// The id that is written into the runs of a call that can be repeated. It belongs to the first call with the request id.
-    async fn claim_id(&self, worker_id: Uuid, request_id: &str, request: &ClaimRequest) -> Result<Uuid, EngineError> {
-        let payload = format!(
-            "{worker_id} {:?} {:?} {} {:?} {:?}",
-            request.lanes, request.kinds, request.max_runs, request.wait, request.lease_timeout
-        );
+    async fn claim_id(&self, request_id: &str, identity: &Identity) -> Result<Uuid, EngineError> {
         let request = Request {
             tenant: self.tenant.clone(),
             scope: "Claim",
             request_id: Some(request_id.to_owned()),
-            payload_hash: payload_hash([payload.as_str()]),
+            payload_hash: identity.hash().to_vec(),
         };
         // Only the id is written.
         let claim_id = idempotent::create(

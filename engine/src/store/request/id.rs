@@ -1,6 +1,5 @@
 //! What a `request_id` made, so that the same request again gets the same answer.
 
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -16,16 +15,6 @@ pub enum RequestClaim {
     Repeated(Vec<Uuid>),
     /// It was used with another payload.
     Reused,
-}
-
-/// A hash of a payload's parts. Each is preceded by its length, so that no two payloads differ only in where a part ends.
-pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().to_vec()
 }
 
 /// An error of a claim of request ids. A call with the same `request_id` that is still being executed holds its key.

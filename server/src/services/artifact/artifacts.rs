@@ -10,7 +10,6 @@ use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::{Limits, Refusal, Resource, TenantId};
 use engine::idempotent::{self, Request};
 use engine::store::artifact::{artifact_get, artifact_insert, artifact_list};
-use engine::store::request::id::payload_hash;
 use engine::store::run::read::run_exists;
 use engine::store::session::record::session_exists;
 use engine::{Engine, EngineError};
@@ -36,7 +35,7 @@ impl Artifacts {
             tenant: caller.tenant.clone(),
             scope: "CreateArtifact",
             request_id: new.request_id.clone(),
-            payload_hash: hash(&new),
+            payload_hash: new.identity().hash().to_vec(),
         };
         let created = idempotent::create(
             self.engine.db(caller.class),
@@ -112,17 +111,6 @@ async fn insert(
 
 fn existing(artifact: Option<Artifact>, id: Uuid) -> Result<Artifact, Refusal> {
     artifact.ok_or(Refusal::not_found(Resource::Artifact, id))
-}
-
-/// What makes two requests for an artifact the same. The grant is not part of it: a later attempt may repeat an earlier.
-fn hash(new: &NewArtifact) -> Vec<u8> {
-    let (content_kind, content) = match &new.content {
-        ArtifactContent::Text(text) => ("text", text.as_str()),
-        ArtifactContent::Url(url) => ("url", url.as_str()),
-        ArtifactContent::TextLeftOut => ("", ""),
-    };
-    let run_id = new.run_id.to_string();
-    payload_hash([&*run_id, &new.kind, &new.name, &new.mime_type, content_kind, content, &new.metadata])
 }
 
 fn without_text(artifact: Artifact) -> Artifact {

@@ -7,7 +7,7 @@ use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::Weight;
-use engine::domain::{Limits, Refusal, Resource, Run, RunRequest, TenantId};
+use engine::domain::{Limits, Refusal, Resource, Run, RunRequest};
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
 use engine::store::run::read::{run_exists, run_get, run_list};
@@ -81,7 +81,7 @@ impl Runs {
 
     /// The newest runs that match.
     pub async fn list(&self, caller: Caller, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
-        let scope = filter_scope("ListRuns", &caller.tenant, &filter);
+        let scope = PageScope::new("ListRuns", &caller.tenant).with_filter(&filter);
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
         let list = self.engine.db(caller.class).read((caller.tenant, filter), move |c, (tenant, filter)| {
@@ -129,15 +129,4 @@ impl Runs {
         let fill = list.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?;
         Ok(fill.finish(|last| scope.encode(last.position)))
     }
-}
-
-/// What a page of runs is bound to.
-fn filter_scope(method: &str, tenant: &TenantId, filter: &RunFilter) -> PageScope {
-    PageScope::new(method, tenant)
-        .with("session", filter.session_id.map(|id| id.to_string()))
-        .with("lanes", filter.lanes.iter().map(|lane| lane.as_str()))
-        .with("statuses", filter.statuses.iter().map(|status| status.as_str()))
-        .with("kinds", filter.kinds.iter().map(String::as_str))
-        .with("label keys", filter.labels.keys().map(String::as_str))
-        .with("labels", filter.labels.iter().map(|(key, value)| format!("{key}={value}")))
 }

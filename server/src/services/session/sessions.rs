@@ -8,7 +8,6 @@ use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
 use engine::domain::{Limits, Refusal, Resource, Session};
 use engine::idempotent::{self, Request};
-use engine::store::request::id::payload_hash;
 use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
 use engine::store::session::record::{session_get, session_insert, session_list, session_update};
 use engine::{Engine, EngineError};
@@ -35,7 +34,7 @@ impl Sessions {
             tenant: caller.tenant.clone(),
             scope: "CreateSession",
             request_id: new.request_id.clone(),
-            payload_hash: payload_hash([&*new.name, &new.description, &new.triggered_by, &new.context]),
+            payload_hash: new.identity().hash().to_vec(),
         };
         let created = idempotent::create(
             self.engine.db(caller.class),
