@@ -2,7 +2,6 @@
 //!
 //! Calls with request ids have batches of their own, because they may wait for another transaction that holds the same id.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::idempotent::in_progress;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::effects::Effects;
 use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
-use crate::store::request::id::{RequestClaim, payload_hash, request_first};
+use crate::store::request::id::{RequestClaim, request_first};
 use crate::store::run::enqueue::{ENQUEUED, NewRun, run_created, run_enqueue, session_open_in_tx};
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
@@ -334,7 +333,7 @@ async fn claim_requests(
                     tenant: run.tenant.clone(),
                     scope: REQUEST_SCOPE,
                     request_id: request_id.clone(),
-                    payload_hash: request_hash(&run.request),
+                    payload_hash: run.request.identity().hash().to_vec(),
                     resource_ids: vec![run.id],
                 });
             }
@@ -378,9 +377,4 @@ fn is_shared(calls: &[EnqueueCall], refused: &[(usize, RequestKey)]) -> bool {
             id.and_then(|id| refused.get(&(&run.tenant, id))).is_some_and(|call| *call != index)
         })
     })
-}
-
-/// Tells a repeated request from another one with the same id.
-fn request_hash(request: &RunRequest) -> Vec<u8> {
-    payload_hash(request.identity().iter().map(Cow::as_ref))
 }

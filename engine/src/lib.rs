@@ -18,6 +18,7 @@
 //! - [`dispatch`]: decides which worker gets which run.
 //! - `engine`: [`Engine`], which puts all of these together.
 //! - [`serve`]: what happens on the stream of one worker.
+//! - [`unary`]: the calls of workers without a stream.
 //! - [`session_cancel`]: cancels all runs of a session.
 //! - [`repair`]: what a clock triggers.
 
@@ -44,6 +45,7 @@ mod engine;
 pub mod repair;
 pub mod serve;
 pub mod session_cancel;
+pub mod unary;
 
 pub use engine::{Engine, EngineStop};
 pub use error::EngineError;

@@ -18,13 +18,13 @@ use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
 /// A unit of work that runs.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
-/// Where the work comes from. Each class bounds how many of its units run at a time, so that a burst of requests never takes the
-/// connections that heartbeats, results and cancels need.
+/// Where work comes from. Each class bounds how many of its units run at a time, so that a burst of requests never takes the connections
+/// that heartbeats, results and cancels need. A server admits calls by the same classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The engine itself, and workers' streams. Batches and credits bound these, so there is no bound here.
     Engine,
-    /// Unary calls of workers, and cancels.
+    /// Unary calls of workers, cancels and drains.
     Priority,
     /// All other requests.
     Normal,

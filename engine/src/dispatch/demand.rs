@@ -10,12 +10,9 @@ use uuid::Uuid;
 use crate::EngineError;
 use crate::domain::{GrantKey, Run};
 use crate::store::run::claim::{ClaimGroup, Slot};
-use crate::store::run::guard::Guard;
+use crate::store::run::guard::{Guard, UNARY_EPOCH};
 use crate::store::run::release::Release;
 use crate::stream::connection::Connection;
-
-/// The epoch of workers without a stream.
-pub const UNARY_EPOCH: i64 = 0;
 
 /// A unary call that waits for runs.
 #[derive(Debug)]

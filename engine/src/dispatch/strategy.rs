@@ -100,7 +100,7 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(1);
 
     fn group(kind: usize) -> ClaimGroup {
-        ClaimGroup { tenant: TenantId::new("default"), lanes: vec![Lane::A], kinds: vec![kind.to_string()] }
+        ClaimGroup { tenant: TenantId::new("default"), lanes: [Lane::A].into(), kinds: [kind.to_string()].into() }
     }
 
     fn nothing_left() -> Found {

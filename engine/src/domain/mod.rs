@@ -7,6 +7,7 @@ pub mod event;
 pub mod filter;
 pub mod frame;
 pub mod grant;
+pub mod identity;
 pub mod json;
 pub mod lane;
 pub mod limits;
@@ -24,6 +25,7 @@ pub mod weight;
 pub mod worker;
 
 pub use grant::{Grant, GrantKey};
+pub use identity::Identity;
 pub use lane::Lane;
 pub use limits::Limits;
 pub use outcome::{Outcome, RunError};

@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::domain::event::EventPosition;
-use crate::domain::{Refusal, TenantId};
+use crate::domain::filter::RunFilter;
+use crate::domain::{Identity, Refusal, TenantId};
 
 /// The layout of a token: a byte of version, 16 bytes of scope, the key of the last entry.
 const VERSION: u8 = 1;
@@ -17,25 +17,23 @@ const CHUNK: i64 = 50;
 
 /// What a page token is bound to: a method, its tenant and its filter.
 #[derive(Debug, Clone)]
-pub struct PageScope(Sha256);
+pub struct PageScope(Identity);
 
 impl PageScope {
     pub fn new(method: &str, tenant: &TenantId) -> Self {
-        let mut scope = Self(Sha256::new());
-        scope.add(method);
-        scope.add(tenant.as_str());
-        scope
+        Self(Identity::of(method).with("tenant", [tenant.as_str()]))
     }
 
     /// Binds a condition of the filter. The order of its values makes no difference.
     #[must_use]
-    pub fn with<T: Into<String>>(mut self, condition: &str, values: impl IntoIterator<Item = T>) -> Self {
-        let mut values: Vec<String> = values.into_iter().map(Into::into).collect();
-        values.sort_unstable();
-        self.add(condition);
-        self.0.update((values.len() as u64).to_be_bytes());
-        values.iter().for_each(|value| self.add(value));
-        self
+    pub fn with<T: AsRef<str>>(self, condition: &str, values: impl IntoIterator<Item = T>) -> Self {
+        Self(self.0.with_set(condition, values))
+    }
+
+    /// Binds the conditions of a filter of runs.
+    #[must_use]
+    pub fn with_filter(self, filter: &RunFilter) -> Self {
+        Self(filter.identify(self.0))
     }
 
     /// The token of the page that begins after an entry.
@@ -61,15 +59,9 @@ impl PageScope {
         }
     }
 
-    fn add(&mut self, part: &str) {
-        self.0.update((part.len() as u64).to_be_bytes());
-        self.0.update(part.as_bytes());
-    }
-
     fn digest(&self) -> [u8; SCOPE] {
-        let full = self.0.clone().finalize();
         let mut digest = [0; SCOPE];
-        digest.copy_from_slice(&full[..SCOPE]);
+        digest.copy_from_slice(&self.0.hash()[..SCOPE]);
         digest
     }
 }

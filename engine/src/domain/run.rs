@@ -14,7 +14,6 @@
 //!
 //! A report carries a start that is not written yet, so `claimed` may also end as `running` may.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::outcome::GrantEnd;
-use crate::domain::{Grant, GrantKey, Lane, RunError, TenantId, TraceParent};
+use crate::domain::{Grant, GrantKey, Identity, Lane, RunError, TenantId, TraceParent};
 
 /// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,15 +170,21 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// The values in which two requests with the same id must agree. The trace is not one: a repeated request may come in another trace.
-    pub fn identity(&self) -> Vec<Cow<'_, str>> {
-        // This pattern names every field, so that a new one does not compile before it has its place here.
-        let RunSpec { session_id, lane, priority, kind, params, labels, max_attempts, timeout, traceparent: _ } =
-            &self.spec;
-        let numbers = format!("{session_id} {} {priority} {max_attempts}", lane.as_str());
-        let times = format!("{timeout:?} {:?}", self.run_after);
-        let mut values: Vec<Cow<'_, str>> = vec![numbers.into(), kind.into(), params.into(), times.into()];
-        values.extend(labels.iter().flat_map(|(key, value)| [key.into(), value.into()]));
-        values
+    pub fn identity(&self) -> Identity {
+        // These patterns name every field, so that a new one does not compile before it has its place here.
+        let RunRequest { spec, run_after, request_id: _ } = self;
+        let RunSpec { session_id, lane, priority, kind, params, labels, max_attempts, timeout, traceparent: _ } = spec;
+        let seconds = |time: &DateTime<Utc>| format!("{}.{:09}", time.timestamp(), time.timestamp_subsec_nanos());
+        Identity::of("EnqueueRun")
+            .with("session_id", [session_id.to_string()])
+            .with("lane", [lane.as_str()])
+            .with("priority", [priority.to_string()])
+            .with("kind", [kind])
+            .with("params", [params])
+            .with("labels", labels.iter().flat_map(|(key, value)| [key, value]))
+            .with("max_attempts", [max_attempts.to_string()])
+            .with("timeout", timeout.map(|timeout| timeout.as_nanos().to_string()))
+            .with("run_after", run_after.as_ref().map(seconds))
     }
 }
 
@@ -337,7 +342,7 @@ mod tests {
         let request = |spec: RunSpec| RunRequest { spec, run_after: None, request_id: None };
         let first = request(spec());
         let traced = request(RunSpec { traceparent: Some(TraceParent::new([1; 16], [1; 8], 1)), ..spec() });
-        assert_eq!(traced.identity(), first.identity());
+        assert_eq!(traced.identity().hex(), first.identity().hex());
         let others = [
             RunSpec { session_id: Uuid::from_u128(2), ..spec() },
             RunSpec { lane: Lane::B, ..spec() },
@@ -349,10 +354,21 @@ mod tests {
             RunSpec { timeout: Some(Duration::from_secs(1)), ..spec() },
         ];
         for other in others {
-            assert_ne!(request(other.clone()).identity(), first.identity(), "{other:?}");
+            assert_ne!(request(other.clone()).identity().hex(), first.identity().hex(), "{other:?}");
         }
         let later = RunRequest { run_after: Some(DateTime::UNIX_EPOCH), ..first.clone() };
-        assert_ne!(later.identity(), first.identity());
+        assert_ne!(later.identity().hex(), first.identity().hex());
+    }
+
+    #[test]
+    fn the_identity_of_a_request_stays_the_same() {
+        let spec = RunSpec {
+            labels: [("key".to_owned(), "value".to_owned())].into(),
+            timeout: Some(Duration::from_millis(1_500)),
+            ..spec()
+        };
+        let request = RunRequest { spec, run_after: Some(DateTime::UNIX_EPOCH), request_id: Some("id".into()) };
+        assert_eq!(request.identity().hex(), "bf0c3cf936eacee2f7234c40e81d5f27339a51669f3c062686c93a5ec54bf613");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::domain::Identity;
+
 /// The status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionStatus {
@@ -55,6 +57,19 @@ pub struct NewSession {
     /// A JSON object, as text.
     pub context: String,
     pub request_id: Option<String>,
+}
+
+impl NewSession {
+    /// The values in which two requests with the same id must agree.
+    pub fn identity(&self) -> Identity {
+        // This pattern names every field, so that a new one does not compile before it has its place here.
+        let NewSession { name, description, triggered_by, context, request_id: _ } = self;
+        Identity::of("CreateSession")
+            .with("name", [name])
+            .with("description", [description])
+            .with("triggered_by", [triggered_by])
+            .with("context", [context])
+    }
 }
 
 /// A change of a session. Fields that are `None` stay as they are.

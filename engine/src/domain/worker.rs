@@ -1,12 +1,12 @@
 //! Processes that execute runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::{GrantKey, Lane};
+use crate::domain::{GrantKey, Identity, Lane};
 
 /// How a worker gets its runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,9 +79,9 @@ pub struct Worker {
 pub struct WorkerProfile {
     pub name: String,
     /// At least one.
-    pub lanes: Vec<Lane>,
+    pub lanes: BTreeSet<Lane>,
     /// Empty: any kind.
-    pub kinds: Vec<String>,
+    pub kinds: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
     pub version: String,
 }
@@ -112,13 +112,50 @@ pub enum OrderKind {
 pub struct ClaimRequest {
     pub worker_name: String,
     /// At least one.
-    pub lanes: Vec<Lane>,
+    pub lanes: BTreeSet<Lane>,
     /// Empty: any kind.
-    pub kinds: Vec<String>,
+    pub kinds: BTreeSet<String>,
     pub max_runs: i32,
     /// How long to wait for the first run.
     pub wait: Duration,
     /// `None`: the server's setting.
     pub lease_timeout: Option<Duration>,
     pub request_id: Option<String>,
+}
+
+impl ClaimRequest {
+    /// The values in which two calls of a worker with the same request id must agree. The id of the worker stands for its name.
+    pub fn identity(&self, worker_id: Uuid) -> Identity {
+        // This pattern names every field, so that a new one does not compile before it has its place here.
+        let ClaimRequest { worker_name: _, lanes, kinds, max_runs, wait, lease_timeout, request_id: _ } = self;
+        Identity::of("Claim")
+            .with("worker_id", [worker_id.to_string()])
+            .with_set("lanes", lanes.iter().map(|lane| lane.as_str()))
+            .with_set("kinds", kinds)
+            .with("max_runs", [max_runs.to_string()])
+            .with("wait", [wait.as_nanos().to_string()])
+            .with("lease_timeout", lease_timeout.map(|timeout| timeout.as_nanos().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_of_a_claim_stays_the_same() {
+        let claim = ClaimRequest {
+            worker_name: "w".into(),
+            lanes: [Lane::A, Lane::B].into(),
+            kinds: ["k".to_owned()].into(),
+            max_runs: 3,
+            wait: Duration::from_secs(2),
+            lease_timeout: Some(Duration::from_secs(10)),
+            request_id: Some("id".into()),
+        };
+        assert_eq!(
+            claim.identity(Uuid::from_u128(1)).hex(),
+            "9a91850c503ce793521622c9f4315ad4a1054a982ecb9cae3c5b15f99b9f040c"
+        );
+    }
 }

@@ -62,7 +62,7 @@ pub async fn open(
     };
 
     let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
-    let group = claim_group(tenant, &hello);
+    let group = ClaimGroup { tenant, lanes: hello.profile.lanes, kinds: hello.profile.kinds };
     let connection = Connection::new(worker_id, hello.profile.name.clone(), opened.epoch, group, lease, outbox);
     for held in &opened.standing {
         let started = Instant::now().checked_sub(held.started_ago).unwrap_or_else(Instant::now);
@@ -84,16 +84,6 @@ pub async fn open(
     engine.wakeups.send(opened.effects);
     tracing::info!(%worker_id, worker = hello.profile.name, epoch = opened.epoch, held = opened.standing.len(), "worker connected");
     Ok((connection, frames))
-}
-
-/// The group of a worker: its lanes and kinds, in an order that does not depend on the worker.
-fn claim_group(tenant: TenantId, hello: &Hello) -> ClaimGroup {
-    let mut group = ClaimGroup { tenant, lanes: hello.profile.lanes.clone(), kinds: hello.profile.kinds.clone() };
-    group.lanes.sort();
-    group.lanes.dedup();
-    group.kinds.sort();
-    group.kinds.dedup();
-    group
 }
 
 fn new_secret() -> String {

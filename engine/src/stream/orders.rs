@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::db::{Db, StoreError};
+use crate::domain::GrantKey;
 use crate::domain::frame::DrainReason;
 use crate::domain::worker::OrderKind;
 use crate::store::run::orders::{order_pending, order_sent};
@@ -53,6 +54,11 @@ async fn send_orders(db: &Db, registry: &Registry, metrics: &Metrics) -> Result<
             connection.drain(DrainReason::Operator);
         }
     }
+    forget_revokes(db, revoked).await
+}
+
+/// Forgets the revokes of grants whose workers were sent them.
+pub async fn forget_revokes(db: &Db, revoked: Vec<GrantKey>) -> Result<(), StoreError> {
     if revoked.is_empty() {
         return Ok(());
     }

@@ -16,10 +16,10 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::edge::caller::method_of;
-use crate::edge::methods::Class;
+use crate::edge::caller::{Caller, method_of};
 use crate::edge::status::status_of;
 use engine::EngineError;
+use engine::db::Class;
 
 /// The room that is left for calls.
 #[derive(Debug, Clone)]
@@ -42,12 +42,12 @@ impl Admission {
 
 /// Admits a call if there is room. Its bytes count from their arrival until the call is answered.
 pub async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
-    let method = method_of(&request);
-    let class = method.map_or(Class::Normal, |method| method.class);
-    if class == Class::Stream {
+    let class = Caller::of(request.extensions()).map_or(Class::Normal, |caller| caller.class);
+    // A worker's stream, which its credits bound.
+    if class == Class::Engine {
         return next.run(request).await;
     }
-    let waits = method.is_some_and(|method| method.waits);
+    let waits = method_of(&request).is_some_and(|method| method.waits);
     let _call = match class == Class::Priority || waits {
         true => None,
         false => match admission.normal_calls.try_acquire() {

@@ -3,6 +3,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use engine::db::Class;
 use engine::domain::TenantId;
 
 use super::methods::Method;
@@ -12,6 +13,8 @@ use super::methods::Method;
 pub struct Caller {
     /// Whose data the caller sees and changes. An installation has one tenant.
     pub tenant: TenantId,
+    /// The class of the method that is called: the limit of the call, and the class of its work in the database.
+    pub class: Class,
 }
 
 impl Caller {
@@ -24,7 +27,8 @@ impl Caller {
 /// Puts the caller into the request's extensions and, if the request is a call, its method.
 pub async fn identify(mut request: Request, next: Next) -> Response {
     let method = Method::of_path(request.uri().path());
-    request.extensions_mut().insert(Caller { tenant: TenantId::single() });
+    let class = method.map_or(Class::Normal, |method| method.class);
+    request.extensions_mut().insert(Caller { tenant: TenantId::single(), class });
     if let Some(method) = method {
         request.extensions_mut().insert(method);
     }

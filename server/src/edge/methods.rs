@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use engine::db::Class;
+
 /// The descriptors of all services on the port, and of the messages that they use.
 pub const DESCRIPTORS: [&[u8]; 5] = [
     proto::FILE_DESCRIPTOR_SET,
@@ -18,6 +20,8 @@ pub struct Method {
     /// The path of a request without the first slash, as in `ops.v1.RunService/EnqueueRun`.
     pub name: &'static str,
     pub shape: Shape,
+    /// Against which limit a call counts ([`super::admission`]), and the class of its work in the database. The
+    /// [`Caller`](super::caller::Caller) carries it to the use cases.
     pub class: Class,
     /// Whether a call mostly waits for something to happen. Then it does not count against the limit of calls.
     pub waits: bool,
@@ -31,17 +35,6 @@ pub enum Shape {
     ServerStream,
     /// Client and server both send a stream.
     BidiStream,
-}
-
-/// Against which limit a call counts ([`super::admission`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// A worker's stream, which its credits bound.
-    Stream,
-    /// Calls of workers, and cancels. They have a limit of their own, so that they never wait behind a burst of other calls.
-    Priority,
-    /// All other calls.
-    Normal,
 }
 
 impl Method {
@@ -87,12 +80,12 @@ pub static METHODS: &[Method] = &[
     waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream),
     unary("ops.v1.RunService/ListRunEvents", Class::Normal),
     waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream),
-    stream("ops.v1.WorkerService/Connect", Shape::BidiStream, Class::Stream),
+    stream("ops.v1.WorkerService/Connect", Shape::BidiStream, Class::Engine),
     unary("ops.v1.WorkerService/Claim", Class::Priority),
     unary("ops.v1.WorkerService/Heartbeat", Class::Priority),
     unary("ops.v1.WorkerService/ReportRun", Class::Priority),
     unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority),
-    unary("ops.v1.WorkerService/ListWorkers", Class::Priority),
+    unary("ops.v1.WorkerService/ListWorkers", Class::Normal),
     unary("ops.v1.WorkerService/DrainWorker", Class::Priority),
     unary("ops.v1.ArtifactService/CreateArtifact", Class::Normal),
     unary("ops.v1.ArtifactService/GetArtifact", Class::Normal),
@@ -136,7 +129,7 @@ mod tests {
     #[test]
     fn a_path_names_its_method() {
         let found = Method::of_path("/ops.v1.WorkerService/Connect").map(|method| method.class);
-        assert_eq!(found, Some(Class::Stream));
+        assert_eq!(found, Some(Class::Engine));
         assert_eq!(Method::of_path("ops.v1.WorkerService/Connect"), None);
         assert_eq!(Method::of_path("/ops.v1.WorkerService/Connect/"), None);
     }

@@ -1,6 +1,5 @@
 //! Keeps what a `request_id` created, so that a repeated request gets the same answer.
 
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -16,16 +15,6 @@ pub enum RequestClaim {
     Repeated(Vec<Uuid>),
     /// The id was used with another payload.
     Reused,
-}
-
-/// A hash of a payload's parts. The length precedes each part, so payloads whose parts end elsewhere have other hashes.
-pub fn payload_hash<'p>(parts: impl IntoIterator<Item = &'p str>) -> Vec<u8> {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().to_vec()
 }
 
 /// Converts an error of a claim. A lock timeout means that another call with the same `request_id` still executes.

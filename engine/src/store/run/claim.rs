@@ -1,6 +1,6 @@
 //! Claims runs for workers.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -16,8 +16,8 @@ use crate::store::run::row::{run_error, run_rows, run_spec};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimGroup {
     pub tenant: TenantId,
-    pub lanes: Vec<Lane>,
-    pub kinds: Vec<String>,
+    pub lanes: BTreeSet<Lane>,
+    pub kinds: BTreeSet<String>,
 }
 
 /// One free slot of a worker.
@@ -69,7 +69,7 @@ pub async fn run_claim(
         "src/store/run/claim.sql",
         group.tenant.as_str(),
         &lane_words(group),
-        &group.kinds,
+        &kind_words(group),
         &slots.iter().map(|slot| slot.worker_id).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.worker_name.clone()).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.starts).collect::<Vec<_>>(),
@@ -117,7 +117,7 @@ pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, limit: usiz
                LIMIT $4) found"#,
         group.tenant.as_str(),
         &lane_words(group),
-        &group.kinds,
+        &kind_words(group),
         limit as i64,
     )
     .fetch_one(c)
@@ -170,4 +170,8 @@ pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<(i64, 
 
 fn lane_words(group: &ClaimGroup) -> Vec<String> {
     group.lanes.iter().map(|lane| lane.as_str().to_owned()).collect()
+}
+
+fn kind_words(group: &ClaimGroup) -> Vec<String> {
+    group.kinds.iter().cloned().collect()
 }

@@ -4,13 +4,23 @@ use uuid::Uuid;
 
 use crate::domain::GrantKey;
 
+/// The epoch of workers without a stream.
+pub const UNARY_EPOCH: i64 = 0;
+
 /// The grant, the worker and its stream. A write of a worker names them in WHERE, beside the state that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Guard {
     pub grant: GrantKey,
     pub worker_id: Uuid,
-    /// 0 for workers without a stream.
+    /// [`UNARY_EPOCH`] for workers without a stream.
     pub epoch: i64,
+}
+
+impl Guard {
+    /// Guards a write of a worker without a stream.
+    pub fn unary(grant: GrantKey, worker_id: Uuid) -> Self {
+        Self { grant, worker_id, epoch: UNARY_EPOCH }
+    }
 }
 
 /// Guards as the columns of an `unnest`.

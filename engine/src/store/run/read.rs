@@ -33,6 +33,7 @@ pub async fn run_list(
 ) -> Result<Vec<Run>, StoreError> {
     let lanes: Vec<String> = filter.lanes.iter().map(|lane| Lane::as_str(*lane).to_owned()).collect();
     let statuses: Vec<String> = filter.statuses.iter().map(|status| RunStatus::as_str(*status).to_owned()).collect();
+    let kinds: Vec<String> = filter.kinds.iter().cloned().collect();
     let labels = serde_json::to_string(&filter.labels).map_err(|error| StoreError::defect(error.to_string()))?;
     let before = before.unwrap_or(Uuid::max());
     let rows = match filter.session_id {
@@ -50,7 +51,7 @@ pub async fn run_list(
                 session_id,
                 &lanes,
                 &statuses,
-                &filter.kinds,
+                &kinds,
                 labels,
                 limit
             )
@@ -70,7 +71,7 @@ pub async fn run_list(
                 before,
                 &lanes,
                 &statuses,
-                &filter.kinds,
+                &kinds,
                 labels,
                 limit
             )

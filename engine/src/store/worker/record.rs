@@ -35,7 +35,7 @@ pub async fn worker_insert(c: &mut PgConnection, opening: &StreamOpening) -> Res
         profile.name,
         WorkerMode::Stream.as_str(),
         &lane_words(profile),
-        &profile.kinds,
+        &kind_words(profile),
         labels.to_string(),
         profile.version,
         opening.secret_hash,
@@ -92,7 +92,7 @@ pub async fn worker_resume_in_tx(
         opening.server_id,
         profile.name,
         &lane_words(profile),
-        &profile.kinds,
+        &kind_words(profile),
         labels.to_string(),
         profile.version,
         sequence,
@@ -168,7 +168,7 @@ pub async fn worker_upsert_unary(
         profile.name,
         WorkerMode::Unary.as_str(),
         &lane_words(profile),
-        &profile.kinds,
+        &kind_words(profile),
         lease.as_millis() as i64,
     )
     .fetch_one(c)
@@ -261,4 +261,8 @@ pub async fn worker_mark_lost(c: &mut PgConnection) -> Result<u64, StoreError> {
 
 fn lane_words(profile: &WorkerProfile) -> Vec<String> {
     profile.lanes.iter().map(|lane| lane.as_str().to_owned()).collect()
+}
+
+fn kind_words(profile: &WorkerProfile) -> Vec<String> {
+    profile.kinds.iter().cloned().collect()
 }

@@ -1,6 +1,6 @@
 //! Checks of single fields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use proto::v1;
@@ -132,15 +132,12 @@ impl<'l> Fields<'l> {
         self.line(path, text, 1, self.limits.kind)
     }
 
-    /// Kinds, each once and in order.
-    pub fn kinds(&mut self, path: Path<'_>, mut kinds: Vec<String>) -> Vec<String> {
+    pub fn kinds(&mut self, path: Path<'_>, kinds: Vec<String>) -> BTreeSet<String> {
         self.at_most(path, kinds.len(), self.limits.kinds);
         for (index, kind) in kinds.iter().enumerate() {
             self.check(path.index(index), check_line(kind, 1, self.limits.kind));
         }
-        kinds.sort_unstable();
-        kinds.dedup();
-        kinds
+        kinds.into_iter().collect()
     }
 
     /// A request id; `None` if it is empty.
@@ -197,13 +194,8 @@ impl<'l> Fields<'l> {
         Lane::A
     }
 
-    /// Lanes, each once and in order.
-    pub fn lanes(&mut self, path: Path<'_>, values: &[i32]) -> Vec<Lane> {
-        let mut lanes: Vec<Lane> =
-            values.iter().enumerate().map(|(index, value)| self.lane(path.index(index), *value)).collect();
-        lanes.sort_unstable();
-        lanes.dedup();
-        lanes
+    pub fn lanes(&mut self, path: Path<'_>, values: &[i32]) -> BTreeSet<Lane> {
+        values.iter().enumerate().map(|(index, value)| self.lane(path.index(index), *value)).collect()
     }
 
     /// The key of a grant.
@@ -289,7 +281,7 @@ mod tests {
     fn unknown_and_unset_lanes_are_refused() {
         let limits = Limits::default();
         let mut fields = Fields::new(&limits);
-        assert_eq!(fields.lanes(Path::Root.field("lanes"), &[2, 1, 2]), vec![Lane::A, Lane::B]);
+        assert_eq!(fields.lanes(Path::Root.field("lanes"), &[2, 1, 2]), BTreeSet::from([Lane::A, Lane::B]));
         fields.lanes(Path::Root.field("lanes"), &[0, 9]);
         let violations = fields.finish(()).expect_err("bad lanes").0;
         assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["lanes[0]", "lanes[1]"]);

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use engine::db::{Class, Db, PgConnection, StoreError};
+use engine::db::{PgConnection, StoreError};
 use engine::domain::artifact::{Artifact, ArtifactContent, ArtifactParent, NewArtifact};
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::{Limits, Refusal, Resource, TenantId};
 use engine::idempotent::{self, Request};
 use engine::store::artifact::{artifact_get, artifact_insert, artifact_list};
-use engine::store::request::id::payload_hash;
 use engine::store::run::read::run_exists;
 use engine::store::session::record::session_exists;
 use engine::{Engine, EngineError};
 use futures::FutureExt;
+
+use crate::edge::caller::Caller;
 
 /// Creates and reads artifacts.
 #[derive(Debug, Clone)]
@@ -29,17 +30,17 @@ impl Artifacts {
     }
 
     /// Creates an artifact and returns it without its text. A repeated `request_id` returns the first one.
-    pub async fn create(&self, tenant: TenantId, new: NewArtifact) -> Result<Artifact, EngineError> {
+    pub async fn create(&self, caller: Caller, new: NewArtifact) -> Result<Artifact, EngineError> {
         let request = Request {
-            tenant: tenant.clone(),
+            tenant: caller.tenant.clone(),
             scope: "CreateArtifact",
             request_id: new.request_id.clone(),
-            payload_hash: hash(&new),
+            payload_hash: new.identity().hash().to_vec(),
         };
         let created = idempotent::create(
-            self.db(),
+            self.engine.db(caller.class),
             request,
-            (tenant, new),
+            (caller.tenant, new),
             |c, (tenant, new), id| insert(c, tenant, new, id).boxed(),
             |c, (tenant, _), id| artifact_get(c, tenant, id).map(move |found| found.map(|it| existing(it, id))).boxed(),
         );
@@ -47,15 +48,16 @@ impl Artifacts {
     }
 
     /// One artifact with its text.
-    pub async fn get(&self, tenant: TenantId, id: Uuid) -> Result<Artifact, EngineError> {
-        let artifact = self.db().read(tenant, move |c, tenant| artifact_get(c, tenant, id).boxed());
+    pub async fn get(&self, caller: Caller, id: Uuid) -> Result<Artifact, EngineError> {
+        let db = self.engine.db(caller.class);
+        let artifact = db.read(caller.tenant, move |c, tenant| artifact_get(c, tenant, id).boxed());
         Ok(existing(artifact.await?, id)?)
     }
 
     /// The newest artifacts of a run or a session, without their texts.
     pub async fn list(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         parent: ArtifactParent,
         page: PageRequest,
     ) -> Result<Page<Artifact>, EngineError> {
@@ -64,10 +66,10 @@ impl Artifacts {
             ArtifactParent::Session(id) => ("session", Refusal::not_found(Resource::Session, id)),
         };
         let (ArtifactParent::Run(parent_id) | ArtifactParent::Session(parent_id)) = parent;
-        let scope = PageScope::new("ListArtifacts", &tenant).with(condition, [parent_id.to_string()]);
+        let scope = PageScope::new("ListArtifacts", &caller.tenant).with(condition, [parent_id.to_string()]);
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
-        let list = self.db().read(tenant, move |c, tenant| {
+        let list = self.engine.db(caller.class).read(caller.tenant, move |c, tenant| {
             async move {
                 let exists = match parent {
                     ArtifactParent::Run(id) => run_exists(c, tenant, id).await?,
@@ -87,10 +89,6 @@ impl Artifacts {
             .boxed()
         });
         Ok(list.await?.ok_or(missing)?.finish(|last| scope.encode(last.id)))
-    }
-
-    fn db(&self) -> &Db {
-        self.engine.db(Class::Normal)
     }
 }
 
@@ -113,18 +111,6 @@ async fn insert(
 
 fn existing(artifact: Option<Artifact>, id: Uuid) -> Result<Artifact, Refusal> {
     artifact.ok_or(Refusal::not_found(Resource::Artifact, id))
-}
-
-/// Two requests with the same hash create the same artifact. The grant is not part of the hash, because a later attempt may
-/// repeat a request of an earlier one.
-fn hash(new: &NewArtifact) -> Vec<u8> {
-    let (content_kind, content) = match &new.content {
-        ArtifactContent::Text(text) => ("text", text.as_str()),
-        ArtifactContent::Url(url) => ("url", url.as_str()),
-        ArtifactContent::TextLeftOut => ("", ""),
-    };
-    let run_id = new.run_id.to_string();
-    payload_hash([&*run_id, &new.kind, &new.name, &new.mime_type, content_kind, content, &new.metadata])
 }
 
 fn without_text(artifact: Artifact) -> Artifact {

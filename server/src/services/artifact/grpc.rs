@@ -28,7 +28,7 @@ impl ArtifactService for ArtifactApi {
     ) -> Result<Response<v1::CreateArtifactResponse>, Status> {
         respond(request, async |caller, request| {
             let new = convert::create_artifact(request, &self.limits)?;
-            let artifact = self.artifacts.create(caller.tenant, new).await?;
+            let artifact = self.artifacts.create(caller, new).await?;
             Ok(v1::CreateArtifactResponse { artifact: Some(artifact.to_proto()) })
         })
         .await
@@ -40,7 +40,7 @@ impl ArtifactService for ArtifactApi {
     ) -> Result<Response<v1::GetArtifactResponse>, Status> {
         respond(request, async |caller, request| {
             let id = single_id("artifact_id", &request.artifact_id)?;
-            let artifact = self.artifacts.get(caller.tenant, id).await?;
+            let artifact = self.artifacts.get(caller, id).await?;
             Ok(v1::GetArtifactResponse { artifact: Some(artifact.to_proto()) })
         })
         .await
@@ -52,7 +52,7 @@ impl ArtifactService for ArtifactApi {
     ) -> Result<Response<v1::ListArtifactsResponse>, Status> {
         respond(request, async |caller, request| {
             let (parent, page) = convert::list_artifacts(request, &self.limits)?;
-            let page = self.artifacts.list(caller.tenant, parent, page).await?;
+            let page = self.artifacts.list(caller, parent, page).await?;
             Ok(v1::ListArtifactsResponse {
                 artifacts: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,

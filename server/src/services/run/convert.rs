@@ -94,14 +94,12 @@ pub fn enqueue_runs(
 pub fn run_filter(fields: &mut Fields<'_>, path: Path<'_>, filter: Option<v1::RunFilter>) -> RunFilter {
     let Some(filter) = filter else { return RunFilter::default() };
     let statuses = path.field("statuses");
-    let mut statuses: Vec<RunStatus> = filter
+    let statuses = filter
         .statuses
         .iter()
         .enumerate()
         .map(|(index, status)| run_status(fields, statuses.index(index), *status))
         .collect();
-    statuses.sort_unstable();
-    statuses.dedup();
     RunFilter {
         session_id: fields.optional_id(path.field("session_id"), &filter.session_id),
         lanes: fields.lanes(path.field("lanes"), &filter.lanes),

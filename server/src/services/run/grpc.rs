@@ -33,7 +33,7 @@ impl RunService for RunApi {
         let trace = traceparent_of(request.metadata());
         respond(request, async |caller, request| {
             let spec = convert::enqueue_run(request, trace, &self.limits)?;
-            let run = self.runs.enqueue_one(caller.tenant, spec).await?;
+            let run = self.runs.enqueue_one(caller, spec).await?;
             Ok(v1::EnqueueRunResponse { run: Some(run.to_proto()) })
         })
         .await
@@ -46,7 +46,7 @@ impl RunService for RunApi {
         let trace = traceparent_of(request.metadata());
         respond(request, async |caller, request| {
             let specs = convert::enqueue_runs(request, trace, &self.limits)?;
-            let ids = self.runs.enqueue(caller.tenant, specs).await?;
+            let ids = self.runs.enqueue(caller, specs).await?;
             Ok(v1::EnqueueRunsResponse { run_ids: ids.iter().map(ToString::to_string).collect() })
         })
         .await
@@ -55,7 +55,7 @@ impl RunService for RunApi {
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Result<Response<v1::GetRunResponse>, Status> {
         respond(request, async |caller, request| {
             let id = single_id("run_id", &request.run_id)?;
-            let run = self.runs.get(&caller.tenant, id).await?;
+            let run = self.runs.get(&caller, id).await?;
             Ok(v1::GetRunResponse { run: Some(run.to_proto()) })
         })
         .await
@@ -64,7 +64,7 @@ impl RunService for RunApi {
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Result<Response<v1::ListRunsResponse>, Status> {
         respond(request, async |caller, request| {
             let (filter, page) = convert::list_runs(request, &self.limits)?;
-            let page = self.runs.list(caller.tenant, filter, page).await?;
+            let page = self.runs.list(caller, filter, page).await?;
             Ok(v1::ListRunsResponse {
                 runs: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,
@@ -79,7 +79,7 @@ impl RunService for RunApi {
     ) -> Result<Response<v1::CancelRunResponse>, Status> {
         respond(request, async |caller, request| {
             let (id, reason, grace) = convert::cancel_run(request, &self.limits)?;
-            let run = self.runs.cancel(caller.tenant, id, reason, grace).await?;
+            let run = self.runs.cancel(caller, id, reason, grace).await?;
             Ok(v1::CancelRunResponse { run: Some(run.to_proto()) })
         })
         .await
@@ -88,7 +88,7 @@ impl RunService for RunApi {
     async fn wait_run(&self, request: Request<v1::WaitRunRequest>) -> Result<Response<v1::WaitRunResponse>, Status> {
         respond(request, async |caller, request| {
             let (id, timeout) = convert::wait_run(request, &self.limits)?;
-            let run = self.runs.wait(caller.tenant, id, timeout).await?;
+            let run = self.runs.wait(caller, id, timeout).await?;
             Ok(v1::WaitRunResponse { run: Some(run.to_proto()) })
         })
         .await
@@ -102,7 +102,7 @@ impl RunService for RunApi {
     ) -> Result<Response<Self::WatchRunsStream>, Status> {
         respond(request, async |caller, request| {
             let watch = convert::watch_runs(request, &self.limits)?;
-            let events = self.runs.watch(caller.tenant, watch).await?;
+            let events = self.runs.watch(caller, watch).await?;
             let messages = events.map(|event| event.map(ToProto::to_proto).map_err(status_of));
             Ok(messages.boxed())
         })
@@ -115,7 +115,7 @@ impl RunService for RunApi {
     ) -> Result<Response<v1::ListRunEventsResponse>, Status> {
         respond(request, async |caller, request| {
             let (run_id, min_level, page) = convert::list_run_events(request, &self.limits)?;
-            let page = self.runs.list_events(caller.tenant, run_id, min_level, page).await?;
+            let page = self.runs.list_events(caller, run_id, min_level, page).await?;
             Ok(v1::ListRunEventsResponse {
                 events: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,
@@ -132,7 +132,7 @@ impl RunService for RunApi {
     ) -> Result<Response<Self::TailRunEventsStream>, Status> {
         respond(request, async |caller, request| {
             let (run_id, min_level, resume_token) = convert::tail_run_events(request, &self.limits)?;
-            let batches = self.runs.tail(caller.tenant, run_id, min_level, resume_token).await?;
+            let batches = self.runs.tail(caller, run_id, min_level, resume_token).await?;
             let messages = batches.map(|batch| {
                 let (events, resume_token) = batch.map_err(status_of)?;
                 let events = events.into_iter().map(ToProto::to_proto).collect();

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::db::Class;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::weight::Weight;
-use engine::domain::{Limits, Refusal, Resource, Run, RunRequest, TenantId};
+use engine::domain::{Limits, Refusal, Resource, Run, RunRequest};
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
 use engine::store::run::read::{run_exists, run_get, run_list};
@@ -17,6 +16,8 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
+
+use crate::edge::caller::Caller;
 
 /// Enqueues, reads, cancels and streams runs.
 #[derive(Debug, Clone)]
@@ -35,30 +36,30 @@ impl Runs {
     }
 
     /// Enqueues all of these runs or none. They are committed when this returns.
-    pub async fn enqueue(&self, tenant: TenantId, requests: Vec<RunRequest>) -> Result<Vec<Uuid>, EngineError> {
-        Ok(self.engine.enqueue.enqueue(&tenant, requests).await?.ids)
+    pub async fn enqueue(&self, caller: Caller, requests: Vec<RunRequest>) -> Result<Vec<Uuid>, EngineError> {
+        Ok(self.engine.enqueue.enqueue(&caller.tenant, requests).await?.ids)
     }
 
     /// Enqueues one run and returns it as enqueued. A repeated request returns the run in its present state.
-    pub async fn enqueue_one(&self, tenant: TenantId, request: RunRequest) -> Result<Run, EngineError> {
-        let enqueued = self.engine.enqueue.enqueue(&tenant, vec![request.clone()]).await?;
+    pub async fn enqueue_one(&self, caller: Caller, request: RunRequest) -> Result<Run, EngineError> {
+        let enqueued = self.engine.enqueue.enqueue(&caller.tenant, vec![request.clone()]).await?;
         let id = enqueued.ids.first().copied().unwrap_or_default();
         let Some(created_at) = enqueued.created_at.first().copied().flatten() else {
-            return self.get(&tenant, id).await;
+            return self.get(&caller, id).await;
         };
-        Ok(Run::enqueued(id, tenant, request.spec, request.run_after, created_at))
+        Ok(Run::enqueued(id, caller.tenant, request.spec, request.run_after, created_at))
     }
 
     /// Cancels a run, or asks it to stop if it is held, and returns its state afterwards.
     pub async fn cancel(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         run_id: Uuid,
         reason: String,
         grace: Duration,
     ) -> Result<Run, EngineError> {
         let engine = &self.engine;
-        let cancelled = engine.db(Class::Priority).transaction((tenant, reason), move |c, (tenant, reason)| {
+        let cancelled = engine.db(caller.class).transaction((caller.tenant, reason), move |c, (tenant, reason)| {
             async move {
                 let effects = run_cancel_in_tx(c, tenant, &[run_id], reason, grace).await?;
                 Ok((effects, run_get(c, tenant, run_id).await?))
@@ -72,17 +73,18 @@ impl Runs {
     }
 
     /// One run.
-    pub async fn get(&self, tenant: &TenantId, id: Uuid) -> Result<Run, EngineError> {
-        let run = self.engine.db(Class::Normal).read(tenant.clone(), move |c, tenant| run_get(c, tenant, id).boxed());
+    pub async fn get(&self, caller: &Caller, id: Uuid) -> Result<Run, EngineError> {
+        let db = self.engine.db(caller.class);
+        let run = db.read(caller.tenant.clone(), move |c, tenant| run_get(c, tenant, id).boxed());
         Ok(run.await?.ok_or(Refusal::not_found(Resource::Run, id))?)
     }
 
     /// The newest runs that match the filter.
-    pub async fn list(&self, tenant: TenantId, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
-        let scope = filter_scope("ListRuns", &tenant, &filter);
+    pub async fn list(&self, caller: Caller, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
+        let scope = PageScope::new("ListRuns", &caller.tenant).with_filter(&filter);
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read((tenant, filter), move |c, (tenant, filter)| {
+        let list = self.engine.db(caller.class).read((caller.tenant, filter), move |c, (tenant, filter)| {
             async move {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
@@ -99,17 +101,17 @@ impl Runs {
     /// One page of a run's events, oldest first, of this level or above.
     pub async fn list_events(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         run_id: Uuid,
         min_level: EventLevel,
         page: PageRequest,
     ) -> Result<Page<RunEvent>, EngineError> {
-        let scope = PageScope::new("ListRunEvents", &tenant)
+        let scope = PageScope::new("ListRunEvents", &caller.tenant)
             .with("run", [run_id.to_string()])
             .with("level", [min_level.as_str()]);
         let after: EventPosition = scope.decode(&page.token)?.unwrap_or_default();
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read(tenant, move |c, tenant| {
+        let list = self.engine.db(caller.class).read(caller.tenant, move |c, tenant| {
             async move {
                 if !run_exists(c, tenant, run_id).await? {
                     return Ok(None);
@@ -127,15 +129,4 @@ impl Runs {
         let fill = list.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?;
         Ok(fill.finish(|last| scope.encode(last.position)))
     }
-}
-
-/// The request that a page token of runs belongs to.
-fn filter_scope(method: &str, tenant: &TenantId, filter: &RunFilter) -> PageScope {
-    PageScope::new(method, tenant)
-        .with("session", filter.session_id.map(|id| id.to_string()))
-        .with("lanes", filter.lanes.iter().map(|lane| lane.as_str()))
-        .with("statuses", filter.statuses.iter().map(|status| status.as_str()))
-        .with("kinds", filter.kinds.iter().map(String::as_str))
-        .with("label keys", filter.labels.keys().map(String::as_str))
-        .with("labels", filter.labels.iter().map(|(key, value)| format!("{key}={value}")))
 }

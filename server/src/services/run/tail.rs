@@ -2,18 +2,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::db::Class;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
+use crate::edge::caller::Caller;
 use crate::services::run::runs::Runs;
 use crate::services::run::watch::{send_last, until_answered};
 use engine::EngineError;
+use engine::domain::Refusal;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::weight::{MESSAGE_BYTES, messages};
-use engine::domain::{Refusal, TenantId};
 use engine::store::event::read::event_list;
 use engine::watch::subscriber::Interest;
 
@@ -30,14 +30,14 @@ impl Runs {
     /// Streams a run's events.
     pub async fn tail(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         run_id: Uuid,
         min_level: EventLevel,
         resume_token: Option<String>,
     ) -> Result<ReceiverStream<Result<TailPage, EngineError>>, EngineError> {
         let after = resume_token.map_or(Ok(EventPosition::default()), |token| decode(&token, run_id))?;
-        self.get(&tenant, run_id).await?;
-        let subscription = self.engine.hub.subscribe(tenant.clone(), Interest::Run(run_id)).await;
+        self.get(&caller, run_id).await?;
+        let subscription = self.engine.hub.subscribe(caller.tenant.clone(), Interest::Run(run_id)).await;
         let (pages, stream) = mpsc::channel(STREAM_MESSAGES);
         let (runs, shutdown) = (self.clone(), self.shutdown.clone());
         self.streams.spawn(async move {
@@ -45,8 +45,8 @@ impl Runs {
                 let mut after = after;
                 loop {
                     // The status is read before the events: after a run has ended, no event is added.
-                    let ended = until_answered(|| runs.get(&tenant, run_id)).await?.status.is_terminal();
-                    let page = until_answered(|| runs.event_page(&tenant, run_id, min_level, after)).await?;
+                    let ended = until_answered(|| runs.get(&caller, run_id)).await?.status.is_terminal();
+                    let page = until_answered(|| runs.event_page(&caller, run_id, min_level, after)).await?;
                     let full = page.len() as i64 == PAGE;
                     for message in messages(page, MESSAGE_BYTES) {
                         after = message.last().map_or(after, |last| last.position);
@@ -77,15 +77,14 @@ impl Runs {
 
     async fn event_page(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         run_id: Uuid,
         min_level: EventLevel,
         after: EventPosition,
     ) -> Result<Vec<RunEvent>, EngineError> {
-        let read = self
-            .engine
-            .db(Class::Normal)
-            .read(tenant.clone(), move |c, tenant| event_list(c, tenant, run_id, after, min_level, PAGE).boxed());
+        let read = self.engine.db(caller.class).read(caller.tenant.clone(), move |c, tenant| {
+            event_list(c, tenant, run_id, after, min_level, PAGE).boxed()
+        });
         Ok(read.await?)
     }
 }

@@ -4,13 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::db::Class;
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
+use crate::edge::caller::Caller;
 use crate::services::run::runs::Runs;
 use crate::services::run::watch_token;
 use engine::Engine;
@@ -42,39 +42,39 @@ pub type WatchStream = ReceiverStream<Result<WatchEvent, EngineError>>;
 
 impl Runs {
     /// Returns the run when it has ended, or its present state after the timeout.
-    pub async fn wait(&self, tenant: TenantId, run_id: Uuid, timeout: Duration) -> Result<Run, EngineError> {
+    pub async fn wait(&self, caller: Caller, run_id: Uuid, timeout: Duration) -> Result<Run, EngineError> {
         let deadline = Instant::now() + timeout;
-        let subscribing = self.engine.hub.subscribe(tenant.clone(), Interest::Run(run_id));
+        let subscribing = self.engine.hub.subscribe(caller.tenant.clone(), Interest::Run(run_id));
         let Ok(subscription) = tokio::time::timeout_at(deadline, subscribing).await else {
-            return self.get(&tenant, run_id).await;
+            return self.get(&caller, run_id).await;
         };
         loop {
-            let run = self.get(&tenant, run_id).await?;
+            let run = self.get(&caller, run_id).await?;
             if run.status.is_terminal() {
                 return Ok(run);
             }
             tokio::select! {
                 () = subscription.awaited() => {}
-                () = tokio::time::sleep_until(deadline) => return self.get(&tenant, run_id).await,
+                () = tokio::time::sleep_until(deadline) => return self.get(&caller, run_id).await,
                 () = self.shutdown.cancelled() => return Err(EngineError::ShuttingDown),
             }
         }
     }
 
     /// Streams the changes of runs that match a filter.
-    pub async fn watch(&self, tenant: TenantId, request: WatchRequest) -> Result<WatchStream, EngineError> {
-        let (identity, now) = self.engine.db(Class::Normal).read((), |c, ()| database_identity(c).boxed()).await?;
-        let filter_hash = watch_token::filter_hash(&tenant, &request.filter);
+    pub async fn watch(&self, caller: Caller, request: WatchRequest) -> Result<WatchStream, EngineError> {
+        let (identity, now) = self.engine.db(caller.class).read((), |c, ()| database_identity(c).boxed()).await?;
+        let filter_hash = watch_token::filter_hash(&caller.tenant, &request.filter);
         let resumed = match &request.resume_token {
             Some(token) => Some(watch_token::decode(token, &identity, &filter_hash, now)?),
             None => None,
         };
         let interest = Interest::Filter(request.filter.clone());
-        let subscription = self.engine.hub.subscribe(tenant.clone(), interest).await;
+        let subscription = self.engine.hub.subscribe(caller.tenant.clone(), interest).await;
         let (events, stream) = mpsc::channel(STREAM_MESSAGES);
         let watch = Watch {
             engine: self.engine.clone(),
-            tenant,
+            caller,
             request,
             subscription,
             identity,
@@ -126,7 +126,7 @@ where
 /// One stream.
 struct Watch {
     engine: Arc<Engine>,
-    tenant: TenantId,
+    caller: Caller,
     request: WatchRequest,
     subscription: Subscription,
     identity: DatabaseIdentity,
@@ -163,8 +163,8 @@ impl Watch {
         let mut before = None;
         loop {
             let page = until_answered(|| {
-                let (tenant, filter) = (self.tenant.clone(), self.request.filter.clone());
-                self.engine.db(Class::Normal).read((tenant, filter), move |c, (tenant, filter)| {
+                let (tenant, filter) = (self.caller.tenant.clone(), self.request.filter.clone());
+                self.engine.db(self.caller.class).read((tenant, filter), move |c, (tenant, filter)| {
                     run_list(c, tenant, filter, before, READ_PAGE as i64).boxed()
                 })
             });
@@ -221,17 +221,18 @@ impl Watch {
     /// Reads from the feed which runs changed since a cursor, and sends their present states.
     async fn fill_gap(&mut self, cursor: &FeedCursor) -> Result<Result<(), Gone>, EngineError> {
         let changed = until_answered(|| {
-            let (tenant, cursor) = (self.tenant.clone(), cursor.clone());
-            self.engine.db(Class::Normal).read((tenant, cursor), |c, (tenant, cursor)| {
+            let (tenant, cursor) = (self.caller.tenant.clone(), cursor.clone());
+            self.engine.db(self.caller.class).read((tenant, cursor), |c, (tenant, cursor)| {
                 feed_changed_since(c, tenant, cursor, GAP_RUNS + 1).boxed()
             })
         });
-        let changed: Vec<(TenantId, Uuid)> = changed.await?.into_iter().map(|id| (self.tenant.clone(), id)).collect();
+        let changed: Vec<(TenantId, Uuid)> =
+            changed.await?.into_iter().map(|id| (self.caller.tenant.clone(), id)).collect();
         if changed.len() as i64 > GAP_RUNS {
             return Err(Refusal::RevisionCompacted.into());
         }
         for page in changed.chunks(READ_PAGE) {
-            let news = until_answered(|| read_news(self.engine.db(Class::Normal), page)).await?;
+            let news = until_answered(|| read_news(self.engine.db(self.caller.class), page)).await?;
             self.subscription.settle(&news).await;
             for event in news.iter().filter_map(|news| self.subscription.event(news)) {
                 if self.send(event).await.is_err() {

@@ -6,10 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use engine::domain::filter::RunFilter;
-use engine::domain::{Refusal, TenantId};
+use engine::domain::{Identity, Refusal, TenantId};
 use engine::store::feed::{DatabaseIdentity, FeedCursor};
 
 /// The feed keeps changes for an hour. A token must be younger by a margin, so that no change is removed while the watch reads.
@@ -67,12 +66,8 @@ pub fn decode(
 
 /// The same for equal filters of a tenant, whatever the order of their lists.
 pub fn filter_hash(tenant: &TenantId, filter: &RunFilter) -> String {
-    let mut filter = filter.clone();
-    filter.lanes.sort();
-    filter.statuses.sort();
-    filter.kinds.sort();
-    let digest = Sha256::digest(format!("{tenant} {filter:?}"));
-    URL_SAFE_NO_PAD.encode(&digest[..12])
+    let identity = filter.identify(Identity::of("WatchRuns").with("tenant", [tenant.as_str()]));
+    URL_SAFE_NO_PAD.encode(&identity.hash()[..12])
 }
 
 /// Whether PostgreSQL accepts this as a `pg_snapshot`: `xmin:xmax:xid,xid`, ascending, within bounds.

@@ -28,7 +28,7 @@ impl SessionService for SessionApi {
     ) -> Result<Response<v1::CreateSessionResponse>, Status> {
         respond(request, async |caller, request| {
             let new = convert::create_session(request, &self.limits)?;
-            let session = self.sessions.create(caller.tenant, new).await?;
+            let session = self.sessions.create(caller, new).await?;
             Ok(v1::CreateSessionResponse { session: Some(session.to_proto()) })
         })
         .await
@@ -40,7 +40,7 @@ impl SessionService for SessionApi {
     ) -> Result<Response<v1::GetSessionResponse>, Status> {
         respond(request, async |caller, request| {
             let id = single_id("session_id", &request.session_id)?;
-            let session = self.sessions.get(caller.tenant, id).await?;
+            let session = self.sessions.get(&caller, id).await?;
             Ok(v1::GetSessionResponse { session: Some(session.to_proto()) })
         })
         .await
@@ -52,7 +52,7 @@ impl SessionService for SessionApi {
     ) -> Result<Response<v1::ListSessionsResponse>, Status> {
         respond(request, async |caller, request| {
             let (statuses, page) = convert::list_sessions(request, &self.limits)?;
-            let page = self.sessions.list(caller.tenant, statuses, page).await?;
+            let page = self.sessions.list(caller, statuses, page).await?;
             Ok(v1::ListSessionsResponse {
                 sessions: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,
@@ -67,7 +67,7 @@ impl SessionService for SessionApi {
     ) -> Result<Response<v1::UpdateSessionResponse>, Status> {
         respond(request, async |caller, request| {
             let (id, patch) = convert::update_session(request, &self.limits)?;
-            let session = self.sessions.update(caller.tenant, id, patch).await?;
+            let session = self.sessions.update(caller, id, patch).await?;
             Ok(v1::UpdateSessionResponse { session: Some(session.to_proto()) })
         })
         .await
@@ -79,7 +79,7 @@ impl SessionService for SessionApi {
     ) -> Result<Response<v1::CloseSessionResponse>, Status> {
         respond(request, async |caller, request| {
             let id = single_id("session_id", &request.session_id)?;
-            let session = self.sessions.close(caller.tenant, id).await?;
+            let session = self.sessions.close(caller, id).await?;
             Ok(v1::CloseSessionResponse { session: Some(session.to_proto()) })
         })
         .await
@@ -91,7 +91,7 @@ impl SessionService for SessionApi {
     ) -> Result<Response<v1::CancelSessionResponse>, Status> {
         respond(request, async |caller, request| {
             let (id, reason, grace) = convert::cancel_session(request, &self.limits)?;
-            let session = self.sessions.cancel(caller.tenant, id, reason, grace).await?;
+            let session = self.sessions.cancel(caller, id, reason, grace).await?;
             Ok(v1::CancelSessionResponse { session: Some(session.to_proto()) })
         })
         .await

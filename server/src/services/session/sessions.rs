@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::db::Class;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
 use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
-use engine::domain::{Limits, Refusal, Resource, Session, TenantId};
+use engine::domain::{Limits, Refusal, Resource, Session};
 use engine::idempotent::{self, Request};
 use engine::session_cancel::cancel_runs;
-use engine::store::request::id::payload_hash;
 use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
 use engine::store::session::record::{session_get, session_insert, session_list, session_update};
 use engine::{Engine, EngineError};
 use futures::FutureExt;
 use uuid::Uuid;
+
+use crate::edge::caller::Caller;
 
 /// Creates, reads, changes and ends sessions.
 #[derive(Debug, Clone)]
@@ -29,17 +29,17 @@ impl Sessions {
     }
 
     /// Creates a session. A repeated `request_id` returns the first one in its present state.
-    pub async fn create(&self, tenant: TenantId, new: NewSession) -> Result<Session, EngineError> {
+    pub async fn create(&self, caller: Caller, new: NewSession) -> Result<Session, EngineError> {
         let request = Request {
-            tenant: tenant.clone(),
+            tenant: caller.tenant.clone(),
             scope: "CreateSession",
             request_id: new.request_id.clone(),
-            payload_hash: payload_hash([&*new.name, &new.description, &new.triggered_by, &new.context]),
+            payload_hash: new.identity().hash().to_vec(),
         };
         let created = idempotent::create(
-            self.engine.db(Class::Normal),
+            self.engine.db(caller.class),
             request,
-            (tenant, new),
+            (caller.tenant, new),
             |c, (tenant, new), id| session_insert(c, tenant, id, new).map(|done| done.map(Ok)).boxed(),
             |c, (tenant, _), id| session_get(c, tenant, id).map(move |found| found.map(|it| existing(it, id))).boxed(),
         );
@@ -47,22 +47,24 @@ impl Sessions {
     }
 
     /// One session with its exact counters.
-    pub async fn get(&self, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
-        self.read(Class::Normal, tenant, id).await
+    pub async fn get(&self, caller: &Caller, id: Uuid) -> Result<Session, EngineError> {
+        let db = self.engine.db(caller.class);
+        let session = db.read(caller.tenant.clone(), move |c, tenant| session_get(c, tenant, id).boxed());
+        Ok(existing(session.await?, id)?)
     }
 
     /// The newest sessions with one of these statuses; an empty list means all.
     pub async fn list(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         statuses: Vec<SessionStatus>,
         page: PageRequest,
     ) -> Result<Page<Session>, EngineError> {
         let words = statuses.iter().map(|status| status.as_str());
-        let scope = PageScope::new("ListSessions", &tenant).with("statuses", words);
+        let scope = PageScope::new("ListSessions", &caller.tenant).with("statuses", words);
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read((tenant, statuses), move |c, (tenant, statuses)| {
+        let list = self.engine.db(caller.class).read((caller.tenant, statuses), move |c, (tenant, statuses)| {
             async move {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
@@ -78,8 +80,8 @@ impl Sessions {
     }
 
     /// Changes the fields that the patch names.
-    pub async fn update(&self, tenant: TenantId, id: Uuid, patch: SessionPatch) -> Result<Session, EngineError> {
-        let session = self.engine.db(Class::Normal).transaction((tenant, patch), move |c, (tenant, patch)| {
+    pub async fn update(&self, caller: Caller, id: Uuid, patch: SessionPatch) -> Result<Session, EngineError> {
+        let session = self.engine.db(caller.class).transaction((caller.tenant, patch), move |c, (tenant, patch)| {
             async move {
                 session_update(c, tenant, id, patch).await?;
                 session_get(c, tenant, id).await
@@ -90,8 +92,8 @@ impl Sessions {
     }
 
     /// Closes a session. It takes no more runs, and the fold of counters completes it when its last run has ended.
-    pub async fn close(&self, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
-        let closed = self.engine.db(Class::Priority).transaction(tenant.clone(), move |c, tenant| {
+    pub async fn close(&self, caller: Caller, id: Uuid) -> Result<Session, EngineError> {
+        let closed = self.engine.db(caller.class).transaction(caller.tenant.clone(), move |c, tenant| {
             async move {
                 if session_lock_in_tx(c, tenant, id).await? {
                     session_close_in_tx(c, id).await?;
@@ -101,20 +103,20 @@ impl Sessions {
             .boxed()
         });
         closed.await?;
-        self.read(Class::Priority, tenant, id).await
+        self.get(&caller, id).await
     }
 
     /// Cancels a session. It takes no more runs, and all its runs are cancelled or asked to stop. The session is cancelled first, in
     /// a transaction of its own, so that no run slips in. The runs follow in pages, so that nothing waits long.
     pub async fn cancel(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         id: Uuid,
         reason: String,
         grace: Duration,
     ) -> Result<Session, EngineError> {
-        let db = self.engine.db(Class::Priority);
-        let cancelled = db.transaction((tenant.clone(), reason), move |c, (tenant, reason)| {
+        let db = self.engine.db(caller.class);
+        let cancelled = db.transaction((caller.tenant.clone(), reason), move |c, (tenant, reason)| {
             async move {
                 if session_lock_in_tx(c, tenant, id).await? {
                     session_cancel_in_tx(c, id, reason, grace).await?;
@@ -124,16 +126,11 @@ impl Sessions {
             .boxed()
         });
         cancelled.await?;
-        let session = self.read(Class::Priority, tenant.clone(), id).await?;
+        let session = self.get(&caller, id).await?;
         if session.status == SessionStatus::Cancelled {
             cancel_runs(&self.engine, id).await?;
         }
-        self.read(Class::Priority, tenant, id).await
-    }
-
-    async fn read(&self, class: Class, tenant: TenantId, id: Uuid) -> Result<Session, EngineError> {
-        let session = self.engine.db(class).read(tenant, move |c, tenant| session_get(c, tenant, id).boxed());
-        Ok(existing(session.await?, id)?)
+        self.get(&caller, id).await
     }
 }
 

@@ -10,13 +10,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::edge::caller::Caller;
 use crate::edge::convert::ToProto;
 use crate::edge::respond::caller_of;
 use crate::edge::status::{status_of, unreadable};
 use crate::services::worker::frames::{hello, worker_frame};
 use crate::services::worker::workers::Workers;
 use engine::domain::frame::ServerFrame;
-use engine::domain::{Limits, Refusal, TenantId};
+use engine::domain::{Limits, Refusal};
 use engine::serve::frames::{Broken, serve};
 
 /// How long a worker may take to send Hello.
@@ -30,14 +31,14 @@ pub async fn connect(
     limits: Arc<Limits>,
     request: Request<Frames>,
 ) -> Result<Response<BoxStream<'static, Result<v1::ConnectResponse, Status>>>, Status> {
-    let tenant = caller_of(&request)?.tenant;
+    let caller = caller_of(&request)?;
     let (opened, frames) = oneshot::channel();
     let (ended, end) = oneshot::channel();
     let all_sent = CancellationToken::new();
     let (tasks, closing) = (workers.streams().clone(), all_sent.clone());
     let inbound = request.into_inner();
     tasks.spawn(async move {
-        let result = converse(&workers, tenant, inbound, &limits, opened).await;
+        let result = converse(&workers, caller, inbound, &limits, opened).await;
         // A worker that has gone away does not read why its stream ended.
         let _ = ended.send(result.err());
         closing.cancel();
@@ -68,7 +69,7 @@ fn until_drained(frames: mpsc::Receiver<ServerFrame>, all_sent: CancellationToke
 /// Reads Hello and opens the stream, then serves all later frames until the end.
 async fn converse(
     workers: &Workers,
-    tenant: TenantId,
+    caller: Caller,
     mut inbound: Frames,
     limits: &Arc<Limits>,
     opened: oneshot::Sender<mpsc::Receiver<ServerFrame>>,
@@ -80,7 +81,7 @@ async fn converse(
     })?;
     let Some(first) = first.map_err(unreadable)? else { return Ok(()) };
     let hello = hello(first, limits).map_err(status_of)?;
-    let (connection, frames) = workers.open(tenant, hello).await.map_err(status_of)?;
+    let (connection, frames) = workers.open(caller, hello).await.map_err(status_of)?;
     // If the client has gone away, reading its next frame fails below.
     let _ = opened.send(frames);
 

@@ -31,7 +31,7 @@ pub fn claim(request: v1::ClaimRequest, limits: &Limits) -> Result<ClaimRequest,
     let lease_timeout = Path::Root.field("lease_timeout");
     let claim = ClaimRequest {
         worker_name: fields.name(Path::Root.field("worker_name"), request.worker_name),
-        lanes: if lanes.is_empty() { Lane::ALL.to_vec() } else { lanes },
+        lanes: if lanes.is_empty() { Lane::ALL.into() } else { lanes },
         kinds: fields.kinds(Path::Root.field("kinds"), request.kinds),
         max_runs: request.max_runs.max(1),
         wait: fields.duration_or(wait, request.wait, Duration::ZERO, Duration::ZERO, limits.claim_wait),

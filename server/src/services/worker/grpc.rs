@@ -35,7 +35,7 @@ impl WorkerService for WorkerApi {
     async fn claim(&self, request: Request<v1::ClaimRequest>) -> Result<Response<v1::ClaimResponse>, Status> {
         respond(request, async |caller, request| {
             let claim = convert::claim(request, &self.limits)?;
-            let (worker_id, assignments) = self.workers.claim(caller.tenant, claim).await?;
+            let (worker_id, assignments) = self.workers.claim(caller, claim).await?;
             Ok(v1::ClaimResponse {
                 worker_id: worker_id.to_string(),
                 assignments: assignments.into_iter().map(ToProto::to_proto).collect(),
@@ -50,7 +50,7 @@ impl WorkerService for WorkerApi {
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
         respond(request, async |caller, request| {
             let (worker_id, heartbeat) = convert::heartbeat(request, &self.limits)?;
-            let (lost, cancels) = self.workers.heartbeat(caller.tenant, worker_id, heartbeat).await?;
+            let (lost, cancels) = self.workers.heartbeat(caller, worker_id, heartbeat).await?;
             Ok(v1::HeartbeatResponse {
                 lost: lost.into_iter().map(ToProto::to_proto).collect(),
                 cancels: cancels.into_iter().map(ToProto::to_proto).collect(),
@@ -65,7 +65,7 @@ impl WorkerService for WorkerApi {
     ) -> Result<Response<v1::ReportRunResponse>, Status> {
         respond(request, async |caller, request| {
             let (worker_id, report) = convert::report_run(request, &self.limits)?;
-            let run = self.workers.report(caller.tenant, worker_id, report).await?;
+            let run = self.workers.report(caller, worker_id, report).await?;
             Ok(v1::ReportRunResponse { run: Some(run.to_proto()) })
         })
         .await
@@ -77,7 +77,7 @@ impl WorkerService for WorkerApi {
     ) -> Result<Response<v1::AppendRunEventsResponse>, Status> {
         respond(request, async |caller, request| {
             let (worker_id, batch) = convert::append_run_events(request, &self.limits)?;
-            let through_seq = self.workers.append_events(caller.tenant, worker_id, batch).await?;
+            let through_seq = self.workers.append_events(caller, worker_id, batch).await?;
             Ok(v1::AppendRunEventsResponse { through_seq })
         })
         .await
@@ -89,7 +89,7 @@ impl WorkerService for WorkerApi {
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
         respond(request, async |caller, request| {
             let (states, page) = convert::list_workers(request, &self.limits)?;
-            let page = self.workers.list(caller.tenant, states, page).await?;
+            let page = self.workers.list(caller, states, page).await?;
             Ok(v1::ListWorkersResponse {
                 workers: page.items.into_iter().map(ToProto::to_proto).collect(),
                 next_page_token: page.next_token,
@@ -104,7 +104,7 @@ impl WorkerService for WorkerApi {
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
         respond(request, async |caller, request| {
             let id = single_id("worker_id", &request.worker_id)?;
-            let worker = self.workers.drain(caller.tenant, id).await?;
+            let worker = self.workers.drain(caller, id).await?;
             Ok(v1::DrainWorkerResponse { worker: Some(worker.to_proto()) })
         })
         .await

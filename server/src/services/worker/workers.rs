@@ -1,37 +1,26 @@
 //! The use cases of workers: the unary calls that do what a stream does, lists, and draining.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use futures::future::ready;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use engine::Engine;
-use engine::EngineError;
-use engine::db::{Class, Db, StoreError};
-use engine::dispatch::demand::{UNARY_EPOCH, UnaryClaim};
 use engine::domain::event::EventBatch;
 use engine::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
-use engine::domain::weight::{MESSAGE_BYTES, messages};
-use engine::domain::worker::{ClaimRequest, Order, OrderKind, Worker, WorkerProfile, WorkerState};
-use engine::domain::{GrantKey, Limits, Refusal, Resource, Run, TenantId};
-use engine::idempotent::{self, Request};
+use engine::domain::worker::{ClaimRequest, Order, Worker, WorkerState};
+use engine::domain::{GrantKey, Limits, Refusal, Resource, Run};
 use engine::serve::open;
-use engine::store::event::append::GuardedEvents;
-use engine::store::request::id::payload_hash;
-use engine::store::run::claim::{ClaimGroup, run_claimed_before_in_tx};
-use engine::store::run::guard::Guard;
-use engine::store::run::orders::{order_pending, order_sent};
-use engine::store::run::read::run_get;
-use engine::store::run::release::Release;
 use engine::store::worker::read::{worker_get, worker_list};
-use engine::store::worker::record::{worker_drain, worker_upsert_unary};
+use engine::store::worker::record::worker_drain;
 use engine::stream::connection::Connection;
+use engine::unary::UnaryCalls;
+use engine::{Engine, EngineError};
+
+use crate::edge::caller::Caller;
 
 /// Serves, lists and drains workers.
 #[derive(Debug, Clone)]
@@ -59,165 +48,66 @@ impl Workers {
     /// Opens a worker's stream, for [`engine::serve::frames`].
     pub async fn open(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         hello: Hello,
     ) -> Result<(Arc<Connection>, mpsc::Receiver<ServerFrame>), EngineError> {
         if self.shutdown.is_cancelled() {
             return Err(EngineError::ShuttingDown);
         }
-        open::open(&self.engine, tenant, hello).await
+        open::open(&self.engine, caller.tenant, hello).await
     }
 
-    /// Claims runs and starts them. Waits for the first run as long as the request asks.
-    pub async fn claim(&self, tenant: TenantId, request: ClaimRequest) -> Result<(Uuid, Vec<Assignment>), EngineError> {
-        let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
-        let (worker_id, draining) = self.register(&tenant, &request, lease).await?;
-        if draining {
-            return Err(Refusal::WorkerDraining(worker_id).into());
-        }
-        let claim_id = match &request.request_id {
-            Some(request_id) => Some(self.claim_id(&tenant, worker_id, request_id, &request).await?),
-            None => None,
-        };
-        if let Some(claim_id) = claim_id
-            && let Some(runs) = self.claimed_before(&tenant, worker_id, claim_id).await?
-        {
-            return Ok((worker_id, assignments(self.fit(worker_id, runs))));
-        }
-
-        let (mut lanes, mut kinds) = (request.lanes, request.kinds);
-        lanes.sort();
-        lanes.dedup();
-        kinds.sort();
-        kinds.dedup();
-        let (reply, mut answered) = oneshot::channel();
-        self.engine.dispatcher.claim(UnaryClaim {
-            call: Uuid::now_v7(),
-            worker_id,
-            worker_name: request.worker_name,
-            group: ClaimGroup { tenant: tenant.clone(), lanes, kinds },
-            max_runs: usize::try_from(request.max_runs).unwrap_or(1),
-            lease,
-            claim_id,
-            deadline: Instant::now() + request.wait,
-            looked: false,
-            reply,
-        });
-        let answer = tokio::select! {
-            answer = &mut answered => answer.ok(),
-            () = self.shutdown.cancelled() => {
-                // An answer that has already arrived goes to the worker. After this, the dispatcher gives the runs back.
-                answered.close();
-                answered.try_recv().ok()
-            }
-        };
-        let mut runs = answer.ok_or(EngineError::ShuttingDown)??;
-        if let (true, Some(claim_id)) = (runs.is_empty(), claim_id) {
-            // An earlier call with the same request id may have received the runs meanwhile.
-            runs = self.claimed_before(&tenant, worker_id, claim_id).await?.unwrap_or_default();
-        }
-        Ok((worker_id, assignments(self.fit(worker_id, runs))))
+    /// Claims runs and starts them. Waits for the first run if the request says so.
+    pub async fn claim(&self, caller: Caller, request: ClaimRequest) -> Result<(Uuid, Vec<Assignment>), EngineError> {
+        self.unary(caller).claim(request, &self.shutdown).await
     }
 
-    /// The runs that an earlier call with the same request id received; `None` if it received none.
-    async fn claimed_before(
-        &self,
-        tenant: &TenantId,
-        worker_id: Uuid,
-        claim_id: Uuid,
-    ) -> Result<Option<Vec<Run>>, StoreError> {
-        let read = self.db().transaction(tenant.clone(), move |c, tenant| {
-            run_claimed_before_in_tx(c, tenant, worker_id, claim_id).boxed()
-        });
-        read.await
-    }
-
-    /// Returns as many of the runs as fit into one message, and gives the others back at once.
-    fn fit(&self, worker_id: Uuid, runs: Vec<Run>) -> Vec<Run> {
-        let mut messages = messages(runs, MESSAGE_BYTES).into_iter();
-        let first = messages.next().unwrap_or_default();
-        let release = |run: Run| Release {
-            guard: Guard { grant: run.grant_key(), worker_id, epoch: UNARY_EPOCH },
-            started_too: true,
-            undelivered: false,
-        };
-        self.engine.releases.give_back(messages.flatten().map(release).collect());
-        first
-    }
-
-    /// Renews leases. Returns the grants that are lost and the runs to cancel.
+    /// Keeps leases alive. Returns the grants that are lost, and the cancels of the worker's runs.
     pub async fn heartbeat(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         worker_id: Uuid,
         heartbeat: Heartbeat,
     ) -> Result<(Vec<GrantKey>, Vec<Order>), EngineError> {
-        self.worker(&tenant, worker_id).await?;
-        let answer = self.engine.leases.beat(worker_id, UNARY_EPOCH, heartbeat).await?;
-        if answer.replaced {
-            // The worker has a stream now, and only heartbeats on that stream count.
-            return Err(Refusal::not_found(Resource::Worker, worker_id).into());
-        }
-        let orders = self.db().read((), move |c, ()| async move { order_pending(c, &[worker_id]).await }.boxed());
-        let (cancels, revokes): (Vec<Order>, Vec<Order>) =
-            orders.await?.into_iter().partition(|order| order.kind == OrderKind::Cancel);
-        let revoked: Vec<GrantKey> = revokes.iter().map(|order| order.grant).collect();
-        let mut lost = answer.lost;
-        lost.extend(&revoked);
-        if !revoked.is_empty() {
-            self.db().write(revoked, |c, revoked| order_sent(c, revoked).boxed()).await?;
-        }
-        lost.sort();
-        lost.dedup();
-        Ok((lost, cancels))
+        self.unary(caller).heartbeat(worker_id, heartbeat).await
     }
 
-    /// Reports the outcome of a grant, and returns the run's state afterwards.
-    pub async fn report(&self, tenant: TenantId, worker_id: Uuid, report: Report) -> Result<Run, EngineError> {
-        let run_id = report.grant.run_id;
-        let guard = Guard { grant: report.grant, worker_id, epoch: UNARY_EPOCH };
-        self.run(&tenant, run_id).await?;
-        self.engine.results.report(guard, Arc::new(report.outcome)).await?;
-        self.run(&tenant, run_id).await
+    /// Ends a claimed run. Returns the run after that.
+    pub async fn report(&self, caller: Caller, worker_id: Uuid, report: Report) -> Result<Run, EngineError> {
+        self.unary(caller).report(worker_id, report).await
     }
 
-    /// Adds events to the log of a held run. Returns the number of the last one that is kept.
-    pub async fn append_events(
-        &self,
-        tenant: TenantId,
-        worker_id: Uuid,
-        batch: EventBatch,
-    ) -> Result<i64, EngineError> {
-        self.run(&tenant, batch.grant.run_id).await?;
-        let through_seq = batch.first_seq + batch.entries.len() as i64 - 1;
-        let guard = Guard { grant: batch.grant, worker_id, epoch: UNARY_EPOCH };
-        let events = GuardedEvents { guard, first_seq: batch.first_seq, entries: batch.entries };
-        self.engine.events.append(events).await?;
-        Ok(through_seq)
+    /// Adds events to the log of a claimed run. Returns the number of the last one.
+    pub async fn append_events(&self, caller: Caller, worker_id: Uuid, batch: EventBatch) -> Result<i64, EngineError> {
+        self.unary(caller).append_events(worker_id, batch).await
     }
 
-    /// Asks a worker to finish its runs and take no more.
-    pub async fn drain(&self, tenant: TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
-        let drained = self.db().write(tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
+    /// Asks a worker to end what it holds and take no more.
+    pub async fn drain(&self, caller: Caller, worker_id: Uuid) -> Result<Worker, EngineError> {
+        let db = self.engine.db(caller.class);
+        let drained = db.write(caller.tenant.clone(), move |c, tenant| worker_drain(c, tenant, worker_id).boxed());
         let (exists, effects) = drained.await?;
+        let missing = Refusal::not_found(Resource::Worker, worker_id);
         if !exists {
-            return Err(Refusal::not_found(Resource::Worker, worker_id).into());
+            return Err(missing.into());
         }
         self.engine.wakeups.send(effects);
-        self.worker(&tenant, worker_id).await
+        let worker = db.read(caller.tenant, move |c, tenant| worker_get(c, tenant, worker_id).boxed());
+        Ok(worker.await?.ok_or(missing)?)
     }
 
     /// The newest workers in one of these states; an empty list means all that are not gone.
     pub async fn list(
         &self,
-        tenant: TenantId,
+        caller: Caller,
         states: Vec<WorkerState>,
         page: PageRequest,
     ) -> Result<Page<Worker>, EngineError> {
-        let scope = PageScope::new("ListWorkers", &tenant).with("states", states.iter().map(|state| state.as_str()));
+        let scope =
+            PageScope::new("ListWorkers", &caller.tenant).with("states", states.iter().map(|state| state.as_str()));
         let after: Option<Uuid> = scope.decode(&page.token)?;
         let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(Class::Normal).read((tenant, states), move |c, (tenant, states)| {
+        let list = self.engine.db(caller.class).read((caller.tenant, states), move |c, (tenant, states)| {
             async move {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
@@ -231,71 +121,9 @@ impl Workers {
         Ok(list.await?.finish(|last| scope.encode(last.id)))
     }
 
-    fn db(&self) -> &Db {
-        self.engine.db(Class::Priority)
+    fn unary(&self, caller: Caller) -> UnaryCalls<'_> {
+        UnaryCalls::new(&self.engine, caller.class, caller.tenant)
     }
-
-    async fn register(
-        &self,
-        tenant: &TenantId,
-        request: &ClaimRequest,
-        lease: Duration,
-    ) -> Result<(Uuid, bool), StoreError> {
-        let profile = WorkerProfile {
-            name: request.worker_name.clone(),
-            lanes: request.lanes.clone(),
-            kinds: request.kinds.clone(),
-            labels: Default::default(),
-            version: String::new(),
-        };
-        let registered = self.db().write((tenant.clone(), profile), move |c, (tenant, profile)| {
-            worker_upsert_unary(c, tenant, profile, lease).boxed()
-        });
-        registered.await
-    }
-
-    /// The id of the claim for this request id. A repeated call gets the id of the first one.
-    async fn claim_id(
-        &self,
-        tenant: &TenantId,
-        worker_id: Uuid,
-        request_id: &str,
-        request: &ClaimRequest,
-    ) -> Result<Uuid, EngineError> {
-        let payload = format!(
-            "{worker_id} {:?} {:?} {} {:?} {:?}",
-            request.lanes, request.kinds, request.max_runs, request.wait, request.lease_timeout
-        );
-        let request = Request {
-            tenant: tenant.clone(),
-            scope: "Claim",
-            request_id: Some(request_id.to_owned()),
-            payload_hash: payload_hash([payload.as_str()]),
-        };
-        // The id itself is all that is written.
-        let claim_id = idempotent::create(
-            self.db(),
-            request,
-            (),
-            |_, (), _| ready(Ok(Ok(()))).boxed(),
-            |_, (), id| ready(Ok(Ok(id))).boxed(),
-        );
-        claim_id.await
-    }
-
-    async fn run(&self, tenant: &TenantId, run_id: Uuid) -> Result<Run, EngineError> {
-        let read = self.db().read(tenant.clone(), move |c, tenant| run_get(c, tenant, run_id).boxed());
-        Ok(read.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?)
-    }
-
-    async fn worker(&self, tenant: &TenantId, worker_id: Uuid) -> Result<Worker, EngineError> {
-        let read = self.db().read(tenant.clone(), move |c, tenant| worker_get(c, tenant, worker_id).boxed());
-        Ok(read.await?.ok_or(Refusal::not_found(Resource::Worker, worker_id))?)
-    }
-}
-
-fn assignments(runs: Vec<Run>) -> Vec<Assignment> {
-    runs.into_iter().map(|run| Assignment { run }).collect()
 }
 
 fn worker_bytes(worker: &Worker) -> usize {
