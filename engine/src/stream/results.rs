@@ -13,14 +13,15 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal, RunStatus};
 use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
-use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_lock_in_tx, run_report_in_tx};
+use crate::store::run::lock::run_lock_in_tx;
+use crate::store::run::report::{Begin, GrantReport, ReportVerdict, run_begin_in_tx, run_report_in_tx};
 use crate::telemetry::{Metrics, spans};
 use crate::wakeups::Wakeups;
 
@@ -146,15 +147,8 @@ async fn write_free(
     locked: &LockedRows,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<Verdict>, StoreError> {
-    let runs: Vec<Uuid> = news.iter().map(|item| item.grant().run_id).collect();
-    let written = locked.around(&runs, |locked| {
-        let free = |item: &&GrantNews| !locked.contains(&item.grant().run_id);
-        let free: Arc<[GrantNews]> =
-            if locked.is_empty() { news.clone() } else { news.iter().filter(free).cloned().collect() };
-        batch(db.clone(), wakeups.clone(), metrics.clone(), free)
-    });
-    let (verdicts, locked) = written.await?;
-    Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
+    let run = |item: &GrantNews| [item.grant().run_id];
+    locked.around_each(news, run, |free| batch(db.clone(), wakeups.clone(), metrics.clone(), free)).await
 }
 
 /// Writes one batch and commits it. Returns the verdict of each item.

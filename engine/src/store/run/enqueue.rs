@@ -21,35 +21,6 @@ pub struct NewRun {
     pub request: RunRequest,
 }
 
-/// Whether a session takes runs; held against its closing until the transaction ends.
-///
-/// Under the same lock as `run_enqueue` takes.
-pub async fn session_open_in_tx(
-    c: &mut PgConnection,
-    sessions: &[Uuid],
-) -> Result<BTreeMap<(String, Uuid), bool>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions
-           WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE"#,
-        sessions
-    )
-    .fetch_all(c)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.id), row.open)).collect())
-}
-
-/// Those of these sessions into which nobody can enqueue now, because somebody has locked them.
-pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    let locked = sqlx::query_scalar!(
-        r#"WITH free AS MATERIALIZED (SELECT id FROM ops.sessions WHERE id = ANY ($1) FOR KEY SHARE SKIP LOCKED)
-           SELECT id AS "id!" FROM ops.sessions WHERE id = ANY ($1) EXCEPT SELECT id FROM free"#,
-        ids
-    )
-    .fetch_all(c)
-    .await?;
-    Ok(locked)
-}
-
 /// Inserts runs, with queue, counters and feed, and answers when they were created; or nothing of it, if one of their sessions
 /// is not there or takes no runs.
 pub async fn run_enqueue(

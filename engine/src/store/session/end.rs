@@ -6,14 +6,6 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::TenantId;
-
-/// Locks a session against every change of it and every enqueue into it. Answers whether it exists.
-pub async fn session_lock_in_tx(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
-    let row =
-        sqlx::query!("SELECT id FROM ops.sessions WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant.as_str(), id);
-    Ok(row.fetch_optional(c).await?.is_some())
-}
 
 /// Closes a locked session: it takes no more runs. One that is closed already stays as it is.
 pub async fn session_close_in_tx(c: &mut PgConnection, id: Uuid) -> Result<(), StoreError> {
