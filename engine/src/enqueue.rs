@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, PgConnection, StoreError};
+use crate::domain::weight::Weight;
 use crate::domain::{Refusal, Resource, RunRequest, TenantId};
 use crate::idempotent::in_progress;
 use crate::settings::OUTAGE_RETRY_DELAY;
@@ -58,13 +59,15 @@ impl EnqueueCall {
     }
 }
 
-impl Weigh for EnqueueCall {
+impl BatchRequest for EnqueueCall {
     fn items(&self) -> usize {
         self.runs.len()
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.request.spec.params.len() + run.request.spec.kind.len()).sum()
+impl Weight for EnqueueCall {
+    fn weight(&self) -> usize {
+        self.runs.iter().map(|run| run.request.weight()).sum()
     }
 }
 

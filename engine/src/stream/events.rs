@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
@@ -27,13 +27,15 @@ const BOUNDS: BatchBounds = BatchBounds {
     abandoned: Abandoned::CarryOut,
 };
 
-impl Weigh for GuardedEvents {
+impl BatchRequest for GuardedEvents {
     fn items(&self) -> usize {
         self.entries.len()
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.entries.iter().map(Weight::weight).sum()
+impl Weight for GuardedEvents {
+    fn weight(&self) -> usize {
+        self.entries.weight()
     }
 }
 

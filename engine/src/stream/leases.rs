@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Db, StoreError};
 use crate::domain::GrantKey;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
+use crate::domain::weight::Weight;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::worker::record::worker_heard;
@@ -39,9 +40,15 @@ struct Beat {
     heartbeat: Heartbeat,
 }
 
-impl Weigh for Beat {
+impl BatchRequest for Beat {
     fn items(&self) -> usize {
         1 + self.heartbeat.grants.len()
+    }
+}
+
+impl Weight for Beat {
+    fn weight(&self) -> usize {
+        self.heartbeat.progress.iter().map(|(_, progress)| progress.weight()).sum()
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
@@ -61,17 +61,18 @@ impl GrantNews {
 }
 
 /// The starts and reports of one frame, or of one call.
-impl Weigh for Vec<GrantNews> {
+impl BatchRequest for Vec<GrantNews> {
     fn items(&self) -> usize {
         self.len()
     }
+}
 
-    fn bytes(&self) -> usize {
-        let bytes = |news: &GrantNews| match news {
+impl Weight for GrantNews {
+    fn weight(&self) -> usize {
+        match self {
             GrantNews::Begun { .. } => 0,
             GrantNews::Ended { outcome, .. } => outcome.weight(),
-        };
-        self.iter().map(bytes).sum()
+        }
     }
 }
 

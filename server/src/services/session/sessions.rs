@@ -69,7 +69,7 @@ impl Sessions {
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|session: &Session| session.id).or(after);
                     let rows = session_list(c, tenant, statuses, before, wanted).await?;
-                    fill.take(rows, wanted, session_bytes);
+                    fill.take(rows, wanted);
                 }
                 Ok(fill)
             }
@@ -140,8 +140,4 @@ impl Sessions {
 
 fn existing(session: Option<Session>, id: Uuid) -> Result<Session, Refusal> {
     session.ok_or(Refusal::not_found(Resource::Session, id))
-}
-
-fn session_bytes(session: &Session) -> usize {
-    512 + session.name.len() + session.description.len() + session.triggered_by.len() + session.context.len()
 }
