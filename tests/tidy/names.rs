@@ -1,10 +1,13 @@
-//! ARCHITECTURE.md names files and functions that exist.
+//! The pages that guide a reader through the code name files and functions that exist.
 
 use std::collections::BTreeSet;
 
 use crate::tree::files;
 
-/// A file that the page names, with what it has of that file: `engine/cancel.rs: cancel_runs`.
+/// The pages whose paths lead into the code.
+const PAGES: [&str; 2] = ["ARCHITECTURE.md", "docs/limits.md"];
+
+/// A file that a page names, with what it has of that file: `engine/cancel.rs: cancel_runs`.
 struct Name {
     path: String,
     symbol: Option<String>,
@@ -37,7 +40,7 @@ fn expand(text: &str) -> Vec<String> {
     }
 }
 
-/// The places where a path of the page may lie: as it is, or with the `src/` of its crate.
+/// The places where a path of a page may lie: as it is, or with the `src/` of its crate.
 fn places(path: &str) -> Vec<String> {
     let inside = path.split_once('/').map(|(folder, rest)| format!("{folder}/src/{rest}"));
     [Some(path.to_owned()), inside].into_iter().flatten().collect()
@@ -55,11 +58,12 @@ fn defines(text: &str, symbol: &str) -> bool {
 }
 
 #[test]
-fn each_file_and_function_that_the_architecture_page_names_exists() {
-    let page = files(&["ARCHITECTURE.md"]).next().expect("the page");
+fn each_file_and_function_that_a_page_names_exists() {
+    let pages: Vec<_> = files(&PAGES).filter(|file| PAGES.contains(&file.path.as_str())).collect();
+    assert_eq!(pages.len(), PAGES.len(), "each page is there");
     let all = || files(&[".rs", ".sql", ".md", ".proto"]);
     let mut breaks = BTreeSet::new();
-    for Name { path, symbol } in names(&page.text) {
+    for Name { path, symbol } in pages.iter().flat_map(|page| names(&page.text)) {
         let places = places(&path);
         if path.ends_with('/') {
             if !all().any(|file| places.iter().any(|place| file.path.starts_with(place))) {
@@ -75,7 +79,10 @@ fn each_file_and_function_that_the_architecture_page_names_exists() {
             breaks.insert(format!("{} defines no {symbol}", file.path));
         }
     }
-    crate::nothing_breaks("ARCHITECTURE.md names what exists", &breaks.into_iter().collect::<Vec<_>>());
+    crate::nothing_breaks(
+        "ARCHITECTURE.md and docs/limits.md name what exists",
+        &breaks.into_iter().collect::<Vec<_>>(),
+    );
 }
 
 #[test]

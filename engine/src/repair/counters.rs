@@ -9,7 +9,7 @@ use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Done, Repair, Trigger};
 use crate::repair::status::Counts;
-use crate::store::session::end::{FOLD_SESSIONS, session_fold_in_tx};
+use crate::store::session::fold::{FOLD_SESSIONS, session_fold_in_tx};
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {
     Repair::new("counters", Trigger::Found(|found| found.counters), move || once(engine.clone()))

@@ -1,4 +1,4 @@
-//! Sessions, but for their ends.
+//! Sessions: creating, reading and changing them.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

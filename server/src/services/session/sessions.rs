@@ -10,7 +10,7 @@ use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
 use engine::domain::{Limits, Refusal, Resource, Session, TenantId};
 use engine::idempotent::{self, Request};
 use engine::store::request::id::payload_hash;
-use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx};
+use engine::store::session::close::{session_cancel_in_tx, session_close_in_tx};
 use engine::store::session::lock::session_lock_in_tx;
 use engine::store::session::record::{session_get, session_insert, session_list, session_update};
 use engine::{Engine, EngineError};
