@@ -2,7 +2,7 @@
 //!
 //! Calls with request ids have batches of their own, because they may wait for another transaction that holds the same id.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,17 +13,19 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, PgConnection, StoreError};
+use crate::domain::weight::Weight;
 use crate::domain::{Refusal, Resource, RunRequest, TenantId};
 use crate::idempotent::in_progress;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::effects::Effects;
 use crate::store::request::batch::{RequestKey, request_claim_many_in_tx, request_release_many_in_tx};
 use crate::store::request::id::{RequestClaim, request_first};
-use crate::store::run::enqueue::{ENQUEUED, NewRun, run_created, run_enqueue, session_open_in_tx};
+use crate::store::run::enqueue::{ENQUEUED, NewRun, run_created, run_enqueue};
+use crate::store::session::lock::session_open_in_tx;
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 
@@ -51,18 +53,20 @@ pub struct EnqueueCall {
 }
 
 impl EnqueueCall {
-    fn sessions(&self) -> impl Iterator<Item = Uuid> + '_ {
-        self.runs.iter().map(|run| run.request.spec.session_id)
+    fn sessions(&self) -> BTreeSet<Uuid> {
+        self.runs.iter().map(|run| run.request.spec.session_id).collect()
     }
 }
 
-impl Weigh for EnqueueCall {
+impl BatchRequest for EnqueueCall {
     fn items(&self) -> usize {
         self.runs.len()
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.runs.iter().map(|run| run.request.spec.params.len() + run.request.spec.kind.len()).sum()
+impl Weight for EnqueueCall {
+    fn weight(&self) -> usize {
+        self.runs.iter().map(|run| run.request.weight()).sum()
     }
 }
 
@@ -138,19 +142,7 @@ async fn write_free(
     locked: &LockedRows,
     calls: Arc<[EnqueueCall]>,
 ) -> Result<Vec<Result<Verdict, EngineError>>, StoreError> {
-    let sessions: BTreeSet<Uuid> = calls.iter().flat_map(EnqueueCall::sessions).collect();
-    let sessions: Vec<Uuid> = sessions.into_iter().collect();
-    let is_locked = |locked: &HashSet<Uuid>, call: &EnqueueCall| call.sessions().any(|id| locked.contains(&id));
-    let written = locked.around(&sessions, |locked| {
-        let free: Arc<[EnqueueCall]> = match locked.is_empty() {
-            true => calls.clone(),
-            false => calls.iter().filter(|call| !is_locked(&locked, call)).cloned().collect(),
-        };
-        let (db, wakeups) = (db.clone(), wakeups.clone());
-        async move { if free.is_empty() { Ok(Vec::new()) } else { batch(db, wakeups, free).await } }
-    });
-    let (verdicts, locked) = written.await?;
-    Ok(around_locked(calls.iter().map(|call| is_locked(&locked, call)), verdicts))
+    locked.around_each(calls, EnqueueCall::sessions, |free| batch(db.clone(), wakeups.clone(), free)).await
 }
 
 /// Writes one batch. The ids are made before the write, so after a commit that was not answered they show whether it happened. The
@@ -262,8 +254,7 @@ async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<(Ver
 async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<(Verdicts, Effects), StoreError> {
     db.transaction(calls, |c, calls| {
         async move {
-            let sessions: BTreeSet<Uuid> =
-                calls.iter().flat_map(|call| call.runs.iter().map(|run| run.request.spec.session_id)).collect();
+            let sessions: BTreeSet<Uuid> = calls.iter().flat_map(EnqueueCall::sessions).collect();
             let open = session_open_in_tx(c, &sessions.into_iter().collect::<Vec<_>>()).await?;
             let mut verdicts: Vec<Result<Vec<Uuid>, Refusal>> =
                 calls.iter().map(|call| check_sessions(call, &open)).collect();

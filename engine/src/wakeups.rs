@@ -13,7 +13,7 @@ use crate::db::listen::Listener;
 use crate::db::{Db, StoreError};
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::effects::Effects;
-use crate::store::feed::wakeup_send;
+use crate::store::wakeup::wakeup_send;
 
 /// What a wakeup is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Workers without a stream: each claim gets its runs, once, however calls overlap.
 
+use engine::store::run::claim::{ClaimKey, run_claim_undo};
 use proto::v1::*;
 use sqlx::Connection;
 
@@ -52,6 +53,30 @@ async fn a_run_returned_by_a_repeated_claim_counts_as_delivered() {
     let lost: bool =
         sqlx::query_scalar(lost).bind(&run.id).fetch_one(&mut fixture.sql().await).await.expect("it is read");
     assert!(!lost, "a claim without an answer would be taken back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_lost_claim_is_queued_again_or_cancelled_if_a_cancel_was_requested() {
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let runs = fixture.enqueue_many(&session, "any", 2).await;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
+    let claimed = worker.claim(ClaimRequest { max_runs: 2, ..Default::default() }).await.expect("it claims");
+    assert_eq!(claimed.len(), 2);
+    fixture.cancel(&runs[0]).await;
+    let mut sql = fixture.sql().await;
+    let key = "SELECT server_id, claim_number FROM ops.runs WHERE id = $1::text::uuid";
+    let (server_id, number) = sqlx::query_as(key).bind(&runs[0]).fetch_one(&mut sql).await.expect("it is claimed");
+    let (released, _) = run_claim_undo(&mut sql, ClaimKey { server_id, number }).await.expect("it is given back");
+    assert_eq!(released, 2);
+    let (cancelled, queued) = (fixture.get(&runs[0]).await, fixture.get(&runs[1]).await);
+    assert_eq!((cancelled.status(), queued.status()), (RunStatus::Cancelled, RunStatus::Queued));
+    assert_eq!((cancelled.attempt, queued.attempt), (0, 0));
+    assert_eq!(cancelled.cancellation.expect("it was requested").confirmed, Some(true));
+    assert_eq!(fixture.session_now(&session).await.cancelled_runs, 1);
+    let orders: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM ops.run_cancels").fetch_one(&mut sql).await.expect("read");
+    assert_eq!(orders, 0, "no worker is asked to stop");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use engine::domain::RunStatus as State;
-use engine::domain::outcome::GrantEnd;
+use engine::domain::run_next::{GrantEnd, run_next};
 use proto::v1::*;
 
 use crate::support::{Fixture, Unary, cancelled, failed, failed_for_good, snoozed, spec, succeeded};
@@ -84,7 +83,7 @@ async fn every_outcome_leads_to_the_state_of_the_rule() {
     assert_eq!(counters, counted);
 }
 
-/// The statements call the rule in SQL. `State::after` is the rule that a reader finds, and that the transition table is checked against.
+/// The statements call the rule in SQL. `run_next` in Rust is the rule that a reader finds, and that the transition table is checked against.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_in_sql_is_the_rule_in_rust() {
     let fixture = Fixture::with(0, |_| {}).await;
@@ -100,7 +99,7 @@ async fn the_rule_in_sql_is_the_rule_in_rust() {
                 .fetch_one(&mut sql)
                 .await
                 .expect("the rule answers");
-            let rust = State::after(end, begun, cancel_requested, attempts_left);
+            let rust = run_next(end, begun, cancel_requested, attempts_left);
             assert_eq!(
                 next,
                 rust.as_str(),

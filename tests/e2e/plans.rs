@@ -10,6 +10,7 @@ const POLL: &str = include_str!("../../engine/src/store/poll.sql");
 const CANCEL: &str = include_str!("../../engine/src/store/run/cancel.sql");
 const EXPIRE: &str = include_str!("../../engine/src/store/run/expire.sql");
 const RELEASE: &str = include_str!("../../engine/src/store/run/release.sql");
+const CLAIM_UNDO: &str = include_str!("../../engine/src/store/run/claim_undo.sql");
 const DUE: &str = include_str!("../../engine/src/store/run/due.sql");
 const CANCEL_UNCONFIRMED: &str = include_str!("../../engine/src/store/run/cancel_unconfirmed.sql");
 
@@ -79,6 +80,7 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
         ("run_cancel", CANCEL, 4),
         ("run_cancel_unconfirmed", CANCEL_UNCONFIRMED, 0),
         ("run_claim", CLAIM, 11),
+        ("run_claim_undo", CLAIM_UNDO, 2),
         ("run_events_append", include_str!("../../engine/src/store/event/append.sql"), 11),
         ("run_expire", EXPIRE, 1),
         ("run_heartbeat", include_str!("../../engine/src/store/run/heartbeat.sql"), 6),
@@ -123,9 +125,16 @@ async fn the_poll_reads_only_what_is_due() {
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_inline_the_rules_that_they_share() {
     let fixture = Fixture::with(0, |_| {}).await;
-    let statements =
-        [("report", REPORT, 10), ("release", RELEASE, 6), ("expire", EXPIRE, 1), ("due", DUE, 0), ("poll", POLL, 0)];
-    for (name, statement, parameters) in statements.into_iter().chain([("unconfirmed", CANCEL_UNCONFIRMED, 0)]) {
+    let statements = [
+        ("report", REPORT, 10),
+        ("release", RELEASE, 6),
+        ("claim_undo", CLAIM_UNDO, 2),
+        ("expire", EXPIRE, 1),
+        ("due", DUE, 0),
+        ("poll", POLL, 0),
+        ("unconfirmed", CANCEL_UNCONFIRMED, 0),
+    ];
+    for (name, statement, parameters) in statements {
         assert!(statement.contains("ops.run_") || statement.contains("ops.lease_"), "{name} shares a rule");
         let plan = explain(&mut fixture.sql().await, "COSTS OFF, VERBOSE", statement, parameters).await;
         for function in ["run_next(", "run_is_due(", "lease_ends_at(", "cancel_ends_at(", "lease_service_is_current("] {

@@ -16,7 +16,7 @@ const ENGINE: Layers = &[
     ("telemetry", &["domain"]),
     ("store", &["db", "domain"]),
     ("wakeups", &["store", "db", "settings"]),
-    ("batch", &["store", "db", "error"]),
+    ("batch", &["store", "db", "error", "domain"]),
     ("idempotent", &["store", "db", "error", "domain"]),
     ("enqueue", &["batch", "idempotent", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("watch", &["store", "db", "wakeups", "settings", "domain"]),

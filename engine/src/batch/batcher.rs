@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::batch::budget::{Budget, Held};
+use crate::domain::weight::Weight;
 
 /// The bounds of one batch, and of all requests that are submitted and not answered yet.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +39,10 @@ pub enum Abandoned {
     Drop,
 }
 
-/// The size of a request, which counts against the bounds.
-pub trait Weigh {
+/// A request to a batcher. Its items and its weight count against the bounds.
+pub trait BatchRequest: Weight {
     fn items(&self) -> usize {
         1
-    }
-    fn bytes(&self) -> usize {
-        0
     }
 }
 
@@ -73,7 +71,7 @@ impl<I, O> Clone for Batcher<I, O> {
     }
 }
 
-impl<I: Weigh, O: Send> Batcher<I, O> {
+impl<I: BatchRequest, O: Send> Batcher<I, O> {
     /// Submits a request and waits for its answer.
     pub async fn submit(&self, request: I) -> Result<O, EngineError> {
         self.send(request)?.await
@@ -97,7 +95,7 @@ impl<I: Weigh, O: Send> Batcher<I, O> {
 
     /// The room that a request takes until it is answered, if there is enough.
     fn room(&self, request: &I) -> Option<[Held; 2]> {
-        Some([self.items.take(request.items())?, self.bytes.take(request.bytes())?])
+        Some([self.items.take(request.items())?, self.bytes.take(request.weight())?])
     }
 }
 
@@ -109,7 +107,7 @@ pub fn batches<I, O, W, F>(
     work: W,
 ) -> (Batcher<I, O>, impl Future<Output = ()> + Send)
 where
-    I: Weigh + Send + 'static,
+    I: BatchRequest + Send + 'static,
     O: Send + 'static,
     W: Fn(Vec<I>) -> F + Send + 'static,
     F: Future<Output = Vec<Result<O, EngineError>>> + Send,
@@ -139,14 +137,14 @@ where
             if is_dropped(&first) {
                 continue;
             }
-            let (mut items, mut bytes) = (first.request.items(), first.request.bytes());
+            let (mut items, mut bytes) = (first.request.items(), first.request.weight());
             let (mut requests, mut answers) = (vec![first.request], vec![(first.answer, first.room)]);
             while let Ok(next) = receiver.try_recv() {
                 if is_dropped(&next) {
                     continue;
                 }
                 items += next.request.items();
-                bytes += next.request.bytes();
+                bytes += next.request.weight();
                 if items > bounds.items || bytes > bounds.bytes {
                     held_over = Some(next);
                     break;
@@ -176,11 +174,7 @@ mod tests {
 
     use super::*;
 
-    impl Weigh for u32 {
-        fn bytes(&self) -> usize {
-            *self as usize
-        }
-    }
+    impl BatchRequest for usize {}
 
     const BOUNDS: BatchBounds = BatchBounds {
         waiting: 8,
@@ -192,11 +186,11 @@ mod tests {
     };
 
     /// A loop in which each batch waits for a permit, and answers with its own number.
-    fn gated(bounds: BatchBounds) -> (Batcher<u32, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
+    fn gated(bounds: BatchBounds) -> (Batcher<usize, usize>, Arc<Semaphore>, impl Future<Output = ()> + Send) {
         let gate = Arc::new(Semaphore::new(0));
         let batch = Arc::new(AtomicUsize::new(0));
         let work_gate = gate.clone();
-        let (handle, run) = batches(bounds, CancellationToken::new(), move |requests: Vec<u32>| {
+        let (handle, run) = batches(bounds, CancellationToken::new(), move |requests: Vec<usize>| {
             let (gate, number) = (work_gate.clone(), batch.fetch_add(1, Ordering::SeqCst));
             async move {
                 gate.acquire().await.expect("the gate stays open").forget();
@@ -206,7 +200,7 @@ mod tests {
         (handle, gate, run)
     }
 
-    async fn batches_of(bounds: BatchBounds, requests: &[u32]) -> Vec<usize> {
+    async fn batches_of(bounds: BatchBounds, requests: &[usize]) -> Vec<usize> {
         let (handle, gate, run) = gated(bounds);
         let calls = futures::future::join_all(requests.iter().map(|request| handle.submit(*request)));
         let open = async {
@@ -253,7 +247,7 @@ mod tests {
         for (abandoned, expected) in [(Abandoned::Drop, vec![1, 3]), (Abandoned::CarryOut, vec![1, 2, 3])] {
             let closing = CancellationToken::new();
             let (done, mut seen) = mpsc::unbounded_channel();
-            let work = move |requests: Vec<u32>| {
+            let work = move |requests: Vec<usize>| {
                 requests.iter().for_each(|request| done.send(*request).expect("it is read below"));
                 async move { requests.into_iter().map(Ok).collect() }
             };
@@ -294,7 +288,7 @@ mod tests {
             batches(
                 BOUNDS,
                 closing.clone(),
-                |requests: Vec<u32>| async move { requests.into_iter().map(Ok).collect() },
+                |requests: Vec<usize>| async move { requests.into_iter().map(Ok).collect() },
             );
         let mut waiting = Box::pin(handle.submit(7));
         assert!(futures::poll!(&mut waiting).is_pending());

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::db::{Db, StoreError};
-use crate::store::run::enqueue::session_key_locked;
-use crate::store::run::report::{run_key_locked, run_locked};
+use crate::store::run::lock::{run_key_locked, run_locked};
+use crate::store::session::lock::session_key_locked;
 
 /// For how long each batch first checks a row that was found locked.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -68,6 +68,60 @@ impl LockedRows {
         }
     }
 
+    /// Does `work` on the items whose rows are free, if there are any. `rows` names the rows of an item. Returns the result of the work and
+    /// the locked rows.
+    pub async fn around_items<I, K, T, F>(
+        &self,
+        items: Arc<[I]>,
+        rows: impl Fn(&I) -> K,
+        mut work: impl FnMut(Arc<[I]>) -> F,
+    ) -> Result<(T, HashSet<Uuid>), StoreError>
+    where
+        I: Clone,
+        K: IntoIterator<Item = Uuid>,
+        T: Default,
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let all: Vec<Uuid> = items.iter().flat_map(&rows).collect();
+        self.around(&all, |locked| {
+            let free: Arc<[I]> = match locked.is_empty() {
+                true => items.clone(),
+                false => items.iter().filter(|item| is_free(rows(item), &locked)).cloned().collect(),
+            };
+            let working = (!free.is_empty()).then(|| work(free));
+            async move {
+                match working {
+                    Some(working) => working.await,
+                    None => Ok(T::default()),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Does `work` as `around_items` does, and returns the result of each item, in order. A locked item fails with `LockTimeout`.
+    pub async fn around_each<I, K, T, F>(
+        &self,
+        items: Arc<[I]>,
+        rows: impl Fn(&I) -> K,
+        work: impl FnMut(Arc<[I]>) -> F,
+    ) -> Result<Vec<Result<T, EngineError>>, StoreError>
+    where
+        I: Clone,
+        K: IntoIterator<Item = Uuid>,
+        F: Future<Output = Result<Vec<T>, StoreError>>,
+    {
+        let (done, locked) = self.around_items(items.clone(), &rows, work).await?;
+        let mut done = done.into_iter();
+        let result = |item| match is_free(rows(item), &locked) {
+            true => {
+                done.next().ok_or_else(|| StoreError::defect("a batch has answered fewer items than it got").into())
+            }
+            false => Err(StoreError::LockTimeout.into()),
+        };
+        Ok(items.iter().map(result).collect())
+    }
+
     fn warn(&self, found: &HashSet<Uuid>) {
         match self.locks {
             Locks::Runs | Locks::RunKeys => {
@@ -90,10 +144,12 @@ impl LockedRows {
     }
 
     /// The rows that are locked now.
-    async fn find_locked(&self, rows: Vec<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
+    async fn find_locked(&self, mut rows: Vec<Uuid>) -> Result<HashSet<Uuid>, StoreError> {
         if rows.is_empty() {
             return Ok(HashSet::new());
         }
+        rows.sort_unstable();
+        rows.dedup();
         let (checked, locks) = (rows.clone(), self.locks);
         let locked = self.db.read(rows, move |c, rows| match locks {
             Locks::Runs => run_locked(c, rows).boxed(),
@@ -110,12 +166,7 @@ impl LockedRows {
     }
 }
 
-/// The result of each item of a batch: `LockTimeout` for a locked item, and for the others those of `done`, in order.
-pub fn around_locked<T>(is_locked: impl Iterator<Item = bool>, done: Vec<T>) -> Vec<Result<T, EngineError>> {
-    let mut done = done.into_iter();
-    let result = |is_locked| match is_locked {
-        true => Err(StoreError::LockTimeout.into()),
-        false => done.next().ok_or_else(|| StoreError::defect("a batch has answered fewer items than it got").into()),
-    };
-    is_locked.map(result).collect()
+/// Whether none of these rows is locked.
+fn is_free(rows: impl IntoIterator<Item = Uuid>, locked: &HashSet<Uuid>) -> bool {
+    !rows.into_iter().any(|row| locked.contains(&row))
 }

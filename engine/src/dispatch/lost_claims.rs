@@ -35,7 +35,7 @@ impl LostClaims {
 
     /// The key of a new claim.
     pub fn new_key(&self) -> ClaimKey {
-        ClaimKey { server_id: self.server_id, batch: self.next.fetch_add(1, Ordering::Relaxed) }
+        ClaimKey { server_id: self.server_id, number: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The answer of this claim was lost.
@@ -55,7 +55,7 @@ impl LostClaims {
             match self.db.write(claim, |c, claim| run_claim_undo(c, *claim).boxed()).await {
                 Ok((0, _)) => {}
                 Ok((_, effects)) => {
-                    tracing::info!(claim = claim.batch, "a claim whose answer was lost was given back");
+                    tracing::info!(claim = claim.number, "a claim whose answer was lost was given back");
                     self.wakeups.send(effects);
                 }
                 Err(error) => {

@@ -1,82 +1,11 @@
-//! How a grant ends. `RunStatus::after` says which status its run gets then.
+//! The outcome of a grant. `run_next` says which status its run gets then.
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-/// How a grant ends, as `RunStatus::after` needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantEnd {
-    Succeeded,
-    Failed,
-    /// Another attempt can not help.
-    FailedPermanently,
-    Cancelled,
-    Snoozed,
-    /// The grant was given back before it started.
-    Released,
-    /// The lease has ended.
-    Lost,
-}
-
-impl GrantEnd {
-    pub const ALL: [GrantEnd; 7] = [
-        GrantEnd::Succeeded,
-        GrantEnd::Failed,
-        GrantEnd::FailedPermanently,
-        GrantEnd::Cancelled,
-        GrantEnd::Snoozed,
-        GrantEnd::Released,
-        GrantEnd::Lost,
-    ];
-
-    /// The word in SQL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            GrantEnd::Succeeded => "succeeded",
-            GrantEnd::Failed => "failed",
-            GrantEnd::FailedPermanently => "failed_permanently",
-            GrantEnd::Cancelled => "cancelled",
-            GrantEnd::Snoozed => "snoozed",
-            GrantEnd::Released => "released",
-            GrantEnd::Lost => "lost",
-        }
-    }
-}
-
-/// Why a run failed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct RunError {
-    /// The error's class.
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub message: String,
-    #[serde(default)]
-    pub stack: String,
-    /// A JSON object, as text; empty when none.
-    #[serde(default, with = "json_object")]
-    pub context: String,
-}
-
-/// A JSON object that is text in Rust and an object in the database.
-mod json_object {
-    use serde::de::Deserialize;
-    use serde::{Deserializer, Serialize, Serializer};
-    use serde_json::Value;
-
-    pub(super) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = if text.is_empty() { "{}" } else { text };
-        serde_json::from_str::<Value>(text).map_err(serde::ser::Error::custom)?.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-        Ok(match Value::deserialize(deserializer)? {
-            Value::Null => String::new(),
-            Value::Object(map) if map.is_empty() => String::new(),
-            value => value.to_string(),
-        })
-    }
-}
+use crate::domain::RunError;
+use crate::domain::run_next::GrantEnd;
 
 /// How a grant ended, as its worker reports it.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +29,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The end of the grant, as `RunStatus::after` needs it.
+    /// The end of the grant, as `run_next` needs it.
     pub fn end(&self) -> GrantEnd {
         match self {
             Outcome::Succeeded { .. } => GrantEnd::Succeeded,

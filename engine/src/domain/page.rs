@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::event::EventPosition;
 use crate::domain::filter::RunFilter;
+use crate::domain::weight::Weight;
 use crate::domain::{Identity, Refusal, TenantId};
 
 /// The layout of a token: a byte of version, 16 bytes of scope, the key of the last entry.
@@ -120,7 +121,7 @@ pub struct PageFill<T> {
     more: Option<bool>,
 }
 
-impl<T> PageFill<T> {
+impl<T: Weight> PageFill<T> {
     /// A page of up to `size` entries. It ends early when it has `max_bytes`, but always has its first entry.
     pub fn new(size: i64, max_bytes: usize) -> Self {
         Self { items: Vec::new(), size, max_bytes, bytes: 0, more: None }
@@ -138,10 +139,10 @@ impl<T> PageFill<T> {
     }
 
     /// Adds the rows of a read that asked for `wanted`.
-    pub fn take(&mut self, rows: Vec<T>, wanted: i64, bytes: impl Fn(&T) -> usize) {
+    pub fn take(&mut self, rows: Vec<T>, wanted: i64) {
         let exhausted = (rows.len() as i64) < wanted;
         for row in rows {
-            self.bytes = self.bytes.saturating_add(bytes(&row));
+            self.bytes = self.bytes.saturating_add(row.weight());
             let full = self.items.len() as i64 >= self.size || self.bytes > self.max_bytes;
             if full && !self.items.is_empty() {
                 self.more = Some(true);
@@ -199,7 +200,7 @@ mod tests {
         let mut fill = PageFill::new(page, max_bytes);
         while let Some(wanted) = fill.wants() {
             let rest = &sizes[fill.items.len()..];
-            fill.take(rest.iter().copied().take(wanted as usize).collect(), wanted, |size| *size);
+            fill.take(rest.iter().copied().take(wanted as usize).collect(), wanted);
         }
         let page = fill.finish(|_| "more".to_owned());
         (page.items, page.next_token == "more")

@@ -20,7 +20,6 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::domain::outcome::GrantEnd;
 use crate::domain::{Grant, GrantKey, Identity, Lane, RunError, TenantId, TraceParent};
 
 /// The status of a run.
@@ -77,25 +76,6 @@ impl RunStatus {
             // retry, snooze, give back; succeed; fail; confirm a cancel
             Running => &[Queued, Succeeded, Failed, Cancelled],
             Succeeded | Failed | Cancelled => &[],
-        }
-    }
-
-    /// The status that a run gets when its grant ends. `migrations/functions/run_next.sql` is the same rule for the statements. A test
-    /// compares the two.
-    ///
-    /// `started`: the worker was sent a Start. `attempts_left`: another attempt may follow this one.
-    pub fn after(end: GrantEnd, started: bool, cancel_requested: bool, attempts_left: bool) -> RunStatus {
-        use RunStatus::*;
-        match (end, started, cancel_requested, attempts_left) {
-            // A success always stands.
-            (GrantEnd::Succeeded, _, _, _) => Succeeded,
-            (GrantEnd::Lost, false, _, _) => Queued,
-            // After a cancel was requested, every other end confirms it.
-            (_, _, true, _) | (GrantEnd::Cancelled, _, _, _) => Cancelled,
-            // A snoozed or released attempt does not count.
-            (GrantEnd::Snoozed | GrantEnd::Released, _, _, _) => Queued,
-            (GrantEnd::Failed | GrantEnd::Lost, _, _, true) => Queued,
-            (GrantEnd::Failed | GrantEnd::FailedPermanently | GrantEnd::Lost, _, _, _) => Failed,
         }
     }
 
@@ -390,18 +370,6 @@ mod tests {
         for from in RunStatus::ALL {
             for to in RunStatus::ALL {
                 assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from:?} -> {to:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_end_of_a_grant_follows_an_edge_of_the_state_machine() {
-        for end in GrantEnd::ALL {
-            for (cancel_requested, attempts_left) in [(false, false), (false, true), (true, false), (true, true)] {
-                for (started, from) in [(false, Claimed), (true, Running)] {
-                    let next = RunStatus::after(end, started, cancel_requested, attempts_left);
-                    assert!(from.may_become(next), "{end:?}: {from:?} -> {next:?}");
-                }
             }
         }
     }

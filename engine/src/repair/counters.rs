@@ -8,7 +8,7 @@ use futures::FutureExt;
 use crate::Engine;
 use crate::db::{Class, StoreError};
 use crate::repair::driver::{Counts, Done, Repair, Trigger};
-use crate::store::session::end::{FOLD_SESSIONS, session_fold_in_tx};
+use crate::store::session::fold::{FOLD_SESSIONS, session_fold_in_tx};
 
 pub(super) fn repair(engine: Arc<Engine>) -> Repair {
     Repair::new("counters", Trigger::Found(|found| found.counters), move || once(engine.clone()))

@@ -13,8 +13,9 @@ use crate::domain::frame::Resume;
 use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
+use crate::store::run::lock::run_lock_in_tx;
 use crate::store::run::release::{Release, run_release_in_tx};
-use crate::store::run::report::{GrantStart, run_lock_in_tx, run_start_in_tx};
+use crate::store::run::report::{GrantStart, run_start_in_tx};
 use crate::store::worker::record::{
     HeldGrant, StreamOpening, worker_held_in_tx, worker_lock_in_tx, worker_resume_in_tx, worker_runs,
 };

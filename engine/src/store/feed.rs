@@ -1,5 +1,8 @@
 //! The change feed. Reading it by transaction snapshot leaves no gap, whatever the order of commits.
 
+use std::fmt;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -7,13 +10,64 @@ use uuid::Uuid;
 use crate::db::StoreError;
 use crate::domain::TenantId;
 
+/// How long a change is kept. An older cursor misses changes.
+pub const CHANGES_KEPT: Duration = Duration::from_secs(60 * 60);
+
 /// The position of a reader: it has seen all that is visible in this snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedCursor {
     /// A `pg_snapshot` as text. It ends at the newest transaction in the feed (`durable`).
-    pub snapshot: String,
+    snapshot: String,
     /// When it was taken, by the database's clock.
     pub taken_at: DateTime<Utc>,
+}
+
+impl FeedCursor {
+    /// Reads a cursor that a client sent. Returns `None` if PostgreSQL would not accept it.
+    pub fn parse(snapshot: &str, taken_at: DateTime<Utc>) -> Option<Self> {
+        let snapshot = Snapshot::parse(snapshot)?.to_string();
+        Some(Self { snapshot, taken_at })
+    }
+
+    /// The text from which `parse` makes the cursor again.
+    pub fn snapshot(&self) -> &str {
+        &self.snapshot
+    }
+}
+
+/// A `pg_snapshot`: `xmin:xmax:xid,xid`. It has seen the transactions before `xmax`, except those that were open.
+struct Snapshot {
+    xmin: i64,
+    xmax: i64,
+    /// Ascending.
+    open: Vec<i64>,
+}
+
+impl Snapshot {
+    fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let [xmin, xmax, open] = parts[..] else { return None };
+        let (xmin, xmax) = (number(xmin)?, number(xmax)?);
+        let open: Vec<i64> = match open {
+            "" => Vec::new(),
+            open => open.split(',').map(number).collect::<Option<_>>()?,
+        };
+        let ascends = open.iter().zip(open.iter().skip(1)).all(|(xid, next)| xid < next);
+        let within = open.iter().all(|xid| (xmin..xmax).contains(xid));
+        (xmin > 0 && xmin <= xmax && ascends && within).then_some(Self { xmin, xmax, open })
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open: Vec<String> = self.open.iter().map(i64::to_string).collect();
+        write!(f, "{}:{}:{}", self.xmin, self.xmax, open.join(","))
+    }
+}
+
+/// The number of a transaction: only digits, and no more than PostgreSQL takes.
+fn number(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// What was committed since a cursor.
@@ -47,17 +101,12 @@ pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError>
 /// After a crash PostgreSQL may reuse the number of a later transaction that left nothing on disk. A reader whose snapshot counts that
 /// number as seen would miss the second transaction.
 fn durable(snapshot: &str, newest: Option<&str>) -> Result<String, StoreError> {
-    let number = |text: &str| text.parse::<u64>().map_err(|_| StoreError::defect(format!("snapshot {snapshot}")));
-    let parts: Vec<&str> = snapshot.split(':').collect();
-    let [xmin, xmax, open] = parts[..] else { return Err(StoreError::defect(format!("snapshot {snapshot}"))) };
-    let end = newest.map(number).transpose()?.map_or(1, |newest| newest + 1).min(number(xmax)?);
-    let mut still_open = Vec::new();
-    for xid in open.split(',').filter(|xid| !xid.is_empty()) {
-        if number(xid)? < end {
-            still_open.push(xid);
-        }
-    }
-    Ok(format!("{}:{end}:{}", number(xmin)?.min(end), still_open.join(",")))
+    let defect = |text: &str| StoreError::defect(format!("snapshot {text}"));
+    let Snapshot { xmin, xmax, open } = Snapshot::parse(snapshot).ok_or_else(|| defect(snapshot))?;
+    let newest = newest.map(|newest| number(newest).ok_or_else(|| defect(newest))).transpose()?;
+    let xmax = newest.map_or(1, |newest| newest + 1).min(xmax);
+    let open = open.into_iter().filter(|xid| *xid < xmax).collect();
+    Ok(Snapshot { xmin: xmin.min(xmax), xmax, open }.to_string())
 }
 
 /// All changes that were committed since the cursor. One statement reads the changes and the next cursor, so both have the same snapshot.
@@ -90,50 +139,17 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
     })
 }
 
-/// Identifies a database. Two timelines of one database differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseIdentity {
-    /// The cluster and the database in it.
-    pub database: String,
-    /// Rises when a standby is promoted.
-    pub timeline: i32,
-}
-
-/// The identity of this database, and the time by its clock.
-pub async fn database_identity(c: &mut PgConnection) -> Result<(DatabaseIdentity, DateTime<Utc>), StoreError> {
-    let row = sqlx::query!(
-        r#"SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || d.oid::text AS "database!",
-                  (SELECT timeline_id FROM pg_control_checkpoint()) AS "timeline!", clock_timestamp() AS "now!"
-           FROM pg_database d WHERE d.datname = current_database()"#
-    )
-    .fetch_one(c)
-    .await?;
-    Ok((DatabaseIdentity { database: row.database, timeline: row.timeline }, row.now))
-}
-
-/// Deletes changes that are older than an hour. Returns how many.
+/// Deletes the changes that are older than `CHANGES_KEPT`. Returns how many.
 pub async fn feed_prune(c: &mut PgConnection) -> Result<u64, StoreError> {
     let pruned = sqlx::query!(
         "DELETE FROM ops.run_changes WHERE id IN (
-             SELECT id FROM ops.run_changes WHERE created_at < now() - interval '1 hour' ORDER BY id LIMIT 10000
-             FOR UPDATE SKIP LOCKED)"
+             SELECT id FROM ops.run_changes WHERE created_at < now() - $1::bigint * interval '1 s' ORDER BY id LIMIT 10000
+             FOR UPDATE SKIP LOCKED)",
+        CHANGES_KEPT.as_secs() as i64
     )
     .execute(c)
     .await?;
     Ok(pruned.rows_affected())
-}
-
-/// Sends a wakeup to the other servers, with the id of this server. It is sent after the commit, in a statement of its own.
-pub async fn wakeup_send(c: &mut PgConnection, channels: &[&str], server_id: Uuid) -> Result<(), StoreError> {
-    let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
-    sqlx::query!(
-        "SELECT pg_notify(channel, $2) FROM unnest($1::text[]) AS n (channel)",
-        &channels,
-        server_id.to_string()
-    )
-    .execute(c)
-    .await?;
-    Ok(())
 }
 
 /// The runs of a tenant that changed since a cursor, each once, up to `limit`.
@@ -179,6 +195,33 @@ mod tests {
         }
         for bad in ["", "10", "10:20", "a:20:", "10:b:", "10:20:c"] {
             assert!(durable(bad, Some("30")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_snapshots_are_cursors() {
+        let parse = |text: &str| FeedCursor::parse(text, DateTime::UNIX_EPOCH);
+        for good in ["10:20:", "10:10:", "10:20:10,19"] {
+            assert_eq!(parse(good).expect(good).snapshot(), good);
+        }
+        for bad in [
+            "",
+            "10",
+            "10:20",
+            "20:10:",
+            "10:20:9",
+            "10:20:20",
+            "10:20:12,11",
+            "10:20:11,11",
+            "10:20:11,",
+            "0:1:",
+            "-1:2:",
+            "1:2:3:4",
+            "a:b:",
+            "+1:2:",
+            "1:99999999999999999999:",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 }

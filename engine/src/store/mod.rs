@@ -17,5 +17,7 @@ pub mod feed;
 pub mod request;
 
 pub mod effects;
+pub mod wakeup;
 
+pub mod database;
 pub mod poll;

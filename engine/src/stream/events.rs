@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
@@ -28,13 +27,15 @@ const BOUNDS: BatchBounds = BatchBounds {
     abandoned: Abandoned::CarryOut,
 };
 
-impl Weigh for GuardedEvents {
+impl BatchRequest for GuardedEvents {
     fn items(&self) -> usize {
         self.entries.len()
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.entries.iter().map(Weight::weight).sum()
+impl Weight for GuardedEvents {
+    fn weight(&self) -> usize {
+        self.entries.weight()
     }
 }
 
@@ -75,15 +76,8 @@ async fn write_free(
     locked: &LockedRows,
     batches: Arc<[GuardedEvents]>,
 ) -> Result<Vec<Result<bool, EngineError>>, StoreError> {
-    let runs: Vec<Uuid> = batches.iter().map(|batch| batch.guard.grant.run_id).collect();
-    let kept = locked.around(&runs, |locked| {
-        let free = |batch: &&GuardedEvents| !locked.contains(&batch.guard.grant.run_id);
-        let free: Arc<[GuardedEvents]> =
-            if locked.is_empty() { batches.clone() } else { batches.iter().filter(free).cloned().collect() };
-        batch(db.clone(), wakeups.clone(), free)
-    });
-    let (kept, locked) = kept.await?;
-    Ok(around_locked(runs.iter().map(|run| locked.contains(run)), kept))
+    let run = |batch: &GuardedEvents| [batch.guard.grant.run_id];
+    locked.around_each(batches, run, |free| batch(db.clone(), wakeups.clone(), free)).await
 }
 
 /// Writes one batch. Returns which items were kept.

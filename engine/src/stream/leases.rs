@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::{Db, StoreError};
 use crate::domain::GrantKey;
 use crate::domain::frame::Heartbeat;
 use crate::domain::run::Progress;
-use crate::store::effects::Effects;
+use crate::domain::weight::Weight;
 use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::worker::record::worker_heard;
@@ -40,9 +40,15 @@ struct Beat {
     heartbeat: Heartbeat,
 }
 
-impl Weigh for Beat {
+impl BatchRequest for Beat {
     fn items(&self) -> usize {
         1 + self.heartbeat.grants.len()
+    }
+}
+
+impl Weight for Beat {
+    fn weight(&self) -> usize {
+        self.heartbeat.progress.iter().map(|(_, progress)| progress.weight()).sum()
     }
 }
 
@@ -94,8 +100,11 @@ async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) 
     let mut rows: Vec<LeaseBeat> = beats.iter().flat_map(rows_of).collect();
     rows.sort_by_key(|row| row.guard.grant);
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
-    let ((touched, effects), locked) =
-        if rows.is_empty() { Default::default() } else { written(db, locked, &rows).await? };
+    let rows: Arc<[LeaseBeat]> = rows.into();
+    let run = |row: &LeaseBeat| [row.guard.grant.run_id];
+    let written =
+        locked.around_items(rows.clone(), run, |free| db.transaction(free, |c, rows| run_heartbeat(c, rows).boxed()));
+    let ((touched, effects), locked) = written.await?;
     wakeups.send(effects);
     let late: Vec<Guard> =
         rows.iter().map(|row| row.guard).filter(|guard| locked.contains(&guard.grant.run_id)).collect();
@@ -115,21 +124,6 @@ async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) 
         replaced: !heard.contains(&beat.worker_id),
     };
     Ok(beats.iter().map(answer).collect())
-}
-
-/// Writes heartbeats of leases. Returns the grants that still stand, and the runs that other transactions have locked.
-async fn written(
-    db: &Db,
-    locked: &LockedRows,
-    rows: &[LeaseBeat],
-) -> Result<((HashSet<(Uuid, GrantKey)>, Effects), HashSet<Uuid>), StoreError> {
-    let runs: Vec<Uuid> = rows.iter().map(|row| row.guard.grant.run_id).collect();
-    let touched = locked.around(&runs, |locked| {
-        let free = |row: &&LeaseBeat| !locked.contains(&row.guard.grant.run_id);
-        let rows: Vec<LeaseBeat> = rows.iter().filter(free).cloned().collect();
-        db.transaction(rows, |c, rows| run_heartbeat(c, rows).boxed())
-    });
-    touched.await
 }
 
 /// Extends the leases of locked runs. If that fails, the next heartbeat does it.

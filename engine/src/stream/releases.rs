@@ -1,11 +1,11 @@
 //! Gives grants back that did not start.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::db::Db;
@@ -63,18 +63,18 @@ impl Releases {
 /// Tries until the database has answered. Returns the grants whose runs other transactions have locked, to be tried again. The write is
 /// guarded, so it may be repeated.
 async fn release(db: &Db, wakeups: &Wakeups, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
-    let runs: Vec<Uuid> = releases.iter().map(|release| release.guard.grant.run_id).collect();
+    let releases: Arc<[Release]> = releases.into();
+    let run = |release: &Release| [release.guard.grant.run_id];
     loop {
-        let released = locked.around(&runs, |locked| {
-            let free = |release: &&Release| !locked.contains(&release.guard.grant.run_id);
-            let batch: Vec<Release> = releases.iter().filter(free).copied().collect();
-            db.transaction(batch, |c, batch| run_release_in_tx(c, batch).boxed())
+        let released = locked.around_items(releases.clone(), run, |free| {
+            db.transaction(free, |c, releases| run_release_in_tx(c, releases).boxed())
         });
         match released.await {
             Ok(((released, effects), locked)) => {
                 wakeups.send(effects);
                 tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
-                return releases.into_iter().filter(|release| locked.contains(&release.guard.grant.run_id)).collect();
+                let is_locked = |release: &&Release| locked.contains(&release.guard.grant.run_id);
+                return releases.iter().filter(is_locked).copied().collect();
             }
             Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
             Err(error) => {

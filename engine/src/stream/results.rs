@@ -12,17 +12,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::EngineError;
-use crate::batch::batcher::{Abandoned, BatchBounds, Batcher, Weigh, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks, around_locked};
+use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
+use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal, RunStatus, TraceParent};
 use crate::store::effects::Effects;
 use crate::store::run::guard::Guard;
-use crate::store::run::report::{
-    GrantReport, GrantStart, ReportVerdict, run_lock_in_tx, run_report_in_tx, run_start_in_tx,
-};
+use crate::store::run::lock::run_lock_in_tx;
+use crate::store::run::report::{GrantReport, GrantStart, ReportVerdict, run_report_in_tx, run_start_in_tx};
 use crate::telemetry::{Metrics, spans};
 use crate::wakeups::Wakeups;
 
@@ -62,17 +61,18 @@ impl GrantNews {
 }
 
 /// The starts and reports of one frame, or of one call.
-impl Weigh for Vec<GrantNews> {
+impl BatchRequest for Vec<GrantNews> {
     fn items(&self) -> usize {
         self.len()
     }
+}
 
-    fn bytes(&self) -> usize {
-        let bytes = |news: &GrantNews| match news {
+impl Weight for GrantNews {
+    fn weight(&self) -> usize {
+        match self {
             GrantNews::Started { .. } => 0,
             GrantNews::Ended { outcome, .. } => outcome.weight(),
-        };
-        self.iter().map(bytes).sum()
+        }
     }
 }
 
@@ -148,15 +148,8 @@ async fn write_free(
     locked: &LockedRows,
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<Verdict>, StoreError> {
-    let runs: Vec<Uuid> = news.iter().map(|item| item.grant().run_id).collect();
-    let written = locked.around(&runs, |locked| {
-        let free = |item: &&GrantNews| !locked.contains(&item.grant().run_id);
-        let free: Arc<[GrantNews]> =
-            if locked.is_empty() { news.clone() } else { news.iter().filter(free).cloned().collect() };
-        batch(db.clone(), wakeups.clone(), metrics.clone(), free)
-    });
-    let (verdicts, locked) = written.await?;
-    Ok(around_locked(runs.iter().map(|run| locked.contains(run)), verdicts))
+    let run = |item: &GrantNews| [item.grant().run_id];
+    locked.around_each(news, run, |free| batch(db.clone(), wakeups.clone(), metrics.clone(), free)).await
 }
 
 /// Writes one batch, in one transaction or, if several items report the same run, in several. Returns the verdict of each item.

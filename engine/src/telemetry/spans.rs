@@ -1,7 +1,6 @@
-//! Spans of calls, and spans of claims and reports of runs that have a trace.
+//! Spans of claims and reports, for runs that have a trace.
 //!
-//! A call has a `tracing` span, and the work within it makes child spans. A batch serves runs of many traces, and only its commit shows
-//! which, so their spans are made afterwards, with the real times.
+//! A batch serves runs of many traces, and only its commit shows which. So their spans are made afterwards, with the real times.
 
 use std::time::{Instant, SystemTime};
 

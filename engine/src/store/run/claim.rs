@@ -36,7 +36,8 @@ pub struct Slot {
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimKey {
     pub server_id: Uuid,
-    pub batch: i64,
+    /// The number of the claim in this server: `claim_number`.
+    pub number: i64,
 }
 
 /// The result of a claim.
@@ -76,7 +77,7 @@ pub async fn run_claim(
         &slots.iter().map(|slot| slot.lease.as_millis() as i64).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.claim_id).collect::<Vec<_>>() as &[Option<Uuid>],
         by.server_id,
-        by.batch,
+        by.number,
         limit as i64,
     )
     .fetch_all(c)
@@ -164,7 +165,7 @@ async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uu
 /// Releases the runs of a claim whose answer was lost, except those that another transaction has locked. Returns how many.
 pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<(i64, Effects), StoreError> {
     let released =
-        sqlx::query_file_scalar!("src/store/run/claim_undo.sql", by.server_id, by.batch).fetch_one(c).await?;
+        sqlx::query_file_scalar!("src/store/run/claim_undo.sql", by.server_id, by.number).fetch_one(c).await?;
     Ok((released, (Effects::WORK | Effects::CHANGES).when(released > 0)))
 }
 

@@ -21,34 +21,6 @@ pub struct NewRun {
     pub request: RunRequest,
 }
 
-/// Whether each of these sessions takes runs. It takes the lock that `run_enqueue` takes, so no session closes before the transaction
-/// ends.
-pub async fn session_open_in_tx(
-    c: &mut PgConnection,
-    sessions: &[Uuid],
-) -> Result<BTreeMap<(String, Uuid), bool>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions
-           WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE"#,
-        sessions
-    )
-    .fetch_all(c)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.id), row.open)).collect())
-}
-
-/// Those of these sessions that another transaction has locked against enqueues.
-pub async fn session_key_locked(c: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    let locked = sqlx::query_scalar!(
-        r#"WITH free AS MATERIALIZED (SELECT id FROM ops.sessions WHERE id = ANY ($1) FOR KEY SHARE SKIP LOCKED)
-           SELECT id AS "id!" FROM ops.sessions WHERE id = ANY ($1) EXCEPT SELECT id FROM free"#,
-        ids
-    )
-    .fetch_all(c)
-    .await?;
-    Ok(locked)
-}
-
 /// Inserts runs, with queue, counters and feed. Returns when they were created. If one of their sessions does not exist or takes no
 /// runs, it inserts nothing and returns `None`.
 pub async fn run_enqueue(

@@ -1,5 +1,5 @@
 //! Runs, in the order of their lives: [`enqueue`], [`due`], [`claim`], [`report`] (start and end), [`lease`] (heartbeat and
-//! expiry), [`release`], [`cancel`]. [`orders`] go to the workers of runs.
+//! expiry), [`release`], [`cancel`]. [`orders`] go to the workers of runs, [`lock`] has their locks.
 //! [`read`] and [`row`] read runs. [`backlog`] counts them, [`vacuum`] keeps the queue fast.
 
 pub mod backlog;
@@ -9,6 +9,7 @@ pub mod due;
 pub mod enqueue;
 pub mod guard;
 pub mod lease;
+pub mod lock;
 pub mod orders;
 pub mod read;
 pub mod release;

@@ -1,4 +1,7 @@
-//! Sessions: [`record`] creates, reads and changes them; [`end`] closes, cancels and completes them, and folds their counters.
+//! Sessions: [`record`] creates, reads and changes them, [`close`] closes and cancels them, [`fold`] folds their counters and completes
+//! them, [`lock`] has their locks.
 
-pub mod end;
+pub mod close;
+pub mod fold;
+pub mod lock;
 pub mod record;

@@ -82,7 +82,7 @@ impl Artifacts {
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|artifact: &Artifact| artifact.id).or(after);
                     let rows = artifact_list(c, tenant, parent, before, wanted).await?;
-                    fill.take(rows, wanted, artifact_bytes);
+                    fill.take(rows, wanted);
                 }
                 Ok(Some(fill))
             }
@@ -119,12 +119,4 @@ fn without_text(artifact: Artifact) -> Artifact {
         ArtifactContent::Url(url) => ArtifactContent::Url(url),
     };
     Artifact { content, ..artifact }
-}
-
-fn artifact_bytes(artifact: &Artifact) -> usize {
-    let url = match &artifact.content {
-        ArtifactContent::Url(url) => url.len(),
-        ArtifactContent::Text(_) | ArtifactContent::TextLeftOut => 0,
-    };
-    512 + artifact.name.len() + artifact.kind.len() + artifact.metadata.len() + url
 }

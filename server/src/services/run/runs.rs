@@ -6,7 +6,6 @@ use std::time::Duration;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
 use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
-use engine::domain::weight::Weight;
 use engine::domain::{Limits, Refusal, Resource, Run, RunRequest};
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
@@ -89,7 +88,7 @@ impl Runs {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|run: &Run| run.id).or(after);
-                    fill.take(run_list(c, tenant, filter, before, wanted).await?, wanted, Run::weight);
+                    fill.take(run_list(c, tenant, filter, before, wanted).await?, wanted);
                 }
                 Ok(fill)
             }
@@ -120,7 +119,7 @@ impl Runs {
                 while let Some(wanted) = fill.wants() {
                     let after = fill.last().map_or(after, |event: &RunEvent| event.position);
                     let rows = event_list(c, tenant, run_id, after, min_level, wanted).await?;
-                    fill.take(rows, wanted, RunEvent::weight);
+                    fill.take(rows, wanted);
                 }
                 Ok(Some(fill))
             }

@@ -8,7 +8,8 @@ use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
 use engine::domain::{Limits, Refusal, Resource, Session};
 use engine::idempotent::{self, Request};
 use engine::session_cancel::cancel_runs;
-use engine::store::session::end::{session_cancel_in_tx, session_close_in_tx, session_lock_in_tx};
+use engine::store::session::close::{session_cancel_in_tx, session_close_in_tx};
+use engine::store::session::lock::session_lock_in_tx;
 use engine::store::session::record::{session_get, session_insert, session_list, session_update};
 use engine::{Engine, EngineError};
 use futures::FutureExt;
@@ -70,7 +71,7 @@ impl Sessions {
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|session: &Session| session.id).or(after);
                     let rows = session_list(c, tenant, statuses, before, wanted).await?;
-                    fill.take(rows, wanted, session_bytes);
+                    fill.take(rows, wanted);
                 }
                 Ok(fill)
             }
@@ -136,8 +137,4 @@ impl Sessions {
 
 fn existing(session: Option<Session>, id: Uuid) -> Result<Session, Refusal> {
     session.ok_or(Refusal::not_found(Resource::Session, id))
-}
-
-fn session_bytes(session: &Session) -> usize {
-    512 + session.name.len() + session.description.len() + session.triggered_by.len() + session.context.len()
 }

@@ -112,7 +112,7 @@ impl Workers {
                 let mut fill = PageFill::new(page.size, max_bytes);
                 while let Some(wanted) = fill.wants() {
                     let before = fill.last().map(|worker: &Worker| worker.id).or(after);
-                    fill.take(worker_list(c, tenant, states, before, wanted).await?, wanted, worker_bytes);
+                    fill.take(worker_list(c, tenant, states, before, wanted).await?, wanted);
                 }
                 Ok(fill)
             }
@@ -124,10 +124,4 @@ impl Workers {
     fn unary(&self, caller: Caller) -> UnaryCalls<'_> {
         UnaryCalls::new(&self.engine, caller.class, caller.tenant)
     }
-}
-
-fn worker_bytes(worker: &Worker) -> usize {
-    let kinds: usize = worker.kinds.iter().map(|kind| kind.len() + 8).sum();
-    let labels: usize = worker.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
-    512 + worker.name.len() + worker.version.len() + kinds + labels
 }
