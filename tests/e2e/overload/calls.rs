@@ -1,10 +1,15 @@
 //! More calls than may wait.
 
+use std::time::Duration;
+
 use proto::v1::*;
 use tokio::task::JoinSet;
 
 use super::{assert_overloaded, busy};
 use crate::support::{Fixture, eventually, reason, spec, waiting_for_locks};
+
+/// Long enough that no lock of these tests times out, however slow the machine is.
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// More calls than may wait for a batch.
 const CALLS: usize = 10_600;
@@ -12,7 +17,7 @@ const CALLS: usize = 10_600;
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_over_the_queue_limit_are_refused_and_workers_continue() {
     let fixture = Fixture::with(1, |config| {
-        config.database.deadline = std::time::Duration::from_secs(60);
+        config.database.deadline = DEADLINE;
         config.limits.calls = 2 * CALLS;
     })
     .await;
@@ -54,7 +59,7 @@ async fn calls_over_the_queue_limit_are_refused_and_workers_continue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_limit_bounds_runs_and_not_only_calls() {
-    let fixture = Fixture::with(1, |config| config.database.deadline = std::time::Duration::from_secs(60)).await;
+    let fixture = Fixture::with(1, |config| config.database.deadline = DEADLINE).await;
     let session = fixture.session().await;
     let mut foreign = fixture.sql().await;
     let lock = "BEGIN; LOCK TABLE ops.session_deltas IN SHARE MODE";
@@ -80,7 +85,7 @@ async fn the_queue_limit_bounds_runs_and_not_only_calls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_over_the_limit_of_open_calls_are_refused_before_they_are_read() {
     let fixture = Fixture::with(1, |config| {
-        config.database.deadline = std::time::Duration::from_secs(60);
+        config.database.deadline = DEADLINE;
         config.limits.calls = 3;
     })
     .await;
