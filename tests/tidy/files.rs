@@ -54,3 +54,26 @@ fn every_task_has_an_owner_that_waits_for_it() {
     }
     crate::nothing_breaks("tasks are spawned on a JoinSet or a TaskTracker", &breaks);
 }
+
+/// The files whose modules could declare this file as theirs; none for the root of a crate.
+fn parents(path: &str) -> Vec<String> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let folder = if name == "mod.rs" { folder.rsplit_once('/').map_or("", |(parent, _)| parent) } else { folder };
+    [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}/main.rs"), format!("{folder}.rs")].into()
+}
+
+#[test]
+fn each_file_of_a_crate_is_declared_as_a_module() {
+    let mut breaks = Vec::new();
+    for file in files(&[".rs"]).filter(|file| file.path.contains("/src/") && !file.path.contains("/src/bin/")) {
+        let name = file.path.trim_end_matches("/mod.rs").trim_end_matches(".rs").rsplit('/').next().unwrap_or_default();
+        let declares = |parent: &String| {
+            let parent = files(&[".rs"]).find(|file| file.path == *parent);
+            parent.is_some_and(|parent| parent.lines().any(|(_, line)| has_word(line, &format!("mod {name}"))))
+        };
+        if !["lib", "main"].contains(&name) && !parents(&file.path).iter().any(declares) {
+            breaks.push(format!("{}: no module declares it", file.path));
+        }
+    }
+    crate::nothing_breaks("what no module declares is dead", &breaks);
+}
