@@ -1,6 +1,6 @@
 -- The status of a run after its grant has ended: why a run is retried, fails or is cancelled. This is the only rule. Each statement that
--- ends a grant calls it: report.sql, release.sql, claim_undo.sql and expire.sql. `run_next` in engine/src/domain/run_next.rs is the same
--- table in Rust, and a test compares the two. PostgreSQL inlines the function into its callers, so a call costs nothing.
+-- ends a grant calls it: report.sql, release.sql and expire.sql. `run_next` in engine/src/domain/run_next.rs is the same table in Rust,
+-- and a test compares the two. PostgreSQL inlines the function into its callers, so a call costs nothing.
 --
 -- The exceptions are cancel.sql and cancel_unconfirmed.sql. Each ends a run by a cancel, although its grant has not ended in one of the
 -- ways below: cancel.sql before the run has started, cancel_unconfirmed.sql when its worker did not confirm the cancel in time.

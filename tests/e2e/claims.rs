@@ -1,6 +1,6 @@
 //! Workers without a stream: each claim gets its runs, once, however calls overlap.
 
-use engine::store::run::claim::{ClaimKey, run_claim_undo};
+use engine::store::run::claim::{ClaimKey, run_claim_undo_in_tx};
 use proto::v1::*;
 use sqlx::Connection;
 
@@ -67,7 +67,10 @@ async fn a_run_of_a_lost_claim_is_queued_again_or_cancelled_if_a_cancel_was_requ
     let mut sql = fixture.sql().await;
     let key = "SELECT server_id, claim_number FROM ops.runs WHERE id = $1::text::uuid";
     let (server_id, number) = sqlx::query_as(key).bind(&runs[0]).fetch_one(&mut sql).await.expect("it is claimed");
-    let (released, _) = run_claim_undo(&mut sql, ClaimKey { server_id, number }).await.expect("it is given back");
+    let mut undo = sql.begin().await.expect("it begins");
+    let (released, _) =
+        run_claim_undo_in_tx(&mut undo, ClaimKey { server_id, number }).await.expect("it is given back");
+    undo.commit().await.expect("it is committed");
     assert_eq!(released, 2);
     let (cancelled, queued) = (fixture.get(&runs[0]).await, fixture.get(&runs[1]).await);
     assert_eq!((cancelled.status(), queued.status()), (RunStatus::Cancelled, RunStatus::Queued));

@@ -10,7 +10,6 @@ const POLL: &str = include_str!("../../engine/src/store/poll.sql");
 const CANCEL: &str = include_str!("../../engine/src/store/run/cancel.sql");
 const EXPIRE: &str = include_str!("../../engine/src/store/run/expire.sql");
 const RELEASE: &str = include_str!("../../engine/src/store/run/release.sql");
-const CLAIM_UNDO: &str = include_str!("../../engine/src/store/run/claim_undo.sql");
 const DUE: &str = include_str!("../../engine/src/store/run/due.sql");
 const CANCEL_UNCONFIRMED: &str = include_str!("../../engine/src/store/run/cancel_unconfirmed.sql");
 
@@ -80,7 +79,7 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
         ("run_cancel", CANCEL, 4),
         ("run_cancel_unconfirmed", CANCEL_UNCONFIRMED, 0),
         ("run_claim", CLAIM, 11),
-        ("run_claim_undo", CLAIM_UNDO, 2),
+        ("run_claim_undo", include_str!("../../engine/src/store/run/claim_undo.sql"), 2),
         ("run_events_append", include_str!("../../engine/src/store/event/append.sql"), 11),
         ("run_expire", EXPIRE, 1),
         ("run_heartbeat", include_str!("../../engine/src/store/run/heartbeat.sql"), 6),
@@ -128,7 +127,6 @@ async fn statements_inline_the_rules_that_they_share() {
     let statements = [
         ("report", REPORT, 10),
         ("release", RELEASE, 6),
-        ("claim_undo", CLAIM_UNDO, 2),
         ("expire", EXPIRE, 1),
         ("due", DUE, 0),
         ("poll", POLL, 0),

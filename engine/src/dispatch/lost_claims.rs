@@ -10,7 +10,7 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use crate::db::Db;
-use crate::store::run::claim::{ClaimKey, run_claim_undo};
+use crate::store::run::claim::{ClaimKey, run_claim_undo_in_tx};
 use crate::wakeups::Wakeups;
 
 /// How long a lost claim is looked for: longer than its statement can live, because it may commit late.
@@ -52,7 +52,7 @@ impl LostClaims {
     pub async fn give_back(&self) {
         let lost = self.lock().clone();
         for (claim, _) in lost {
-            match self.db.write(claim, |c, claim| run_claim_undo(c, *claim).boxed()).await {
+            match self.db.transaction(claim, |c, claim| run_claim_undo_in_tx(c, *claim).boxed()).await {
                 Ok((0, _)) => {}
                 Ok((_, effects)) => {
                     tracing::info!(claim = claim.number, "a claim whose answer was lost was given back");

@@ -225,7 +225,7 @@ fn plan(news: &[GrantNews], waiting: &[usize], now: Instant) -> Plan {
                 continue;
             }
             let started_ago = *started_ago + now.saturating_duration_since(*at);
-            reports.push((*place, GrantReport { guard: *guard, outcome: outcome.as_ref().clone(), started_ago }));
+            reports.push((*place, GrantReport { guard: *guard, outcome: Arc::clone(outcome), started_ago }));
         }
     }
     let carried: HashSet<Guard> = reports.iter().map(|(_, report)| report.guard).collect();

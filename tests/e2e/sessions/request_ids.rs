@@ -1,4 +1,4 @@
-//! One request id is one run, whoever sends it and however often.
+//! One request id makes one run, from any sender and any number of times.
 
 use std::collections::BTreeSet;
 

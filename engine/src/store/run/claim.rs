@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::domain::run::Claim;
-use crate::domain::{Grant, Lane, Run, TenantId};
+use crate::domain::{Grant, GrantKey, Lane, Run, TenantId};
 use crate::store::effects::Effects;
+use crate::store::run::guard::Guard;
+use crate::store::run::release::{Release, run_release_in_tx};
 use crate::store::run::row::{run_error, run_rows, run_spec};
 
 /// The runs that the workers of one group take: of one tenant, in these lanes, of these kinds (none = any).
@@ -162,11 +164,23 @@ async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uu
     Ok(delivered)
 }
 
-/// Releases the runs of a claim whose answer was lost, except those that another transaction has locked. Returns how many.
-pub async fn run_claim_undo(c: &mut PgConnection, by: ClaimKey) -> Result<(i64, Effects), StoreError> {
-    let released =
-        sqlx::query_file_scalar!("src/store/run/claim_undo.sql", by.server_id, by.number).fetch_one(c).await?;
-    Ok((released, (Effects::WORK | Effects::CHANGES).when(released > 0)))
+/// Releases the runs of a claim whose answer was lost, so no worker knows of them: no attempt is spent. Runs that another transaction has
+/// locked stay claimed. Returns how many were released.
+pub async fn run_claim_undo_in_tx(c: &mut PgConnection, by: ClaimKey) -> Result<(usize, Effects), StoreError> {
+    let grants = sqlx::query_file!("src/store/run/claim_undo.sql", by.server_id, by.number).fetch_all(&mut *c).await?;
+    if grants.is_empty() {
+        return Ok((0, Effects::NONE));
+    }
+    let releases: Vec<Release> = grants
+        .into_iter()
+        .map(|row| {
+            let grant = GrantKey { run_id: row.id, fence: row.fence };
+            let guard = Guard { grant, worker_id: row.worker_id, epoch: row.stream_epoch };
+            Release { guard, started_too: true, undelivered: false }
+        })
+        .collect();
+    let (released, effects) = run_release_in_tx(c, &releases).await?;
+    Ok((released.len(), effects))
 }
 
 fn lane_words(group: &ClaimGroup) -> Vec<String> {

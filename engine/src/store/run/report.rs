@@ -1,6 +1,7 @@
 //! Records how grants start and end.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -22,7 +23,7 @@ pub struct GrantStart {
 #[derive(Debug, Clone)]
 pub struct GrantReport {
     pub guard: Guard,
-    pub outcome: Outcome,
+    pub outcome: Arc<Outcome>,
     pub started_ago: Duration,
 }
 
@@ -66,21 +67,21 @@ pub async fn run_report_in_tx(
     let columns = GuardColumns::of(&guards);
     let results: Vec<Option<&str>> = reports
         .iter()
-        .map(|report| match &report.outcome {
+        .map(|report| match &*report.outcome {
             Outcome::Succeeded { result } => Some(result.as_str()),
             _ => None,
         })
         .collect();
     let errors: Vec<Option<String>> = reports
         .iter()
-        .map(|report| match &report.outcome {
+        .map(|report| match &*report.outcome {
             Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => error_json(error).map(Some),
             _ => Ok(None),
         })
         .collect::<Result<_, _>>()?;
     let delays: Vec<i64> = reports
         .iter()
-        .map(|report| match &report.outcome {
+        .map(|report| match &*report.outcome {
             Outcome::Snoozed { delay } => delay.as_millis() as i64,
             _ => 0,
         })
