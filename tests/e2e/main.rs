@@ -26,6 +26,7 @@ mod plans;
 mod python;
 mod queue;
 mod replicas;
+mod replication;
 mod security;
 mod sessions;
 mod shutdown;

@@ -1,6 +1,6 @@
 //! The schema: whether it exists, fits this program, and is as the migrations left it.
 
-use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::finding::{Examination, Finding, Severity};
 use crate::doctor::session::{ReadError, Session};
 use engine::db::migrate::{AppliedFunction, Migration, later_functions, migrations, stale_functions};
 
@@ -133,6 +133,7 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
             format!("ALTER TABLE ops.{table} SET LOGGED;"),
         ));
     }
+    identities(session, found).await?;
     let invalid: Vec<(String,)> = session
         .rows(
             "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
@@ -146,6 +147,34 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
             "statements that need it read whole tables",
             format!("REINDEX INDEX CONCURRENTLY ops.{index};"),
         ));
+    }
+    Ok(())
+}
+
+/// Tables whose rows logical replication can not identify.
+async fn identities(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let without: Vec<(String, bool)> = session
+        .rows(
+            "SELECT c.relname::text, EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = 'ops' AND p.tablename = c.relname) \
+             FROM pg_class c WHERE c.relnamespace = to_regnamespace('ops') AND c.relkind = 'r' AND CASE c.relreplident \
+             WHEN 'f' THEN false \
+             WHEN 'd' THEN NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid) \
+             WHEN 'i' THEN NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid) \
+             ELSE true END ORDER BY 1",
+        )
+        .await?;
+    for (table, is_published) in without {
+        let (what, why) = (
+            format!("logical replication can not identify the rows of ops.{table}"),
+            "a publication of this table makes each UPDATE and DELETE on it fail: claims, cancels and the vacuuming of old rows",
+        );
+        // Without an index of its own, a table can still be identified by whole rows.
+        let mend = match table.as_str() {
+            "run_queue" => "ALTER TABLE ops.run_queue REPLICA IDENTITY USING INDEX run_queue_order;".to_owned(),
+            _ => format!("ALTER TABLE ops.{table} REPLICA IDENTITY DEFAULT;"),
+        };
+        let severity = if is_published { Severity::Error } else { Severity::Warning };
+        found.add(Finding::new(severity, "replica-identity", what, why, mend));
     }
     Ok(())
 }
