@@ -5,6 +5,7 @@
 #[allow(dead_code, unused_imports, reason = "the fixtures of tests/e2e, of which these tests need a part")]
 mod support;
 
+mod clock;
 mod haproxy;
 mod nginx;
 mod pgbouncer;

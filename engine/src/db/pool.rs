@@ -13,6 +13,7 @@ use sqlx::{Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
 use crate::db::StoreError;
+use crate::db::clock::DatabaseClock;
 use crate::db::gate::Gate;
 use crate::db::parameters::known;
 use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
@@ -135,6 +136,7 @@ pub struct Db {
     away: Arc<AtomicBool>,
     /// Bounds how many units of work run.
     gate: Option<Gate>,
+    clock: DatabaseClock,
 }
 
 impl Db {
@@ -188,6 +190,7 @@ impl Db {
             deadline,
             away: Arc::default(),
             gate: None,
+            clock: DatabaseClock::default(),
         }
     }
 
@@ -331,6 +334,11 @@ impl Db {
     /// Announces a wait for the pool by a caller that takes its connection elsewhere.
     pub(super) fn waiting(&self) -> Waiting {
         self.warm.waiting()
+    }
+
+    /// The clock of the database.
+    pub fn clock(&self) -> &DatabaseClock {
+        &self.clock
     }
 
     /// The most connections that the pool has.

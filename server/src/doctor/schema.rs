@@ -38,7 +38,28 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         )),
         Err(error) => return Err(error),
     }
+    set_back(session, found).await?;
     tables(session, found).await
+}
+
+/// Whether instants that servers stored lie in the future. A server mends that, but none runs.
+async fn set_back(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let ahead = "SELECT extract(epoch FROM checked_at - clock_timestamp())::float8 FROM ops.lease_service";
+    let ahead: Vec<(f64,)> = match read_as_owner(session, ahead).await {
+        Err(error) if error.code().as_deref() == Some("42501") => Vec::new(),
+        answer => answer?,
+    };
+    if let [(ahead,)] = ahead[..]
+        && ahead > 1.0
+    {
+        found.add(Finding::warning(
+            "clock-set-back",
+            format!("the clock of the database has gone back by {ahead:.0} s or more since a server used it last"),
+            "leases, cancels and waits would last longer by as much, until a server brings them to the present",
+            "start a server, which does that within a second; on the database's machine: `timedatectl set-ntp true`",
+        ));
+    }
+    Ok(())
 }
 
 const APPLIED: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";

@@ -111,3 +111,15 @@ async fn a_table_that_can_not_be_replicated_is_reported_and_mended_by_the_statem
     }
     assert_eq!(findings(&url, &[]), []);
 }
+
+#[tokio::test]
+async fn a_clock_that_has_gone_back_is_reported() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
+    sql(&url, "UPDATE ops.lease_service SET checked_at = clock_timestamp() + interval '1 hour'").await;
+    let found = findings(&url, &[]);
+    assert_eq!(ids(&found), ["clock-set-back"]);
+    assert!(
+        one(&found, "clock-set-back").what.contains("3600 s") || one(&found, "clock-set-back").what.contains("3599 s")
+    );
+}
