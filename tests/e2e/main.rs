@@ -10,6 +10,7 @@ mod connect;
 mod contracts;
 mod dropped_calls;
 mod enqueue;
+mod enqueue_in_sql;
 mod exactly_once;
 mod flood;
 mod foreign_locks;

@@ -9,5 +9,6 @@ mod clock;
 mod haproxy;
 mod nginx;
 mod pgbouncer;
+mod prepared;
 mod program;
 mod replication;

@@ -47,18 +47,22 @@ macro_rules! functions {
 }
 
 /// The files of `migrations/functions/`, in the order in which they are applied.
-static FUNCTIONS: [Function; 11] = functions![
+static FUNCTIONS: [Function; 15] = functions![
     "cancel_ends_at",
     "current_tenant",
     "enqueue_run",
+    "json_violation",
     "lease_ends_at",
     "lease_service_is_current",
+    "line_violation",
+    "new_id",
     "run_is_due",
     "run_next",
     "runs_deleted",
     "session_is_cancelling",
     "session_is_done",
-    "sessions_deleted"
+    "sessions_deleted",
+    "wake"
 ];
 
 /// A function as the database remembers it.
