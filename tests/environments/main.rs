@@ -10,5 +10,6 @@ mod haproxy;
 mod nginx;
 mod pgbouncer;
 mod prepared;
+mod privileges;
 mod program;
 mod replication;
