@@ -6,6 +6,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# Tests have a PostgreSQL of their own, which these variables do not mean.
+unexport PGAPPNAME PGDATABASE PGHOST PGHOSTADDR PGOPTIONS PGPASSFILE PGPASSWORD PGPORT PGSSLCERT PGSSLKEY PGSSLMODE \
+	PGSSLROOTCERT PGUSER
+
 # The address and the database folder of `make run`.
 LISTEN ?= 127.0.0.1:7070
 DATA ?= .ops
@@ -77,7 +81,7 @@ environments: need-cargo need-postgres need-environments ## Run the tests with r
 	$(CARGO) test $(LOCKED) --test environments
 
 .PHONY: faults faults-broken
-faults: need-cargo need-postgres ## Inject random faults into real processes, and prove that every promise holds
+faults: need-cargo need-postgres need-faketime ## Inject random faults into real processes, and prove that every promise holds
 	@$(CARGO) build $(LOCKED) --workspace --bins --examples
 	@"$$($(TARGET))/debug/faults" campaign --seeds $(SEEDS) --parallel $(PARALLEL) --seconds $(SECONDS) \
 		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED))
@@ -150,7 +154,7 @@ check-tidy: need-cargo
 
 ##@ Required programs, and those that are installed below .tools
 
-.PHONY: need-cargo need-cxx need-environments need-objcopy need-postgres
+.PHONY: need-cargo need-cxx need-environments need-faketime need-objcopy need-postgres
 need-cargo:
 	@$(NEED) cargo
 
@@ -163,8 +167,11 @@ need-cxx:
 need-postgres:
 	@$(NEED) postgres
 
-need-environments:
-	@for program in pgbouncer nginx haproxy faketime; do $(NEED) $$program; done
+need-environments: need-faketime
+	@for program in pgbouncer nginx haproxy; do $(NEED) $$program; done
+
+need-faketime:
+	@$(NEED) faketime
 
 .tools:
 	@mkdir -p .tools/bin
