@@ -6,6 +6,10 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# Tests have a PostgreSQL of their own, which these variables do not mean.
+unexport PGAPPNAME PGDATABASE PGHOST PGHOSTADDR PGOPTIONS PGPASSFILE PGPASSWORD PGPORT PGSSLCERT PGSSLKEY PGSSLMODE \
+	PGSSLROOTCERT PGUSER
+
 # The address and the database folder of `make run`.
 LISTEN ?= 127.0.0.1:7070
 DATA ?= .ops
@@ -67,13 +71,17 @@ release: need-cargo need-objcopy ## Build the program for a server: `ops` withou
 ##@ Change it
 
 .PHONY: test
-test: need-cargo need-cxx need-postgres tools ## Run all tests of the whole workspace
+test: need-cargo need-cxx need-postgres need-environments tools ## Run all tests of the whole workspace
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
 	fuzz/run.sh -runs=$(FUZZ_RUNS) -seed=1
 	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
 
+.PHONY: environments
+environments: need-cargo need-postgres need-environments ## Run the tests with real PgBouncer, nginx, HAProxy and a clock that jumps
+	$(CARGO) test $(LOCKED) --test environments
+
 .PHONY: faults faults-broken
-faults: need-cargo need-postgres ## Inject random faults into real processes, and prove that every promise holds
+faults: need-cargo need-postgres need-faketime ## Inject random faults into real processes, and prove that every promise holds
 	@$(CARGO) build $(LOCKED) --workspace --bins --examples
 	@"$$($(TARGET))/debug/faults" campaign --seeds $(SEEDS) --parallel $(PARALLEL) --seconds $(SECONDS) \
 		$(if $(FIRST_SEED),--first-seed $(FIRST_SEED))
@@ -146,7 +154,7 @@ check-tidy: need-cargo
 
 ##@ Required programs, and those that are installed below .tools
 
-.PHONY: need-cargo need-cxx need-objcopy need-postgres
+.PHONY: need-cargo need-cxx need-environments need-faketime need-objcopy need-postgres
 need-cargo:
 	@$(NEED) cargo
 
@@ -158,6 +166,12 @@ need-cxx:
 
 need-postgres:
 	@$(NEED) postgres
+
+need-environments: need-faketime
+	@for program in pgbouncer nginx haproxy; do $(NEED) $$program; done
+
+need-faketime:
+	@$(NEED) faketime
 
 .tools:
 	@mkdir -p .tools/bin

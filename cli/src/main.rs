@@ -39,6 +39,9 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: args::Cli) -> Result<exit::Exit> {
+    if matches!(cli.command, args::Command::Dev(_)) {
+        forget_other_databases();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("can not start")?;
     let spans = {
         let _inside = runtime.enter();
@@ -49,4 +52,15 @@ fn execute(cli: args::Cli) -> Result<exit::Exit> {
     // A read of standard input may never end. Nothing else runs by now.
     runtime.shutdown_background();
     result
+}
+
+/// Removes the variables that say to which PostgreSQL people connect, such as PGHOST, PGSSLMODE and PGOPTIONS. `ops dev` has a
+/// PostgreSQL of its own, and the driver would read them for each connection.
+fn forget_other_databases() {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PG") {
+            // SAFETY: no other thread runs yet that could read the environment at the same time.
+            unsafe { std::env::remove_var(&name) };
+        }
+    }
 }

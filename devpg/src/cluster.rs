@@ -65,6 +65,7 @@ impl Cluster {
             account,
             home,
             settings: options.settings,
+            environment: options.environment,
             start_deadline: options.start_deadline,
             endpoint,
             is_temporary: temporary.is_some(),

@@ -37,11 +37,13 @@ mod session;
 pub mod spawn;
 mod temporary;
 
+mod clock;
 mod cluster;
 mod databases;
 mod faults;
 pub mod testing;
 
+pub use clock::Clock;
 pub use cluster::Cluster;
 pub use error::DevpgError;
 pub use home::home_of;

@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct ClusterOptions {
     pub(crate) place: Place,
     pub(crate) settings: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) port: Option<u16>,
     pub(crate) start_deadline: Duration,
 }
@@ -69,7 +70,7 @@ impl ClusterOptions {
 
     fn new(place: Place, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { place, settings, port: None, start_deadline: Duration::from_secs(60) }
+        Self { place, settings, environment: Vec::new(), port: None, start_deadline: Duration::from_secs(60) }
     }
 
     /// Adds one setting of postgresql.conf; a later one wins over an earlier one. This crate chooses the port, the
@@ -84,6 +85,13 @@ impl ClusterOptions {
     #[must_use]
     pub fn settings(mut self, settings: Vec<(String, String)>) -> Self {
         self.settings.extend(settings);
+        self
+    }
+
+    /// Adds a variable to the environment of the server.
+    #[must_use]
+    pub(crate) fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 

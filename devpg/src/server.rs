@@ -39,6 +39,7 @@ pub(crate) struct Server {
     pub(crate) account: Account,
     pub(crate) home: Home,
     pub(crate) settings: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) start_deadline: Duration,
     pub(crate) endpoint: Endpoint,
     /// A temporary server ends with its owner.
@@ -80,6 +81,7 @@ impl Server {
         let (log, log_start) = open_log(&self.home)?;
         let mut command = program(&self.programs, "postgres", &self.account, self.home.path());
         command.arg("-D").arg(self.home.pgdata());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["-c", "timezone=UTC", "-c", "log_timezone=UTC"]);
         for (name, value) in &self.settings {
             command.arg("-c").arg(format!("{name}={value}"));

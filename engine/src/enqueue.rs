@@ -16,6 +16,7 @@ use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
 use crate::batch::foreign_locks::{LockedRows, Locks};
 use crate::batch::halving::halve;
+use crate::db::clock::DatabaseClock;
 use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::weight::Weight;
 use crate::domain::{Refusal, Resource, RunRequest, TenantId};
@@ -82,6 +83,7 @@ pub struct Enqueued {
 /// Where calls are submitted.
 #[derive(Debug, Clone)]
 pub struct Enqueue {
+    clock: DatabaseClock,
     plain: Batcher<EnqueueCall, Verdict>,
     with_request_id: Batcher<EnqueueCall, Verdict>,
 }
@@ -94,6 +96,7 @@ impl Enqueue {
         metrics: &Metrics,
         closing: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let clock = db.clock().clone();
         let (counted, locked) = (metrics.clone(), Arc::new(LockedRows::new(db.clone(), Locks::SessionKeys)));
         let work = move |calls: Vec<EnqueueCall>| {
             let (db, wakeups, metrics, locked) = (db.clone(), wakeups.clone(), counted.clone(), locked.clone());
@@ -109,13 +112,13 @@ impl Enqueue {
         let run = async {
             tokio::join!(run_plain, run_with_request_id);
         };
-        (Self { plain, with_request_id }, run)
+        (Self { clock, plain, with_request_id }, run)
     }
 
     /// Enqueues runs, all or none. When this returns, they are committed.
     pub async fn enqueue(&self, tenant: &TenantId, requests: Vec<RunRequest>) -> Result<Enqueued, EngineError> {
         let request_id = requests.iter().find_map(|request| request.request_id.clone());
-        let new_run = |request| NewRun { id: Uuid::now_v7(), tenant: tenant.clone(), request };
+        let new_run = |request| NewRun { id: self.clock.new_id(), tenant: tenant.clone(), request };
         let call = EnqueueCall { runs: Arc::new(requests.into_iter().map(new_run).collect()) };
         let batches = if request_id.is_some() { &self.with_request_id } else { &self.plain };
         match batches.submit(call).await {

@@ -37,7 +37,7 @@ where
     I: Send + Sync + 'static,
     T: Send + 'static,
 {
-    let new_id = Uuid::now_v7();
+    let new_id = db.clock().new_id();
     let request_id = request.request_id.clone();
     let input = Arc::new(input);
     let created =

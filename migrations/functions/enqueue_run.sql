@@ -1,5 +1,6 @@
 -- Enqueues a run inside the caller's own transaction: commit = enqueued, rollback = gone. ops.current_tenant() is its tenant. The same
--- request_id again within 24 hours returns the first run.
+-- request_id again within 24 hours returns the first run. Servers find the run within a second after the commit, or at once if the
+-- setting `ops.notify_in_transaction` is on (wake.sql).
 CREATE OR REPLACE FUNCTION ops.enqueue_run(
     session_id    uuid,
     lane          ops.lane_type,
@@ -17,29 +18,33 @@ CREATE OR REPLACE FUNCTION ops.enqueue_run(
     #variable_conflict use_variable
     DECLARE
         tenant      text := ops.current_tenant();
-        new_id      uuid := gen_random_uuid();
+        new_id      uuid := ops.new_id();
         first_hash  bytea;
         first_ids   uuid[];
         payload     bytea;
         later       boolean := coalesce(run_after > now(), false);
+        violation   text;
     BEGIN
         IF tenant IS NULL THEN
             RAISE EXCEPTION 'no tenant is set' USING ERRCODE = 'insufficient_privilege',
                 HINT = 'SET ops.tenant_id = ''default''';
         END IF;
-        -- The limits that the server sets for its callers too. The table checks the others.
-        IF octet_length(params::text) > 1048576 THEN
-            RAISE EXCEPTION 'params: expected 1 MiB at most' USING ERRCODE = 'check_violation';
-        END IF;
-        IF timeout <= interval '0' OR timeout > interval '30 days' THEN
-            RAISE EXCEPTION 'timeout: expected more than 0 and up to 30 days' USING ERRCODE = 'check_violation';
-        END IF;
-        IF jsonb_typeof(labels) = 'object' AND EXISTS (
-            SELECT FROM jsonb_each(labels) WITH ORDINALITY AS l (key, value, place)
-            WHERE place > 32 OR char_length(key) NOT BETWEEN 1 AND 63 OR jsonb_typeof(value) <> 'string'
-               OR char_length(value #>> '{}') > 255) THEN
-            RAISE EXCEPTION 'labels: expected up to 32, keys of 1 to 63 characters, texts of up to 255'
-                USING ERRCODE = 'check_violation';
+        -- What a server checks for its callers too. The table checks the others.
+        violation := CASE
+            WHEN ops.line_violation(kind, 1, 100) IS NOT NULL THEN 'kind: ' || ops.line_violation(kind, 1, 100)
+            WHEN ops.json_violation(params, 1048576, 64) IS NOT NULL THEN 'params: ' || ops.json_violation(params, 1048576, 64)
+            WHEN jsonb_typeof(labels) <> 'object' THEN 'labels: expected a JSON object'
+            WHEN EXISTS (
+                SELECT FROM jsonb_each(labels) WITH ORDINALITY AS l (key, value, place)
+                WHERE place > 32 OR jsonb_typeof(value) <> 'string' OR ops.line_violation(key, 1, 63) IS NOT NULL
+                   OR ops.line_violation(value #>> '{}', 0, 255) IS NOT NULL)
+                THEN 'labels: expected up to 32, keys of 1 to 63 characters, texts of up to 255, without control characters'
+            WHEN timeout < interval '1 ms' OR timeout > interval '30 days' THEN 'timeout: expected 1 ms to 30 days'
+            WHEN ops.line_violation(request_id, 1, 200) IS NOT NULL
+                THEN 'request_id: ' || ops.line_violation(request_id, 1, 200)
+        END;
+        IF violation IS NOT NULL THEN
+            RAISE EXCEPTION USING MESSAGE = violation, ERRCODE = 'check_violation';
         END IF;
         IF request_id IS NOT NULL THEN
             payload := sha256(convert_to(jsonb_build_array(
@@ -78,8 +83,8 @@ CREATE OR REPLACE FUNCTION ops.enqueue_run(
         END IF;
         INSERT INTO ops.session_deltas (tenant_id, session_id, total) VALUES (tenant, session_id, 1);
         INSERT INTO ops.run_changes (tenant_id, run_ids) VALUES (tenant, ARRAY[new_id]);
-        PERFORM pg_notify('ops_work', '');
-        PERFORM pg_notify('ops_changes', '');
+        PERFORM ops.wake('ops_work');
+        PERFORM ops.wake('ops_changes');
         RETURN new_id;
     END
     $$;

@@ -1,4 +1,4 @@
--- Takes deleted runs out of the queue, and wakes their watchers.
+-- Takes deleted runs out of the queue. Their watchers see that within a second, or at once (wake.sql).
 CREATE OR REPLACE FUNCTION ops.runs_deleted() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION ops.runs_deleted() RETURNS trigger
                     LIMIT 1) q));
         INSERT INTO ops.run_changes (tenant_id, run_ids)
             SELECT tenant_id, array_agg(id) FROM deleted GROUP BY tenant_id;
-        PERFORM pg_notify('ops_changes', '');
+        PERFORM ops.wake('ops_changes');
         RETURN NULL;
     END
     $$;

@@ -22,6 +22,7 @@ use crate::services::session::sessions::Sessions;
 use crate::services::worker::workers::Workers;
 use crate::telemetry::observe::Observe;
 use crate::transport;
+use engine::db::pooler::pools_transactions;
 use engine::db::{DatabaseUrl, Db, DbSettings, StoreError, migrate as migration};
 use engine::domain::frame::DrainReason;
 use engine::repair;
@@ -52,6 +53,12 @@ pub enum Error {
     DatabaseUrl(String),
     #[error("the database can not be brought to this version's schema: {0}")]
     Migrate(String),
+    #[error(
+        "a pooler before the database gives each transaction another connection, and a server needs its sessions: connect to \
+         PostgreSQL itself, or let the pooler keep sessions (PgBouncer: pool_mode = session, with a pool_size of at least \
+         --database-connections for each server)"
+    )]
+    Pooler,
     #[error("the server could not be set up: {0}")]
     Setup(String),
     #[error("a part of the server ended by itself: {0}")]
@@ -78,6 +85,15 @@ pub async fn migrate(config: &Config) -> Result<(), Error> {
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     config.check().map_err(Error::Config)?;
     let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
+    let has_sessions = match pools_transactions(&url).await {
+        Ok(true) => return Err(Error::Pooler),
+        Ok(false) => true,
+        // The probe asks again.
+        Err(error) => {
+            tracing::debug!(%error, "whether a pooler is before the database is not known yet");
+            false
+        }
+    };
     if config.migrate {
         migrate(&config).await?;
     }
@@ -107,7 +123,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     );
     let (routes, health) = routes.await.map_err(|error| Error::Setup(error.to_string()))?;
     let answers = engine.metrics.database_answers.clone();
-    loops.spawn(probe(db.clone(), readiness.clone(), health.clone(), answers, stop.loops.clone()));
+    let pooler = (!has_sessions).then_some(url);
+    loops.spawn(probe(db.clone(), pooler, readiness.clone(), health.clone(), answers, stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
@@ -161,9 +178,11 @@ fn http(ready: watch::Receiver<Readiness>, engine: &Arc<Engine>, repairs: Repair
     http::health::router(ready).merge(http::metrics::router(Observe::new(engine.clone(), repairs)))
 }
 
-/// Keeps readiness and health up to date: the server serves while its database answers.
+/// Keeps readiness and health up to date: the server serves while its database answers. At a URL where a pooler may be, it asks for that
+/// first.
 async fn probe(
     db: Db,
+    mut pooler: Option<DatabaseUrl>,
     readiness: watch::Sender<Readiness>,
     health: HealthSwitch,
     answers: IntGauge,
@@ -176,7 +195,15 @@ async fn probe(
         if closing.is_cancelled() {
             return;
         }
+        let pooled = match &pooler {
+            Some(url) if answered.is_ok() => pools_transactions(url).await.ok(),
+            _ => None,
+        };
+        if pooled == Some(false) {
+            pooler = None;
+        }
         let now = match answered {
+            Ok(_) if pooled == Some(true) => Readiness::NotReady(Error::Pooler.to_string()),
             Ok(_) => Readiness::Ready,
             // Other transactions are in the way, so the database is there.
             Err(error) if error.is_contention() => Readiness::Ready,

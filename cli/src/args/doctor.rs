@@ -1,10 +1,10 @@
 //! `ops doctor`
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{target::ServerAddress, values::duration};
+use super::{listen::ListenAddress, target::ServerAddress, values::duration};
 
 /// Examines a database, servers and an address to listen on: what is wrong, why it matters, and how to mend it.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct DoctorArgs {
     pub(crate) server: Vec<ServerAddress>,
     /// An address on which a server on this machine will listen
     #[arg(long, env = "OPS_LISTEN", value_name = "ADDRESS")]
-    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listen: Option<ListenAddress>,
     /// Connections to the database that one server may take
     #[arg(long, env = "OPS_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 20)]
     pub(crate) database_connections: u32,

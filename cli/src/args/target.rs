@@ -53,6 +53,11 @@ impl FromStr for ServerAddress {
         if uri.path() != "/" || uri.query().is_some() {
             return Err("expected an address without a path, such as `http://127.0.0.1:7070`".to_owned());
         }
+        // A server knows no passwords. Without this, each message about the address would show it.
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            let place = text.rsplit('@').next().unwrap_or_default();
+            return place.parse();
+        }
         match uri.authority() {
             Some(authority) if authority.port_u16().is_some_and(|port| port > 0) => Ok(Self(uri)),
             _ => Err("expected an address with a port, such as `http://127.0.0.1:7070`".to_owned()),
@@ -76,6 +81,13 @@ mod tests {
         assert_eq!(address.to_string(), "http://localhost:7070");
         assert_eq!(address, "http://localhost:7070/".parse().unwrap());
         assert_eq!("[::1]:7070".parse::<ServerAddress>().unwrap().to_string(), "http://[::1]:7070");
+    }
+
+    #[test]
+    fn a_password_is_left_out() {
+        for text in ["http://user:secret@host:7070", "user:secret@host:7070", "http://secret@host:7070/"] {
+            assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), "http://host:7070", "{text}");
+        }
     }
 
     #[test]

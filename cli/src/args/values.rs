@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, Read},
-    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -14,6 +13,7 @@ use clap::ValueEnum;
 use proto::v1;
 use serde::de::IgnoredAny;
 
+use super::listen::ListenAddress;
 use crate::errors::UsageError;
 
 /// A lane by its letter.
@@ -71,10 +71,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("expected a duration such as `30s` or `5m`: {error}"))
 }
 
-/// An address to listen on: an address and a port, or a port on loopback.
-pub(crate) fn port_or_address(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(port) = text.parse::<u16>() {
-        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+/// An address to listen on: an address or name and a port, or a port on loopback.
+pub(crate) fn port_or_address(text: &str) -> Result<ListenAddress, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(ListenAddress::on_loopback(port));
     }
     text.parse().map_err(|_| "expected a port such as `9090`, or an address such as `10.0.0.5:9090`".to_owned())
 }

@@ -1,6 +1,6 @@
 //! `ops worker`, which runs a worker, and the verbs `list` and `drain`.
 
-use std::{fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use handlers::{HttpConfig, Network};
@@ -8,6 +8,7 @@ use proto::v1;
 use worker::{Worker, WorkerConfig};
 
 use super::{
+    listen::ListenAddress,
     target::{Output, ServerAddress, Target},
     traces::TraceArgs,
     values::{Label, Lane, duration, port_or_address},
@@ -72,7 +73,7 @@ pub(crate) struct WorkerRun {
     pub(crate) http_ca: Option<PathBuf>,
     /// Port, or address and port, of /health and /metrics; a port alone is on loopback [default: none]
     #[arg(long, env = "OPS_WORKER_HTTP_LISTEN", value_name = "ADDRESS", value_parser = port_or_address)]
-    pub(crate) http_listen: Option<SocketAddr>,
+    pub(crate) http_listen: Option<ListenAddress>,
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
 }

@@ -10,6 +10,7 @@ use super::{listener, pages};
 use crate::{
     args::worker::{self as words, WorkerArgs, WorkerRun, WorkerVerb},
     connection,
+    errors::UsageError,
     exit::Exit,
     output::{self, Format},
     signals::Signals,
@@ -35,7 +36,8 @@ async fn run(args: &WorkerRun) -> Result<Exit> {
     let signals = Signals::listen()?;
     // The port answers until the worker has ended.
     let mut port = JoinSet::new();
-    if let Some(address) = args.http_listen {
+    if let Some(address) = &args.http_listen {
+        let address = address.resolve().map_err(|why| UsageError::settings([("http-listen".to_owned(), why)]))?;
         let listener = listener::bind(address, "--http-listen").await?;
         output::tell(format_args!("listening on http://{}", listener.local_addr()?));
         port.spawn(worker.monitor().serve(listener));

@@ -14,7 +14,7 @@ use tracing::Level;
 use tracing_subscriber::{Layer, Registry, filter::Targets};
 
 use super::logged::LoggedExporter;
-use crate::{args::traces::TraceArgs, errors::UsageError};
+use crate::{args::traces::TraceArgs, config::redacted, errors::UsageError};
 
 /// The number of spans that may wait for the collector: those of a busy second at a usual ratio.
 const QUEUE: usize = 4_096;
@@ -48,7 +48,9 @@ pub(super) fn start(
     let Some(endpoint) = args.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) else {
         return Ok((Spans::default(), None));
     };
-    let wrong = |why: String| UsageError::new(format!("--otlp-endpoint {endpoint}: {why}"));
+    // A URL may have a password.
+    let shown = if endpoint.contains('@') { redacted(endpoint) } else { endpoint.to_owned() };
+    let wrong = |why: String| UsageError::new(format!("--otlp-endpoint {shown}: {why}"));
     let uri: Uri =
         endpoint.parse().map_err(|error| wrong(format!("expected a URL such as http://host:4317: {error}")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {

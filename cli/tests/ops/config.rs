@@ -279,3 +279,40 @@ async fn a_server_a_worker_and_the_operators_verbs_run_by_a_file_alone() {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.end().code, Some(0));
 }
+
+#[test]
+fn no_secret_of_a_url_is_shown_or_logged() {
+    let place = Place::with("");
+    let url = "postgres://ops:hunter2@127.0.0.1:1/ops?sslpassword=hunter2&passfile=hunter2&sslmode=disable";
+    let traces = "http://user:hunter2@127.0.0.1:1";
+    let server = "http://user:hunter2@127.0.0.1:1";
+    let environment = [
+        ("OPS_DATABASE_URL", url),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", traces),
+        ("OPS_SERVER", server),
+        ("OPS_LOG", "trace"),
+        ("OPS_WORKER_DRAIN_TIMEOUT", "1s"),
+    ];
+    for args in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["migrate"],
+        &["doctor"],
+        &["doctor", "-o", "json"],
+        &["run", "list"],
+        &["config", "show"],
+        &["config", "show", "-o", "json"],
+        &["config", "show", "-o", "toml"],
+        &["config", "check"],
+    ] {
+        let ended = place.ops_with(args, &environment);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.is_empty() && !said.contains("hunter2"), "{args:?}: {said}");
+        if *args == ["migrate"] {
+            assert!(said.contains("sslpassword"), "it says what it ignores: {said}");
+        }
+    }
+    let wrong =
+        place.ops_with(&["migrate"], &[("OPS_DATABASE_URL", "postgres://ops:hunter2@h:port/ops?sslmode=hunter2")]);
+    assert!(wrong.code == Some(1) || wrong.code == Some(2), "{wrong:?}");
+    assert!(!wrong.stderr.contains("ops:hunter2"), "{wrong:?}");
+}

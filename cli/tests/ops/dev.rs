@@ -101,3 +101,30 @@ fn dev_that_was_killed_starts_again_on_the_postgresql_that_it_left() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains("\"PostgreSQL stopped\""), "{ended:?}");
 }
+
+#[test]
+fn dev_uses_its_own_postgresql_whatever_the_environment_says_about_another() {
+    let data = DataDir::make();
+    let mut demo = command(&["dev", "--listen", "localhost:0", "--data-dir", data.path(), "--demo", "--once"]);
+    demo.envs([
+        ("PGHOST", "192.0.2.1"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGDATABASE", "nowhere"),
+        ("PGPASSWORD", "wrong"),
+        ("PGPASSFILE", "/nowhere"),
+        ("PGDATA", "/nowhere"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGSSLROOTCERT", "/nowhere/root.crt"),
+        ("PGSSLCERT", "/nowhere/client.crt"),
+        ("PGSSLKEY", "/nowhere/client.key"),
+        ("PGOPTIONS", "-c no_such_setting=1"),
+        ("PGAPPNAME", "another"),
+        ("PGTZ", "Mars"),
+        ("PGCLIENTENCODING", "LATIN1"),
+    ]);
+    let demo = Running::of(demo).end();
+    assert_eq!(demo.code, Some(0), "{demo:?}");
+    assert!(demo.stdout.contains("\nSummary\n"), "{demo:?}");
+}

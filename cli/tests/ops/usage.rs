@@ -1,4 +1,4 @@
-use super::program::{command, ops};
+use super::program::{Running, command, ops};
 
 /// Expects exit status 2, this message, and nothing on standard output.
 fn refused(args: &[&str], message: &str) {
@@ -36,6 +36,18 @@ fn a_server_listens_beyond_loopback_only_with_insecure() {
     let far = ["--listen", "0.0.0.0:0"];
     refused(&[&["serve", "--database-url", "postgres://h/d"], &far[..]].concat(), "--insecure");
     refused(&[&["dev"], &far[..]].concat(), "--insecure");
+}
+
+#[test]
+fn a_server_listens_on_a_name_that_can_be_resolved() {
+    refused(
+        &["serve", "--database-url", "postgres://h/d", "--listen", "no-such-name.invalid:0"],
+        "can not be resolved",
+    );
+    refused(&["serve", "--database-url", "postgres://h/d", "--listen", "localhost"], "with a port");
+    let server = Running::start(&["serve", "--database-url", "postgres://127.0.0.1:1/d", "--listen", "localhost:0"]);
+    let line = server.journal.wait_for("listening on ");
+    assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");
 }
 
 #[test]

@@ -47,18 +47,22 @@ macro_rules! functions {
 }
 
 /// The files of `migrations/functions/`, in the order in which they are applied.
-static FUNCTIONS: [Function; 11] = functions![
+static FUNCTIONS: [Function; 15] = functions![
     "cancel_ends_at",
     "current_tenant",
     "enqueue_run",
+    "json_violation",
     "lease_ends_at",
     "lease_service_is_current",
+    "line_violation",
+    "new_id",
     "run_is_due",
     "run_next",
     "runs_deleted",
     "session_is_cancelling",
     "session_is_done",
-    "sessions_deleted"
+    "sessions_deleted",
+    "wake"
 ];
 
 /// A function as the database remembers it.
@@ -111,7 +115,12 @@ pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
 async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
     // Without the lock, two servers that start at once would race for the roles and the schema.
     sqlx::raw_sql("SELECT pg_advisory_lock(hashtext('ops.bootstrap'))").execute(&mut *connection).await?;
-    sqlx::raw_sql(include_str!("../../../migrations/bootstrap.sql")).execute(&mut *connection).await?;
+    let bootstrap = sqlx::raw_sql(include_str!("../../../migrations/bootstrap.sql")).execute(&mut *connection);
+    bootstrap.await.map_err(|error| match error.as_database_error() {
+        // The message is whole statements for somebody else, and nothing may follow them.
+        Some(refused) if refused.code().as_deref() == Some("42501") => StoreError::defect(refused.message()),
+        _ => error.into(),
+    })?;
     sqlx::raw_sql("SET ROLE ops_owner").execute(&mut *connection).await?;
 
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };

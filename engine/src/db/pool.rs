@@ -1,5 +1,6 @@
 //! Units of database work. Each runs in a task of its own, and has a deadline.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -7,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
 use crate::db::StoreError;
+use crate::db::clock::DatabaseClock;
 use crate::db::gate::Gate;
+use crate::db::parameters::known;
 use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
 
 /// A unit of work that runs.
@@ -49,13 +52,30 @@ const OPENING_TIMEOUT: Duration = Duration::from_secs(4);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a database is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DatabaseUrl(pub(crate) PgConnectOptions);
+
+/// Without the password.
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({}:{})", self.0.get_host(), self.0.get_port())
+    }
+}
 
 impl DatabaseUrl {
     /// Reads a `postgres://` URL. The error says what is wrong with it.
     pub fn parse(url: &str) -> Result<Self, String> {
-        PgConnectOptions::from_str(url).map(Self).map_err(|error| error.to_string())
+        let (url, unknown) = known(url);
+        for parameter in unknown {
+            tracing::warn!(parameter, "a parameter of the database's URL is not known, and ignored");
+        }
+        let mut options = PgConnectOptions::from_str(&url).map_err(|error| error.to_string())?;
+        // There is no TLS on a socket of this machine, whatever PGSSLMODE says.
+        if options.get_socket().is_some() || options.get_host().starts_with('/') {
+            options = options.ssl_mode(PgSslMode::Disable);
+        }
+        // PgBouncer refuses this setting at the start of a connection, and PostgreSQL's default is as precise.
+        Ok(Self(options.extra_float_digits(None)))
     }
 
     pub fn options(&self) -> &PgConnectOptions {
@@ -116,6 +136,7 @@ pub struct Db {
     away: Arc<AtomicBool>,
     /// Bounds how many units of work run.
     gate: Option<Gate>,
+    clock: DatabaseClock,
 }
 
 impl Db {
@@ -169,6 +190,7 @@ impl Db {
             deadline,
             away: Arc::default(),
             gate: None,
+            clock: DatabaseClock::default(),
         }
     }
 
@@ -312,6 +334,11 @@ impl Db {
     /// Announces a wait for the pool by a caller that takes its connection elsewhere.
     pub(super) fn waiting(&self) -> Waiting {
         self.warm.waiting()
+    }
+
+    /// The clock of the database.
+    pub fn clock(&self) -> &DatabaseClock {
+        &self.clock
     }
 
     /// The most connections that the pool has.

@@ -229,6 +229,7 @@ mod tests {
     const NEEDED: Found = Found { due: true, ..NOTHING };
     const NOTHING: Found = Found {
         resumed: false,
+        set_back: false,
         claimable: false,
         due: false,
         overdue: false,

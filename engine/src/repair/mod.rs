@@ -5,6 +5,7 @@
 
 mod backlog;
 mod cancels;
+mod clock;
 mod counters;
 mod driver;
 mod due;
@@ -26,6 +27,7 @@ use crate::repair::status::Repairs;
 /// Drives all repairs until `closing`. Returns their statuses.
 pub fn start(engine: &Arc<Engine>, tasks: &mut JoinSet<()>, closing: &CancellationToken) -> Repairs {
     let mut repairs = vec![
+        clock::repair(engine.clone()),
         recovery::repair(engine.clone()),
         cancels::repair(engine.clone()),
         counters::repair(engine.clone()),

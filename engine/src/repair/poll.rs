@@ -2,6 +2,7 @@
 //! server may die: the poll finds the work that they left. An idle server asks the database for nothing else.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::FutureExt;
 
@@ -18,7 +19,9 @@ pub(super) fn repair(engine: Arc<Engine>, wakers: Vec<Waker>) -> Repair {
 }
 
 async fn once(engine: Arc<Engine>, wakers: Arc<[Waker]>) -> Result<Done, StoreError> {
-    let found = engine.db(Class::Engine).write((), |c, ()| poll(c).boxed()).await?;
+    let (db, asked) = (engine.db(Class::Engine), SystemTime::now());
+    let (found, now) = db.write((), |c, ()| poll(c).boxed()).await?;
+    db.clock().note(now, asked);
     wake(&engine, found);
     wakers.iter().for_each(|waker| waker.polled(&found));
     Ok(Done::changed([]))

@@ -53,9 +53,9 @@ pub async fn open(
     let (worker_id, secret, opened) = match resumed {
         Some(resumed) => resumed,
         None => {
-            let (worker_id, secret) = (Uuid::now_v7(), new_secret());
-            let opening = new_opening(worker_id, &secret);
             let db = engine.db(Class::Priority);
+            let (worker_id, secret) = (db.clock().new_id(), new_secret());
+            let opening = new_opening(worker_id, &secret);
             let inserted = db.write(opening, |c, opening| worker_insert(c, opening).boxed());
             (worker_id, secret, Opened { epoch: inserted.await?, effects: Effects::WORK, ..Opened::default() })
         }

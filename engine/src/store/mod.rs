@@ -19,5 +19,6 @@ pub mod request;
 pub mod effects;
 pub mod wakeup;
 
+pub mod clock;
 pub mod database;
 pub mod poll;

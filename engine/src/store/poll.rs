@@ -1,5 +1,6 @@
 //! One query that finds all work that needs no wakeup.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use crate::db::StoreError;
@@ -9,6 +10,8 @@ use crate::db::StoreError;
 pub struct Found {
     /// No server checked leases for 5 s, so all leases begin anew.
     pub resumed: bool,
+    /// The clock has gone back, and instants of the future are stored.
+    pub set_back: bool,
     /// Runs can be claimed.
     pub claimable: bool,
     /// Waiting runs have reached their time.
@@ -25,7 +28,19 @@ pub struct Found {
     pub littered: bool,
 }
 
-/// Records that this server checks leases, and finds the work that there is.
-pub async fn poll(c: &mut PgConnection) -> Result<Found, StoreError> {
-    Ok(sqlx::query_file_as!(Found, "src/store/poll.sql").fetch_one(c).await?)
+/// Records that this server checks leases, and finds the work that there is. Also returns the time by the database's clock.
+pub async fn poll(c: &mut PgConnection) -> Result<(Found, DateTime<Utc>), StoreError> {
+    let row = sqlx::query_file!("src/store/poll.sql").fetch_one(c).await?;
+    let found = Found {
+        resumed: row.resumed,
+        set_back: row.set_back,
+        claimable: row.claimable,
+        due: row.due,
+        overdue: row.overdue,
+        orders: row.orders,
+        unfinished_cancels: row.unfinished_cancels,
+        counters: row.counters,
+        littered: row.littered,
+    };
+    Ok((found, row.now))
 }

@@ -55,6 +55,7 @@ pub struct Families {
     pub cancel_seconds: Histogram,
     pub lease_checks: IntCounter,
     pub lease_service_resumed: IntCounter,
+    pub clock_set_back: IntCounter,
     pub wakeups: IntCounterVec,
     pub streams: IntGauge,
     pub grants_held: IntGauge,
@@ -157,6 +158,8 @@ impl Default for Metrics {
             lease_checks: make.counter("ops_lease_checks_total", "Times that this server checked the leases"),
             lease_service_resumed: make
                 .counter("ops_lease_service_resumed_total", "Times that leases began anew after an outage"),
+            clock_set_back: make
+                .counter("ops_database_clock_set_back_total", "Times that the clock of the database had gone back"),
             wakeups: make.counters("ops_wakeups_total", "Wakeups that this server gave", &["topic"]),
             streams: make.gauge("ops_streams", "Streams of workers that are open at this server"),
             grants_held: make.gauge("ops_grants_held", "Grants of these streams"),

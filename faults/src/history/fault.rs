@@ -36,6 +36,8 @@ pub enum FaultClass {
     /// A foreign transaction stays open.
     TransactionHeld,
     ClientCut,
+    /// The clock of the database goes back.
+    ClockSetBack,
 }
 
 impl fmt::Display for FaultClass {

@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use devpg::{Cluster, ClusterOptions, Programs};
+use devpg::{Clock, Cluster, ClusterOptions, Programs};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
@@ -27,6 +28,9 @@ pub(super) struct Database {
     pub(super) proxies: Vec<Arc<Proxy>>,
     /// The file system of the run, if there is one.
     pub(super) disk: Option<Disk>,
+    /// Its clock, if libfaketime is installed, and how many seconds it was set back in all.
+    clock: Option<Clock>,
+    set_back: AtomicI64,
     password: String,
     /// One fault of the database at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
@@ -39,6 +43,14 @@ impl Database {
         let options = match &disk {
             Some(disk) => ClusterOptions::temporary_in(disk.path()),
             None => ClusterOptions::temporary(),
+        };
+        let clock = Clock::in_folder(folder)?;
+        let options = match &clock {
+            Some(clock) => options.clock(clock),
+            None => {
+                tracing::warn!("libfaketime is not installed: the clock of PostgreSQL does not go back");
+                options
+            }
         };
         let options = options
             .setting("fsync", "on")
@@ -57,7 +69,8 @@ impl Database {
         for _ in 0..servers {
             proxies.push(Arc::new(Proxy::open(Protocol::Postgres, Some(address)).await?));
         }
-        let database = Self { cluster, proxies, disk, password, turn: tokio::sync::Mutex::default() };
+        let (set_back, turn) = (AtomicI64::default(), tokio::sync::Mutex::default());
+        let database = Self { cluster, proxies, disk, clock, set_back, password, turn };
         database.make_role().await?;
         Ok(database)
     }
@@ -93,6 +106,15 @@ impl Database {
         let url = self.url();
         let connection = tokio::time::timeout(TIMEOUT, PgConnection::connect(&url)).await;
         Ok(connection.context("the database does not answer")??)
+    }
+
+    /// Sets the clock back by this many seconds more.
+    pub(super) fn set_clock_back(&self, seconds: i64) -> Result<()> {
+        let all = self.set_back.fetch_add(seconds, Ordering::Relaxed) + seconds;
+        if let Some(clock) = &self.clock {
+            clock.set(-all)?;
+        }
+        Ok(())
     }
 
     /// Makes PostgreSQL's port refuse connections.

@@ -102,6 +102,8 @@ pub enum Fault {
     TransactionHeld,
     /// A foreign transaction locks runs in another order, so that servers lose deadlocks
     Deadlock,
+    /// The clock of PostgreSQL goes back by up to two hours, and stays there
+    ClockSetBack,
 }
 
 /// The target of a fault.
@@ -139,6 +141,7 @@ pub(super) enum Action {
     FillDisk,
     /// By a foreign session, which is no server's.
     Foreign(ForeignSession),
+    SetClockBack,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +201,8 @@ impl Fault {
             | FaultClass::ConnectionsTaken
             | FaultClass::DiskFull
             | FaultClass::LockHeld
-            | FaultClass::TransactionHeld => Target::Database,
+            | FaultClass::TransactionHeld
+            | FaultClass::ClockSetBack => Target::Database,
         }
     }
 
@@ -234,6 +238,7 @@ impl Fault {
             Fault::SessionsLocked => Action::Foreign(ForeignSession::LocksSessions),
             Fault::TransactionHeld => Action::Foreign(ForeignSession::HoldsTransaction),
             Fault::Deadlock => Action::Foreign(ForeignSession::Deadlocks),
+            Fault::ClockSetBack => Action::SetClockBack,
         }
     }
 
@@ -246,6 +251,8 @@ impl Fault {
             Action::Network(_) => 300..8_000,
             Action::Sql(_) => 500..4_000,
             Action::Foreign(_) | Action::FillDisk => 500..6_000,
+            // It lasts until the run ends; this is the time until the next fault of the database.
+            Action::SetClockBack => 500..3_000,
         }
     }
 
@@ -270,6 +277,7 @@ impl Fault {
             (_, Action::Foreign(ForeignSession::TakesConnections)) => FaultClass::ConnectionsTaken,
             (_, Action::Foreign(ForeignSession::HoldsTransaction)) => FaultClass::TransactionHeld,
             (_, Action::Foreign(_)) => FaultClass::LockHeld,
+            (_, Action::SetClockBack) => FaultClass::ClockSetBack,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::doctor::finding::{Examination, Finding, Severity};
 use crate::doctor::session::{ReadError, Session};
+use engine::db::pooler::pools_transactions;
 
 /// The schema needs `xid8`, `pg_current_snapshot()` and a built-in `gen_random_uuid()`, which PostgreSQL has since 13.
 const OLDEST: i32 = 130_000;
@@ -75,28 +76,16 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A transaction pooler gives an idle connection's server process to another connection. While that one keeps it in a
-/// transaction, another process serves this one.
-pub async fn check_pooler(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
-    let mut other = session.another().await?;
-    let before = own_process(session).await?;
-    other.begin(None).await?;
-    let others = other.process().await?;
-    let after = own_process(session).await?;
-    other.close().await;
-    if before == others || before != after {
+/// A server can not use a pooler that gives each transaction another connection.
+pub async fn check_pooler(session: &Session, found: &mut Examination) -> Result<(), ReadError> {
+    if pools_transactions(session.url()).await? {
         found.add(Finding::error(
             "pooler",
             "there is a pooler in between, which gives each transaction another connection",
-            "LISTEN receives nothing, prepared statements and settings of a session are lost, and a server fails in odd ways",
+            "LISTEN receives nothing, prepared statements and settings of a session are lost, and a server refuses to start",
             "connect to PostgreSQL itself; or, for PgBouncer: pool_mode = session for this database, with pool_size no \
-             smaller than --database-connections",
+             smaller than --database-connections for each server",
         ));
     }
     Ok(())
-}
-
-async fn own_process(session: &mut Session) -> Result<i32, ReadError> {
-    let (pid,): (i32,) = session.row("SELECT pg_backend_pid()").await?;
-    Ok(pid)
 }

@@ -1,6 +1,6 @@
 //! The schema: whether it exists, fits this program, and is as the migrations left it.
 
-use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::finding::{Examination, Finding, Severity};
 use crate::doctor::session::{ReadError, Session};
 use engine::db::migrate::{AppliedFunction, Migration, later_functions, migrations, stale_functions};
 
@@ -38,7 +38,28 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         )),
         Err(error) => return Err(error),
     }
+    set_back(session, found).await?;
     tables(session, found).await
+}
+
+/// Whether instants that servers stored lie in the future. A server mends that, but none runs.
+async fn set_back(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let ahead = "SELECT extract(epoch FROM checked_at - clock_timestamp())::float8 FROM ops.lease_service";
+    let ahead: Vec<(f64,)> = match read_as_owner(session, ahead).await {
+        Err(error) if error.code().as_deref() == Some("42501") => Vec::new(),
+        answer => answer?,
+    };
+    if let [(ahead,)] = ahead[..]
+        && ahead > 1.0
+    {
+        found.add(Finding::warning(
+            "clock-set-back",
+            format!("the clock of the database has gone back by {ahead:.0} s or more since a server used it last"),
+            "leases, cancels and waits would last longer by as much, until a server brings them to the present",
+            "start a server, which does that within a second; on the database's machine: `timedatectl set-ntp true`",
+        ));
+    }
+    Ok(())
 }
 
 const APPLIED: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";
@@ -133,6 +154,7 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
             format!("ALTER TABLE ops.{table} SET LOGGED;"),
         ));
     }
+    identities(session, found).await?;
     let invalid: Vec<(String,)> = session
         .rows(
             "SELECT c.relname::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
@@ -146,6 +168,34 @@ async fn tables(session: &mut Session, found: &mut Examination) -> Result<(), Re
             "statements that need it read whole tables",
             format!("REINDEX INDEX CONCURRENTLY ops.{index};"),
         ));
+    }
+    Ok(())
+}
+
+/// Tables whose rows logical replication can not identify.
+async fn identities(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let without: Vec<(String, bool)> = session
+        .rows(
+            "SELECT c.relname::text, EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = 'ops' AND p.tablename = c.relname) \
+             FROM pg_class c WHERE c.relnamespace = to_regnamespace('ops') AND c.relkind = 'r' AND CASE c.relreplident \
+             WHEN 'f' THEN false \
+             WHEN 'd' THEN NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indisvalid) \
+             WHEN 'i' THEN NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident AND i.indisvalid) \
+             ELSE true END ORDER BY 1",
+        )
+        .await?;
+    for (table, is_published) in without {
+        let (what, why) = (
+            format!("logical replication can not identify the rows of ops.{table}"),
+            "a publication of this table makes each UPDATE and DELETE on it fail: claims, cancels and the vacuuming of old rows",
+        );
+        // Without an index of its own, a table can still be identified by whole rows.
+        let mend = match table.as_str() {
+            "run_queue" => "ALTER TABLE ops.run_queue REPLICA IDENTITY USING INDEX run_queue_order;".to_owned(),
+            _ => format!("ALTER TABLE ops.{table} REPLICA IDENTITY DEFAULT;"),
+        };
+        let severity = if is_published { Severity::Error } else { Severity::Warning };
+        found.add(Finding::new(severity, "replica-identity", what, why, mend));
     }
     Ok(())
 }

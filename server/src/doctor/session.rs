@@ -64,9 +64,9 @@ impl Session {
         Ok(Self { url: url.clone(), connection })
     }
 
-    /// Opens another connection to the same database.
-    pub async fn another(&self) -> Result<Self, ReadError> {
-        Self::open(&self.url).await
+    /// The database that this connection leads to.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.url
     }
 
     /// The rows of a statement.
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Begins a transaction and leaves it open.
-    pub async fn begin(&mut self, role: Option<&'static str>) -> Result<(), sqlx::Error> {
+    async fn begin(&mut self, role: Option<&'static str>) -> Result<(), sqlx::Error> {
         let role = role.map(|role| format!("; SET LOCAL ROLE {role}")).unwrap_or_default();
         let timeout = STATEMENT_TIMEOUT.as_millis();
         let begin =
@@ -116,15 +116,6 @@ impl Session {
             sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await?;
         }
         begun.map(drop)
-    }
-
-    /// The pid of the process that serves this connection, within the open transaction.
-    pub async fn process(&mut self) -> Result<i32, ReadError> {
-        let asked = sqlx::query_as::<_, (i32,)>("SELECT pg_backend_pid()").persistent(false);
-        let answered = asked.fetch_one(&mut self.connection);
-        let (pid,) =
-            tokio::time::timeout(ANSWER_TIMEOUT, answered).await.map_err(|_| ReadError::Late(ANSWER_TIMEOUT))??;
-        Ok(pid)
     }
 
     pub async fn close(self) {

@@ -42,10 +42,11 @@ pub(super) fn execute(
     Ok(Exit::Success)
 }
 
-/// The values to show. Secrets are redacted.
+/// The values to show. Secrets are redacted, also in the URL of a setting that is no secret.
 fn shown(effective: &Effective) -> Vec<String> {
-    let secret = effective.setting.is_secret();
-    effective.values.iter().map(|it| if secret { config::redacted(it) } else { it.clone() }).collect()
+    let is_url = |it: &str| it.contains("://") || effective.setting.key == "server";
+    let is_secret = |it: &str| effective.setting.is_secret() || (is_url(it) && it.contains('@'));
+    effective.values.iter().map(|it| if is_secret(it) { config::redacted(it) } else { it.clone() }).collect()
 }
 
 fn row(effective: &Effective) -> Vec<Cell> {

@@ -1,17 +1,25 @@
 //! Examines whether a server can listen on an address.
 
-use std::{io, net::SocketAddr};
+use std::io;
 
 use server::doctor::{Examination, Finding};
 use tokio::net::TcpListener;
 
 use super::http;
-use crate::commands::listener::reachable;
+use crate::{args::listen::ListenAddress, commands::listener::reachable};
 
 const WHY: &str = "a server with this address does not start";
 
-pub(super) async fn examine(address: SocketAddr) -> Examination {
+pub(super) async fn examine(named: &ListenAddress) -> Examination {
     let mut found = Examination::default();
+    let address = match named.resolve() {
+        Ok(address) => address,
+        Err(why) => {
+            let mend = "name an address of this machine, such as 127.0.0.1; `getent hosts NAME` asks the same";
+            found.add(Finding::error("listen-name", why, WHY, mend));
+            return found;
+        }
+    };
     let Err(error) = TcpListener::bind(address).await else {
         found.fact("state", "free");
         return found;

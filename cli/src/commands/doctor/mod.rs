@@ -31,7 +31,7 @@ pub(crate) async fn execute(args: DoctorArgs) -> Result<Exit> {
         let examination = Box::pin(servers::examine(address)).await;
         examined.push(Examined { kind: "server", name: address.to_string(), examination });
     }
-    if let Some(address) = args.listen {
+    if let Some(address) = &args.listen {
         let examination = listen::examine(address).await;
         examined.push(Examined { kind: "listen", name: address.to_string(), examination });
     }

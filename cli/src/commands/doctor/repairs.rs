@@ -84,6 +84,9 @@ fn finding(repair: &Repair<'_>) -> Finding {
 fn consequence(repair: &str) -> (Severity, &'static str) {
     match repair {
         POLL => (Severity::Error, "the server does not find what there is to repair, nor work of which no wakeup came"),
+        "clock" => {
+            (Severity::Error, "after the clock of the database went back, leases, cancels and waits last longer")
+        }
         "recovery" => (Severity::Error, "the runs of workers that have died are neither offered again nor failed"),
         "cancels" => (Severity::Error, "cancelled runs whose worker does not confirm it stay as they are"),
         "counters" => (Severity::Error, "closed sessions do not complete, and reading a session gets slower"),

@@ -93,3 +93,33 @@ async fn too_few_connections_and_no_free_connections_have_different_findings() {
     assert_eq!(ids(&found), ["connections-taken"]);
     assert!(one(&found, "connections-taken").mend.contains("pg_stat_activity"));
 }
+
+#[tokio::test]
+async fn a_table_that_can_not_be_replicated_is_reported_and_mended_by_the_statement_in_the_finding() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
+    sql(&url, "ALTER TABLE ops.run_queue REPLICA IDENTITY DEFAULT; ALTER TABLE ops.runs REPLICA IDENTITY NOTHING")
+        .await;
+    let found = findings(&url, &[]);
+    assert_eq!(ids(&found), ["replica-identity"; 2]);
+    assert!(found.iter().all(|it| it.severity == "warning"), "{found:?}");
+    sql(&url, "CREATE PUBLICATION everything FOR ALL TABLES").await;
+    let found = findings(&url, &[]);
+    assert!(found.len() == 2 && found.iter().all(|it| it.severity == "error"), "{found:?}");
+    for finding in found {
+        sql(&url, &finding.mend).await;
+    }
+    assert_eq!(findings(&url, &[]), []);
+}
+
+#[tokio::test]
+async fn a_clock_that_has_gone_back_is_reported() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
+    sql(&url, "UPDATE ops.lease_service SET checked_at = clock_timestamp() + interval '1 hour'").await;
+    let found = findings(&url, &[]);
+    assert_eq!(ids(&found), ["clock-set-back"]);
+    assert!(
+        one(&found, "clock-set-back").what.contains("3600 s") || one(&found, "clock-set-back").what.contains("3599 s")
+    );
+}

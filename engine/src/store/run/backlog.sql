@@ -35,7 +35,7 @@ waiting AS (
     GROUP BY wait_reason, lane
 )
 SELECT 'ready' AS "state!", lane::text AS "lane!", runs AS "runs!",
-       extract(epoch FROM clock_timestamp() - due)::double precision AS age_seconds
+       greatest(extract(epoch FROM clock_timestamp() - due), 0)::double precision AS age_seconds
 FROM ready
 UNION ALL
 SELECT status, lane::text, runs, NULL FROM held

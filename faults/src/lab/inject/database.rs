@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use devpg::DevpgError;
+use rand::RngExt;
+use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep_until};
 
 use crate::lab::deployment::Deployment;
@@ -38,4 +40,11 @@ pub(super) async fn hang(deployment: &Deployment, end: Instant) -> Result<()> {
     sleep_until(end).await;
     deployment.disturbances.back();
     Ok(deployment.database.cluster.resume().await?)
+}
+
+/// Sets the clock of PostgreSQL back. It is not undone: a clock that has gone back stays there.
+pub(super) async fn set_clock_back(deployment: &Deployment, mut rng: StdRng, end: Instant) -> Result<()> {
+    deployment.database.set_clock_back(rng.random_range(2..7_200))?;
+    sleep_until(end).await;
+    Ok(())
 }

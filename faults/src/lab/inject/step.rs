@@ -70,6 +70,7 @@ async fn inject(deployment: &Deployment, step: &Step, end: Instant) -> Result<()
         Action::KillDatabase => database::kill(deployment, end).await?,
         Action::RestartDatabase => database::restart(deployment, end).await?,
         Action::StopDatabase => database::hang(deployment, end).await?,
+        Action::SetClockBack => database::set_clock_back(deployment, rng, end).await?,
         Action::FillDisk => disk::fill(deployment, rng, end).await?,
         Action::Foreign(session) => {
             // A foreign session may fail: it is not under test.

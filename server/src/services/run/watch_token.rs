@@ -15,6 +15,9 @@ use engine::store::feed::{CHANGES_KEPT, FeedCursor};
 /// The feed keeps changes for an hour. A token must be younger by a margin, so that no change is removed while the watch reads.
 const TOKEN_AGE_MAX: Duration = CHANGES_KEPT.saturating_sub(Duration::from_secs(2 * 60));
 
+/// A clock does not go back by more than this.
+const FUTURE_MAX: TimeDelta = TimeDelta::days(1);
+
 const VERSION: u8 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ struct Token {
     db: String,
     tl: i32,
     at: DateTime<Utc>,
+    /// When the clock had gone back last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    back: Option<DateTime<Utc>>,
     s: String,
     f: String,
 }
@@ -34,6 +40,7 @@ pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &st
         db: identity.database.clone(),
         tl: identity.timeline,
         at: cursor.taken_at,
+        back: identity.set_back_at,
         s: cursor.snapshot().to_owned(),
         f: filter_hash.to_owned(),
     };
@@ -49,14 +56,15 @@ pub fn decode(
 ) -> Result<FeedCursor, Refusal> {
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Refusal::ResumeTokenInvalid)?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| Refusal::ResumeTokenInvalid)?;
-    let valid = token.v == VERSION
-        && token.db == identity.database
-        && token.f == filter_hash
-        && token.at <= now + TimeDelta::minutes(1);
+    let is_of_this_clock = token.back == identity.set_back_at;
+    let valid =
+        token.v == VERSION && token.db == identity.database && token.f == filter_hash && token.at <= now + FUTURE_MAX;
     let cursor = FeedCursor::parse(&token.s, token.at).filter(|_| valid).ok_or(Refusal::ResumeTokenInvalid)?;
     let age = now.signed_duration_since(token.at).to_std().unwrap_or_default();
-    // A promoted standby may reuse transaction ids.
-    if token.tl != identity.timeline || age > TOKEN_AGE_MAX {
+    // A promoted standby may reuse transaction ids. The age of a token from before the clock went back is not known, also until a server
+    // has noticed that: then the token is of the future.
+    let is_of_the_future = token.at > now + TimeDelta::minutes(1);
+    if !is_of_this_clock || is_of_the_future || token.tl != identity.timeline || age > TOKEN_AGE_MAX {
         return Err(Refusal::RevisionCompacted);
     }
     Ok(cursor)
@@ -73,7 +81,7 @@ mod tests {
     use super::*;
 
     fn identity() -> DatabaseIdentity {
-        DatabaseIdentity { database: "7/5".into(), timeline: 1 }
+        DatabaseIdentity { database: "7/5".into(), timeline: 1, set_back_at: None }
     }
 
     fn cursor(now: DateTime<Utc>) -> FeedCursor {
@@ -94,8 +102,20 @@ mod tests {
         let other = DatabaseIdentity { database: "7/6".into(), timeline: 1 };
         assert_eq!(decode(&token, &other, "f", now), Err(Refusal::ResumeTokenInvalid));
         assert_eq!(decode(&token, &identity(), "g", now), Err(Refusal::ResumeTokenInvalid));
-        assert_eq!(decode(&token, &identity(), "f", now - TimeDelta::hours(2)), Err(Refusal::ResumeTokenInvalid));
+        assert_eq!(decode(&token, &identity(), "f", now - TimeDelta::days(2)), Err(Refusal::ResumeTokenInvalid));
         assert_eq!(decode("rubbish", &identity(), "f", now), Err(Refusal::ResumeTokenInvalid));
+    }
+
+    #[test]
+    fn a_token_from_before_the_clock_went_back_is_refused_as_compacted() {
+        let now = Utc::now();
+        let token = encode(&cursor(now), &identity(), "f");
+        let later = now - TimeDelta::hours(1);
+        assert_eq!(decode(&token, &identity(), "f", later), Err(Refusal::RevisionCompacted), "nobody has noticed yet");
+        let set_back = DatabaseIdentity { set_back_at: Some(later), ..identity() };
+        assert_eq!(decode(&token, &set_back, "f", later), Err(Refusal::RevisionCompacted));
+        let token = encode(&cursor(later), &set_back, "f");
+        assert_eq!(decode(&token, &set_back, "f", later), Ok(cursor(later)));
     }
 
     #[test]
