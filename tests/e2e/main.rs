@@ -11,6 +11,7 @@ mod contracts;
 mod dropped_calls;
 mod enqueue;
 mod exactly_once;
+mod first_answers;
 mod flood;
 mod foreign_locks;
 mod grpcurl;
