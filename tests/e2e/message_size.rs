@@ -25,16 +25,14 @@ fn object(bytes: usize) -> String {
 /// Reads a list to its end. Returns the number of its pages, and the ids of its entries.
 macro_rules! all_pages {
     ($client:expr, $method:ident, $items:ident, $id:expr, $request:expr) => {{
-        let (mut pages, mut ids, mut token) = (0, BTreeSet::new(), String::new());
+        let (mut pages, mut ids, mut request) = (0, BTreeSet::new(), $request);
         loop {
-            let mut request = $request;
             request.page_size = 1_000;
-            request.page_token = token;
-            let page = $client.$method(request).await.expect(stringify!($method)).into_inner();
+            let page = $client.$method(request.clone()).await.expect(stringify!($method)).into_inner();
             pages += 1;
             ids.extend(page.$items.iter().map($id));
-            token = page.next_page_token;
-            if token.is_empty() {
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
                 break (pages, ids.len());
             }
         }
@@ -73,7 +71,7 @@ async fn each_page_of_a_list_fits_into_a_message_of_a_plain_client_and_the_next_
         sessions.create_session(request).await.expect("it is within the limit");
     }
     let request = ListSessionsRequest::default();
-    let (pages, found) = all_pages!(sessions, list_sessions, sessions, |session| session.id.clone(), request.clone());
+    let (pages, found) = all_pages!(sessions, list_sessions, sessions, |session| session.id.clone(), request);
     assert!(pages >= 3 && found == 10, "sessions: {pages} {found}");
 
     // Events, listed and tailed.
@@ -87,7 +85,7 @@ async fn each_page_of_a_list_fits_into_a_message_of_a_plain_client_and_the_next_
         assert_eq!(stream.events_ack().await.reason, "");
     }
     let request = ListRunEventsRequest { run_id: run.clone(), ..Default::default() };
-    let (pages, found) = all_pages!(runs, list_run_events, events, |event| event.id.clone(), request.clone());
+    let (pages, found) = all_pages!(runs, list_run_events, events, |event| event.id.clone(), request);
     assert!(pages >= 2 && found == 100, "events: {pages} {found}");
     let request = TailRunEventsRequest { run_id: run.clone(), ..Default::default() };
     let mut tail = runs.tail_run_events(request).await.expect("it is answered").into_inner();
@@ -115,8 +113,7 @@ async fn each_page_of_a_list_fits_into_a_message_of_a_plain_client_and_the_next_
     ];
     for parent in parents {
         let request = ListArtifactsRequest { parent: Some(parent), ..Default::default() };
-        let (pages, found) =
-            all_pages!(artifacts, list_artifacts, artifacts, |artifact| artifact.id.clone(), request.clone());
+        let (pages, found) = all_pages!(artifacts, list_artifacts, artifacts, |artifact| artifact.id.clone(), request);
         assert!(pages >= 2 && found == 80, "artifacts: {pages} {found}");
     }
 
@@ -128,7 +125,7 @@ async fn each_page_of_a_list_fits_into_a_message_of_a_plain_client_and_the_next_
     sqlx::query(insert).execute(&mut fixture.sql().await).await.expect("they are written");
     let mut workers = WorkerServiceClient::new(channel);
     let request = ListWorkersRequest::default();
-    let (pages, found) = all_pages!(workers, list_workers, workers, |worker| worker.id.clone(), request.clone());
+    let (pages, found) = all_pages!(workers, list_workers, workers, |worker| worker.id.clone(), request);
     assert!(pages >= 2 && found == 501, "workers: {pages} {found}");
 }
 

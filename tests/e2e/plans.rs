@@ -248,7 +248,7 @@ async fn no_statement_reads_all_rows_of_a_tenant() {
             let lines: Vec<&str> = plan.lines().map(str::trim).collect();
             for at in (0..lines.len()).filter(|at| lines[*at].contains("_tenant ") || lines[*at].ends_with("_tenant")) {
                 let bounds = lines.get(at + 1).copied().unwrap_or_default();
-                assert!(bounds.contains("id = ") || bounds.contains("ROW("), "{statement}\n{plan}");
+                assert!(bounds.contains("(id = ") || bounds.contains("ROW("), "{statement}\n{plan}");
             }
         }
     }

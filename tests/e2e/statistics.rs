@@ -91,14 +91,13 @@ type Read = for<'s> fn(&'s Server) -> BoxFuture<'s, i64>;
 macro_rules! pages {
     ($server:ident, $service:ident, $method:ident, $items:ident, $request:expr) => {
         async move {
-            let (mut token, mut entries) = (String::new(), 0);
+            let (mut request, mut entries) = ($request, 0);
             for _ in 0..PAGES {
-                let mut request = $request;
                 request.page_size = PAGE;
-                request.page_token = token;
-                let page = $server.client.$service().$method(request).await.expect("it is answered").into_inner();
+                let page = $server.client.$service().$method(request.clone()).await;
+                let page = page.expect("it is answered").into_inner();
                 entries += page.$items.len() as i64;
-                token = page.next_page_token;
+                request.page_token = page.next_page_token;
             }
             entries
         }
@@ -111,7 +110,7 @@ const READS: [(&str, i64, i64, Read); 9] = [
     ("ListRuns", 2, 0, |server| pages!(server, runs, list_runs, runs, ListRunsRequest::default())),
     ("ListRuns of a session", 2, 0, |server| {
         let filter = Some(RunFilter { session_id: SESSION.into(), ..Default::default() });
-        pages!(server, runs, list_runs, runs, ListRunsRequest { filter: filter.clone(), ..Default::default() })
+        pages!(server, runs, list_runs, runs, ListRunsRequest { filter, ..Default::default() })
     }),
     ("ListRunEvents", 2, 0, |server| {
         pages!(server, runs, list_run_events, events, ListRunEventsRequest { run_id: RUN.into(), ..Default::default() })
@@ -120,24 +119,12 @@ const READS: [(&str, i64, i64, Read); 9] = [
     ("ListWorkers", 3, 0, |server| pages!(server, workers, list_workers, workers, ListWorkersRequest::default())),
     ("ListArtifacts of a run", 2, 0, |server| {
         let parent = Some(list_artifacts_request::Parent::RunId(RUN.into()));
-        pages!(
-            server,
-            artifacts,
-            list_artifacts,
-            artifacts,
-            ListArtifactsRequest { parent: parent.clone(), ..Default::default() }
-        )
+        pages!(server, artifacts, list_artifacts, artifacts, ListArtifactsRequest { parent, ..Default::default() })
     }),
     // Each chunk of 50 looks at each run of the session.
     ("ListArtifacts of a session", 4, PAGES * PAGE as i64 / 50 * (OWN_RUNS + 1) * 11 / 10, |server| {
         let parent = Some(list_artifacts_request::Parent::SessionId(SESSION.into()));
-        pages!(
-            server,
-            artifacts,
-            list_artifacts,
-            artifacts,
-            ListArtifactsRequest { parent: parent.clone(), ..Default::default() }
-        )
+        pages!(server, artifacts, list_artifacts, artifacts, ListArtifactsRequest { parent, ..Default::default() })
     }),
     ("WatchRuns", 2, 0, |server| {
         async {
