@@ -12,6 +12,7 @@
 //! - [`wakeups`]: wake loops, here and in other servers, after a write.
 //! - [`batch`]: turns many callers into one statement.
 //! - [`idempotent`]: gives one request id one result.
+//! - [`listing`]: fills the pages of lists.
 //! - [`enqueue`]: writes new runs.
 //! - [`watch`]: sends changes to watchers.
 //! - [`stream`]: has the streams of workers, and writes what they report.
@@ -34,6 +35,7 @@ pub mod wakeups;
 
 pub mod batch;
 pub mod idempotent;
+pub mod listing;
 
 pub mod dispatch;
 pub mod enqueue;

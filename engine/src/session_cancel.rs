@@ -13,7 +13,7 @@ pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, Stor
     let db = engine.db(Class::Engine);
     let (mut after, mut all) = (Uuid::nil(), true);
     loop {
-        let page = db.read((), move |c, ()| session_cancel_page(c, session_id, after).boxed()).await?;
+        let page = db.list((), move |c, ()| session_cancel_page(c, session_id, after).boxed()).await?;
         let Some(last) = page.last().copied() else { return Ok(all) };
         let cancelled = engine.locked_runs.around(&page, |locked| {
             let free: Vec<Uuid> = page.iter().filter(|run| !locked.contains(run)).copied().collect();

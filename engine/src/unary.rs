@@ -50,9 +50,6 @@ impl<'e> UnaryCalls<'e> {
     ) -> Result<(Uuid, Vec<Assignment>), EngineError> {
         let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
         let (worker_id, draining) = self.register(&request, lease).await?;
-        if draining {
-            return Err(Refusal::WorkerDraining(worker_id).into());
-        }
         let claim_id = match &request.request_id {
             Some(request_id) => Some(self.claim_id(request_id, &request.identity(worker_id)).await?),
             None => None,
@@ -61,6 +58,9 @@ impl<'e> UnaryCalls<'e> {
             && let Some(runs) = self.claimed_before(worker_id, claim_id).await?
         {
             return Ok((worker_id, self.assignments(worker_id, runs)));
+        }
+        if draining {
+            return Err(Refusal::WorkerDraining(worker_id).into());
         }
 
         let (reply, mut answered) = oneshot::channel();
@@ -107,7 +107,7 @@ impl<'e> UnaryCalls<'e> {
             return Err(Refusal::not_found(Resource::Worker, worker_id).into());
         }
         let orders = self.db.read((), move |c, ()| async move { order_pending(c, &[worker_id]).await }.boxed());
-        let (cancels, revokes): (Vec<Order>, Vec<Order>) =
+        let (mut cancels, revokes): (Vec<Order>, Vec<Order>) =
             orders.await?.into_iter().partition(|order| order.kind == OrderKind::Cancel);
         let revoked: Vec<GrantKey> = revokes.iter().map(|order| order.grant).collect();
         let mut lost = answer.lost;
@@ -115,6 +115,7 @@ impl<'e> UnaryCalls<'e> {
         forget_revokes(self.db, revoked).await?;
         lost.sort();
         lost.dedup();
+        shorten(&mut cancels, MESSAGE_BYTES);
         Ok((lost, cancels))
     }
 
@@ -194,5 +195,16 @@ impl<'e> UnaryCalls<'e> {
     async fn run(&self, run_id: Uuid) -> Result<Run, EngineError> {
         let read = self.db.read(self.tenant.clone(), move |c, tenant| run_get(c, tenant, run_id).boxed());
         Ok(read.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?)
+    }
+}
+
+/// Leaves out the reasons of cancels that do not fit into so many bytes. The cancels themselves always arrive.
+fn shorten(cancels: &mut [Order], bytes: usize) {
+    let mut room = bytes;
+    for cancel in cancels {
+        match room.checked_sub(cancel.reason.len()) {
+            Some(rest) => room = rest,
+            None => cancel.reason.clear(),
+        }
     }
 }

@@ -108,10 +108,10 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 
     let limits = Arc::new(config.limits.clone());
     let services = Services {
-        sessions: Sessions::new(engine.clone(), limits.clone()),
-        runs: Runs::new(engine.clone(), limits.clone(), streams.clone(), closing.clone()),
-        workers: Workers::new(engine.clone(), limits.clone(), streams.clone(), closing.clone()),
-        artifacts: Artifacts::new(engine.clone(), limits.clone()),
+        sessions: Sessions::new(engine.clone()),
+        runs: Runs::new(engine.clone(), streams.clone(), closing.clone()),
+        workers: Workers::new(engine.clone(), streams.clone(), closing.clone()),
+        artifacts: Artifacts::new(engine.clone()),
     };
     let (readiness, ready) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let routes = routes(

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    Fixture, Stream, eventually, reason, resume, spec, succeeded, two_lease_checks, waiting_for_locks,
+    Fixture, Stream, eventually, in_time, reason, resume, spec, succeeded, two_lease_checks, waiting_for_locks,
 };
 
 /// A worker that has started so many runs.
@@ -228,6 +229,46 @@ async fn a_locked_session_delays_no_enqueue_into_another() {
     eventually("it takes runs again", async || fixture.enqueue_spec(named("one")).await.ok()).await;
     assert_eq!(fixture.session_now(&blocked).await.total_runs, 1);
     assert_eq!(fixture.session_now(&open).await.total_runs, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_newly_locked_session_is_waited_for_by_its_own_enqueues_alone() {
+    // Locks are waited for far longer than any other enqueue takes.
+    let fixture = Fixture::with(1, |config| config.database.deadline = Duration::from_secs(250)).await;
+    let mut open = Vec::new();
+    for _ in 0..10 {
+        open.push(fixture.session().await);
+    }
+    let enqueue = |session: &str, request_id: String| {
+        let (mut runs, spec) = (fixture.runs(), RunSpec { request_id, ..spec(session, "any") });
+        async move { runs.enqueue_run(EnqueueRunRequest { run: Some(spec) }).await }
+    };
+    let (mut waiting, mut holders) = (JoinSet::new(), Vec::new());
+    for pass in 0..5 {
+        let blocked = fixture.session().await;
+        let mut holder = fixture.sql().await;
+        let lock = AssertSqlSafe(format!("BEGIN; SELECT FROM ops.sessions WHERE id = '{blocked}' FOR UPDATE"));
+        sqlx::raw_sql(lock).execute(&mut holder).await.expect("it is locked");
+        holders.push(holder);
+        let mut others = JoinSet::new();
+        for (caller, session) in open.iter().enumerate() {
+            // In one batch with calls into the locked session, with and without a request id.
+            if caller < 3 {
+                waiting.spawn(enqueue(&blocked, String::new()));
+                waiting.spawn(enqueue(&blocked, format!("locked {pass} {caller}")));
+            }
+            others.spawn(enqueue(session, String::new()));
+            others.spawn(enqueue(session, format!("open {pass} {caller}")));
+        }
+        while let Some(answer) = in_time("an enqueue into an open session", others.join_next()).await {
+            answer.expect("the callers do not panic").expect("its session is not locked");
+        }
+        assert!(waiting.try_join_next().is_none(), "the sessions are locked");
+    }
+    drop(holders);
+    while let Some(answer) = in_time("an enqueue into an unlocked session", waiting.join_next()).await {
+        answer.expect("the callers do not panic").expect("it is not locked any more");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,3 +156,100 @@ async fn analyze_skips_arrays_of_unique_ids() {
     assert!(columns.iter().any(|(name, _)| name == "run_changes.run_ids"), "{columns:?}");
     assert!(columns.iter().all(|(_, target)| *target == 0), "{columns:?}");
 }
+
+/// A statement of the store, and the number of its parameters.
+fn prepared() -> Vec<(String, usize)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    let files = std::fs::read_dir(folder).expect("the statements are prepared");
+    let statement = |file: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(file.expect("it is there").path()).expect("it can be read");
+        let prepared: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        let parameters = prepared["describe"]["parameters"]["Left"].as_array().expect("a list").len();
+        (prepared["query"].as_str().expect("a text").to_owned(), parameters)
+    };
+    files.map(statement).collect()
+}
+
+/// Runs, workers, events and artifacts that nothing has analysed.
+async fn without_statistics(sql: &mut PgConnection) {
+    let fill = "SET session_replication_role = replica;
+        INSERT INTO ops.runs (tenant_id, session_id, lane, kind)
+            SELECT 'default', gen_random_uuid(), 'A', 'any' FROM generate_series(1, 50000);
+        INSERT INTO ops.workers (tenant_id, name, mode, lanes, lease_ms)
+            SELECT 'default', 'w' || n, 'unary', '{A}', 1000 FROM generate_series(1, 50000) n;
+        INSERT INTO ops.sessions (tenant_id, name) SELECT 'default', 's' FROM generate_series(1, 50000);
+        INSERT INTO ops.run_events (tenant_id, run_id, fence, seq, level, message)
+            SELECT 'default', gen_random_uuid(), 1, 1, 'info', '' FROM generate_series(1, 50000);
+        INSERT INTO ops.artifacts (tenant_id, run_id, kind, name, content_text)
+            SELECT 'default', gen_random_uuid(), 'k', 'n', '' FROM generate_series(1, 50000);
+        SET session_replication_role = origin";
+    for table in ["runs", "workers", "sessions", "run_events", "artifacts"] {
+        let off = AssertSqlSafe(format!("ALTER TABLE ops.{table} SET (autovacuum_enabled = false)"));
+        sqlx::raw_sql(off).execute(&mut *sql).await.expect("it is set");
+    }
+    sqlx::raw_sql(fill).execute(&mut *sql).await.expect("it is filled");
+}
+
+/// `Db::list` sets these.
+const LIST: &str = "SET enable_sort = off; SET enable_bitmapscan = off";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_read_an_index_in_their_order_whatever_the_planner_knows() {
+    let fixture = Fixture::with(0, |_| {}).await;
+    let lists: Vec<_> = prepared()
+        .into_iter()
+        .filter(|(text, _)| {
+            text.trim_start().starts_with("SELECT") && text.contains("ORDER BY") && text.contains("LIMIT $")
+        })
+        .collect();
+    // Runs and artifacts have two each; the last one is the page of a session that is cancelled.
+    assert_eq!(lists.len(), 8, "{lists:?}");
+    for known in ["nothing", "the size", "statistics"] {
+        match known {
+            "the size" => without_statistics(&mut fixture.sql().await).await,
+            "statistics" => drop(sqlx::raw_sql("ANALYZE").execute(&mut fixture.sql().await).await.expect("it is done")),
+            _ => {}
+        }
+        for (statement, parameters) in &lists {
+            let mut sql = fixture.sql().await;
+            sqlx::raw_sql(LIST).execute(&mut sql).await.expect("it is set");
+            let plan = plan(&mut sql, statement, *parameters).await;
+            let context = || format!("with {known}: {statement}\n{plan}");
+            // The artifacts of a session are found run by run.
+            let sorts = usize::from(statement.contains("ops.artifacts") && statement.contains("ops.runs"));
+            assert_eq!(plan.matches("Sort").count(), sorts * 2, "{}", context());
+            assert!(!plan.contains("Bitmap") && !plan.contains("Seq Scan"), "{}", context());
+            for index in ["runs_tenant", "runs_session", "sessions_tenant", "workers_tenant", "artifacts_run"] {
+                for (at, _) in plan.match_indices(&format!("using {index} ")) {
+                    let bounds = plan[at..].lines().nth(1).unwrap_or_default();
+                    let is_bounded = bounds.contains("ROW(") || bounds.contains("(session_id = ");
+                    assert!(is_bounded, "{index}: {}", context());
+                }
+            }
+        }
+    }
+}
+
+/// Without statistics the tenant seems to choose a few rows. It chooses all.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_reads_all_rows_of_a_tenant() {
+    let fixture = Fixture::with(0, |_| {}).await;
+    for fills in [false, true] {
+        if fills {
+            without_statistics(&mut fixture.sql().await).await;
+        }
+        for (statement, parameters) in prepared().into_iter().filter(|(text, _)| text.contains("ops.")) {
+            let lists = statement.trim_start().starts_with("SELECT") && statement.contains("LIMIT $");
+            let mut sql = fixture.sql().await;
+            if lists {
+                sqlx::raw_sql(LIST).execute(&mut sql).await.expect("it is set");
+            }
+            let plan = plan(&mut sql, &statement, parameters).await;
+            let lines: Vec<&str> = plan.lines().map(str::trim).collect();
+            for at in (0..lines.len()).filter(|at| lines[*at].contains("_tenant ") || lines[*at].ends_with("_tenant")) {
+                let bounds = lines.get(at + 1).copied().unwrap_or_default();
+                assert!(bounds.contains("(id = ") || bounds.contains("ROW("), "{statement}\n{plan}");
+            }
+        }
+    }
+}

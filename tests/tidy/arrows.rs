@@ -18,6 +18,7 @@ const ENGINE: Layers = &[
     ("wakeups", &["store", "db", "settings"]),
     ("batch", &["store", "db", "error", "domain"]),
     ("idempotent", &["store", "db", "error", "domain"]),
+    ("listing", &["db", "domain"]),
     ("enqueue", &["batch", "idempotent", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("watch", &["store", "db", "wakeups", "settings", "domain"]),
     ("stream", &["batch", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),

@@ -174,7 +174,7 @@ impl Dispatcher {
         }
         // The answer of a claim that got no run does not have the number of locked runs that it looked at.
         let look_at = claim.look_at;
-        let count = self.db.read(demand.clone(), move |c, demand| run_claimable(c, &demand.group, look_at).boxed());
+        let count = self.db.list(demand.clone(), move |c, demand| run_claimable(c, &demand.group, look_at).boxed());
         match count.await {
             Ok(claimable) => (Found::Runs { slots, given, claimable, look_at }, None),
             Err(error) => (Found::Failure, Some(error)),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::Identity;
+use crate::domain::json::value::spelling;
 
 /// The content of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl NewArtifact {
             .with("name", [name])
             .with("mime_type", [mime_type])
             .with("content", [content_kind, content])
-            .with("metadata", [metadata])
+            .with("metadata", [spelling(metadata)])
     }
 }
 

@@ -289,5 +289,7 @@ fn lone_surrogate(at: usize) -> String {
     format!("expected surrogates in JSON to come in pairs, got a lone one at byte {at}")
 }
 
+pub mod value;
+
 #[cfg(test)]
 mod tests;

@@ -17,8 +17,6 @@ pub struct Limits {
     pub calls: usize,
     /// A message out, in bytes.
     pub message_out: usize,
-    /// The content of one page of a list, in bytes: a page ends early when it is reached.
-    pub page_bytes: usize,
     /// A run's params, a session's context, in bytes.
     pub params: usize,
     /// A run's result, in bytes.
@@ -88,7 +86,6 @@ impl Default for Limits {
             request_bytes: 256 << 20,
             calls: 2_000,
             message_out: 16 * MIB,
-            page_bytes: 8 * MIB,
             params: MIB,
             result: MIB,
             artifact_text: MIB,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::domain::RunError;
+use crate::domain::json::value::spelling;
 use crate::domain::run_next::GrantEnd;
 
 /// How a grant ended, as its worker reports it.
@@ -46,7 +47,7 @@ impl Outcome {
     }
 
     /// Tells a repeated report from another one. Each part comes after its length, so that two different outcomes never give the same
-    /// bytes.
+    /// bytes. A result counts as it is spelled: results are many and large, so the database compares the values of two that differ.
     pub fn hash(&self) -> Vec<u8> {
         let mut hasher = Sha256::new();
         let mut part = |text: &str| {
@@ -57,7 +58,8 @@ impl Outcome {
         match self {
             Outcome::Succeeded { result } => part(result),
             Outcome::Failed { error, .. } | Outcome::Cancelled { error: Some(error) } => {
-                [&error.kind, &error.message, &error.stack, &error.context].into_iter().for_each(|text| part(text));
+                [&error.kind, &error.message, &error.stack].into_iter().for_each(|text| part(text));
+                part(&spelling(&error.context));
             }
             Outcome::Cancelled { error: None } => {}
             Outcome::Snoozed { delay } => part(&delay.as_millis().to_string()),

@@ -155,6 +155,14 @@ impl<T: Weight> PageFill<T> {
         }
     }
 
+    /// Ends the page with what it has, if it has something. Returns whether it did. The next page begins after its last entry.
+    pub fn end_early(&mut self) -> bool {
+        if !self.items.is_empty() && self.more.is_none() {
+            self.more = Some(true);
+        }
+        !self.items.is_empty()
+    }
+
     /// The page. `encode` makes the token from the last entry, if more entries follow.
     pub fn finish(self, encode: impl FnOnce(&T) -> String) -> Page<T> {
         let next_token = match (self.more, self.items.last()) {
@@ -211,6 +219,19 @@ mod tests {
         assert_eq!(fill(&[60, 60, 60], 10, 100), (vec![60], true));
         assert_eq!(fill(&[600, 1], 10, 100), (vec![600], true));
         assert_eq!(fill(&[50, 50], 10, 100), (vec![50, 50], false));
+    }
+
+    #[test]
+    fn a_page_that_has_entries_can_end_early_and_says_that_more_follow() {
+        let mut empty: PageFill<usize> = PageFill::new(10, 100);
+        assert!(!empty.end_early());
+        assert_eq!(empty.wants(), Some(11), "it is not full");
+        let mut begun = PageFill::new(100, 100);
+        begun.take(vec![1; CHUNK as usize + 1], CHUNK + 1);
+        assert!(begun.end_early());
+        assert_eq!(begun.wants(), None);
+        let page = begun.finish(|_| "more".to_owned());
+        assert_eq!((page.items.len() as i64, page.next_token.as_str()), (CHUNK + 1, "more"));
     }
 
     proptest! {

@@ -20,6 +20,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::domain::json::value::spelling;
 use crate::domain::{Grant, GrantKey, Identity, Lane, RunError, TenantId, TraceParent};
 
 /// The status of a run.
@@ -150,6 +151,7 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// The values in which two requests with the same id must agree. The trace is not one: a repeated request may come in another trace.
+    /// Params are equal by value: neither space nor the order of keys counts.
     pub fn identity(&self) -> Identity {
         // These patterns name every field, so that a new one does not compile before it has its place here.
         let RunRequest { spec, run_after, request_id: _ } = self;
@@ -160,7 +162,7 @@ impl RunRequest {
             .with("lane", [lane.as_str()])
             .with("priority", [priority.to_string()])
             .with("kind", [kind])
-            .with("params", [params])
+            .with("params", [spelling(params)])
             .with("labels", labels.iter().flat_map(|(key, value)| [key, value]))
             .with("max_attempts", [max_attempts.to_string()])
             .with("timeout", timeout.map(|timeout| timeout.as_nanos().to_string()))

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::domain::Identity;
+use crate::domain::json::value::spelling;
 
 /// The status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +69,7 @@ impl NewSession {
             .with("name", [name])
             .with("description", [description])
             .with("triggered_by", [triggered_by])
-            .with("context", [context])
+            .with("context", [spelling(context)])
     }
 }
 

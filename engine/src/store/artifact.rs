@@ -104,7 +104,7 @@ pub async fn artifact_get(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> 
     Ok(row.fetch_optional(c).await?.map(Artifact::from))
 }
 
-/// The newest artifacts of a run or a session, older than `before`, without their texts.
+/// The newest artifacts of a run or a session, older than `before`, without their texts. Those of a session are found run by run.
 pub async fn artifact_list(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -117,7 +117,8 @@ pub async fn artifact_list(
         ArtifactParent::Run(run_id) => {
             artifact_rows!(
                 "NULL::text",
-                "FROM ops.artifacts a WHERE a.tenant_id = $1 AND a.run_id = $2 AND a.id < $3
+                "FROM ops.artifacts a
+                 WHERE a.tenant_id = $1 AND (a.run_id, a.id) < ($2, $3) AND a.run_id >= $2
                  ORDER BY a.run_id DESC, a.id DESC LIMIT $4",
                 tenant.as_str(),
                 run_id,
@@ -130,8 +131,15 @@ pub async fn artifact_list(
         ArtifactParent::Session(session_id) => {
             artifact_rows!(
                 "NULL::text",
-                "FROM ops.artifacts a JOIN ops.runs r ON r.id = a.run_id AND r.tenant_id = a.tenant_id
-                 WHERE a.tenant_id = $1 AND r.session_id = $2 AND a.id < $3 ORDER BY a.id DESC LIMIT $4",
+                "FROM (
+                     SELECT own.id FROM ops.runs r
+                     CROSS JOIN LATERAL (
+                         SELECT id FROM ops.artifacts WHERE (run_id, id) < (r.id, $3) AND run_id >= r.id
+                         ORDER BY run_id DESC, id DESC LIMIT $4) own
+                     WHERE r.session_id = $2 AND r.tenant_id IS NOT DISTINCT FROM $1
+                     ORDER BY own.id DESC LIMIT $4) n
+                 CROSS JOIN LATERAL (SELECT * FROM ops.artifacts WHERE id = n.id LIMIT 1) a
+                 ORDER BY n.id DESC",
                 tenant.as_str(),
                 session_id,
                 before,

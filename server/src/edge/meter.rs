@@ -5,19 +5,30 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use tonic::Status;
 
 use super::caller::method_of;
-use super::methods::Shape;
+use super::methods::{Method, Shape};
+use super::status::reason_of;
 use super::trace::code_of;
 use crate::telemetry::spans::status_word;
 use engine::telemetry::Metrics;
 
+/// Whether a call succeeded, or was refused for a reason that the contract lists. So each test proves what the contract says.
+fn is_listed(method: &Method, response: &Response) -> bool {
+    let refused = Status::from_header_map(response.headers()).and_then(|status| reason_of(&status));
+    refused.is_none_or(|reason| method.may_answer(reason))
+}
+
 /// Counts and measures a call.
 pub async fn count(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
-    let method = method_of(&request).filter(|method| method.is_ours() && method.shape == Shape::Unary);
-    let Some(method) = method else { return next.run(request).await };
+    let Some(method) = method_of(&request).filter(|method| method.is_ours()) else { return next.run(request).await };
     let began = Instant::now();
     let response = next.run(request).await;
+    debug_assert!(is_listed(method, &response), "{} was refused for a reason that it does not list", method.name);
+    if method.shape != Shape::Unary {
+        return response;
+    }
     metrics.calls.with_label_values(&[method.name, status_word(code_of(&response))]).inc();
     metrics.call_seconds.with_label_values(&[method.name]).observe(began.elapsed().as_secs_f64());
     response

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use engine::db::Class;
+use proto::v1::ErrorReason;
+use proto::v1::ErrorReason::*;
 
 /// The descriptors of all services on the port, and of the messages that they use.
 pub const DESCRIPTORS: [&[u8]; 5] = [
@@ -25,7 +27,15 @@ pub struct Method {
     pub class: Class,
     /// Whether a call mostly waits for something to happen. Then it does not count against the limit of calls.
     pub waits: bool,
+    /// Why a call may be refused, beside the reasons of all methods. The contract lists these with each method.
+    pub errors: &'static [ErrorReason],
 }
+
+/// Why a call of any method of the contract may be refused, as each method lists it.
+const LISTED_BY_ALL: [ErrorReason; 3] = [InvalidField, Overloaded, DatabaseUnavailable];
+
+/// Why any call may be refused, as `error.proto` says it for all methods.
+const OF_ALL: [ErrorReason; 4] = [DatabaseBusy, DeadlineExceeded, UnsupportedEncoding, Internal];
 
 /// How many messages a call has in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,55 +55,77 @@ impl Method {
         BY_NAME.get(path.strip_prefix('/')?).copied()
     }
 
+    /// Whether the contract says that a call may be refused for this reason.
+    pub fn may_answer(&self, reason: ErrorReason) -> bool {
+        self.errors.contains(&reason) || LISTED_BY_ALL.contains(&reason) || OF_ALL.contains(&reason)
+    }
+
     /// Whether this is a method of the contract, and not of health or reflection.
     pub fn is_ours(&self) -> bool {
         self.name.starts_with("ops.v1.")
     }
 }
 
-const fn unary(name: &'static str, class: Class) -> Method {
-    Method { name, shape: Shape::Unary, class, waits: false }
+const fn unary(name: &'static str, class: Class, errors: &'static [ErrorReason]) -> Method {
+    Method { name, shape: Shape::Unary, class, waits: false, errors }
 }
 
-const fn waiting(name: &'static str, shape: Shape) -> Method {
-    Method { name, shape, class: Class::Normal, waits: true }
+const fn waiting(name: &'static str, shape: Shape, errors: &'static [ErrorReason]) -> Method {
+    Method { name, shape, class: Class::Normal, waits: true, errors }
 }
 
-const fn stream(name: &'static str, shape: Shape, class: Class) -> Method {
-    Method { name, shape, class, waits: false }
+const fn stream(name: &'static str, shape: Shape, class: Class, errors: &'static [ErrorReason]) -> Method {
+    Method { name, shape, class, waits: false, errors }
 }
+
+/// Why an enqueue may be refused.
+const ENQUEUE: &[ErrorReason] =
+    &[SessionNotFound, SessionClosed, RunNotFound, RequestIdReused, RequestInProgress, ShuttingDown];
 
 /// All methods on the port.
 pub static METHODS: &[Method] = &[
-    unary("ops.v1.SessionService/CreateSession", Class::Normal),
-    unary("ops.v1.SessionService/GetSession", Class::Normal),
-    unary("ops.v1.SessionService/ListSessions", Class::Normal),
-    unary("ops.v1.SessionService/UpdateSession", Class::Normal),
-    unary("ops.v1.SessionService/CloseSession", Class::Normal),
-    unary("ops.v1.SessionService/CancelSession", Class::Priority),
-    unary("ops.v1.RunService/EnqueueRun", Class::Normal),
-    unary("ops.v1.RunService/EnqueueRuns", Class::Normal),
-    unary("ops.v1.RunService/GetRun", Class::Normal),
-    unary("ops.v1.RunService/ListRuns", Class::Normal),
-    unary("ops.v1.RunService/CancelRun", Class::Priority),
-    waiting("ops.v1.RunService/WaitRun", Shape::Unary),
-    waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream),
-    unary("ops.v1.RunService/ListRunEvents", Class::Normal),
-    waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream),
-    stream("ops.v1.WorkerService/Connect", Shape::BidiStream, Class::Engine),
-    unary("ops.v1.WorkerService/Claim", Class::Priority),
-    unary("ops.v1.WorkerService/Heartbeat", Class::Priority),
-    unary("ops.v1.WorkerService/ReportRun", Class::Priority),
-    unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority),
-    unary("ops.v1.WorkerService/ListWorkers", Class::Normal),
-    unary("ops.v1.WorkerService/DrainWorker", Class::Priority),
-    unary("ops.v1.ArtifactService/CreateArtifact", Class::Normal),
-    unary("ops.v1.ArtifactService/GetArtifact", Class::Normal),
-    unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal),
-    unary("grpc.health.v1.Health/Check", Class::Normal),
-    stream("grpc.health.v1.Health/Watch", Shape::ServerStream, Class::Normal),
-    stream("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),
-    stream("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),
+    unary("ops.v1.SessionService/CreateSession", Class::Normal, &[SessionNotFound, RequestIdReused, RequestInProgress]),
+    unary("ops.v1.SessionService/GetSession", Class::Normal, &[SessionNotFound]),
+    unary("ops.v1.SessionService/ListSessions", Class::Normal, &[PageTokenInvalid]),
+    unary("ops.v1.SessionService/UpdateSession", Class::Normal, &[SessionNotFound]),
+    unary("ops.v1.SessionService/CloseSession", Class::Normal, &[SessionNotFound]),
+    unary("ops.v1.SessionService/CancelSession", Class::Priority, &[SessionNotFound]),
+    unary("ops.v1.RunService/EnqueueRun", Class::Normal, ENQUEUE),
+    unary("ops.v1.RunService/EnqueueRuns", Class::Normal, ENQUEUE),
+    unary("ops.v1.RunService/GetRun", Class::Normal, &[RunNotFound]),
+    unary("ops.v1.RunService/ListRuns", Class::Normal, &[PageTokenInvalid]),
+    unary("ops.v1.RunService/CancelRun", Class::Priority, &[RunNotFound]),
+    waiting("ops.v1.RunService/WaitRun", Shape::Unary, &[RunNotFound, ShuttingDown]),
+    waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream, &[ResumeTokenInvalid, RevisionCompacted]),
+    unary("ops.v1.RunService/ListRunEvents", Class::Normal, &[PageTokenInvalid, RunNotFound]),
+    waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream, &[ResumeTokenInvalid, RunNotFound, ShuttingDown]),
+    stream(
+        "ops.v1.WorkerService/Connect",
+        Shape::BidiStream,
+        Class::Engine,
+        &[ProtocolViolation, EventCreditsExceeded, StreamReplaced, ShuttingDown],
+    ),
+    unary(
+        "ops.v1.WorkerService/Claim",
+        Class::Priority,
+        &[WorkerDraining, RequestIdReused, RequestInProgress, ShuttingDown],
+    ),
+    unary("ops.v1.WorkerService/Heartbeat", Class::Priority, &[WorkerNotFound, ShuttingDown]),
+    unary("ops.v1.WorkerService/ReportRun", Class::Priority, &[RunNotFound, LeaseLost, OutcomeConflict, ShuttingDown]),
+    unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority, &[RunNotFound, LeaseLost, ShuttingDown]),
+    unary("ops.v1.WorkerService/ListWorkers", Class::Normal, &[PageTokenInvalid]),
+    unary("ops.v1.WorkerService/DrainWorker", Class::Priority, &[WorkerNotFound]),
+    unary(
+        "ops.v1.ArtifactService/CreateArtifact",
+        Class::Normal,
+        &[RunNotFound, ArtifactNotFound, LeaseLost, RequestIdReused, RequestInProgress],
+    ),
+    unary("ops.v1.ArtifactService/GetArtifact", Class::Normal, &[ArtifactNotFound]),
+    unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal, &[PageTokenInvalid, RunNotFound, SessionNotFound]),
+    unary("grpc.health.v1.Health/Check", Class::Normal, &[]),
+    stream("grpc.health.v1.Health/Watch", Shape::ServerStream, Class::Normal, &[]),
+    stream("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal, &[]),
+    stream("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal, &[]),
 ];
 
 #[cfg(test)]
@@ -102,6 +134,7 @@ mod tests {
     use prost_types::FileDescriptorSet;
 
     use super::*;
+    use crate::edge::status::name;
 
     #[test]
     fn the_table_has_the_methods_of_the_descriptors_and_their_shapes() {
@@ -124,6 +157,48 @@ mod tests {
         described.sort_by(|a, b| a.0.cmp(&b.0));
         table.sort_by(|a, b| a.0.cmp(&b.0));
         assert_eq!(table, described);
+    }
+
+    /// The reasons that the contract lists with each method, by the method's path.
+    fn documented() -> HashMap<String, Vec<String>> {
+        let mut methods: HashMap<String, Vec<String>> = HashMap::new();
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/ops/v1");
+        for file in std::fs::read_dir(folder).expect("the contract is there") {
+            let text = std::fs::read_to_string(file.expect("it is there").path()).expect("it can be read");
+            let (mut service, mut comment) = (String::new(), String::new());
+            for line in text.lines().map(str::trim) {
+                let name = |keyword: &str| line.strip_prefix(keyword)?.split([' ', '(']).next();
+                if let Some(words) = line.strip_prefix("//") {
+                    comment.push_str(words);
+                } else if let Some(name) = name("service ") {
+                    service = name.to_owned();
+                } else if let Some(name) = name("rpc ") {
+                    let errors = comment.split_once("Errors").map_or("", |(_, errors)| errors);
+                    let words = errors.split(|letter: char| !(letter.is_ascii_uppercase() || letter == '_'));
+                    let is_reason = |word: &&str| (word.len() > 2 && word.contains('_')) || *word == "OVERLOADED";
+                    let mut reasons: Vec<String> = words.filter(is_reason).map(str::to_owned).collect();
+                    if errors.contains("as EnqueueRun.") {
+                        reasons = methods["ops.v1.RunService/EnqueueRun"].clone();
+                    }
+                    reasons.sort();
+                    methods.insert(format!("ops.v1.{service}/{name}"), reasons);
+                }
+                if !line.starts_with("//") {
+                    comment.clear();
+                }
+            }
+        }
+        methods
+    }
+
+    #[test]
+    fn the_contract_lists_why_each_method_may_be_refused() {
+        let documented = documented();
+        for method in METHODS.iter().filter(|method| method.is_ours()) {
+            let mut reasons: Vec<&str> = method.errors.iter().chain(&LISTED_BY_ALL).map(|it| name(*it)).collect();
+            reasons.sort_unstable();
+            assert_eq!(documented[method.name], reasons, "{}", method.name);
+        }
     }
 
     #[test]

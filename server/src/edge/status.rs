@@ -259,6 +259,12 @@ pub fn name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches(PREFIX)
 }
 
+/// The reason of a status that this API has made.
+pub fn reason_of(status: &Status) -> Option<ErrorReason> {
+    let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
+    ErrorReason::from_str_name(&format!("{PREFIX}{}", info.reason))
+}
+
 fn shortened(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{} ...", &text[..end]),

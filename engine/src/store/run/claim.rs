@@ -135,9 +135,13 @@ pub async fn run_claimed_before_in_tx(
     worker_id: Uuid,
     claim_id: Uuid,
 ) -> Result<Option<Vec<Run>>, StoreError> {
-    let rows = run_rows!("FROM ops.runs r WHERE r.tenant_id = $1 AND r.claim_id = $2", tenant.as_str(), claim_id)
-        .fetch_all(&mut *c)
-        .await?;
+    let rows = run_rows!(
+        "FROM ops.runs r WHERE r.claim_id = $2 AND r.tenant_id IS NOT DISTINCT FROM $1",
+        tenant.as_str(),
+        claim_id
+    )
+    .fetch_all(&mut *c)
+    .await?;
     if rows.is_empty() {
         return Ok(None);
     }

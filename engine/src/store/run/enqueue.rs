@@ -19,10 +19,12 @@ pub struct NewRun {
     pub id: Uuid,
     pub tenant: TenantId,
     pub request: RunRequest,
+    /// The hash of the request's identity, if it has a request id.
+    pub request_hash: Option<Vec<u8>>,
 }
 
-/// Inserts runs, with queue, counters and feed. Returns when they were created. If one of their sessions does not exist or takes no
-/// runs, it inserts nothing and returns `None`.
+/// Inserts runs, with queue, counters and feed. Returns when they were created. If one of their sessions does not exist, takes no runs
+/// or is locked by another transaction, it inserts nothing and returns `None`.
 pub async fn run_enqueue(
     c: &mut PgConnection,
     runs: &[&NewRun],

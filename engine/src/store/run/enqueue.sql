@@ -1,14 +1,14 @@
 -- Inserts the runs of many calls, with their rows in queue, counters and feed. If one of their sessions ($13, of tenants $14, in the
--- order of ids) does not exist or takes no runs, it inserts nothing and returns no row.
+-- order of ids) does not exist, takes no runs, or is locked by another transaction, it inserts nothing and returns no row.
 --
--- The key lock conflicts with the lock of a closing (`session_lock_in_tx`), but not with that of a fold, so an enqueue waits for no
--- fold.
+-- The key lock conflicts with the lock of a closing (`session_lock_in_tx`), but not with that of a fold. It waits for nobody, so that
+-- a locked session holds up no run of another session.
 WITH open AS MATERIALIZED (
     SELECT s.id
     FROM unnest($13::uuid[], $14::text[]) AS wanted (id, tenant_id)
     CROSS JOIN LATERAL (
         SELECT id FROM ops.sessions WHERE id = wanted.id AND tenant_id = wanted.tenant_id AND closed_at IS NULL
-        FOR KEY SHARE) s
+        FOR KEY SHARE SKIP LOCKED) s
 ),
 input AS (
     SELECT *

@@ -24,6 +24,9 @@ pub async fn run_exists(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Re
 }
 
 /// The newest runs that match, older than `before`. With a session, another statement reads another index.
+///
+/// The rows are compared whole, so that the index that begins with the session or the tenant is the only one in their order. With
+/// `session_id = $3`, an index by id alone has this order too, and may read past all runs of other sessions.
 pub async fn run_list(
     c: &mut PgConnection,
     tenant: &TenantId,
@@ -40,12 +43,12 @@ pub async fn run_list(
         Some(session_id) => {
             run_rows!(
                 "FROM ops.runs r
-                 WHERE r.tenant_id = $1 AND r.id < $2 AND r.session_id = $3
+                 WHERE r.tenant_id = $1 AND (r.session_id, r.id) < ($3, $2) AND r.session_id >= $3
                    AND (cardinality($4::text[]) = 0 OR r.lane = ANY ($4::text[]::ops.lane_type[]))
                    AND (cardinality($5::text[]) = 0 OR r.status = ANY ($5))
                    AND (cardinality($6::text[]) = 0 OR r.kind = ANY ($6))
                    AND ($7 = '{}' OR r.labels @> $7::text::jsonb)
-                 ORDER BY r.session_id, r.id DESC LIMIT $8",
+                 ORDER BY r.session_id DESC, r.id DESC LIMIT $8",
                 tenant.as_str(),
                 before,
                 session_id,
@@ -61,12 +64,12 @@ pub async fn run_list(
         None => {
             run_rows!(
                 "FROM ops.runs r
-                 WHERE r.tenant_id = $1 AND r.id < $2
+                 WHERE (r.tenant_id, r.id) < ($1, $2) AND r.tenant_id >= $1
                    AND (cardinality($3::text[]) = 0 OR r.lane = ANY ($3::text[]::ops.lane_type[]))
                    AND (cardinality($4::text[]) = 0 OR r.status = ANY ($4))
                    AND (cardinality($5::text[]) = 0 OR r.kind = ANY ($5))
                    AND ($6 = '{}' OR r.labels @> $6::text::jsonb)
-                 ORDER BY r.tenant_id, r.id DESC LIMIT $7",
+                 ORDER BY r.tenant_id DESC, r.id DESC LIMIT $7",
                 tenant.as_str(),
                 before,
                 &lanes,

@@ -108,49 +108,65 @@ pub async fn run_report_in_tx(
         status.insert(row.id, (word, row.traceparent.as_deref().and_then(TraceParent::parse)));
     }
 
-    let refused: Vec<Guard> =
-        guards.iter().filter(|guard| !status.contains_key(&guard.grant.run_id)).copied().collect();
+    let refused: Vec<Refused<'_>> = guards
+        .iter()
+        .zip(results.iter().zip(&hashes))
+        .filter(|(guard, _)| !status.contains_key(&guard.grant.run_id))
+        .map(|(guard, (result, hash))| Refused { guard: *guard, result: *result, hash })
+        .collect();
     let earlier = if refused.is_empty() { HashMap::new() } else { outcome_earlier_in_tx(c, &refused).await? };
-    let verdict = |(report, hash): (&GrantReport, &Vec<u8>)| {
-        let guard = report.guard;
+    let verdict = |guard: &Guard| {
         if let Some((status, trace)) = status.get(&guard.grant.run_id) {
             return (ReportVerdict::Accepted(Some(*status)), *trace);
         }
         let verdict = match earlier.get(&guard.grant) {
-            Some(first) if first == hash => ReportVerdict::Accepted(None),
-            Some(_) => ReportVerdict::Conflict,
+            Some(true) => ReportVerdict::Accepted(None),
+            Some(false) => ReportVerdict::Conflict,
             None => ReportVerdict::LeaseLost,
         };
         (verdict, None)
     };
     let requeued = status.values().any(|(status, _)| *status == RunStatus::Queued);
-    Ok((reports.iter().zip(&hashes).map(verdict).collect(), Effects::CHANGES | Effects::WORK.when(requeued)))
+    Ok((guards.iter().map(verdict).collect(), Effects::CHANGES | Effects::WORK.when(requeued)))
 }
 
-/// The hashes of outcomes that these workers reported earlier for these grants, whether their runs ended or went on.
+/// A report that has changed nothing.
+struct Refused<'r> {
+    guard: Guard,
+    result: Option<&'r str>,
+    hash: &'r [u8],
+}
+
+/// Whether the outcomes that these workers reported earlier for these grants are the same, whether their runs ended or went on. A grant
+/// without an earlier outcome is left out. Results are the same if their values are.
 async fn outcome_earlier_in_tx(
     c: &mut PgConnection,
-    guards: &[Guard],
-) -> Result<HashMap<GrantKey, Vec<u8>>, StoreError> {
-    let columns = GuardColumns::of(guards);
+    refused: &[Refused<'_>],
+) -> Result<HashMap<GrantKey, bool>, StoreError> {
+    let guards: Vec<Guard> = refused.iter().map(|report| report.guard).collect();
+    let columns = GuardColumns::of(&guards);
     let rows = sqlx::query!(
         r#"WITH input AS MATERIALIZED (
-               SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS i (run_id, fence, worker_id)
+               SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bytea[], $5::text[])
+                   AS i (run_id, fence, worker_id, hash, result)
            )
-           SELECT r.id AS "run_id!", r.fence AS "fence!", r.outcome_hash AS "hash!"
+           SELECT r.id AS "run_id!", r.fence AS "fence!",
+                  (r.outcome_hash = i.hash OR coalesce(r.status = 'succeeded' AND r.result = i.result::jsonb, false)) AS "same!"
            FROM input i JOIN ops.runs r ON r.id = i.run_id
            WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.outcome_source = 'worker'
            UNION ALL
-           SELECT g.run_id, g.fence, g.outcome_hash
+           SELECT g.run_id, g.fence, g.outcome_hash = i.hash
            FROM input i JOIN ops.run_grants g ON g.run_id = i.run_id AND g.fence = i.fence
            WHERE g.worker_id = i.worker_id AND g.outcome_source = 'worker'"#,
         &columns.run_ids,
         &columns.fences,
         &columns.worker_ids,
+        &refused.iter().map(|report| report.hash).collect::<Vec<_>>() as &[&[u8]],
+        &refused.iter().map(|report| report.result).collect::<Vec<_>>() as &[Option<&str>],
     )
     .fetch_all(c)
     .await?;
-    Ok(rows.into_iter().map(|row| (GrantKey { run_id: row.run_id, fence: row.fence }, row.hash)).collect())
+    Ok(rows.into_iter().map(|row| (GrantKey { run_id: row.run_id, fence: row.fence }, row.same)).collect())
 }
 
 /// The JSON of an `error` column.

@@ -15,20 +15,63 @@ pub async fn session_lock_in_tx(c: &mut PgConnection, tenant: &TenantId, id: Uui
     Ok(row.fetch_optional(c).await?.is_some())
 }
 
-/// Whether each of these sessions takes runs. It takes the lock that `run_enqueue` takes, so no session closes before the transaction
-/// ends.
+/// Whether a session takes runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    Open,
+    Closed,
+    /// Another transaction has locked it, perhaps to close it.
+    Locked,
+}
+
+/// Whether each of these sessions takes runs. It takes the lock that `run_enqueue` takes, so no open session closes before the
+/// transaction ends. It waits for the locks of others if `waits`.
 pub async fn session_open_in_tx(
     c: &mut PgConnection,
     sessions: &[Uuid],
-) -> Result<BTreeMap<(String, Uuid), bool>, StoreError> {
-    let rows = sqlx::query!(
-        r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions
-           WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE"#,
-        sessions
-    )
-    .fetch_all(c)
-    .await?;
-    Ok(rows.into_iter().map(|row| ((row.tenant_id, row.id), row.open)).collect())
+    waits: bool,
+) -> Result<BTreeMap<(String, Uuid), Door>, StoreError> {
+    struct Row {
+        id: Uuid,
+        tenant_id: String,
+        open: bool,
+    }
+    let locked = match waits {
+        true => {
+            sqlx::query_as!(
+                Row,
+                r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions
+                   WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE"#,
+                sessions
+            )
+            .fetch_all(&mut *c)
+            .await?
+        }
+        false => {
+            sqlx::query_as!(
+                Row,
+                r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions
+                   WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE SKIP LOCKED"#,
+                sessions
+            )
+            .fetch_all(&mut *c)
+            .await?
+        }
+    };
+    let door = |row: Row, open| ((row.tenant_id, row.id), if row.open { open } else { Door::Closed });
+    let mut doors: BTreeMap<(String, Uuid), Door> = locked.into_iter().map(|row| door(row, Door::Open)).collect();
+    if !waits && doors.len() < sessions.len() {
+        // A closed session never opens again, whoever has locked it.
+        let all = sqlx::query_as!(
+            Row,
+            r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions WHERE id = ANY ($1)"#,
+            sessions
+        );
+        for (session, locked) in all.fetch_all(c).await?.into_iter().map(|row| door(row, Door::Locked)) {
+            doors.entry(session).or_insert(locked);
+        }
+    }
+    Ok(doors)
 }
 
 /// Those of these sessions that another transaction has locked against enqueues.

@@ -41,7 +41,7 @@ macro_rules! session_rows {
                    SELECT coalesce(sum(total), 0) AS total, coalesce(sum(succeeded), 0) AS succeeded,
                           coalesce(sum(failed), 0) AS failed, coalesce(sum(cancelled), 0) AS cancelled
                    FROM ops.session_deltas WHERE tenant_id = $1 AND session_id = s.id) d
-               ORDER BY s.id DESC",
+               ORDER BY s.tenant_id DESC, s.id DESC",
             $($argument),*
         )
     };
@@ -119,7 +119,7 @@ pub async fn session_list(
     let statuses: Vec<String> = statuses.iter().map(|status| status.as_str().to_owned()).collect();
     session_rows!(
         "FROM (SELECT * FROM ops.sessions
-               WHERE tenant_id = $1 AND id < $2 AND (cardinality($3::text[]) = 0 OR status = ANY ($3))
+               WHERE (tenant_id, id) < ($1, $2) AND tenant_id >= $1 AND (cardinality($3::text[]) = 0 OR status = ANY ($3))
                ORDER BY tenant_id DESC, id DESC LIMIT $4) s",
         tenant.as_str(),
         before.unwrap_or(Uuid::max()),

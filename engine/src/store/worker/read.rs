@@ -24,21 +24,22 @@ struct WorkerRow {
     heartbeat_at: DateTime<Utc>,
 }
 
-/// A checked query of the tenant's workers `w`; `$1` is the tenant. A worker that was ordered to drain has the state `draining` while it
+/// A checked query of the workers `w` that match; `$1` is the tenant. A worker that was ordered to drain has the state `draining` while it
 /// is active or disconnected.
 macro_rules! worker_rows {
-    ($from:literal, $($argument:expr),*) => {
+    ($matching:literal, $rest:literal, $($argument:expr),*) => {
         sqlx::query_as!(
             WorkerRow,
             r#"SELECT w.id, w.name, w.mode, w.state AS "state!", w.lanes::text[] AS "lanes!", w.kinds,
                 w.labels::text AS "labels!", w.version, w.created_at, w.heartbeat_at,
                 (SELECT count(*) FROM ops.runs r
                  WHERE r.id = ANY (ARRAY(SELECT unnest(l.run_ids) FROM ops.run_leases l WHERE l.worker_id = w.id))
-                   AND r.worker_id = w.id AND r.status IN ('claimed', 'running') AND r.tenant_id = $1) AS "held_runs!"
-               FROM (SELECT id, name, mode, lanes, kinds, labels, version, created_at, heartbeat_at,
+                   AND r.worker_id = w.id AND r.status IN ('claimed', 'running')
+                   AND r.tenant_id IS NOT DISTINCT FROM $1) AS "held_runs!"
+               FROM (SELECT tenant_id, id, name, mode, lanes, kinds, labels, version, created_at, heartbeat_at,
                         CASE WHEN drain_requested_at IS NOT NULL AND state IN ('active', 'disconnected') THEN 'draining'
                              ELSE state END AS state
-                     FROM ops.workers WHERE tenant_id = $1) w "# + $from,
+                     FROM ops.workers WHERE "# + $matching + ") w " + $rest,
             $($argument),*
         )
     };
@@ -70,7 +71,11 @@ impl TryFrom<WorkerRow> for Worker {
 
 /// One worker.
 pub async fn worker_get(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<Option<Worker>, StoreError> {
-    worker_rows!("WHERE w.id = $2", tenant.as_str(), id).fetch_optional(c).await?.map(Worker::try_from).transpose()
+    worker_rows!("tenant_id = $1 AND id = $2", "", tenant.as_str(), id)
+        .fetch_optional(c)
+        .await?
+        .map(Worker::try_from)
+        .transpose()
 }
 
 /// The newest workers of some states (none = all but gone), older than `before`.
@@ -87,7 +92,8 @@ pub async fn worker_list(
         .map(|state| state.as_str().to_owned())
         .collect();
     worker_rows!(
-        "WHERE w.id < $2 AND w.state = ANY ($3) ORDER BY w.id DESC LIMIT $4",
+        "(tenant_id, id) < ($1, $2) AND tenant_id >= $1",
+        "WHERE w.state = ANY ($3) ORDER BY w.tenant_id DESC, w.id DESC LIMIT $4",
         tenant.as_str(),
         before.unwrap_or(Uuid::max()),
         &states,

@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use engine::db::{PgConnection, StoreError};
 use engine::domain::artifact::{Artifact, ArtifactContent, ArtifactParent, NewArtifact};
-use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
-use engine::domain::{Limits, Refusal, Resource, TenantId};
+use engine::domain::page::{Page, PageRequest, PageScope};
+use engine::domain::{Refusal, Resource, TenantId};
 use engine::idempotent::{self, Request};
+use engine::listing;
 use engine::store::artifact::{artifact_get, artifact_insert, artifact_list};
 use engine::store::run::read::run_exists;
 use engine::store::session::record::session_exists;
@@ -21,12 +22,11 @@ use crate::edge::caller::Caller;
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     engine: Arc<Engine>,
-    limits: Arc<Limits>,
 }
 
 impl Artifacts {
-    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>) -> Self {
-        Self { engine, limits }
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// Creates an artifact and returns it without its text. A repeated `request_id` returns the first one.
@@ -68,27 +68,19 @@ impl Artifacts {
         let (ArtifactParent::Run(parent_id) | ArtifactParent::Session(parent_id)) = parent;
         let scope = PageScope::new("ListArtifacts", &caller.tenant).with(condition, [parent_id.to_string()]);
         let after: Option<Uuid> = scope.decode(&page.token)?;
-        let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(caller.class).read(caller.tenant, move |c, tenant| {
-            async move {
-                let exists = match parent {
-                    ArtifactParent::Run(id) => run_exists(c, tenant, id).await?,
-                    ArtifactParent::Session(id) => session_exists(c, tenant, id).await?,
-                };
-                if !exists {
-                    return Ok(None);
-                }
-                let mut fill = PageFill::new(page.size, max_bytes);
-                while let Some(wanted) = fill.wants() {
-                    let before = fill.last().map(|artifact: &Artifact| artifact.id).or(after);
-                    let rows = artifact_list(c, tenant, parent, before, wanted).await?;
-                    fill.take(rows, wanted);
-                }
-                Ok(Some(fill))
-            }
-            .boxed()
+        let db = self.engine.db(caller.class);
+        let exists = db.read(caller.tenant.clone(), move |c, tenant| match parent {
+            ArtifactParent::Run(id) => run_exists(c, tenant, id).boxed(),
+            ArtifactParent::Session(id) => session_exists(c, tenant, id).boxed(),
         });
-        Ok(list.await?.ok_or(missing)?.finish(|last| scope.encode(last.id)))
+        if !exists.await? {
+            return Err(missing.into());
+        }
+        let id = |artifact: &Artifact| artifact.id;
+        let fill = listing::fill(db, caller.tenant, &page, after, id, move |c, tenant, before, wanted| {
+            artifact_list(c, tenant, parent, before, wanted).boxed()
+        });
+        Ok(fill.await?.finish(|last| scope.encode(last.id)))
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
-use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
-use engine::domain::{Limits, Refusal, Resource, Run, RunRequest};
+use engine::domain::page::{Page, PageRequest, PageScope};
+use engine::domain::{Refusal, Resource, Run, RunRequest};
+use engine::listing;
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
 use engine::store::run::read::{run_exists, run_get, run_list};
@@ -22,7 +23,6 @@ use crate::edge::caller::Caller;
 #[derive(Debug, Clone)]
 pub struct Runs {
     pub(super) engine: Arc<Engine>,
-    limits: Arc<Limits>,
     /// Has one task for each stream.
     pub(super) streams: TaskTracker,
     /// Cancelled when the server shuts down. Streams then say goodbye and end.
@@ -30,8 +30,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
-        Self { engine, limits, streams, shutdown }
+    pub fn new(engine: Arc<Engine>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self { engine, streams, shutdown }
     }
 
     /// Enqueues all of these runs or none. They are committed when this returns.
@@ -82,19 +82,16 @@ impl Runs {
     pub async fn list(&self, caller: Caller, filter: RunFilter, page: PageRequest) -> Result<Page<Run>, EngineError> {
         let scope = PageScope::new("ListRuns", &caller.tenant).with_filter(&filter);
         let after: Option<Uuid> = scope.decode(&page.token)?;
-        let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(caller.class).read((caller.tenant, filter), move |c, (tenant, filter)| {
-            async move {
-                let mut fill = PageFill::new(page.size, max_bytes);
-                while let Some(wanted) = fill.wants() {
-                    let before = fill.last().map(|run: &Run| run.id).or(after);
-                    fill.take(run_list(c, tenant, filter, before, wanted).await?, wanted);
-                }
-                Ok(fill)
-            }
-            .boxed()
-        });
-        Ok(list.await?.finish(|last| scope.encode(last.id)))
+        let (db, input) = (self.engine.db(caller.class), (caller.tenant, filter));
+        let fill = listing::fill(
+            db,
+            input,
+            &page,
+            after,
+            |run: &Run| run.id,
+            |c, (tenant, filter), before, wanted| run_list(c, tenant, filter, before, wanted).boxed(),
+        );
+        Ok(fill.await?.finish(|last| scope.encode(last.id)))
     }
 
     /// One page of a run's events, oldest first, of this level or above.
@@ -108,24 +105,16 @@ impl Runs {
         let scope = PageScope::new("ListRunEvents", &caller.tenant)
             .with("run", [run_id.to_string()])
             .with("level", [min_level.as_str()]);
-        let after: EventPosition = scope.decode(&page.token)?.unwrap_or_default();
-        let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(caller.class).read(caller.tenant, move |c, tenant| {
-            async move {
-                if !run_exists(c, tenant, run_id).await? {
-                    return Ok(None);
-                }
-                let mut fill = PageFill::new(page.size, max_bytes);
-                while let Some(wanted) = fill.wants() {
-                    let after = fill.last().map_or(after, |event: &RunEvent| event.position);
-                    let rows = event_list(c, tenant, run_id, after, min_level, wanted).await?;
-                    fill.take(rows, wanted);
-                }
-                Ok(Some(fill))
-            }
-            .boxed()
+        let after: Option<EventPosition> = scope.decode(&page.token)?;
+        let db = self.engine.db(caller.class);
+        let exists = db.read(caller.tenant.clone(), move |c, tenant| run_exists(c, tenant, run_id).boxed());
+        if !exists.await? {
+            return Err(Refusal::not_found(Resource::Run, run_id).into());
+        }
+        let position = |event: &RunEvent| event.position;
+        let fill = listing::fill(db, caller.tenant, &page, after, position, move |c, tenant, after, wanted| {
+            event_list(c, tenant, run_id, after.unwrap_or_default(), min_level, wanted).boxed()
         });
-        let fill = list.await?.ok_or(Refusal::not_found(Resource::Run, run_id))?;
-        Ok(fill.finish(|last| scope.encode(last.position)))
+        Ok(fill.await?.finish(|last| scope.encode(last.position)))
     }
 }

@@ -82,7 +82,7 @@ impl Runs {
         min_level: EventLevel,
         after: EventPosition,
     ) -> Result<Vec<RunEvent>, EngineError> {
-        let read = self.engine.db(caller.class).read(caller.tenant.clone(), move |c, tenant| {
+        let read = self.engine.db(caller.class).list(caller.tenant.clone(), move |c, tenant| {
             event_list(c, tenant, run_id, after, min_level, PAGE).boxed()
         });
         Ok(read.await?)

@@ -165,7 +165,7 @@ impl Watch {
         loop {
             let page = until_answered(|| {
                 let (tenant, filter) = (self.caller.tenant.clone(), self.request.filter.clone());
-                self.engine.db(self.caller.class).read((tenant, filter), move |c, (tenant, filter)| {
+                self.engine.db(self.caller.class).list((tenant, filter), move |c, (tenant, filter)| {
                     run_list(c, tenant, filter, before, READ_PAGE as i64).boxed()
                 })
             });

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
+use engine::domain::page::{Page, PageRequest, PageScope};
 use engine::domain::session::{NewSession, SessionPatch, SessionStatus};
-use engine::domain::{Limits, Refusal, Resource, Session};
+use engine::domain::{Refusal, Resource, Session};
 use engine::idempotent::{self, Request};
+use engine::listing;
 use engine::session_cancel::cancel_runs;
 use engine::store::session::close::{session_cancel_in_tx, session_close_in_tx};
 use engine::store::session::lock::session_lock_in_tx;
@@ -21,12 +22,11 @@ use crate::edge::caller::Caller;
 #[derive(Debug, Clone)]
 pub struct Sessions {
     engine: Arc<Engine>,
-    limits: Arc<Limits>,
 }
 
 impl Sessions {
-    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>) -> Self {
-        Self { engine, limits }
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// Creates a session. A repeated `request_id` returns the first one in its present state.
@@ -64,20 +64,12 @@ impl Sessions {
         let words = statuses.iter().map(|status| status.as_str());
         let scope = PageScope::new("ListSessions", &caller.tenant).with("statuses", words);
         let after: Option<Uuid> = scope.decode(&page.token)?;
-        let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(caller.class).read((caller.tenant, statuses), move |c, (tenant, statuses)| {
-            async move {
-                let mut fill = PageFill::new(page.size, max_bytes);
-                while let Some(wanted) = fill.wants() {
-                    let before = fill.last().map(|session: &Session| session.id).or(after);
-                    let rows = session_list(c, tenant, statuses, before, wanted).await?;
-                    fill.take(rows, wanted);
-                }
-                Ok(fill)
-            }
-            .boxed()
+        let (db, input) = (self.engine.db(caller.class), (caller.tenant, statuses));
+        let id = |session: &Session| session.id;
+        let fill = listing::fill(db, input, &page, after, id, |c, (tenant, statuses), before, wanted| {
+            session_list(c, tenant, statuses, before, wanted).boxed()
         });
-        Ok(list.await?.finish(|last| scope.encode(last.id)))
+        Ok(fill.await?.finish(|last| scope.encode(last.id)))
     }
 
     /// Changes the fields that the patch names.

@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use engine::domain::event::EventBatch;
 use engine::domain::frame::{Assignment, Heartbeat, Hello, Report, ServerFrame};
-use engine::domain::page::{Page, PageFill, PageRequest, PageScope};
+use engine::domain::page::{Page, PageRequest, PageScope};
 use engine::domain::worker::{ClaimRequest, Order, Worker, WorkerState};
-use engine::domain::{GrantKey, Limits, Refusal, Resource, Run};
+use engine::domain::{GrantKey, Refusal, Resource, Run};
+use engine::listing;
 use engine::serve::open;
 use engine::store::worker::read::{worker_get, worker_list};
 use engine::store::worker::record::worker_drain;
@@ -26,14 +27,13 @@ use crate::edge::caller::Caller;
 #[derive(Debug, Clone)]
 pub struct Workers {
     engine: Arc<Engine>,
-    limits: Arc<Limits>,
     streams: TaskTracker,
     shutdown: CancellationToken,
 }
 
 impl Workers {
-    pub fn new(engine: Arc<Engine>, limits: Arc<Limits>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
-        Self { engine, limits, streams, shutdown }
+    pub fn new(engine: Arc<Engine>, streams: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self { engine, streams, shutdown }
     }
 
     /// Has the tasks that serve the workers' streams.
@@ -106,19 +106,12 @@ impl Workers {
         let scope =
             PageScope::new("ListWorkers", &caller.tenant).with("states", states.iter().map(|state| state.as_str()));
         let after: Option<Uuid> = scope.decode(&page.token)?;
-        let max_bytes = self.limits.page_bytes;
-        let list = self.engine.db(caller.class).read((caller.tenant, states), move |c, (tenant, states)| {
-            async move {
-                let mut fill = PageFill::new(page.size, max_bytes);
-                while let Some(wanted) = fill.wants() {
-                    let before = fill.last().map(|worker: &Worker| worker.id).or(after);
-                    fill.take(worker_list(c, tenant, states, before, wanted).await?, wanted);
-                }
-                Ok(fill)
-            }
-            .boxed()
+        let (db, input) = (self.engine.db(caller.class), (caller.tenant, states));
+        let id = |worker: &Worker| worker.id;
+        let fill = listing::fill(db, input, &page, after, id, |c, (tenant, states), before, wanted| {
+            worker_list(c, tenant, states, before, wanted).boxed()
         });
-        Ok(list.await?.finish(|last| scope.encode(last.id)))
+        Ok(fill.await?.finish(|last| scope.encode(last.id)))
     }
 
     fn unary(&self, caller: Caller) -> UnaryCalls<'_> {
