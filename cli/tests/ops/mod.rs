@@ -15,6 +15,7 @@ mod bad_input;
 mod cancel;
 mod colour;
 mod config;
+mod container;
 mod crash;
 mod dev;
 mod doctor;
