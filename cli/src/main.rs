@@ -14,13 +14,18 @@ mod demo;
 mod telemetry;
 
 mod connection;
+mod first_process;
 mod signals;
 
 mod errors;
 mod output;
 
 fn main() -> ExitCode {
-    // First of all, because every user of TLS takes the process's provider.
+    // Before there are threads, so that signals can be blocked.
+    if let Some(status) = first_process::supervise() {
+        return status;
+    }
+    // First of all the rest, because every user of TLS takes the process's provider.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         output::tell("error: another TLS provider was installed first");
         return exit::Exit::Error.into();

@@ -18,7 +18,7 @@ pub use sleep::Sleep;
 /// Registers `http`, `shell` and `sleep`. If the configuration of `http` is wrong, [`WorkerBuilder::build`] fails and says so.
 #[must_use]
 pub fn register(builder: WorkerBuilder, http: &HttpConfig) -> WorkerBuilder {
-    let builder = builder.handler(shell::KIND, Shell).handler(sleep::KIND, Sleep);
+    let builder = builder.handler(shell::KIND, Shell::default()).handler(sleep::KIND, Sleep);
     match Http::new(http) {
         Ok(handler) => builder.handler(http::KIND, handler),
         Err(reason) => builder.violation(format!("http.ca_certificates_pem: {reason}")),

@@ -29,7 +29,7 @@ async fn a_wait_and_a_tail_end_with_their_run_however_much_it_has_changed() {
         for change in 1..=CHANGES {
             let progress = Some(Progress { fraction: change as f64 / CHANGES as f64, message: String::new() });
             let progress = RunProgress { run_id: lease.run_id.clone(), fence: lease.fence, progress };
-            let heartbeat = WorkerHeartbeat { leases: vec![lease.clone()], progress: vec![progress] };
+            let heartbeat = WorkerHeartbeat { leases: vec![lease.clone()], progress: vec![progress], pause: None };
             stream.send(connect_request::Frame::Heartbeat(heartbeat));
             stream.heartbeat_ack().await;
         }

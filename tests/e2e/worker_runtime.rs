@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::{
-    ArtifactContent, DrainedBy, Handler, HandlerError, RunContext, StopCause, Worker, WorkerConfig, WorkerStatus,
-    WorkerSummary,
+    ArtifactContent, DrainedBy, Handler, HandlerError, Level, RunContext, StopCause, Worker, WorkerConfig,
+    WorkerStatus, WorkerSummary,
 };
 
 use crate::support::{Fixture, spec};
@@ -67,6 +67,19 @@ impl Handler for Acts {
                 return Err(HandlerError::Cancelled);
             }
             "much" => return Ok(json!("x".repeat(2 << 20))),
+            "odd" => {
+                let mut deep = json!("the end\0");
+                for _ in 0..100 {
+                    deep = json!([deep]);
+                }
+                let large: Value = serde_json::from_str("[1e400, 1e-400, 12345678901234567890]").expect("it is JSON");
+                ctx.log_with(Level::Info, "odd\0text", &json!({ "a\0": "b\0" })).await;
+                return Ok(json!({ "a\0": "\0", "deep": deep, "large": large }));
+            }
+            "odd failure" => {
+                let failed = HandlerError::failed("Odd\n\0\u{202e}", "\0\u{1b}[31m\u{fffd}");
+                return Err(failed.with_stack("\0").with_context(json!({ "a\0": ["\0"] })));
+            }
             "some" => return Ok(json!("x".repeat(2 << 10))),
             "panics" => panic!("boom"),
             other => panic!("no such kind: {other}"),
@@ -88,7 +101,7 @@ impl Running {
         let closed = || Arc::new(Semaphore::new(0));
         let acts = Acts { begun: Arc::default(), gate: closed(), arrived: closed(), gone: closed() };
         let mut builder = Worker::builder(WorkerConfig { servers, slots: 4, ..WorkerConfig::new("") });
-        for kind in ["brief", "gated", "tells", "obeys", "much", "some", "panics"] {
+        for kind in ["brief", "gated", "tells", "obeys", "much", "some", "odd", "odd failure", "panics"] {
             builder = builder.handler(kind, acts.clone());
         }
         let builder = handlers::register(builder, &HttpConfig::default());
@@ -292,6 +305,28 @@ async fn a_result_that_is_too_large_fails_the_run_and_says_so() {
         assert_eq!(error.r#type, error_type);
         assert!(error.message.contains(says), "{error:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_server_keeps_becomes_text_and_the_outcome_stands() {
+    let (fixture, running, session) = one_server().await;
+    let odd = fixture.enqueue(&session, "odd").await;
+    let ended = fixture.ended(&odd.id).await;
+    assert_eq!(ended.status(), RunStatus::Succeeded, "{ended:?}");
+    let result: Value = serde_json::from_str(&ended.result_json).expect("it is JSON");
+    assert_eq!((&result["a\u{fffd}"], &result["large"][0]), (&json!("\u{fffd}"), &json!("1e+400")));
+    assert!(result["deep"].is_array(), "{result}");
+    let request = ListRunEventsRequest { run_id: odd.id.clone(), ..Default::default() };
+    let events = fixture.runs().list_run_events(request).await.expect("the run is there").into_inner().events;
+    assert_eq!(events[0].raw, b"odd\0text".as_slice(), "{events:?}");
+
+    let spec = RunSpec { max_attempts: Some(2), ..spec(&session, "odd failure") };
+    let failing = fixture.enqueue_spec(spec).await.expect("it is enqueued");
+    let ended = fixture.ended(&failing.id).await;
+    let error = ended.error.clone().expect("it has failed");
+    assert_eq!((ended.attempt, error.r#type.as_str()), (2, "Odd\u{fffd}\u{fffd}\u{fffd}"), "{ended:?}");
+    assert_eq!((error.message.as_str(), error.stack.as_str()), ("\u{fffd}\u{1b}[31m\u{fffd}", "\u{fffd}"));
+    assert_eq!(running.stop().await.refused, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ pub use api::{
     log_entry::{Content, Level, LogEntry},
     probe::Probe,
     run_info::RunInfo,
+    shortage::is_shortage,
     status::{DrainedBy, WorkerStatus, WorkerSummary},
     stop::{StopCause, StopReason},
     worker::{Worker, WorkerBuilder},

@@ -91,7 +91,7 @@ impl Stream {
                     let lease = |(run_id, fence): &(String, i64)| Lease { run_id: run_id.clone(), fence: *fence };
                     let leases = self.held.iter().map(lease).collect();
                     self.heartbeat_sent = Some(now());
-                    send(&self.sender, In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new() }))?;
+                    send(&self.sender, In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new(), pause: None }))?;
                 }
             }
         }

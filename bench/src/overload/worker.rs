@@ -119,7 +119,7 @@ impl Stream {
     fn heartbeat(&mut self) -> Result<()> {
         let leases = self.leases.iter().map(|(run_id, fence)| Lease { run_id: run_id.clone(), fence: *fence });
         self.heartbeat_sent = Some(Instant::now());
-        self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.collect(), progress: Vec::new() }))
+        self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.collect(), progress: Vec::new(), pause: None }))
     }
 
     fn receive(&mut self, frame: Out) -> Result<()> {

@@ -12,8 +12,8 @@ use crate::errors::UsageError;
 /// Everything in one process, for development: a PostgreSQL of its own, the server, and a worker for `http`, `shell` and `sleep`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-On SIGTERM or Ctrl-C the worker ends what it holds, then the server stops, then the database; a second signal exits at \
-once. The data stays and is found again by the next start.")]
+On SIGTERM, SIGHUP or Ctrl-C the worker ends what it holds, then the server stops, then the database; a second SIGTERM or \
+Ctrl-C exits at once. The data stays and is found again by the next start.")]
 pub(crate) struct DevArgs {
     #[command(flatten)]
     pub(crate) listen: Listen,

@@ -10,8 +10,8 @@ use crate::errors::UsageError;
 /// Runs a server on a PostgreSQL database. Any number of servers may share one database; each may die at any time.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-On SIGTERM or Ctrl-C it stops in order: workers are sent to other servers, streams end, open writes finish; a second \
-signal exits at once.")]
+On SIGTERM, SIGHUP or Ctrl-C it stops in order: workers are sent to other servers, streams end, open writes finish; a second \
+SIGTERM or Ctrl-C exits at once. Under nohup it ignores SIGHUP.")]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) listen: Listen,

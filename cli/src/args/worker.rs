@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use handlers::{HttpConfig, Network};
+use handlers::{HttpConfig, Network, Shell, shell::EnvName};
 use proto::v1;
 use worker::{Worker, WorkerConfig};
 
@@ -19,7 +19,8 @@ use crate::errors::UsageError;
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
-On SIGTERM or Ctrl-C it takes no more runs, ends the runs it holds, disconnects and exits; a second signal exits at once.")]
+On SIGTERM, SIGHUP or Ctrl-C it takes no more runs, ends the runs it holds, disconnects and exits; a second SIGTERM or Ctrl-C \
+exits at once. Under nohup it ignores SIGHUP.")]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
     pub(crate) run: WorkerRun,
@@ -61,9 +62,13 @@ pub(crate) struct WorkerRun {
     /// A label of the worker, for people; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub(crate) labels: Vec<Label>,
-    /// How long runs may continue after SIGTERM or Ctrl-C; then they are stopped and reported as failed
-    #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "30s")]
+    /// How long its end may take after a signal; runs that continue are stopped 7 s before, and reported as failed
+    #[arg(long, env = "OPS_WORKER_DRAIN_TIMEOUT", value_parser = duration, value_name = "DURATION", default_value = "25s")]
     pub(crate) drain_timeout: Duration,
+    /// Variables of the worker's environment that programs of the kind `shell` get although their names begin with OPS_, OTEL_ or
+    /// PG; PG* stands for all that begin so
+    #[arg(long, env = "OPS_WORKER_PASS_ENV", value_delimiter = ',', value_name = "NAME,..")]
+    pub(crate) pass_env: Vec<EnvName>,
     /// Addresses that runs of the kind `http` may call besides those of the public internet, such as 10.1.0.0/16 or
     /// 127.0.0.1
     #[arg(long, env = "OPS_WORKER_HTTP_ALLOW", value_delimiter = ',', value_name = "CIDR,..")]
@@ -97,7 +102,9 @@ impl WorkerRun {
         if let Some(name) = &self.name {
             config.name.clone_from(name);
         }
-        handlers::register(Worker::builder(config), &http).build().map_err(|error| UsageError::new(error.to_string()))
+        let builder = handlers::register(Worker::builder(config), &http);
+        let shell = Shell::passing(self.pass_env.clone());
+        builder.handler(handlers::shell::KIND, shell).build().map_err(|error| UsageError::new(error.to_string()))
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) fn summary(done: &WorkerSummary) -> String {
         (done.failed, "failed"),
         (done.cancelled, "cancelled"),
         (done.snoozed, "put off"),
+        (done.given_back, "given back"),
         (done.lost, "lost to another worker"),
         (done.refused, "refused by the server"),
         (done.unreported, "not reported"),

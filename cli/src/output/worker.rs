@@ -39,6 +39,7 @@ impl Record for Worker {
             ("Worker", self.id.clone()),
             ("Name", self.name.clone()),
             ("State", state(self).to_owned()),
+            ("Paused", self.pause_reason.clone()),
             ("Mode", mode(self).to_owned()),
             ("Lanes", lanes(self)),
             ("Kinds", kinds(self)),
@@ -53,6 +54,7 @@ impl Record for Worker {
 
 fn state(worker: &Worker) -> &'static str {
     match worker.state() {
+        WorkerState::Active if !worker.pause_reason.is_empty() => "paused",
         WorkerState::Active => "active",
         WorkerState::Draining => "draining",
         WorkerState::Disconnected => "disconnected",
@@ -64,6 +66,7 @@ fn state(worker: &Worker) -> &'static str {
 
 fn tone(worker: &Worker) -> Tone {
     match worker.state() {
+        WorkerState::Active if !worker.pause_reason.is_empty() => Tone::Bad,
         WorkerState::Active => Tone::Good,
         WorkerState::Draining => Tone::Warning,
         WorkerState::Disconnected | WorkerState::Lost => Tone::Bad,

@@ -62,7 +62,7 @@ fn help_names_the_defaults_and_the_environment() {
         ("serve", "--listen", "127.0.0.1:7070"),
         ("worker", "--lanes", "A,B,C,D"),
         ("worker", "--slots", "8"),
-        ("worker", "--drain-timeout", "30s"),
+        ("worker", "--drain-timeout", "25s"),
         ("worker list", "--server", "http://127.0.0.1:7070"),
         ("session list", "--limit", "50"),
         ("session list", "--output", "table"),

@@ -25,7 +25,7 @@ fn get(address: &str, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn health(address: &str) -> (u16, Value) {
+pub fn health(address: &str) -> (u16, Value) {
     let (code, body) = get(address, "/health");
     (code, serde_json::from_str(&body).unwrap())
 }

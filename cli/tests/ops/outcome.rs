@@ -1,4 +1,6 @@
-use super::fixture::Fixture;
+use proto::v1::{RunSpec, RunStatus};
+
+use super::{client::shell, fixture::Fixture};
 
 #[tokio::test]
 async fn a_run_with_wait_gives_the_exit_status() {
@@ -17,6 +19,38 @@ async fn a_run_with_wait_gives_the_exit_status() {
     let slow = wait("sleep 30", "200ms");
     assert_eq!((slow.code, slow.stdout.as_str()), (Some(3), ""), "{slow:?}");
     assert!(slow.stderr.contains("has not ended after 200ms"), "{slow:?}");
+}
+
+/// What a program prints must not turn its exit status and its other attempts into something else.
+#[tokio::test]
+async fn whatever_a_program_prints_its_outcome_stands() {
+    let fixture = Fixture::open().await;
+    let client = fixture.client();
+    let session = client.session().await;
+    let prints = [
+        r"printf 'a\0b'",
+        r"printf '\377\376\0\n'",
+        r"printf '\\ud800 \\u0000'",
+        r"printf '\033]0;title\007\033[31m'",
+        "head -c 3000 /dev/urandom",
+        "head -c 100000 /dev/zero",
+        r"head -c 300000 /dev/zero | tr '\0' x",
+    ];
+    for print in prints {
+        let failing = RunSpec { max_attempts: Some(2), ..shell(&session, &format!("{print} >&2; exit 3")) };
+        let failing = client.enqueue(failing).await.unwrap();
+        let good = client.enqueue(shell(&session, &format!("{print}; {print} >&2"))).await.unwrap();
+        client.until_all(&session, &[good], RunStatus::Succeeded).await;
+        let failed = client
+            .until_all(&session, std::slice::from_ref(&failing), RunStatus::Failed)
+            .await
+            .remove(&failing)
+            .unwrap();
+        let error = failed.error.unwrap();
+        assert_eq!((error.r#type.as_str(), failed.attempt), ("ExitStatus", 2), "{print}: {error:?}");
+        assert!(error.message.starts_with("exit 3: "), "{print}: {error:?}");
+        assert!(error.context_json.contains("\"exit_code\":3"), "{print}: {error:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 use nix::sys::signal::Signal;
 use proto::v1::RunStatus;
 
-use super::{fixture::Fixture, gate::Gate};
+use super::{
+    fixture::Fixture,
+    gate::Gate,
+    program::{Running, command},
+};
 
 #[tokio::test]
 async fn a_server_and_a_worker_stop_in_order_on_a_signal() {
@@ -32,6 +36,45 @@ async fn a_worker_that_gets_a_signal_ends_the_runs_it_holds_and_takes_no_more() 
     assert!(ended.stderr.contains("worker stopped: 1 runs begun, 1 succeeded"), "{ended:?}");
     let late = fixture.client().get(&late).await;
     assert_eq!((late.status(), late.attempt), (RunStatus::Queued, 0));
+}
+
+#[tokio::test]
+async fn a_hangup_stops_a_worker_and_a_server_in_order_and_under_nohup_it_is_ignored() {
+    let mut fixture = Fixture::open().await;
+    let mut gate = Gate::new(fixture.folder(), "gate");
+    let held = fixture.enqueue(&format!("echo begun; {}", gate.pass()));
+    assert_eq!(fixture.first_line(&held), "begun");
+    let worker = fixture.workers.remove(0);
+    // A terminal that closes sends several.
+    worker.signal(Signal::SIGHUP);
+    worker.journal.wait_for("SIGHUP: stopping");
+    worker.signal(Signal::SIGHUP);
+    worker.journal.wait_for("draining");
+    gate.open();
+    assert_eq!(fixture.ops(&["run", "wait", &held]).code, Some(0));
+    let worker = worker.end();
+    assert_eq!(worker.code, Some(0), "{worker:?}");
+
+    let own = command(&["worker", "--server", fixture.address()]);
+    let mut start = std::process::Command::new("sh");
+    start.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(own.get_program()).args(own.get_args());
+    for (name, _) in own.get_envs() {
+        start.env_remove(name);
+    }
+    let ignoring = Running::of(start);
+    ignoring.journal.wait_for("\"connected\"");
+    ignoring.signal(Signal::SIGHUP);
+    assert_eq!(fixture.ops(&["run", "wait", &fixture.enqueue("true")]).code, Some(0));
+    ignoring.signal(Signal::SIGTERM);
+    let ignoring = ignoring.end();
+    assert_eq!(ignoring.code, Some(0), "{ignoring:?}");
+    assert!(!ignoring.stderr.contains("SIGHUP"), "{ignoring:?}");
+
+    let server = fixture.servers.remove(0).process;
+    server.signal(Signal::SIGHUP);
+    let server = server.end();
+    assert_eq!(server.code, Some(0), "{server:?}");
+    assert!(server.stderr.contains("SIGHUP: stopping"), "{server:?}");
 }
 
 #[tokio::test]

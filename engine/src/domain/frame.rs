@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::event::EventBatch;
 use crate::domain::run::Progress;
 use crate::domain::violation::Violations;
-use crate::domain::worker::{Order, WorkerProfile};
+use crate::domain::worker::{Order, WorkerPause, WorkerProfile};
 use crate::domain::{GrantKey, Outcome, Refusal, Run};
 
 /// The first frame of a worker.
@@ -64,6 +64,8 @@ pub struct Refused<T> {
 pub struct Heartbeat {
     pub grants: Vec<GrantKey>,
     pub progress: Vec<(GrantKey, Progress)>,
+    /// Why it takes no runs for now.
+    pub pause: Option<WorkerPause>,
 }
 
 /// How a grant ended, as its worker reports it.

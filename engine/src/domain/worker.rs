@@ -72,6 +72,15 @@ pub struct Worker {
     pub held_runs: i32,
     pub created_at: DateTime<Utc>,
     pub heartbeat_at: DateTime<Utc>,
+    /// Why it takes no runs for now, and until when.
+    pub pause: Option<(String, DateTime<Utc>)>,
+}
+
+/// A worker takes no runs for now, because it lacks what they need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerPause {
+    pub reason: String,
+    pub remaining: Duration,
 }
 
 /// How a worker describes itself; already checked.

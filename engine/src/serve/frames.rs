@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -18,16 +19,18 @@ use uuid::Uuid;
 use crate::Engine;
 use crate::EngineError;
 use crate::batch::budget::Held;
-use crate::db::StoreError;
+use crate::db::{Class, StoreError};
 use crate::domain::Refusal;
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{EventRange, Heartbeat, Refused, Rejection, ServerFrame, WorkerFrame};
 use crate::domain::weight::Weight;
+use crate::domain::worker::WorkerPause;
 use crate::serve::answers::rejection;
 use crate::serve::end::{end, end_error};
 use crate::serve::worker_grants::WorkerGrants;
 use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
 use crate::store::event::append::GuardedEvents;
+use crate::store::worker::record::worker_paused;
 use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::leases::BeatAnswer;
 
@@ -50,6 +53,7 @@ where
 {
     let (events, waiting_events) = mpsc::unbounded_channel();
     let (heartbeats, waiting_heartbeats) = mpsc::channel(HEARTBEATS_WAITING);
+    let (pause, pauses) = watch::channel(None);
     let tasks = TaskTracker::new();
     let stream = Arc::new(WorkerStream {
         grants: WorkerGrants::new(engine.clone(), connection.clone(), tasks.clone()),
@@ -57,12 +61,14 @@ where
         connection,
         tasks,
         heartbeats,
+        pause,
         event_credits_used: AtomicI64::new(0),
         events,
     });
     stream.grants.resume();
     stream.tasks.spawn(stream.clone().keep_events(waiting_events));
     stream.tasks.spawn(stream.clone().keep_leases(waiting_heartbeats));
+    stream.tasks.spawn(stream.clone().keep_pause(pauses));
     let mut goodbye = false;
     let ended = loop {
         let frame = tokio::select! {
@@ -96,6 +102,8 @@ struct WorkerStream {
     tasks: TaskTracker,
     /// Heartbeats, each with when it came.
     heartbeats: mpsc::Sender<(Heartbeat, Instant)>,
+    /// Why the worker takes no runs for now.
+    pause: watch::Sender<Option<WorkerPause>>,
     event_credits_used: AtomicI64,
     /// Events in the order in which they came. The worker's event credits and the budget of bytes bound them.
     events: mpsc::UnboundedSender<(EventBatch, Held)>,
@@ -125,7 +133,15 @@ impl WorkerStream {
         Ok(())
     }
 
-    fn heartbeat(&self, heartbeat: Heartbeat) -> Result<(), EngineError> {
+    fn heartbeat(&self, mut heartbeat: Heartbeat) -> Result<(), EngineError> {
+        let pause = heartbeat.pause.take();
+        // Each heartbeat of a pause says how long it still is; the end of the pause stays.
+        self.pause.send_if_modified(|known| {
+            let is_new = known.as_ref().map(|pause| &pause.reason) != pause.as_ref().map(|pause| &pause.reason)
+                || pause.as_ref().zip(known.as_ref()).is_some_and(|(new, known)| new.remaining > known.remaining);
+            *known = pause;
+            is_new
+        });
         self.heartbeats.try_send((heartbeat, Instant::now())).map_err(|_| {
             let text = format!("expected no more than {HEARTBEATS_WAITING} heartbeats ahead of their answers");
             Refusal::ProtocolViolation(text).into()
@@ -169,6 +185,28 @@ impl WorkerStream {
                         tracing::warn!(%error, %worker_id, "heartbeats are not written: leases are frozen");
                     }
                     connection.send(ServerFrame::HeartbeatAck { lost: Vec::new(), frozen });
+                }
+            }
+        }
+    }
+
+    /// Writes why the worker takes no runs, when that changes.
+    async fn keep_pause(self: Arc<Self>, mut pauses: watch::Receiver<Option<WorkerPause>>) {
+        let (connection, db) = (&self.connection, self.engine.db(Class::Engine));
+        let (worker_id, epoch) = (connection.worker_id, connection.epoch);
+        let ended = connection.ended();
+        while let Some(Ok(())) = ended.run_until_cancelled(pauses.changed()).await {
+            loop {
+                let pause = pauses.borrow_and_update().clone();
+                let written =
+                    db.write(pause, move |c, pause| worker_paused(c, worker_id, epoch, pause.as_ref()).boxed());
+                match ended.run_until_cancelled(written).await {
+                    Some(Ok(true)) | None => break,
+                    Some(Ok(false)) => {}
+                    Some(Err(error)) => tracing::debug!(%error, %worker_id, "a worker's pause is not written"),
+                }
+                if ended.run_until_cancelled(tokio::time::sleep(OUTAGE_RETRY_DELAY)).await.is_none() {
+                    break;
                 }
             }
         }

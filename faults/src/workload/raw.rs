@@ -204,7 +204,7 @@ impl Connection {
         self.held = held;
         let named = self.held.iter().filter(|held| held.behaviour != Behaviour::Late);
         let leases = named.map(|held| Lease { run_id: held.run.to_string(), fence: held.fence }).collect();
-        send(&self.sender, In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new() }));
+        send(&self.sender, In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new(), pause: None }));
         for Held { run, fence, behaviour, .. } in due {
             let token = format!("{}/{run}/{fence}", self.actor);
             let outcome = history::Outcome::Succeeded;

@@ -16,7 +16,7 @@ use super::{End, KIND, Script};
 use crate::history::{Outcome, Recorder, What};
 
 /// How long runs may continue after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(9);
 
 /// The options of a worker process.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::{fmt, io, time::Duration};
 
 use hyper::StatusCode;
 use url::Url;
-use worker::HandlerError;
+use worker::{HandlerError, is_shortage};
 
 /// A URL without user, password, query and fragment, which may be secrets.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,11 +88,29 @@ impl HttpError {
         }
     }
 
+    /// Whether this worker lacks what a connection needs, such as a file descriptor.
+    fn is_shortage(&self) -> bool {
+        match self {
+            Self::Connect(error) | Self::Tls(error) => is_shortage(error),
+            // The resolver of the system does not say why it could not ask.
+            Self::Name(error) => is_shortage(error) || is_out_of_descriptors(),
+            _ => false,
+        }
+    }
+
     /// The error that the handler returns.
     pub(super) fn into_failure(self, at: &Shown) -> HandlerError {
+        if self.is_shortage() {
+            return HandlerError::Shortage(self.to_string());
+        }
         let failed = HandlerError::failed(self.class(), format!("{at}: {self}"));
         if self.is_permanent() { failed.permanent() } else { failed }
     }
+}
+
+/// Whether no file can be opened.
+fn is_out_of_descriptors() -> bool {
+    std::fs::File::open("/dev/null").is_err_and(|error| is_shortage(&error))
 }
 
 /// Whether a later request may get another status.

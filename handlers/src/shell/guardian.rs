@@ -3,13 +3,15 @@
 //! executes the same run.
 
 use std::{
-    io::Write,
+    collections::BTreeSet,
+    io::{self, Write},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use nix::unistd::Pid;
+use worker::is_shortage;
 
 /// Reads `+ <group>` and `- <group>` from the worker. The input ends when the worker ends, for whatever reason.
 const SCRIPT: &str = r#"
@@ -28,40 +30,81 @@ for group in $groups; do
 done
 "#;
 
+/// The guardian of this process, and the groups that it watches.
+#[derive(Debug)]
+struct Guardian {
+    child: Option<Child>,
+    groups: BTreeSet<Pid>,
+    /// Whether it is logged that there is none.
+    is_missed: bool,
+}
+
+/// Starts the guardian if there is none.
+///
+/// # Errors
+/// The worker lacks what it needs to start a process. For any other reason, such as a machine without a shell, the worker does without
+/// a guardian.
+pub(super) fn ready() -> io::Result<()> {
+    let mut guardian = guardian();
+    let Guardian { child, groups, is_missed } = &mut *guardian;
+    if child.is_some() {
+        return Ok(());
+    }
+    match start() {
+        Ok(started) => {
+            *child = Some(started);
+            for group in groups.clone() {
+                guardian.send('+', group);
+            }
+        }
+        Err(error) if is_shortage(&error) => return Err(error),
+        Err(error) => {
+            if !std::mem::replace(is_missed, true) {
+                tracing::warn!(%error, "no guardian: processes may outlive a killed worker");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// From now on this group dies with the worker.
 pub(super) fn watch(group: Pid) {
-    send('+', group);
+    let mut guardian = guardian();
+    guardian.groups.insert(group);
+    guardian.send('+', group);
 }
 
 /// The group is gone. Another group may get its number.
 pub(super) fn release(group: Pid) {
-    send('-', group);
+    let mut guardian = guardian();
+    guardian.groups.remove(&group);
+    guardian.send('-', group);
 }
 
-fn send(what: char, group: Pid) {
-    static GUARDIAN: OnceLock<Option<Mutex<Child>>> = OnceLock::new();
-    let Some(guardian) = GUARDIAN.get_or_init(start) else { return };
-    let mut guardian = guardian.lock().unwrap_or_else(PoisonError::into_inner);
-    // This does not block: a line is far shorter than the buffer of the pipe, and the guardian reads it at once.
-    let written = guardian.stdin.as_mut().map(|stdin| stdin.write_all(format!("{what} {group}\n").as_bytes()));
-    if let Some(Err(error)) = written {
-        tracing::warn!(%error, "the guardian is gone: processes may outlive a killed worker");
-        // Log it once.
-        guardian.stdin = None;
+fn guardian() -> MutexGuard<'static, Guardian> {
+    static GUARDIAN: Mutex<Guardian> = Mutex::new(Guardian { child: None, groups: BTreeSet::new(), is_missed: false });
+    GUARDIAN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Guardian {
+    fn send(&mut self, what: char, group: Pid) {
+        let Some(stdin) = self.child.as_mut().and_then(|child| child.stdin.as_mut()) else { return };
+        // This does not block: a line is far shorter than the buffer of the pipe, and the guardian reads it at once.
+        if let Err(error) = stdin.write_all(format!("{what} {group}\n").as_bytes()) {
+            tracing::warn!(%error, "the guardian is gone: the next program starts another");
+            if let Some(mut child) = self.child.take() {
+                // It has closed its input, so it has ended.
+                let _ = child.try_wait();
+            }
+        }
     }
 }
 
-fn start() -> Option<Mutex<Child>> {
+fn start() -> io::Result<Child> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", SCRIPT, "ops-guardian"]).process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    match command.spawn() {
-        Ok(guardian) => Some(Mutex::new(guardian)),
-        Err(error) => {
-            tracing::warn!(%error, "no guardian: processes may outlive a killed worker");
-            None
-        }
-    }
+    command.spawn()
 }
 
 #[cfg(test)]
@@ -82,7 +125,7 @@ mod tests {
 
     #[test]
     fn at_the_end_of_its_input_it_kills_the_groups_that_were_not_released() {
-        let guardian = start().unwrap().into_inner().unwrap();
+        let guardian = start().unwrap();
         let (mut left, mut released) = (sleeper(), sleeper());
         let mut input = guardian.stdin.as_ref().unwrap();
         let lines = format!("+ {0}\n+ {1}\n- {1}\n", group(&left), group(&released));

@@ -1,10 +1,11 @@
 //! `shell`: executes a program in a process group of its own.
 
 use std::{
-    collections::BTreeMap, os::unix::process::ExitStatusExt, process::ExitStatus, process::Stdio, time::Duration,
+    collections::BTreeMap, io, os::unix::process::ExitStatusExt, process::ExitStatus, process::Stdio, time::Duration,
 };
 
 use async_trait::async_trait;
+use nix::errno::Errno;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -13,9 +14,10 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use worker::{Handler, HandlerError, RunContext};
+use worker::{Handler, HandlerError, RunContext, is_shortage};
 
 use super::{
+    environment::{EnvName, withheld},
     output::{Stream, Tail, pump},
     spawner::{self, Spawned},
 };
@@ -36,13 +38,25 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(5);
 /// the line continues in the next event of the same stream (it is longer than 16 KiB, or was shown before it ended), or the
 /// output ended without a newline. Output that is not UTF-8 or has a NUL comes as bytes, with the newline if there is one.
 ///
-/// The program gets the worker's environment without the variables that start with `OPS_`, plus `OPS_RUN_ID`, `OPS_ATTEMPT`
-/// and, if the run belongs to a trace, `TRACEPARENT`.
+/// The program gets the worker's environment without what belongs to the worker (see docs/handlers.md), plus `OPS_RUN_ID`,
+/// `OPS_ATTEMPT` and, if the run belongs to a trace, `TRACEPARENT`.
 ///
 /// On a cancel, its whole process group gets SIGTERM and, after the grace, SIGKILL. Exit status 0 after that counts as
 /// cancelled, and not as a success. When the program ends, the handler kills what is left of its group.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shell;
+///
+/// A program that can not be started because this worker lacks file descriptors, processes or memory is a
+/// [`HandlerError::Shortage`]; one that no worker could start fails permanently with type `SpawnFailed`.
+#[derive(Clone, Debug, Default)]
+pub struct Shell {
+    pass_env: Vec<EnvName>,
+}
+
+impl Shell {
+    /// Programs get these variables too, although they are the worker's own.
+    pub fn passing(pass_env: Vec<EnvName>) -> Self {
+        Self { pass_env }
+    }
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,10 +111,8 @@ impl Handler for Shell {
         let params: ShellParams = ctx.params()?;
         let program = params.program()?;
         let begin = Instant::now();
-        let mut spawned = spawner::spawn(params.command(&program, &ctx)).await.map_err(|error| {
-            HandlerError::failed("SpawnFailed", format!("{}: {error}", program[0]))
-                .with_context(json!({ "program": program[0], "cwd": params.cwd }))
-        })?;
+        let started = spawner::spawn(params.command(&program, &ctx, &self.pass_env)).await;
+        let mut spawned = started.map_err(|error| params.not_started(&program, &error))?;
         let (stdin, stdout) = (spawned.child.stdin.take(), spawned.child.stdout.take());
         let stderr = spawned.child.stderr.take();
         let (all_read, closing) = (CancellationToken::new(), CancellationToken::new());
@@ -144,15 +156,22 @@ impl ShellParams {
         }
     }
 
-    fn command(&self, program: &[String], ctx: &RunContext) -> Command {
+    /// Why the program could not be started.
+    fn not_started(&self, program: &[String], error: &io::Error) -> HandlerError {
+        if is_shortage(error) {
+            return HandlerError::Shortage(format!("no process could be started: {error}"));
+        }
+        let failed = HandlerError::failed("SpawnFailed", format!("{}: {error}", program[0]))
+            .with_context(json!({ "program": program[0], "cwd": self.cwd }));
+        if is_of_the_run(error) { failed.permanent() } else { failed }
+    }
+
+    fn command(&self, program: &[String], ctx: &RunContext, pass_env: &[EnvName]) -> Command {
         let mut command = Command::new(&program[0]);
         command.args(&program[1..]);
-        // The program must not see the worker's own settings, such as its token.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPS_")) {
+        for name in withheld(std::env::vars_os().map(|(name, _)| name), pass_env) {
             command.env_remove(name);
         }
-        // Nor does it belong to the trace in which the worker was started.
-        command.env_remove("TRACEPARENT").env_remove("TRACESTATE");
         if let Some(parent) = ctx.traceparent() {
             command.env("TRACEPARENT", parent);
         }
@@ -166,13 +185,30 @@ impl ShellParams {
     }
 }
 
+/// Whether the program can not be started because of what the run says: every attempt would fail.
+fn is_of_the_run(error: &io::Error) -> bool {
+    const OF_THE_RUN: [Errno; 8] = [
+        Errno::E2BIG,
+        Errno::ENOENT,
+        Errno::EACCES,
+        Errno::ENOEXEC,
+        Errno::ENOTDIR,
+        Errno::EISDIR,
+        Errno::ELOOP,
+        Errno::ENAMETOOLONG,
+    ];
+    // A NUL in an argument has no code.
+    error.kind() == io::ErrorKind::InvalidInput
+        || error.raw_os_error().is_some_and(|code| OF_THE_RUN.contains(&Errno::from_raw(code)))
+}
+
 /// Waits until the program ends, or stops it. Afterwards its group is gone.
 async fn live(
     ctx: &RunContext,
     spawned: &mut Spawned,
     timeout: Option<Duration>,
     all_read: &CancellationToken,
-) -> std::io::Result<(ExitStatus, End)> {
+) -> io::Result<(ExitStatus, End)> {
     let Spawned { child, group } = spawned;
     let timed_out = async {
         match timeout {

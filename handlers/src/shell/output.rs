@@ -14,9 +14,10 @@ use super::lines::{Lines, Piece};
 
 /// A line without a newline, such as a prompt, is logged after this time.
 const PARTIAL_AFTER: Duration = Duration::from_millis(200);
-/// After the program has ended, its pipe is read until nothing comes for this time, and up to so many bytes: a process that
-/// left the group may keep the pipe open for ever, or write for ever.
+/// After the program has ended, its pipe is read until nothing comes for this time, and up to so many bytes, and no longer than the
+/// whole time: a process that left the group may keep the pipe open for ever, or write for ever, fast or slowly.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REST_BYTES: usize = 1024 * 1024;
 /// How much of the end of the output is kept, for the error of a program that fails.
 const TAIL_BYTES: usize = 4 * 1024;
@@ -48,15 +49,26 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
     let mut buffer = vec![0; READ_BYTES];
     let mut rest = MAX_REST_BYTES;
     let mut flush_at = None;
-    loop {
+    // When the pipe is closed from this side, once the program has ended.
+    let mut close_at = None;
+    let is_ended = loop {
         let is_closing = closing.is_cancelled();
-        let wait_until = if is_closing { Some(Instant::now() + QUIET_AFTER) } else { flush_at };
+        let wait_until = if is_closing {
+            let now = Instant::now();
+            let close_at = *close_at.get_or_insert(now + REST_TIMEOUT);
+            if now >= close_at {
+                break false;
+            }
+            Some(close_at.min(now + QUIET_AFTER))
+        } else {
+            flush_at
+        };
         let read = tokio::select! {
             biased;
             read = pipe.read(&mut buffer) => read.unwrap_or(0),
             () = until(wait_until) => {
                 if is_closing {
-                    break;
+                    break false;
                 }
                 flush_at = None;
                 if let Some(piece) = lines.flush() {
@@ -70,16 +82,22 @@ pub(super) async fn pump<R: AsyncRead + Unpin>(
             rest = rest.saturating_sub(read);
         }
         if read == 0 || rest == 0 {
-            break;
+            break read == 0;
         }
         tail.push(&buffer[..read]);
         for piece in lines.push(&buffer[..read]) {
             data.log(ctx, level, piece).await;
         }
         flush_at = if lines.has_partial() { flush_at.or(Some(Instant::now() + PARTIAL_AFTER)) } else { None };
-    }
+    };
     if let Some(piece) = lines.finish() {
         data.log(ctx, level, piece).await;
+    }
+    if !is_ended {
+        let left = format!(
+            "a process that the program left behind still holds its {name}, which is closed now: what it writes is lost"
+        );
+        ctx.log_with(Level::Warn, left, &json!({ "stream": "worker" })).await;
     }
     tail
 }

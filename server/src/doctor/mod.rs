@@ -2,8 +2,8 @@
 //!
 //! It only reads, over a connection of its own, with deadlines. A check that fails does not stop the others. `finding` has the
 //! types of a report, `session` the connection, and `reach` explains why there is none. Each other file has one group of checks:
-//! `place` (which server this is), `settings`, `roles`, `schema`, `horizon` (what keeps dead rows from being vacuumed) and `load`
-//! (connections, locks and tables).
+//! `place` (which server this is), `settings`, `roles`, `schema`, `horizon` (what keeps dead rows from being vacuumed), `load`
+//! (connections, locks and tables) and `workers` (what workers lack).
 
 mod finding;
 mod horizon;
@@ -15,6 +15,7 @@ mod roles;
 mod schema;
 mod session;
 mod settings;
+mod workers;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,7 +33,7 @@ type Check = for<'a> fn(
 ) -> Pin<Box<dyn Future<Output = Result<(), ReadError>> + Send + 'a>>;
 
 /// The groups of checks, each with its subject.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("the server", |session, _, found| Box::pin(place::check(session, found))),
     ("its settings", |session, requirements, found| Box::pin(settings::check(session, requirements, found))),
     ("the schema", |session, _, found| Box::pin(schema::check(session, found))),
@@ -41,6 +42,7 @@ const CHECKS: [(&str, Check); 7] = [
     ("its connections, locks and tables", |session, requirements, found| {
         Box::pin(load::check(session, requirements, found))
     }),
+    ("the workers", |session, _, found| Box::pin(workers::check(session, found))),
     ("poolers", |session, _, found| Box::pin(place::check_pooler(session, found))),
 ];
 

@@ -83,7 +83,7 @@ impl Stream {
     }
 
     pub fn beat(&self, leases: &[Lease]) {
-        self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.to_vec(), progress: Vec::new() }));
+        self.send(In::Heartbeat(WorkerHeartbeat { leases: leases.to_vec(), progress: Vec::new(), pause: None }));
     }
 
     /// Sends a heartbeat for these grants, and waits for the answer.

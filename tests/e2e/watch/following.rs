@@ -38,7 +38,7 @@ async fn a_watcher_sees_progress() {
     let progress = Some(Progress { fraction: 0.5, message: "half".into() });
     let progress = vec![RunProgress { run_id: run.id.clone(), fence: lease.fence, progress: progress.clone() }];
     let leases = vec![lease];
-    stream.send(connect_request::Frame::Heartbeat(WorkerHeartbeat { leases, progress }));
+    stream.send(connect_request::Frame::Heartbeat(WorkerHeartbeat { leases, progress, pause: None }));
     watcher
         .until(|runs| runs.get(&run.id).and_then(|run| run.progress.as_ref()).is_some_and(|p| p.message == "half"))
         .await;

@@ -11,7 +11,7 @@ pub const DEFAULT_SLOTS: usize = 8;
 /// The server's limit for the runs of one stream.
 const MAX_SLOTS: usize = 10_000;
 /// Default of [`WorkerConfig::drain_timeout`].
-pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The configuration of a worker.
 #[derive(Clone)]
@@ -31,8 +31,9 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// The worker's version, for people. Default: the version of this library.
     pub version: String,
-    /// After a shutdown, running handlers have this time to finish. Then the worker asks them to stop, gives them 5 s for it,
-    /// and reports them as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 30 s.
+    /// A shutdown takes no longer than this. 7 s before its end the worker asks the handlers that still run to stop, gives them 5 s for
+    /// it, and reports them as failed with type `WorkerShutdown`. An operator's drain has no such limit. Default: 25 s, which is less
+    /// than the 30 s after which Kubernetes kills a pod.
     pub drain_timeout: Duration,
     /// Sent as `authorization: Bearer <token>`.
     pub token: Option<String>,

@@ -16,6 +16,7 @@ use crate::{
         params,
         run_info::RunInfo,
         stop::{Stop, StopReason},
+        text,
     },
     dial::{artifact, link::Link},
     grant::{
@@ -137,7 +138,7 @@ impl RunContext {
     /// Reports how far the attempt is, from 0 to 1, with a message for people. The next heartbeat carries the latest report.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
-        let message = message.into().replace('\0', "\u{fffd}").chars().take(MAX_PROGRESS_CHARACTERS).collect();
+        let message = text::prose(&message.into(), usize::MAX).chars().take(MAX_PROGRESS_CHARACTERS).collect();
         self.inner.progress.set(Progress { fraction, message });
     }
 

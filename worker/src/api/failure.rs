@@ -13,6 +13,9 @@ pub enum HandlerError {
     Cancelled,
     /// The run is offered again after this time, at most 30 days, and this attempt does not count.
     Snooze(Duration),
+    /// This worker lacks what the run needs, such as file descriptors, and the handler has done nothing of it. The text says what. The
+    /// run is offered again and this attempt does not count; the worker takes no runs for a while.
+    Shortage(String),
 }
 
 /// A failure.
@@ -79,6 +82,7 @@ impl fmt::Display for HandlerError {
             Self::Failed(failure) => write!(f, "{}: {}", failure.error_type, failure.message),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Snooze(delay) => write!(f, "snoozed for {}", humantime::format_duration(*delay)),
+            Self::Shortage(reason) => write!(f, "the worker can not execute it now: {reason}"),
         }
     }
 }

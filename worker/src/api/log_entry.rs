@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::api::text;
+
 /// The contract's limit for the content of one event, and for its data.
 pub(crate) const MAX_CONTENT_BYTES: usize = 64 * 1024;
 
@@ -112,8 +114,8 @@ impl From<Vec<u8>> for Content {
 /// The contract takes an object, so any other value becomes `{"value": ..}`. The server would refuse a line whose data is over
 /// the limit.
 fn data_text(data: &Value) -> String {
-    let text = if data.is_object() { data.to_string() } else { serde_json::json!({ "value": data }).to_string() };
-    if text.len() > MAX_CONTENT_BYTES { r#"{"omitted":"data over 64 KiB"}"#.into() } else { text }
+    let mut object = if data.is_object() { data.clone() } else { serde_json::json!({ "value": data }) };
+    text::json(&mut object, MAX_CONTENT_BYTES).unwrap_or_else(|_| r#"{"omitted":"data over 64 KiB"}"#.into())
 }
 
 #[cfg(test)]
@@ -144,6 +146,7 @@ mod tests {
     #[test]
     fn data_is_always_an_object_within_the_limit() {
         assert_eq!(data_text(&serde_json::json!(3)), r#"{"value":3}"#);
+        assert_eq!(data_text(&serde_json::json!({ "x": "\0" })), "{\"x\":\"\u{fffd}\"}");
         assert_eq!(data_text(&serde_json::json!({ "x": "y".repeat(70_000) })), r#"{"omitted":"data over 64 KiB"}"#);
     }
 }

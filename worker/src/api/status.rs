@@ -11,6 +11,8 @@ pub struct WorkerStatus {
     pub is_draining: bool,
     /// Runs that it executes now.
     pub running: usize,
+    /// Why it takes no runs for now, if it lacks what they need, such as file descriptors.
+    pub paused: Option<String>,
 }
 
 /// What a worker has done.
@@ -30,6 +32,8 @@ pub struct WorkerSummary {
     pub cancelled: u64,
     /// Accepted reports of snoozed runs.
     pub snoozed: u64,
+    /// Accepted reports of runs that it could not execute because it lacked something.
+    pub given_back: u64,
     /// Lost grants; the worker killed their handlers and reported nothing.
     pub lost: u64,
     /// Refused reports.

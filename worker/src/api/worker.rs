@@ -60,8 +60,8 @@ impl Worker {
     /// Executes runs until `shutdown` is cancelled or an operator drains the worker. Then the worker takes no more runs, lets
     /// handlers finish, waits until the server has acknowledged all reports, and says goodbye.
     ///
-    /// A shutdown is bounded, even during an operator's drain: the worker stops handlers that have not finished within
-    /// `drain_timeout`, and leaves at most 25 s later. An operator's drain alone waits for the handlers without a limit; the
+    /// A shutdown is bounded, even during an operator's drain: the worker stops handlers in time, and leaves within `drain_timeout`,
+    /// or a second later if a handler blocks its thread. An operator's drain alone waits for the handlers without a limit; the
     /// operator can cancel their runs. Dropping the future kills all handlers, and reports nothing.
     ///
     /// # Errors

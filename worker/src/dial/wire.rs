@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::v1;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -11,10 +12,14 @@ use crate::{
         failure::Failure,
         log_entry::{Content, Level, LogEntry},
         run_info::RunInfo,
+        text,
     },
-    grant::{key::GrantKey, outcome::Outcome, progress::Progress},
+    grant::{capacity::Pause, key::GrantKey, outcome::Outcome, progress::Progress},
     log::queue::Batch,
 };
+
+/// The bound of the reason of a pause; the contract takes 4,000 characters.
+const MAX_PAUSE_BYTES: usize = 4_000;
 
 /// The name of a grant, if the id is a UUID.
 pub(crate) fn grant_key(run_id: &str, fence: i64) -> Option<GrantKey> {
@@ -80,6 +85,15 @@ pub(crate) fn run_progress(key: GrantKey, progress: Progress) -> v1::RunProgress
     }
 }
 
+pub(crate) fn worker_pause(pause: &Pause, now: Instant) -> v1::WorkerPause {
+    let remaining = pause.until.saturating_duration_since(now);
+    // A minute at most, so the conversion can not fail.
+    v1::WorkerPause {
+        reason: text::prose(&pause.reason, MAX_PAUSE_BYTES),
+        remaining: Some(prost_types::Duration::try_from(remaining).unwrap_or_default()),
+    }
+}
+
 pub(crate) fn run_events(key: GrantKey, batch: Batch) -> v1::RunEvents {
     v1::RunEvents {
         run_id: key.run_id.to_string(),
@@ -101,7 +115,7 @@ pub(crate) fn run_report(key: GrantKey, outcome: Outcome) -> v1::RunReport {
         Outcome::Cancelled(failure) => {
             Wire::Cancelled(v1::Cancelled { error: failure.map(|failure| run_error(*failure)) })
         }
-        Outcome::Snoozed(delay) => {
+        Outcome::Snoozed(delay) | Outcome::GivenBack { delay, .. } => {
             // At most 30 days, so the conversion can not fail.
             Wire::Snoozed(v1::Snoozed { delay: Some(prost_types::Duration::try_from(delay).unwrap_or_default()) })
         }

@@ -42,6 +42,11 @@ impl Heartbeats {
         self.next = now + self.interval;
     }
 
+    /// The next heartbeat is due now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.next = self.next.min(now);
+    }
+
     /// Returns the heartbeat that an answer belongs to. Answers come in the order of the heartbeats. If the server skipped one,
     /// the leases count from an earlier heartbeat, which is safe.
     pub(crate) fn answered(&mut self, now: Instant) -> Option<Sent> {

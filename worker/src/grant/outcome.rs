@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::api::{
     failure::{Failure, HandlerError},
     stop::{StopCause, StopReason},
+    text,
 };
 
 /// Limits of the contract: the server would refuse a report with a longer text.
@@ -26,6 +27,11 @@ pub(crate) enum Outcome {
     /// The failure that happened while the handler stopped, if any.
     Cancelled(Option<Box<Failure>>),
     Snoozed(Duration),
+    /// This worker could not execute the run. It is offered again after the delay.
+    GivenBack {
+        reason: String,
+        delay: Duration,
+    },
 }
 
 impl Outcome {
@@ -34,9 +40,10 @@ impl Outcome {
     pub(crate) fn of(returned: Option<Result<Value, HandlerError>>, stop: Option<&StopReason>) -> Self {
         let Some(stop) = stop else {
             return match returned {
-                Some(Ok(result)) => Self::succeeded(&result),
+                Some(Ok(result)) => Self::succeeded(result),
                 Some(Err(HandlerError::Failed(failure))) => Self::Failed(bounded(*failure)),
                 Some(Err(HandlerError::Snooze(delay))) => Self::Snoozed(delay.min(MAX_SNOOZE)),
+                Some(Err(HandlerError::Shortage(reason))) => Self::GivenBack { reason, delay: Duration::ZERO },
                 Some(Err(HandlerError::Cancelled)) => {
                     Self::failed(Failure::new("Cancelled", "the handler stopped though nobody had asked it to"))
                 }
@@ -44,11 +51,13 @@ impl Outcome {
             };
         };
         match (returned, stop.cause) {
-            (Some(Ok(result)), _) => Self::succeeded(&result),
+            (Some(Ok(result)), _) => Self::succeeded(result),
             (Some(Err(HandlerError::Failed(failure))), StopCause::Cancel) => Self::Cancelled(Some(bounded(*failure))),
             (_, StopCause::Cancel) => Self::Cancelled(None),
             // For a worker that leaves, a later offer of the run is better than a failure.
             (Some(Err(HandlerError::Snooze(delay))), StopCause::Shutdown) => Self::Snoozed(delay.min(MAX_SNOOZE)),
+            // Nothing of the run was done, so its timeout and a shutdown do not matter.
+            (Some(Err(HandlerError::Shortage(reason))), _) => Self::GivenBack { reason, delay: Duration::ZERO },
             (Some(Err(HandlerError::Failed(failure))), cause) => {
                 let mut stopped = Failure::new(type_of(cause), stop.reason.clone());
                 stopped.context = Some(serde_json::json!({
@@ -75,17 +84,34 @@ impl Outcome {
             Self::Succeeded(result) => result.len(),
             Self::Failed(failure) => of_failure(failure),
             Self::Cancelled(failure) => failure.as_deref().map_or(0, of_failure),
-            Self::Snoozed(_) => 0,
+            Self::Snoozed(_) | Self::GivenBack { .. } => 0,
         }
     }
 
-    fn succeeded(result: &Value) -> Self {
-        let text = result.to_string();
-        if text.len() <= MAX_RESULT_BYTES {
-            return Self::Succeeded(text);
+    fn succeeded(mut result: Value) -> Self {
+        match text::json(&mut result, MAX_RESULT_BYTES) {
+            Ok(text) => Self::Succeeded(text),
+            Err(bytes) => {
+                let message = format!("expected a result of up to 1 MiB, got {bytes} bytes");
+                Self::failed(Failure { permanent: true, ..Failure::new("ResultTooLarge", message) })
+            }
         }
-        let message = format!("expected a result of up to 1 MiB, got {} bytes", text.len());
-        Self::failed(Failure { permanent: true, ..Failure::new("ResultTooLarge", message) })
+    }
+
+    /// What to report in place of an outcome that a server refuses as invalid: the same end without the details, if it is a failure. A
+    /// failure that could be tried again stays one.
+    pub(crate) fn without_details(&self, why: &str) -> Self {
+        match self {
+            Self::Failed(failure) => {
+                let message = format!("the server does not take the details of this failure: {why}");
+                Self::failed(Failure {
+                    permanent: failure.permanent,
+                    ..Failure::new(failure.error_type.clone(), message)
+                })
+            }
+            Self::Cancelled(_) => Self::Cancelled(None),
+            _ => Self::failed(Failure { permanent: true, ..Failure::new("InvalidOutcome", why) }),
+        }
     }
 }
 
@@ -101,25 +127,17 @@ fn bounded(mut failure: Failure) -> Box<Failure> {
     if failure.error_type.is_empty() {
         failure.error_type = "Error".into();
     }
-    failure.error_type = clean(&failure.error_type).chars().take(MAX_TYPE_CHARACTERS).collect();
-    failure.message = cut(clean(&failure.message), MAX_MESSAGE_BYTES);
-    failure.stack = cut(clean(&failure.stack), MAX_STACK_BYTES);
+    failure.error_type = text::line(&failure.error_type, MAX_TYPE_CHARACTERS);
+    failure.message = text::prose(&failure.message, MAX_MESSAGE_BYTES);
+    failure.stack = text::prose(&failure.stack, MAX_STACK_BYTES);
     failure.context = failure.context.map(|context| {
-        let context = if context.is_object() { context } else { serde_json::json!({ "value": context }) };
-        let length = context.to_string().len();
-        if length <= MAX_CONTEXT_BYTES { context } else { serde_json::json!({ "omitted": "context over 64 KiB" }) }
+        let mut context = if context.is_object() { context } else { serde_json::json!({ "value": context }) };
+        match text::json(&mut context, MAX_CONTEXT_BYTES) {
+            Ok(_) => context,
+            Err(_) => serde_json::json!({ "omitted": "context over 64 KiB" }),
+        }
     });
     Box::new(failure)
-}
-
-/// PostgreSQL takes no NUL in text.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
-fn cut(mut text: String, max_bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(max_bytes));
-    text
 }
 
 #[cfg(test)]
@@ -130,6 +148,10 @@ mod tests {
 
     fn stop(cause: StopCause) -> StopReason {
         StopReason { cause, reason: "asked".into(), grace: Duration::ZERO }
+    }
+
+    fn failure_with(context: Value) -> HandlerError {
+        HandlerError::failed("ExitStatus", "exit 2").with_context(context)
     }
 
     fn failure() -> Result<Value, HandlerError> {
@@ -177,12 +199,27 @@ mod tests {
         assert!(
             matches!(outcome, Outcome::Failed(failure) if failure.error_type == "ResultTooLarge" && failure.permanent)
         );
-        let long = "é\0".repeat(MAX_STACK_BYTES);
+        let long = "é\0\n".repeat(MAX_STACK_BYTES);
         let error = HandlerError::failed(long.clone(), long.clone()).with_stack(long).with_context(json!([1]));
         let Outcome::Failed(failure) = Outcome::of(Some(Err(error)), None) else { panic!("not failed") };
         assert_eq!(failure.error_type.chars().count(), MAX_TYPE_CHARACTERS);
         assert!(failure.message.len() <= MAX_MESSAGE_BYTES && failure.stack.len() <= MAX_STACK_BYTES);
-        assert!(!failure.message.contains('\0'));
+        assert!(!failure.message.contains('\0') && !failure.error_type.contains('\n'));
         assert_eq!(failure.context, Some(json!({ "value": [1] })));
+        let Outcome::Failed(failure) = Outcome::of(Some(Err(failure_with(json!({ "tail": "a\0b" })))), None) else {
+            panic!("not failed")
+        };
+        assert_eq!(failure.context, Some(json!({ "tail": "a\u{fffd}b" })));
+    }
+
+    #[test]
+    fn a_failure_that_the_server_does_not_take_keeps_its_kind() {
+        for permanent in [false, true] {
+            let refused = Outcome::failed(Failure { permanent, ..Failure::new("ExitStatus", "exit 3") });
+            let Outcome::Failed(kept) = refused.without_details("because") else { panic!("not failed") };
+            assert_eq!((kept.error_type.as_str(), kept.permanent), ("ExitStatus", permanent));
+        }
+        let cancelled = Outcome::Cancelled(Some(Box::new(Failure::new("ExitStatus", "exit 3"))));
+        assert_eq!(cancelled.without_details("because"), Outcome::Cancelled(None));
     }
 }

@@ -7,15 +7,12 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{
-    api::failure::Failure,
-    grant::{key::GrantKey, outcome::Outcome},
-};
+use crate::grant::{key::GrantKey, outcome::Outcome};
 
 /// A report follows the log of its run. If the log is not flushed within this time, on a live stream to a server that can
 /// write, the report goes without it: the outcome matters more. By default, a server that can not write says so within 10 s, in
 /// its answer to the second heartbeat at the latest.
-pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same for a cancelled run. It is shorter, because a server without a report ends the run 5 s after the grace.
 const CANCELLED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Limits of one frame. The contract takes 1,000 reports, and messages of up to 16 MiB.
@@ -61,9 +58,9 @@ impl Reports {
         self.flushing.contains_key(&key)
     }
 
-    /// Outcomes whose logs were not flushed in time.
-    pub(crate) fn overdue(&self, now: Instant) -> Vec<GrantKey> {
-        let overdue = self.flushing.iter().filter(|(_, until)| until.is_some_and(|until| now >= until));
+    /// Outcomes whose logs were not flushed in time; all of them if the logs are dropped.
+    pub(crate) fn overdue(&self, now: Instant, drops_logs: bool) -> Vec<GrantKey> {
+        let overdue = self.flushing.iter().filter(|(_, until)| drops_logs || until.is_some_and(|until| now >= until));
         overdue.map(|(key, _)| *key).collect()
     }
 
@@ -99,12 +96,12 @@ impl Reports {
         self.pending.remove(&key).map(|pending| pending.outcome)
     }
 
-    /// The server refuses this outcome as invalid: sends this failure in its place, once. False if the server refused that too.
+    /// The server refuses this outcome as invalid: sends it without its details, once. False if the server refused that too.
     /// Without a report the run would look as if its worker had died.
-    pub(crate) fn substitute(&mut self, key: GrantKey, failure: Failure) -> bool {
+    pub(crate) fn substitute(&mut self, key: GrantKey, why: &str) -> bool {
         match self.pending.get_mut(&key) {
             Some(pending) if !pending.is_substitute => {
-                *pending = Pending { outcome: Outcome::failed(failure), is_substitute: true };
+                *pending = Pending { outcome: pending.outcome.without_details(why), is_substitute: true };
                 self.unsent.push_back(key);
                 true
             }
@@ -186,12 +183,13 @@ mod tests {
         reports.resume(now);
         assert!(!reports.can_send());
         assert_eq!(reports.next_deadline(), Some(now + FLUSH_TIMEOUT));
-        assert!(reports.overdue(now).is_empty());
+        assert!(reports.overdue(now, false).is_empty());
         reports.pause();
-        assert!(reports.overdue(now + FLUSH_TIMEOUT).is_empty());
+        assert!(reports.overdue(now + FLUSH_TIMEOUT, false).is_empty());
+        assert_eq!(reports.overdue(now, true), [key(1)]);
         reports.go_on(now);
         reports.go_on(now + FLUSH_TIMEOUT / 2);
-        assert_eq!(reports.overdue(now + FLUSH_TIMEOUT), [key(1)]);
+        assert_eq!(reports.overdue(now + FLUSH_TIMEOUT, false), [key(1)]);
         reports.release(key(1));
         reports.release(key(1));
         assert_eq!(keys(&reports.next()), [1]);
@@ -202,7 +200,7 @@ mod tests {
         let (mut reports, now) = (Reports::default(), Instant::now());
         reports.hold(key(1), Outcome::Cancelled(None), Some(now));
         reports.hold(key(2), ok("2"), Some(now));
-        assert_eq!(reports.overdue(now + CANCELLED_FLUSH_TIMEOUT), [key(1)]);
+        assert_eq!(reports.overdue(now + CANCELLED_FLUSH_TIMEOUT, false), [key(1)]);
         let later = now + FLUSH_TIMEOUT;
         reports.resume(later);
         assert_eq!(reports.next_deadline(), Some(later + CANCELLED_FLUSH_TIMEOUT));
@@ -224,8 +222,8 @@ mod tests {
         let mut reports = Reports::default();
         reports.add(key(1), ok("1"));
         reports.next();
-        assert!(reports.substitute(key(1), Failure::new("InvalidOutcome", "x")));
+        assert!(reports.substitute(key(1), "x"));
         assert!(matches!(&reports.next()[0].1, Outcome::Failed(failure) if failure.error_type == "InvalidOutcome"));
-        assert!(!reports.substitute(key(1), Failure::new("InvalidOutcome", "x")));
+        assert!(!reports.substitute(key(1), "x"));
     }
 }

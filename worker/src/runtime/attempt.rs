@@ -15,6 +15,7 @@ use crate::{
         context::RunContext,
         failure::{Failure, HandlerError},
         handler::Handler,
+        shortage::is_shortage_panic,
         stop::{Stop, StopCause, StopReason},
     },
     grant::outcome::Outcome,
@@ -23,9 +24,9 @@ use crate::{
 /// The grace of a handler after the run's timeout, and after the worker's drain timeout.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// A handler that kills at the end of the grace, such as the shell, has this time to clean up and return its outcome.
-const ABORT_MARGIN: Duration = Duration::from_secs(1);
+pub(crate) const ABORT_MARGIN: Duration = Duration::from_secs(1);
 /// An aborted handler ends at its next await. If it blocks its thread, its outcome is reported after this time.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const ABORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Executes one attempt. Dropping the future kills the handler.
 pub(crate) async fn attempt(handler: Arc<dyn Handler>, ctx: RunContext) -> Outcome {
@@ -70,7 +71,10 @@ fn outcome(ended: Option<Result<Result<Value, HandlerError>, JoinError>>, stop: 
     let returned = match ended {
         Some(Ok(returned)) => Some(returned),
         Some(Err(error)) => match error.try_into_panic() {
-            Ok(panic) => Some(Err(HandlerError::Failed(Box::new(Failure::new("Panic", panic_message(&*panic)))))),
+            Ok(panic) => Some(Err(match panic_message(&*panic) {
+                message if is_shortage_panic(&message) => HandlerError::Shortage(message),
+                message => HandlerError::Failed(Box::new(Failure::new("Panic", message))),
+            })),
             Err(_aborted) => None,
         },
         None => None,

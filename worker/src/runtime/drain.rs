@@ -11,12 +11,7 @@ use crate::{
         status::DrainedBy,
         stop::{StopCause, StopReason},
     },
-    grant::reports::FLUSH_TIMEOUT,
-    runtime::{
-        attempt::STOP_GRACE,
-        state::{Drain, Runtime},
-        stream_state::StreamState,
-    },
+    runtime::{drain_times::Drain, state::Runtime, stream_state::StreamState},
 };
 
 /// How long the server may take to end the stream after `Goodbye`.
@@ -27,9 +22,7 @@ impl Runtime {
     pub(crate) fn shut_down(&mut self) {
         self.begin_drain(DrainedBy::Shutdown);
         if let Some(drain) = &mut self.drain {
-            let stop_at = Instant::now() + self.setup.config.drain_timeout;
-            drain.stop_at = Some(stop_at);
-            drain.give_up_at = Some(stop_at + STOP_GRACE * 2 + FLUSH_TIMEOUT);
+            *drain = Drain::bounded(Instant::now(), self.setup.config.drain_timeout);
         }
     }
 
@@ -39,7 +32,7 @@ impl Runtime {
         }
         tracing::info!(?by, running = self.running.len(), "draining");
         self.summary.drained_by = by;
-        self.drain = Some(Drain { stop_at: None, give_up_at: None });
+        self.drain = Some(Drain::default());
         let Some(stream) = &mut self.stream else { return };
         // A sent `Accept` may have been answered with a start, so those grants stay. These were not sent.
         for key in stream.accepts.drain(..) {
@@ -61,15 +54,21 @@ impl Runtime {
             && drain.stop_at.is_some_and(|at| now >= at)
         {
             drain.stop_at = None;
+            let grace = drain.grace;
             for (key, running) in &self.running {
                 tracing::warn!(grant = %key, "handler did not finish within the drain timeout and is stopped");
                 running.stop.request(StopReason {
                     cause: StopCause::Shutdown,
                     reason: "the worker shuts down".into(),
-                    grace: STOP_GRACE,
+                    grace,
                 });
             }
         }
+    }
+
+    /// Whether outcomes no longer wait for the logs of their runs.
+    pub(crate) fn drops_logs(&self, now: Instant) -> bool {
+        self.drain.as_ref().and_then(|drain| drain.drop_logs_at).is_some_and(|at| now >= at)
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {

@@ -90,6 +90,8 @@ impl Runtime {
         });
         let Waiting { handler, invalid, cancelled, .. } = waiting;
         let is_cancelled = cancelled.is_some();
+        // The server may still send runs for the credit that it has. They go back without a try.
+        let lacking = self.capacity.pause().map(|pause| pause.reason.clone());
         if let Some(reason) = cancelled {
             stop.request(reason);
         }
@@ -97,13 +99,16 @@ impl Runtime {
             let outcome = match invalid {
                 _ if is_cancelled => Outcome::of(None, ctx.stop_reason()),
                 Some(reason) => Outcome::failed(Failure { permanent: true, ..Failure::new("InvalidParams", reason) }),
-                None => attempt(handler, ctx).instrument(span.clone()).await,
+                None => match lacking {
+                    Some(reason) => Outcome::GivenBack { reason, delay: Duration::ZERO },
+                    None => attempt(handler, ctx).instrument(span.clone()).await,
+                },
             };
             spans::ended(&span, &outcome);
             outcome
         });
         self.task_keys.insert(task.id(), key);
-        self.running.insert(key, Running { task, stop, progress });
+        self.running.insert(key, Running { task, stop, progress, attempt: start.attempt });
     }
 
     fn on_revoke(&mut self, revoke: &v1::Revoke) {
@@ -167,8 +172,7 @@ impl Runtime {
         }
         if !result.accepted {
             tracing::warn!(grant = %key, reason = result.reason, message = result.message, "report refused");
-            let invalid = Failure { permanent: true, ..Failure::new("InvalidOutcome", result.message.clone()) };
-            if result.reason == "INVALID_FIELD" && self.reports.substitute(key, invalid) {
+            if result.reason == "INVALID_FIELD" && self.reports.substitute(key, &result.message) {
                 return;
             }
             self.summary.refused += 1;
@@ -180,6 +184,7 @@ impl Runtime {
                 Some(Outcome::Failed(_)) => self.summary.failed += 1,
                 Some(Outcome::Cancelled(_)) => self.summary.cancelled += 1,
                 Some(Outcome::Snoozed(_)) => self.summary.snoozed += 1,
+                Some(Outcome::GivenBack { .. }) => self.summary.given_back += 1,
                 None => {}
             }
         }

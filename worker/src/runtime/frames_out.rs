@@ -90,7 +90,8 @@ impl Runtime {
             let progress = running.progress.take_changed()?;
             Some(wire::run_progress(*key, progress))
         });
-        let frame = v1::WorkerHeartbeat { leases: wire::leases(&held), progress: progress.collect() };
+        let pause = self.capacity.pause().map(|pause| wire::worker_pause(pause, now));
+        let frame = v1::WorkerHeartbeat { leases: wire::leases(&held), progress: progress.collect(), pause };
         if let Some(stream) = &mut self.stream {
             stream.heartbeats.sent(held, now);
         }

@@ -18,10 +18,7 @@ use crate::{
         status::{WorkerStatus, WorkerSummary},
     },
     dial::connection::{Dialed, Dialer, Undialed, is_final},
-    runtime::{
-        drain::GOODBYE_TIMEOUT,
-        state::{Drain, Runtime},
-    },
+    runtime::{drain::GOODBYE_TIMEOUT, state::Runtime},
 };
 
 /// The longest sleep of the loop.
@@ -108,7 +105,8 @@ impl Runtime {
             }
             self.lease_check = self.grants.next_expiry(self.lease_timeout);
         }
-        for key in self.reports.overdue(now) {
+        let drops_logs = self.drops_logs(now);
+        for key in self.reports.overdue(now, drops_logs) {
             tracing::warn!(grant = %key, "the log is not flushed in time and is dropped; the outcome is reported");
             self.events.remove(key);
             self.reports.release(key);
@@ -117,6 +115,12 @@ impl Runtime {
             && stream.heartbeats.is_dead(now)
         {
             stream.broken.get_or_insert("no heartbeat is acknowledged");
+        }
+        if self.capacity.tick(self.held_slots(), now) {
+            tracing::info!("the worker takes runs again");
+            if let Some(stream) = &mut self.stream {
+                stream.heartbeats.hurry(now);
+            }
         }
         self.stop_overdue(now);
     }
@@ -127,8 +131,8 @@ impl Runtime {
             Some(said) => said + GOODBYE_TIMEOUT,
             None => stream.heartbeats.wake_at(now),
         });
-        let drain = self.drain.as_ref().and_then(Drain::wake_at);
-        let wakes = [stream, drain, self.lease_check, self.reports.next_deadline()];
+        let drain = self.drain.as_ref().and_then(|drain| drain.wake_at(now));
+        let wakes = [stream, drain, self.lease_check, self.reports.next_deadline(), self.capacity.wake_at()];
         wakes.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 
@@ -136,12 +140,15 @@ impl Runtime {
         let worker_id = self.identity.as_ref().map(|identity| identity.worker_id.as_str());
         let (is_connected, is_draining) = (self.stream.is_some(), self.drain.is_some());
         let running = self.running.len();
+        let paused = self.capacity.pause().map(|pause| pause.reason.as_str());
         self.publish_metrics();
         self.setup.status.send_if_modified(|status| {
             let is_same = status.worker_id.as_deref() == worker_id
-                && (status.is_connected, status.is_draining, status.running) == (is_connected, is_draining, running);
+                && (status.is_connected, status.is_draining, status.running) == (is_connected, is_draining, running)
+                && status.paused.as_deref() == paused;
             if !is_same {
-                *status = WorkerStatus { worker_id: worker_id.map(Into::into), is_connected, is_draining, running };
+                let (worker_id, paused) = (worker_id.map(Into::into), paused.map(Into::into));
+                *status = WorkerStatus { worker_id, is_connected, is_draining, running, paused };
             }
             !is_same
         });
@@ -153,6 +160,7 @@ impl Runtime {
         metrics.running.set(signed(self.running.len()));
         metrics.connected.set(self.stream.is_some().into());
         metrics.draining.set(self.drain.is_some().into());
+        metrics.paused.set(self.capacity.pause().is_some().into());
         metrics.reports_waiting.set(signed(self.reports.len()));
         metrics.events_waiting.set(signed(self.events.waiting()));
         metrics.count(&self.summary, self.events.dropped());

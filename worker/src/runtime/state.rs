@@ -23,10 +23,14 @@ use crate::{
     },
     dial::link::Link,
     grant::{
-        grants::Grants, key::GrantKey, outage::Outage, outcome::Outcome, progress::ProgressCell, reports::Reports,
+        capacity::Capacity, grants::Grants, key::GrantKey, outage::Outage, outcome::Outcome, progress::ProgressCell,
+        reports::Reports,
     },
     log::outbox::EventOutbox,
-    runtime::stream_state::{DEFAULT_LEASE_TIMEOUT, Identity, StreamState},
+    runtime::{
+        drain_times::Drain,
+        stream_state::{DEFAULT_LEASE_TIMEOUT, Identity, StreamState},
+    },
     telemetry::metrics::Metrics,
 };
 
@@ -48,6 +52,7 @@ pub(crate) struct Runtime {
     pub(crate) hellos: i64,
     pub(crate) lease_timeout: Duration,
     pub(crate) grants: Grants<Waiting>,
+    pub(crate) capacity: Capacity,
     pub(crate) running: HashMap<GrantKey, Running>,
     /// Grants whose leases ended: their handlers are killed, but their tasks have not ended.
     pub(crate) lapsed: HashSet<GrantKey>,
@@ -68,6 +73,7 @@ pub(crate) struct Running {
     pub(crate) task: AbortHandle,
     pub(crate) stop: Arc<Stop>,
     pub(crate) progress: Arc<ProgressCell>,
+    pub(crate) attempt: i32,
 }
 
 /// An accepted run that waits for its start.
@@ -80,25 +86,11 @@ pub(crate) struct Waiting {
     pub(crate) cancelled: Option<StopReason>,
 }
 
-/// A drain: the worker takes no more runs.
-pub(crate) struct Drain {
-    /// When the worker asks running handlers to stop; `None` after that, and in an operator's drain.
-    pub(crate) stop_at: Option<Instant>,
-    /// When the worker leaves, even with open grants; `None` in an operator's drain.
-    pub(crate) give_up_at: Option<Instant>,
-}
-
-impl Drain {
-    /// When the loop must look at the drain.
-    pub(crate) fn wake_at(&self) -> Option<Instant> {
-        self.stop_at.or(self.give_up_at)
-    }
-}
-
 impl Runtime {
     pub(crate) fn new(setup: Setup) -> Self {
         Self {
             outage: Outage::new(setup.endpoints.len()),
+            capacity: Capacity::new(setup.config.slots),
             setup,
             identity: None,
             hellos: 0,
@@ -123,6 +115,12 @@ impl Runtime {
     pub(crate) fn free_slots(&self) -> usize {
         let slots = self.setup.config.slots;
         let waiting_outcomes = self.reports.len().saturating_sub(slots);
-        slots.saturating_sub(self.grants.assigned_count() + self.tasks.len() + waiting_outcomes)
+        let held = self.held_slots();
+        slots.saturating_sub(held + waiting_outcomes).min(self.capacity.room(held))
+    }
+
+    /// Runs that wait for their start or whose task has not ended.
+    pub(crate) fn held_slots(&self) -> usize {
+        self.grants.assigned_count() + self.tasks.len()
     }
 }

@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     pub(crate) running: IntGauge,
     pub(crate) connected: IntGauge,
     pub(crate) draining: IntGauge,
+    pub(crate) paused: IntGauge,
     pub(crate) reports_waiting: IntGauge,
     pub(crate) events_waiting: IntGauge,
     events_dropped: IntCounter,
@@ -37,6 +38,7 @@ impl Metrics {
             running: gauge("ops_worker_running", "Runs that it executes now"),
             connected: gauge("ops_worker_connected", "1 while it has a stream, else 0"),
             draining: gauge("ops_worker_draining", "1 once it takes no more runs, else 0"),
+            paused: gauge("ops_worker_paused", "1 while it takes no runs because it lacks what they need, else 0"),
             reports_waiting: gauge("ops_worker_reports_waiting", "Outcomes that no server has acknowledged"),
             events_waiting: gauge("ops_worker_events_waiting", "Log events that no server has acknowledged"),
             events_dropped: counter("ops_worker_events_dropped_total", "Log events that were refused or given up"),
@@ -60,6 +62,7 @@ impl Metrics {
             ("failed", done.failed),
             ("cancelled", done.cancelled),
             ("snoozed", done.snoozed),
+            ("given_back", done.given_back),
             ("lost", done.lost),
             ("refused", done.refused),
         ] {

@@ -30,12 +30,13 @@ impl Monitor {
     }
 }
 
-/// A worker is healthy while it has a stream. Without one it gets no runs.
+/// A worker is healthy while it gets runs: it has a stream, and lacks nothing that runs need.
 async fn health(State(monitor): State<Monitor>) -> (StatusCode, Json<Value>) {
     let status = monitor.status.borrow().clone();
-    let (code, word) = match status.is_connected {
-        true => (StatusCode::OK, "ok"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "no stream"),
+    let (code, word) = match (status.is_connected, &status.paused) {
+        (true, None) => (StatusCode::OK, "ok"),
+        (true, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, "paused"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no stream"),
     };
     let answer = json!({
         "status": word,
@@ -45,6 +46,7 @@ async fn health(State(monitor): State<Monitor>) -> (StatusCode, Json<Value>) {
         "running": status.running,
         "slots": monitor.metrics.slots.get(),
         "draining": status.is_draining,
+        "paused": status.paused,
     });
     (code, Json(answer))
 }

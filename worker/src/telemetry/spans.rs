@@ -34,6 +34,7 @@ pub(crate) fn ended(span: &Span, outcome: &Outcome) {
         Outcome::Failed(_) => "failed",
         Outcome::Cancelled(_) => "cancelled",
         Outcome::Snoozed(_) => "snoozed",
+        Outcome::GivenBack { .. } => "given_back",
     };
     span.record("ops.run.outcome", word);
     if let Outcome::Failed(failure) = outcome {

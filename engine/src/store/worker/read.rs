@@ -22,6 +22,8 @@ struct WorkerRow {
     held_runs: i64,
     created_at: DateTime<Utc>,
     heartbeat_at: DateTime<Utc>,
+    pause_reason: Option<String>,
+    paused_until: Option<DateTime<Utc>>,
 }
 
 /// A checked query of the workers `w` that match; `$1` is the tenant. A worker that was ordered to drain has the state `draining` while it
@@ -32,11 +34,12 @@ macro_rules! worker_rows {
             WorkerRow,
             r#"SELECT w.id, w.name, w.mode, w.state AS "state!", w.lanes::text[] AS "lanes!", w.kinds,
                 w.labels::text AS "labels!", w.version, w.created_at, w.heartbeat_at,
+                w.pause_reason, w.paused_until,
                 (SELECT count(*) FROM ops.runs r
                  WHERE r.id = ANY (ARRAY(SELECT unnest(l.run_ids) FROM ops.run_leases l WHERE l.worker_id = w.id))
                    AND r.worker_id = w.id AND r.status IN ('claimed', 'running')
                    AND r.tenant_id IS NOT DISTINCT FROM $1) AS "held_runs!"
-               FROM (SELECT tenant_id, id, name, mode, lanes, kinds, labels, version, created_at, heartbeat_at,
+               FROM (SELECT tenant_id, id, name, mode, lanes, kinds, labels, version, created_at, heartbeat_at, pause_reason, paused_until,
                         CASE WHEN drain_requested_at IS NOT NULL AND state IN ('active', 'disconnected') THEN 'draining'
                              ELSE state END AS state
                      FROM ops.workers WHERE "# + $matching + ") w " + $rest,
@@ -65,6 +68,7 @@ impl TryFrom<WorkerRow> for Worker {
             held_runs: i32::try_from(row.held_runs).unwrap_or(i32::MAX),
             created_at: row.created_at,
             heartbeat_at: row.heartbeat_at,
+            pause: row.pause_reason.zip(row.paused_until),
         })
     }
 }

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
-use crate::domain::worker::{WorkerMode, WorkerProfile, WorkerState};
+use crate::domain::worker::{WorkerMode, WorkerPause, WorkerProfile, WorkerState};
 use crate::domain::{GrantKey, TenantId};
 use crate::store::effects::Effects;
 
@@ -85,7 +85,7 @@ pub async fn worker_resume_in_tx(
         "UPDATE ops.workers
          SET stream_epoch = stream_epoch + 1, server_id = $2, state = 'active', heartbeat_at = clock_timestamp(),
              name = $3, lanes = $4::text[]::ops.lane_type[], kinds = $5, labels = $6::text::jsonb, version = $7,
-             resume_sequence = greatest(resume_sequence, $8)
+             resume_sequence = greatest(resume_sequence, $8), pause_reason = NULL, paused_until = NULL
          WHERE id = $1
          RETURNING stream_epoch",
         opening.worker_id,
@@ -200,6 +200,37 @@ pub async fn worker_heard(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Resu
     .fetch_all(c)
     .await?;
     Ok(current)
+}
+
+/// Records why a worker takes no runs for now, or that it takes runs again. Returns false if another transaction has locked the worker.
+pub async fn worker_paused(
+    c: &mut PgConnection,
+    id: Uuid,
+    epoch: i64,
+    pause: Option<&WorkerPause>,
+) -> Result<bool, StoreError> {
+    let is_locked = sqlx::query_scalar!(
+        r#"WITH current AS MATERIALIZED (
+               SELECT id FROM ops.workers WHERE id = $1 AND stream_epoch = $2
+           ),
+           free AS MATERIALIZED (
+               SELECT id, stream_epoch FROM ops.workers WHERE id = ANY (ARRAY(SELECT id FROM current))
+               FOR NO KEY UPDATE SKIP LOCKED
+           ),
+           updated AS (
+               UPDATE ops.workers w
+               SET pause_reason = $3, paused_until = clock_timestamp() + $4::bigint * interval '1 ms'
+               FROM free WHERE w.id = free.id AND w.stream_epoch = free.stream_epoch
+           )
+           SELECT EXISTS (SELECT FROM current) AND NOT EXISTS (SELECT FROM free) AS "is_locked!""#,
+        id,
+        epoch,
+        pause.map(|pause| pause.reason.as_str()),
+        pause.map(|pause| pause.remaining.as_millis() as i64),
+    )
+    .fetch_one(c)
+    .await?;
+    Ok(!is_locked)
 }
 
 /// Records that a worker's stream has ended, unless the worker has a newer one.

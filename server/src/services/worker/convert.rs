@@ -52,6 +52,8 @@ pub fn heartbeat(request: v1::HeartbeatRequest, limits: &Limits) -> Result<(Uuid
     let heartbeat = Heartbeat {
         grants: fields.grants(Path::Root.field("leases"), &request.leases),
         progress: progress_list(&mut fields, Path::Root.field("progress"), request.progress),
+        // A worker without a stream takes no runs by not asking for any.
+        pause: None,
     };
     fields.finish((worker_id, heartbeat))
 }
@@ -220,6 +222,7 @@ impl ToProto for Worker {
 
     fn to_proto(self) -> v1::Worker {
         let worker = self;
+        let (pause_reason, paused_until) = worker.pause.unzip();
         v1::Worker {
             id: worker.id.to_string(),
             name: worker.name,
@@ -232,6 +235,8 @@ impl ToProto for Worker {
             held_runs: worker.held_runs,
             create_time: Some(timestamp_out(worker.created_at)),
             heartbeat_time: Some(timestamp_out(worker.heartbeat_at)),
+            pause_reason: pause_reason.unwrap_or_default(),
+            pause_end_time: paused_until.map(timestamp_out),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Conversions of the frames of Connect.
 
+use std::time::Duration;
+
 use proto::v1;
 use proto::v1::ErrorReason;
 use proto::v1::connect_request::Frame as In;
@@ -17,11 +19,13 @@ use engine::domain::frame::{
     Start, Welcome, WorkerFrame,
 };
 use engine::domain::violation::Violations;
-use engine::domain::worker::WorkerProfile;
+use engine::domain::worker::{WorkerPause, WorkerProfile};
 use engine::domain::{GrantKey, Limits, Refusal};
 
 /// The version of the protocol that this server speaks.
 const PROTOCOL_VERSION: u32 = 1;
+/// The longest pause of a worker.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// Converts the first frame of a stream. An error ends the stream.
 pub fn hello(request: v1::ConnectRequest, limits: &Limits) -> Result<Hello, EngineError> {
@@ -85,6 +89,7 @@ pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<Work
             WorkerFrame::Heartbeat(Heartbeat {
                 grants: fields.grants(path.field("leases"), &heartbeat.leases),
                 progress: progress_list(&mut fields, path.field("progress"), heartbeat.progress),
+                pause: heartbeat.pause.map(|pause| pause_in(&mut fields, path.field("pause"), pause)),
             })
         }
         Some(In::Events(events)) => WorkerFrame::Events(events_in(&mut fields, Path::Root.field("events"), events)),
@@ -108,6 +113,15 @@ pub fn worker_frame(request: v1::ConnectRequest, limits: &Limits) -> Result<Work
         }
     };
     Ok(fields.finish(frame)?)
+}
+
+fn pause_in(fields: &mut Fields<'_>, path: Path<'_>, pause: v1::WorkerPause) -> WorkerPause {
+    let max = fields.limits.description;
+    let remaining = fields.required(path.field("remaining"), pause.remaining).unwrap_or_default();
+    WorkerPause {
+        reason: fields.prose(path.field("reason"), pause.reason, max),
+        remaining: fields.duration(path.field("remaining"), remaining, Duration::ZERO, PAUSE_MAX),
+    }
 }
 
 fn protocol_violation(what: &str) -> EngineError {

@@ -50,7 +50,12 @@ fn reports(lease: &Lease) -> In {
 }
 
 fn heartbeat(leases: Vec<Lease>) -> In {
-    In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new() })
+    In::Heartbeat(WorkerHeartbeat { leases, progress: Vec::new(), pause: None })
+}
+
+fn pause(reason: &str, remaining: Option<prost_types::Duration>) -> In {
+    let pause = Some(WorkerPause { reason: reason.to_owned(), remaining });
+    In::Heartbeat(WorkerHeartbeat { leases: Vec::new(), progress: Vec::new(), pause })
 }
 
 /// The frames that a worker sends before it ends its side, and how its stream ends.
@@ -133,6 +138,16 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
             "a heartbeat of no grant",
             after(heartbeat(vec![lost(&held.lease)])),
             invalid(&["heartbeat.leases[0].run_id"]),
+        ),
+        (
+            "a pause without an end",
+            after(pause("\0", None)),
+            invalid(&["heartbeat.pause.remaining", "heartbeat.pause.reason"]),
+        ),
+        (
+            "a pause of longer than an hour",
+            after(pause(&"x".repeat(4_001), Some(prost_types::Duration { seconds: 3_601, nanos: 0 }))),
+            invalid(&["heartbeat.pause.reason", "heartbeat.pause.remaining"]),
         ),
         ("a report of no run", after(reports(&lost(&held.lease))), invalid(&["reports.reports[0].run_id"])),
         (

@@ -115,7 +115,9 @@ fn grants_are_named_once_and_in_order() {
             progress: Some(v1::Progress { fraction, message: String::new() }),
         })
         .to_vec();
-    let Ok(WorkerFrame::Heartbeat(heartbeat)) = read(In::Heartbeat(v1::WorkerHeartbeat { leases, progress })) else {
+    let Ok(WorkerFrame::Heartbeat(heartbeat)) =
+        read(In::Heartbeat(v1::WorkerHeartbeat { leases, progress, pause: None }))
+    else {
         panic!("expected a heartbeat")
     };
     assert_eq!(heartbeat.grants, [grant(1), grant(2)]);
