@@ -130,7 +130,7 @@ fn settle(
     for mut held in held {
         let (guard, is_locked) = (guard_of(held.grant), locked.contains(&held.grant.run_id));
         if !named.contains(&held.grant) {
-            let release = Release { guard, started_too: true, undelivered: !held.started };
+            let release = Release { guard, started_too: true, undelivered: !held.started, unanswered: None };
             if is_locked {
                 settlement.later.push(release)
             } else {
