@@ -142,7 +142,7 @@ async fn write_free(
     locked: &LockedRows,
     calls: Arc<[EnqueueCall]>,
 ) -> Result<Vec<Result<Verdict, EngineError>>, StoreError> {
-    locked.around_each(calls, EnqueueCall::sessions, |free| batch(db.clone(), wakeups.clone(), free)).await
+    locked.around_each(calls, EnqueueCall::sessions, |free, _| batch(db.clone(), wakeups.clone(), free)).await
 }
 
 /// Writes one batch. The ids are made before the write, so after a commit that was not answered they show whether it happened. The

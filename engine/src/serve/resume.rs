@@ -46,7 +46,7 @@ pub enum Resumed {
 pub async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
     let (db, worker_id) = (engine.db(Class::Engine), resume.worker_id);
     let runs = db.read((), move |c, ()| worker_runs(c, worker_id).boxed()).await?;
-    let resumed = engine.locked_runs.around(&runs, |locked| {
+    let resumed = engine.locked_runs.around(&runs, |locked, _| {
         db.transaction((opening.clone(), resume.clone(), locked), |c, (opening, resume, locked)| {
             async move {
                 let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::foreign_locks::{LockedRows, Locks};
+use crate::batch::foreign_locks::{LockedRows, Locks, Wait};
 use crate::db::Db;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::store::run::release::{Release, run_release_unanswered_in_tx};
@@ -66,8 +66,13 @@ async fn release(db: &Db, wakeups: &Wakeups, locked: &LockedRows, releases: Vec<
     let releases: Arc<[Release]> = releases.into();
     let run = |release: &Release| [release.guard.grant.run_id];
     loop {
-        let released = locked.around_items(releases.clone(), run, |free| {
-            db.transaction(free, |c, releases| run_release_in_tx(c, releases).boxed())
+        let released = locked.around_items(releases.clone(), run, |free, wait| async move {
+            match wait {
+                Wait::Briefly => db.batch(free, |c, releases| run_release_unanswered_in_tx(c, releases).boxed()).await,
+                Wait::Long => {
+                    db.transaction(free, |c, releases| run_release_unanswered_in_tx(c, releases).boxed()).await
+                }
+            }
         });
         match released.await {
             Ok(((released, busy, effects), locked)) => {
