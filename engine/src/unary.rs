@@ -29,7 +29,6 @@ use crate::store::worker::record::worker_upsert_unary;
 use crate::stream::orders::forget_revokes;
 use crate::{Engine, EngineError};
 
-/// The calls of a tenant's workers.
 /// What a call of Claim begins with.
 enum OpenedCall {
     /// An earlier call with the same request id was given runs. The worker still holds these.
@@ -38,6 +37,7 @@ enum OpenedCall {
     Open(Option<Arc<ClaimCall>>),
 }
 
+/// The calls of a tenant's workers.
 #[derive(Debug)]
 pub struct UnaryCalls<'e> {
     engine: &'e Engine,
@@ -57,8 +57,8 @@ impl<'e> UnaryCalls<'e> {
         request: ClaimRequest,
         shutdown: &CancellationToken,
     ) -> Result<(Uuid, Vec<Assignment>), EngineError> {
-        let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
         let deadline = Instant::now() + request.wait;
+        let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
         let (worker_id, draining) = self.register(&request, lease).await?;
         loop {
             let repeatable = match self.open_call(&request, worker_id).await? {
@@ -95,8 +95,8 @@ impl<'e> UnaryCalls<'e> {
                 ClaimAnswer::Written => {}
             }
         }
-
     }
+
     /// Waits for the answer to a call.
     async fn answer(
         &self,
@@ -224,8 +224,8 @@ impl<'e> UnaryCalls<'e> {
             guard: Guard::unary(run.grant_key(), worker_id),
             started_too: true,
             undelivered: false,
-        };
             unanswered: call.clone().map(|call| Unanswered { call, all: false }),
+        };
         self.engine.releases.give_back(messages.flatten().map(release).collect());
         first.into_iter().map(|run| Assignment { run }).collect()
     }

@@ -40,8 +40,8 @@ const BOUNDS: BatchBounds = BatchBounds {
 pub enum GrantNews {
     /// The worker was sent a Start.
     Started { guard: Guard, at: Instant },
-    /// The worker reports how it ended. It started `started_ago` before `at`.
-    Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
+    /// The worker reports how it ended. It started `started_ago` before `at`, if its stream knows that.
+    Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Option<Duration>, at: Instant },
 }
 
 impl GrantNews {
@@ -232,7 +232,7 @@ fn plan(news: &[GrantNews], waiting: &[usize], now: Instant) -> Plan {
                 again.push(*place);
                 continue;
             }
-            let started_ago = *started_ago + now.saturating_duration_since(*at);
+            let started_ago = started_ago.map(|ago| ago + now.saturating_duration_since(*at));
             reports.push((*place, GrantReport { guard: *guard, outcome: Arc::clone(outcome), started_ago }));
         }
     }
@@ -291,7 +291,7 @@ mod tests {
 
     fn ended(guard: Guard, started_ago: Duration, at: Instant) -> GrantNews {
         let outcome = Arc::new(Outcome::Snoozed { delay: Duration::ZERO });
-        GrantNews::Ended { guard, outcome, started_ago, at }
+        GrantNews::Ended { guard, outcome, started_ago: Some(started_ago), at }
     }
 
     /// Plans for all items. Answers the places of starts, of reports, and of what waits.
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(starts.iter().map(|(place, start)| (place, start.started_ago)).collect::<Vec<_>>(), [(0, waited)]);
         assert_eq!(
             reports.iter().map(|(place, report)| (place, report.started_ago)).collect::<Vec<_>>(),
-            [(2, ran + waited)]
+            [(2, Some(ran + waited))]
         );
     }
 }

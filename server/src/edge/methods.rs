@@ -87,6 +87,7 @@ pub static METHODS: &[Method] = &[
     unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority),
     unary("ops.v1.WorkerService/ListWorkers", Class::Normal),
     unary("ops.v1.WorkerService/DrainWorker", Class::Priority),
+    unary("ops.v1.WorkerService/UndrainWorker", Class::Priority),
     unary("ops.v1.ArtifactService/CreateArtifact", Class::Normal),
     unary("ops.v1.ArtifactService/GetArtifact", Class::Normal),
     unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal),

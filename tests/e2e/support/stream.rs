@@ -180,6 +180,11 @@ impl Stream {
         ack.reason
     }
 
+    /// The next frame.
+    pub async fn answer(&mut self) -> Out {
+        self.take("a frame", |frame| Some(frame.clone())).await
+    }
+
     pub async fn events_ack(&mut self) -> EventsAck {
         self.take("an EventsAck", |frame| match frame {
             Out::EventsAck(ack) => Some(ack.clone()),

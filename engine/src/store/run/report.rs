@@ -24,7 +24,8 @@ pub struct GrantStart {
 pub struct GrantReport {
     pub guard: Guard,
     pub outcome: Arc<Outcome>,
-    pub started_ago: Duration,
+    /// If its start may not be written yet. Without it, only a grant that is recorded as started ends.
+    pub started_ago: Option<Duration>,
 }
 
 /// The verdict on a report.
@@ -98,7 +99,8 @@ pub async fn run_report_in_tx(
         &errors as &[Option<String>],
         &delays,
         &hashes,
-        &reports.iter().map(|report| report.started_ago.as_millis() as i64).collect::<Vec<_>>(),
+        &reports.iter().map(|report| report.started_ago.map(|ago| ago.as_millis() as i64)).collect::<Vec<_>>()
+            as &[Option<i64>],
     )
     .fetch_all(&mut *c)
     .await?;
@@ -128,7 +130,7 @@ pub async fn run_report_in_tx(
 }
 
 /// The hashes of outcomes that these workers reported earlier for these grants, whether their runs ended or went on.
-async fn outcome_earlier_in_tx(
+pub async fn outcome_earlier_in_tx(
     c: &mut PgConnection,
     guards: &[Guard],
 ) -> Result<HashMap<GrantKey, Vec<u8>>, StoreError> {
