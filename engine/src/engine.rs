@@ -14,10 +14,11 @@ use crate::enqueue::Enqueue;
 use crate::settings::EngineSettings;
 use crate::stream::events::Events;
 use crate::stream::leases::Leases;
+use crate::stream::orders::Orders;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::stream::results::Results;
-use crate::stream::{orders, unaccepted};
+use crate::stream::unaccepted;
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 use crate::watch::hub::ChangeHub;
@@ -108,7 +109,9 @@ impl Engine {
         batches.spawn(release_batches);
         loops.spawn(dispatcher.run(stop.loops.clone()));
         loops.spawn(hub.run(stop.loops.clone()));
-        loops.spawn(orders::run(db.clone(), wakeups.clone(), registry, metrics, stop.loops.clone()));
+        let releases = engine.releases.clone();
+        let orders = Orders { db: db.clone(), wakeups: wakeups.clone(), registry, releases, metrics };
+        loops.spawn(orders.run(stop.loops.clone()));
         loops.spawn(unaccepted::run(
             engine.registry.clone(),
             engine.releases.clone(),

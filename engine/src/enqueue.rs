@@ -179,7 +179,7 @@ async fn write_free(
     locked: &LockedRows,
     calls: Arc<[EnqueueCall]>,
 ) -> Result<Vec<Result<Judged, EngineError>>, StoreError> {
-    let write = |free| batch(db.clone(), wakeups.clone(), free, Waits::Yes);
+    let write = |free, _| batch(db.clone(), wakeups.clone(), free, Waits::Yes);
     locked.around_each(calls, EnqueueCall::sessions, write).await
 }
 

@@ -15,7 +15,7 @@ pub async fn cancel_runs(engine: &Engine, session_id: Uuid) -> Result<bool, Stor
     loop {
         let page = db.list((), move |c, ()| session_cancel_page(c, session_id, after).boxed()).await?;
         let Some(last) = page.last().copied() else { return Ok(all) };
-        let cancelled = engine.locked_runs.around(&page, |locked| {
+        let cancelled = engine.locked_runs.around(&page, |locked, _| {
             let free: Vec<Uuid> = page.iter().filter(|run| !locked.contains(run)).copied().collect();
             db.transaction(free, move |c, free| session_cancel_runs_in_tx(c, session_id, free).boxed())
         });

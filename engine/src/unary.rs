@@ -4,29 +4,38 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use futures::future::ready;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::batch::foreign_locks::in_spite_of_locks;
 use crate::db::{Class, Db, StoreError};
-use crate::dispatch::demand::UnaryClaim;
+use crate::dispatch::demand::{ClaimAnswer, UnaryClaim};
 use crate::domain::event::EventBatch;
 use crate::domain::frame::{Assignment, Heartbeat, Report};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
 use crate::domain::worker::{ClaimRequest, Order, OrderKind, WorkerProfile};
-use crate::domain::{GrantKey, Identity, Refusal, Resource, Run, TenantId};
-use crate::idempotent::{self, Request};
+use crate::domain::{GrantKey, Refusal, Resource, Run, TenantId};
+use crate::idempotent::in_progress;
 use crate::store::event::append::GuardedEvents;
-use crate::store::run::claim::{ClaimGroup, run_claimed_before_in_tx};
+use crate::store::request::claim_call::{ClaimCall, ClaimCallOpened, claim_call_is_newest, claim_call_open};
+use crate::store::run::claim::{ClaimGroup, run_claimed_before};
 use crate::store::run::guard::{Guard, UNARY_EPOCH};
 use crate::store::run::orders::order_pending;
 use crate::store::run::read::run_get;
-use crate::store::run::release::Release;
+use crate::store::run::release::{Release, Unanswered};
 use crate::store::worker::read::worker_get;
 use crate::store::worker::record::worker_upsert_unary;
 use crate::stream::orders::forget_revokes;
 use crate::{Engine, EngineError};
+
+/// What a call of Claim begins with.
+enum OpenedCall {
+    /// An earlier call with the same request id was given runs. The worker still holds these.
+    Answered(Arc<ClaimCall>, Vec<Run>),
+    /// It waits for runs. It has a row in the database if it can be repeated.
+    Open(Option<Arc<ClaimCall>>),
+}
 
 /// The calls of a tenant's workers.
 #[derive(Debug)]
@@ -48,34 +57,53 @@ impl<'e> UnaryCalls<'e> {
         request: ClaimRequest,
         shutdown: &CancellationToken,
     ) -> Result<(Uuid, Vec<Assignment>), EngineError> {
+        let deadline = Instant::now() + request.wait;
         let lease = request.lease_timeout.unwrap_or(self.engine.settings.lease_timeout);
         let (worker_id, draining) = self.register(&request, lease).await?;
-        let claim_id = match &request.request_id {
-            Some(request_id) => Some(self.claim_id(request_id, &request.identity(worker_id)).await?),
-            None => None,
-        };
-        if let Some(claim_id) = claim_id
-            && let Some(runs) = self.claimed_before(worker_id, claim_id).await?
-        {
-            return Ok((worker_id, self.assignments(worker_id, runs)));
+        loop {
+            let repeatable = match self.open_call(&request, worker_id).await? {
+                OpenedCall::Answered(call, runs) => {
+                    return Ok((worker_id, self.assignments(worker_id, runs, Some(call))));
+                }
+                OpenedCall::Open(repeatable) => repeatable,
+            };
+            if draining {
+                return Err(Refusal::WorkerDraining(worker_id).into());
+            }
+            let (reply, answered) = oneshot::channel();
+            self.engine.dispatcher.claim(UnaryClaim {
+                call: repeatable.as_ref().map_or_else(Uuid::now_v7, |call| call.call),
+                worker_id,
+                worker_name: request.worker_name.clone(),
+                group: ClaimGroup {
+                    tenant: self.tenant.clone(),
+                    lanes: request.lanes.clone(),
+                    kinds: request.kinds.clone(),
+                },
+                max_runs: usize::try_from(request.max_runs).unwrap_or(1),
+                lease,
+                repeatable: repeatable.clone(),
+                deadline,
+                looked: false,
+                reply,
+            });
+            match self.answer(answered, repeatable.as_deref(), shutdown).await? {
+                ClaimAnswer::Runs(runs) => {
+                    return Ok((worker_id, self.assignments(worker_id, runs, repeatable)));
+                }
+                // The answer is read under a newer call, so that nothing of it goes back.
+                ClaimAnswer::Written => {}
+            }
         }
-        if draining {
-            return Err(Refusal::WorkerDraining(worker_id).into());
-        }
+    }
 
-        let (reply, mut answered) = oneshot::channel();
-        self.engine.dispatcher.claim(UnaryClaim {
-            call: Uuid::now_v7(),
-            worker_id,
-            worker_name: request.worker_name,
-            group: ClaimGroup { tenant: self.tenant.clone(), lanes: request.lanes, kinds: request.kinds },
-            max_runs: usize::try_from(request.max_runs).unwrap_or(1),
-            lease,
-            claim_id,
-            deadline: Instant::now() + request.wait,
-            looked: false,
-            reply,
-        });
+    /// Waits for the answer to a call.
+    async fn answer(
+        &self,
+        mut answered: oneshot::Receiver<Result<ClaimAnswer, EngineError>>,
+        repeatable: Option<&ClaimCall>,
+        shutdown: &CancellationToken,
+    ) -> Result<ClaimAnswer, EngineError> {
         let answer = tokio::select! {
             answer = &mut answered => answer.ok(),
             () = shutdown.cancelled() => {
@@ -84,12 +112,17 @@ impl<'e> UnaryCalls<'e> {
                 answered.try_recv().ok()
             }
         };
-        let mut runs = answer.ok_or(EngineError::ShuttingDown)??;
-        if let (true, Some(claim_id)) = (runs.is_empty(), claim_id) {
-            // An earlier call with the same request id may have claimed runs meanwhile.
-            runs = self.claimed_before(worker_id, claim_id).await?.unwrap_or_default();
+        match (answer, repeatable) {
+            (Some(Ok(ClaimAnswer::Runs(runs))), Some(call)) if runs.is_empty() => {
+                // The id of a call that got nothing is free for the next one.
+                if self.is_newest(call).await? {
+                    return Ok(ClaimAnswer::Runs(runs));
+                }
+                Err(Refusal::RequestInProgress(call.request_id.clone()).into())
+            }
+            (Some(answer), _) => answer,
+            (None, _) => Err(EngineError::ShuttingDown),
         }
-        Ok((worker_id, self.assignments(worker_id, runs)))
     }
 
     /// Keeps leases alive. Returns the grants that are lost, and the cancels of the worker's runs.
@@ -133,7 +166,7 @@ impl<'e> UnaryCalls<'e> {
         let through_seq = batch.first_seq + batch.entries.len() as i64 - 1;
         let guard = Guard::unary(batch.grant, worker_id);
         let events = GuardedEvents { guard, first_seq: batch.first_seq, entries: batch.entries };
-        self.engine.events.append(events).await?;
+        in_spite_of_locks(|| self.engine.events.append(events.clone())).await?;
         Ok(through_seq)
     }
 
@@ -152,41 +185,47 @@ impl<'e> UnaryCalls<'e> {
         registered.await
     }
 
-    /// The id that is written into the runs of a call that can be repeated. It belongs to the first call with the request id.
-    async fn claim_id(&self, request_id: &str, identity: &Identity) -> Result<Uuid, EngineError> {
-        let request = Request {
-            tenant: self.tenant.clone(),
-            scope: "Claim",
-            request_id: Some(request_id.to_owned()),
-            payload_hash: identity.hash().to_vec(),
-        };
-        // Only the id is written.
-        let claim_id = idempotent::create(
-            self.db,
-            request,
-            (),
-            |_, (), _| ready(Ok(Ok(()))).boxed(),
-            |_, (), id| ready(Ok(Ok(id))).boxed(),
-        );
-        claim_id.await
-    }
-
-    /// The runs that an earlier call with the same id has claimed; `None` if there are none.
-    async fn claimed_before(&self, worker_id: Uuid, claim_id: Uuid) -> Result<Option<Vec<Run>>, StoreError> {
-        let read = self.db.transaction(self.tenant.clone(), move |c, tenant| {
-            run_claimed_before_in_tx(c, tenant, worker_id, claim_id).boxed()
+    /// Makes a call the newest one with its request id, if it has one. Reads the answer of an earlier call.
+    async fn open_call(&self, request: &ClaimRequest, worker_id: Uuid) -> Result<OpenedCall, EngineError> {
+        let Some(request_id) = request.request_id.clone() else { return Ok(OpenedCall::Open(None)) };
+        let (call, hash) = (Uuid::now_v7(), request.identity(worker_id).hash().to_vec());
+        let input = (self.tenant.clone(), request_id.clone(), hash);
+        let opened = self.db.transaction(input, move |c, (tenant, request_id, hash)| {
+            async move {
+                let opened = claim_call_open(c, tenant, request_id, hash, call).await?;
+                let runs = match opened {
+                    ClaimCallOpened::Answered(claim_id) => run_claimed_before(c, tenant, worker_id, claim_id).await?,
+                    ClaimCallOpened::Open(_) | ClaimCallOpened::Reused => Vec::new(),
+                };
+                Ok((opened, runs))
+            }
+            .boxed()
         });
-        read.await
+        let named = |claim_id| {
+            let (tenant, request_id) = (self.tenant.clone(), request_id.clone());
+            Arc::new(ClaimCall { tenant, request_id, claim_id, call })
+        };
+        match opened.await.map_err(|error| in_progress(error, request_id.clone()))? {
+            (ClaimCallOpened::Answered(claim_id), runs) => Ok(OpenedCall::Answered(named(claim_id), runs)),
+            (ClaimCallOpened::Open(claim_id), _) => Ok(OpenedCall::Open(Some(named(claim_id)))),
+            (ClaimCallOpened::Reused, _) => Err(Refusal::RequestIdReused(request_id.clone()).into()),
+        }
     }
 
-    /// The first runs, as many as one message carries. Gives the others back.
-    fn assignments(&self, worker_id: Uuid, runs: Vec<Run>) -> Vec<Assignment> {
+    /// Whether no later call has the request id of this one.
+    async fn is_newest(&self, call: &ClaimCall) -> Result<bool, StoreError> {
+        self.db.read(call.clone(), |c, call| claim_call_is_newest(c, call).boxed()).await
+    }
+
+    /// The first runs, as many as one message carries. Gives the others back, unless a later call is answered with them.
+    fn assignments(&self, worker_id: Uuid, runs: Vec<Run>, call: Option<Arc<ClaimCall>>) -> Vec<Assignment> {
         let mut messages = messages(runs, MESSAGE_BYTES).into_iter();
         let first = messages.next().unwrap_or_default();
         let release = |run: Run| Release {
             guard: Guard::unary(run.grant_key(), worker_id),
             started_too: true,
             undelivered: false,
+            unanswered: call.clone().map(|call| Unanswered { call, all: false }),
         };
         self.engine.releases.give_back(messages.flatten().map(release).collect());
         first.into_iter().map(|run| Assignment { run }).collect()

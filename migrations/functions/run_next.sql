@@ -2,11 +2,11 @@
 -- ends a grant calls it: report.sql, release.sql and expire.sql. `run_next` in engine/src/domain/run_next.rs is the same table in Rust,
 -- and a test compares the two. PostgreSQL inlines the function into its callers, so a call costs nothing.
 --
--- The exceptions are cancel.sql and cancel_unconfirmed.sql. Each ends a run by a cancel, although its grant has not ended in one of the
--- ways below: cancel.sql before the run has started, cancel_unconfirmed.sql when its worker did not confirm the cancel in time.
+-- The exceptions are cancel.sql and cancel_unconfirmed.sql. Each ends a run by a cancel, although no grant of it has ended in one of the
+-- ways below: cancel.sql while no worker holds the run, cancel_unconfirmed.sql when its worker did not confirm the cancel in time.
 --
 -- The outcome is what the worker reports, or `released` (the grant is given back and did not start) or `lost` (its lease has ended).
--- `started`: the worker was sent a Start. `attempt`: the attempts so far, with this one if it has started.
+-- `started`: the worker was sent a Start, or may have been. `attempt`: the attempts so far, with this one if it has started.
 CREATE OR REPLACE FUNCTION ops.run_next(
     outcome           text,
     started           boolean,

@@ -10,7 +10,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    Fixture, Stream, eventually, in_time, reason, resume, spec, succeeded, two_lease_checks, waiting_for_locks,
+    Fixture, Stream, Unary, eventually, failed, in_time, reason, resume, spec, succeeded, two_lease_checks,
+    waiting_for_locks,
 };
 
 /// A worker that has started so many runs.
@@ -309,7 +310,7 @@ async fn a_deleted_session_takes_its_counters_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_run_delays_the_log_of_no_other_run() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::waiting_long_for_locks(1).await;
     let session = fixture.session().await;
     let (mut stream, leases) = busy(&fixture, &session, 2).await;
     let (mut other, of_other) = busy(&fixture, &session, 1).await;
@@ -329,6 +330,80 @@ async fn a_locked_run_delays_the_log_of_no_other_run() {
         let ack = stream.events_ack().await;
         assert_eq!((&ack.run_id, ack.through_seq, ack.reason.as_str()), (&leases[0].run_id, seq, ""));
     }
+}
+
+/// One run after the other is locked and reported. A statement waits for a lock for a fifth of the deadline, longer than this test waits for
+/// anything; a batch of many callers waits for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_heartbeats_logs_and_give_backs_of_others_do_not_wait_for_a_run_that_was_just_locked() {
+    let fixture = Fixture::with(1, |config| config.database.deadline = Duration::from_secs(400)).await;
+    let session = fixture.session().await;
+    let (mut stream, leases) = busy(&fixture, &session, 8).await;
+    let (mut other, of_other) = busy(&fixture, &session, 4).await;
+    let mut given = Stream::open(&fixture.servers[0]).await;
+    given.credit(2);
+    let to_give_back = fixture.enqueue_many(&session, "any", 2).await;
+    for _ in 0..2 {
+        given.assigned().await;
+    }
+    let mut connections = Vec::new();
+    for _ in 0..5 {
+        connections.push(fixture.sql().await);
+    }
+    let mut connections = connections.iter_mut();
+    let mut held = Vec::new();
+    let mut lock = async |run: &str| {
+        let sql = connections.next().expect("one for each lock");
+        held.push(locked(sql, RUN, run).await);
+    };
+
+    lock(&leases[0].run_id).await;
+    stream.report(&leases[0], succeeded("1"));
+    assert_eq!(other.finish(&of_other[0], succeeded("1")).await, "");
+
+    lock(&leases[1].run_id).await;
+    stream.report(&leases[1], failed("Broken"));
+    assert_eq!(other.finish(&of_other[1], succeeded("1")).await, "");
+
+    lock(&leases[2].run_id).await;
+    stream.beat(&leases[2..]);
+    assert!(other.heartbeat(&of_other[2..]).await.lost.is_empty());
+    assert!(stream.heartbeat_ack().await.lost.is_empty());
+
+    lock(&leases[3].run_id).await;
+    stream.log(&leases[3], 1, &["locked".to_owned()]);
+    other.log(&of_other[2], 1, &["free".to_owned()]);
+    assert_eq!(other.events_ack().await.run_id, of_other[2].run_id);
+
+    lock(&to_give_back[0]).await;
+    drop(given);
+    is(&fixture, &to_give_back[1], RunStatus::Queued).await;
+
+    for run in leases[..2].iter().map(|lease| &lease.run_id) {
+        assert_eq!(fixture.get(run).await.status(), RunStatus::Running, "it is still locked");
+    }
+    for held in held {
+        held.rollback().await.expect("the lock is released");
+    }
+    for _ in 0..2 {
+        assert_eq!(stream.report_ack().await.reason, "");
+    }
+    assert_eq!(stream.events_ack().await.reason, "");
+    is(&fixture, &to_give_back[0], RunStatus::Queued).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unary_report_waits_for_its_locked_run_and_is_then_refused_as_busy() {
+    let fixture = Fixture::new().await;
+    fixture.enqueue_many(&fixture.session().await, "any", 2).await;
+    let mut worker = Unary::new(&fixture.servers[0], "unary");
+    let (first, second) = (worker.take().await, worker.take().await);
+    let mut sql = fixture.sql().await;
+    let held = locked(&mut sql, RUN, &first.run_id).await;
+    assert_busy(&worker.report(&first, succeeded("1")).await.expect_err("it is locked"));
+    worker.report(&second, succeeded("1")).await.expect("it is not locked");
+    held.rollback().await.expect("the lock is released");
+    worker.report(&first, succeeded("1")).await.expect("it is not locked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,8 @@ use sqlx::Connection;
 use tokio::sync::Notify;
 
 use crate::support::{
-    Fixture, Handle, LiveWorker, Stream, Unary, eventually, in_time, passes, passes_unserved, reason, resume, spec,
-    succeeded, two_lease_checks,
+    Fixture, Handle, LiveWorker, Stream, Unary, eventually, hold_starts, in_time, passes, passes_unserved, reason,
+    resume, spec, succeeded, two_lease_checks,
 };
 
 /// A run that this worker has started.
@@ -69,20 +69,33 @@ async fn another_worker_executes_the_run_of_a_silent_one_which_can_no_longer_cha
     assert_eq!((run.status(), run.attempt, run.result_json.as_str()), (RunStatus::Succeeded, 2, "\"second\""));
 }
 
+/// Its server and its worker are silent from the moment of the start.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_not_started_when_its_lease_ends_spends_no_attempt() {
-    let fixture = Fixture::with(1, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
+async fn a_start_that_was_sent_and_not_written_counts_as_an_attempt_when_its_lease_ends() {
+    let fixture = Fixture::new().await;
     let session = fixture.session().await;
-    let run = fixture.enqueue(&session, "any").await;
+    let mut sql = fixture.sql().await;
+    hold_starts(&mut sql).await;
+    let [once, twice] = [1, 2].map(|attempts| RunSpec { max_attempts: Some(attempts), ..spec(&session, "any") });
+    let (once, twice) = (fixture.enqueue_spec(once).await, fixture.enqueue_spec(twice).await);
+    let (once, twice) = (once.expect("it is enqueued").id, twice.expect("it is enqueued").id);
     let mut silent = Stream::open(&fixture.servers[0]).await;
-    silent.credit(1);
-    let (_, lease) = silent.assigned().await;
-    passes(&mut fixture.sql().await, 3600).await;
-    assert_eq!(silent.revoke().await, lease);
+    for (total, run) in (1..).zip([&once, &twice]) {
+        silent.credit(total);
+        assert_eq!(silent.begin().await.run_id, *run);
+        assert_eq!(fixture.get(run).await.status(), RunStatus::Claimed);
+    }
+    passes(&mut sql, 3600).await;
+    let failed = fixture.ended(&once).await;
+    assert_eq!((failed.status(), failed.attempt, failed.fence), (RunStatus::Failed, 1, 1));
+    assert_eq!(failed.error.expect("it failed with an error").r#type, "HeartbeatTimeout");
     let mut other = Stream::open(&fixture.servers[0]).await;
-    other.credit(1);
+    other.credit(2);
     let (again, lease) = other.assigned().await;
-    assert_eq!((again.id, again.attempt, lease.fence), (run.id, 0, 2));
+    assert_eq!((&again.id, again.attempt, lease.fence), (&twice, 1, 2));
+    other.accept(std::slice::from_ref(&lease));
+    assert_eq!(other.start().await.attempt, 2);
+    assert!(other.rest().await.is_empty(), "the other run is not given again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,7 @@ async fn waits_at_the_first<T>(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_lock_in_the_order_of_ids() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::waiting_long_for_locks(1).await;
     let (mut stream, leases) = three(&fixture).await;
     let (mut other, others) = three(&fixture).await;
     // Delays a batch, so that the next one has all three reports.
@@ -89,7 +89,7 @@ async fn reports_lock_in_the_order_of_ids() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_ends_one_run_and_starts_another_locks_them_in_the_order_of_ids() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::waiting_long_for_locks(1).await;
     let session = fixture.session().await;
     let (mut other, others) = three(&fixture).await;
     let mut stream = Stream::open(&fixture.servers[0]).await;
@@ -125,7 +125,7 @@ async fn a_batch_that_ends_one_run_and_starts_another_locks_them_in_the_order_of
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_lock_in_the_order_of_ids() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::waiting_long_for_locks(1).await;
     let (mut stream, leases) = three(&fixture).await;
     let reversed: Vec<Lease> = leases.iter().rev().cloned().collect();
     let ack = waits_at_the_first(&fixture, &leases, async {}, stream.heartbeat(&reversed)).await;

@@ -80,7 +80,7 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
         ("run_cancel_unconfirmed", CANCEL_UNCONFIRMED, 0),
         ("run_claim", CLAIM, 11),
         ("run_claim_undo", include_str!("../../engine/src/store/run/claim_undo.sql"), 2),
-        ("run_events_append", include_str!("../../engine/src/store/event/append.sql"), 11),
+        ("run_events_append", include_str!("../../engine/src/store/event/append.sql"), 12),
         ("run_expire", EXPIRE, 1),
         ("run_heartbeat", include_str!("../../engine/src/store/run/heartbeat.sql"), 6),
         ("run_release", RELEASE, 6),

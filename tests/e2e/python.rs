@@ -91,7 +91,8 @@ async fn a_run_that_is_cancelled_before_its_start_is_revoked() {
     let run = fixture.enqueue(&fixture.session().await, "hold").await;
     worker.sees("assigned").await;
     let request = CancelRunRequest { run_id: run.id.clone(), ..Default::default() };
-    let run = fixture.runs().cancel_run(request).await.expect("the run is there").into_inner().run.expect("answered");
+    fixture.runs().cancel_run(request).await.expect("the run is there");
+    let run = fixture.ended(&run.id).await;
     assert_eq!((run.status(), run.attempt), (RunStatus::Cancelled, 0));
     assert_eq!(worker.sees("revoked").await["run_id"], run.id);
     worker.command("accept").await;

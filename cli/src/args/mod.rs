@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Bring the database to this version's schema
     Migrate(migrate::MigrateArgs),
-    /// Run a worker, or list and drain workers
+    /// Run a worker, or list, drain and undrain workers
     Worker(worker::WorkerArgs),
     /// Create, list, close and cancel sessions
     Session(session::SessionArgs),
@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(worker("ops worker --lanes A,c --slots 2").run.lanes, [values::Lane::A, values::Lane::C]);
         assert!(worker("ops worker list --server h:1 -o jsonl --state lost,gone").verb.is_some());
         assert!(worker("ops worker drain 0190").verb.is_some());
+        assert!(worker("ops worker undrain 0190").verb.is_some());
         assert_eq!(refused("ops worker --slots 0"), ErrorKind::ValueValidation);
         assert!(parse("ops worker --slots 2 list").is_err());
     }

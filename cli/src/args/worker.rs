@@ -1,4 +1,4 @@
-//! `ops worker`, which runs a worker, and the verbs `list` and `drain`.
+//! `ops worker`, which runs a worker, and the verbs `list`, `drain` and `undrain`.
 
 use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -125,6 +125,15 @@ pub(crate) enum WorkerVerb {
     },
     /// Ask a worker to take no more runs, end the runs it holds, however long they take, and exit
     Drain {
+        /// The worker's id
+        worker_id: String,
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let a drained worker of unary calls take runs again
+    Undrain {
         /// The worker's id
         worker_id: String,
         #[command(flatten)]

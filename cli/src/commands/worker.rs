@@ -1,8 +1,8 @@
-//! `ops worker`, `ops worker list` and `ops worker drain`
+//! `ops worker`, `ops worker list`, `ops worker drain` and `ops worker undrain`
 
 use anyhow::Result;
 use client::Client;
-use proto::v1::{DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse, WorkerState};
+use proto::v1::{DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse, UndrainWorkerRequest, WorkerState};
 use tokio::task::JoinSet;
 use worker::WorkerSummary;
 
@@ -25,6 +25,12 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
         Some(WorkerVerb::Drain { worker_id, target, output }) => {
             let request = DrainWorkerRequest { worker_id };
             let answer = connection::connect(&target.server).await?.workers().drain_worker(request).await?;
+            output::record(output.output, &answer.into_inner().worker.unwrap_or_default())?;
+            Ok(Exit::Success)
+        }
+        Some(WorkerVerb::Undrain { worker_id, target, output }) => {
+            let request = UndrainWorkerRequest { worker_id };
+            let answer = connection::connect(&target.server).await?.workers().undrain_worker(request).await?;
             output::record(output.output, &answer.into_inner().worker.unwrap_or_default())?;
             Ok(Exit::Success)
         }

@@ -1,6 +1,6 @@
 use super::program::ops;
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "",
     "dev",
     "serve",
@@ -8,6 +8,7 @@ const COMMANDS: [&str; 24] = [
     "worker",
     "worker list",
     "worker drain",
+    "worker undrain",
     "session create",
     "session list",
     "session get",

@@ -16,6 +16,9 @@ use crate::store::session::lock::session_key_locked;
 /// For how long each batch first checks a row that was found locked.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
+/// A row that is locked in so many checks in a row is worth a warning: about a second after the first.
+const WARNED_AT: u32 = 4;
+
 /// The locks that a batch takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Locks {
@@ -27,14 +30,32 @@ pub enum Locks {
     SessionKeys,
 }
 
-/// Knows the rows that other transactions keep locked for longer than a batch waits. A batch waits for each of them once. From then on
-/// each batch checks them first, and leaves them out until they are free.
+/// How work waits for locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// So briefly that no caller notices: if a row is locked, the work is done without it.
+    Briefly,
+    /// As any unit of work. Something was locked that is none of the rows, or is free by now.
+    Long,
+}
+
+/// Knows the rows that other transactions keep locked for longer than a batch waits. A batch waits briefly for each of them, once. From then
+/// on each batch checks them first, and leaves them out until they are free.
 #[derive(Debug)]
 pub struct LockedRows {
     db: Db,
     locks: Locks,
-    /// The rows that were found locked, and when last.
-    found: Mutex<HashMap<Uuid, Instant>>,
+    /// The rows that were found locked.
+    found: Mutex<HashMap<Uuid, FoundLocked>>,
+}
+
+/// A row that was found locked.
+#[derive(Debug, Clone, Copy)]
+struct FoundLocked {
+    /// When last.
+    at: Instant,
+    /// In how many checks in a row.
+    times: u32,
 }
 
 impl LockedRows {
@@ -46,22 +67,25 @@ impl LockedRows {
     pub async fn around<T, F>(
         &self,
         rows: &[Uuid],
-        mut work: impl FnMut(HashSet<Uuid>) -> F,
+        mut work: impl FnMut(HashSet<Uuid>, Wait) -> F,
     ) -> Result<(T, HashSet<Uuid>), StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let mut locked = self.find_locked(self.suspects(rows)).await?;
+        let mut wait = Wait::Briefly;
         loop {
-            match work(locked.clone()).await {
+            match work(locked.clone(), wait).await {
                 Err(StoreError::LockTimeout) => {
                     let found = self.find_locked(rows.to_vec()).await?;
-                    if found.is_subset(&locked) {
-                        // Something else was locked, or the row is free by now.
+                    if !found.is_subset(&locked) {
+                        locked.extend(found);
+                        wait = Wait::Briefly;
+                    } else if wait == Wait::Briefly {
+                        wait = Wait::Long;
+                    } else {
                         return Err(StoreError::LockTimeout);
                     }
-                    self.warn(&found);
-                    locked.extend(found);
                 }
                 done => return done.map(|done| (done, locked)),
             }
@@ -74,7 +98,7 @@ impl LockedRows {
         &self,
         items: Arc<[I]>,
         rows: impl Fn(&I) -> K,
-        mut work: impl FnMut(Arc<[I]>) -> F,
+        mut work: impl FnMut(Arc<[I]>, Wait) -> F,
     ) -> Result<(T, HashSet<Uuid>), StoreError>
     where
         I: Clone,
@@ -83,12 +107,12 @@ impl LockedRows {
         F: Future<Output = Result<T, StoreError>>,
     {
         let all: Vec<Uuid> = items.iter().flat_map(&rows).collect();
-        self.around(&all, |locked| {
+        self.around(&all, |locked, wait| {
             let free: Arc<[I]> = match locked.is_empty() {
                 true => items.clone(),
                 false => items.iter().filter(|item| is_free(rows(item), &locked)).cloned().collect(),
             };
-            let working = (!free.is_empty()).then(|| work(free));
+            let working = (!free.is_empty()).then(|| work(free, wait));
             async move {
                 match working {
                     Some(working) => working.await,
@@ -104,7 +128,7 @@ impl LockedRows {
         &self,
         items: Arc<[I]>,
         rows: impl Fn(&I) -> K,
-        work: impl FnMut(Arc<[I]>) -> F,
+        work: impl FnMut(Arc<[I]>, Wait) -> F,
     ) -> Result<Vec<Result<T, EngineError>>, StoreError>
     where
         I: Clone,
@@ -122,7 +146,11 @@ impl LockedRows {
         Ok(items.iter().map(result).collect())
     }
 
-    fn warn(&self, found: &HashSet<Uuid>) {
+    /// Warns of rows that stay locked. A lock of a moment is nothing to warn of.
+    fn warn(&self, found: &[Uuid]) {
+        if found.is_empty() {
+            return;
+        }
         match self.locks {
             Locks::Runs | Locks::RunKeys => {
                 tracing::warn!(runs = ?found, "other transactions have locked runs; their writes wait, others go on");
@@ -139,7 +167,7 @@ impl LockedRows {
         if found.is_empty() {
             return Vec::new();
         }
-        found.retain(|_, at| at.elapsed() < REMEMBERED);
+        found.retain(|_, locked| locked.at.elapsed() < REMEMBERED);
         rows.iter().filter(|row| found.contains_key(row)).copied().collect()
     }
 
@@ -158,11 +186,39 @@ impl LockedRows {
         });
         let locked: HashSet<Uuid> = locked.await?.into_iter().collect();
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.iter().for_each(|row| {
-            found.remove(row);
-        });
-        found.extend(locked.iter().map(|row| (*row, Instant::now())));
+        let mut stay = Vec::new();
+        for row in checked {
+            let times = found.remove(&row).map_or(1, |before| before.times.saturating_add(1));
+            if locked.contains(&row) {
+                found.insert(row, FoundLocked { at: Instant::now(), times });
+                if times == WARNED_AT {
+                    stay.push(row);
+                }
+            }
+        }
+        drop(found);
+        self.warn(&stay);
         Ok(locked)
+    }
+}
+
+/// How long a call waits for a row of its own that another transaction has locked, and how long before it tries again.
+const CALL_WAITS: Duration = Duration::from_secs(2);
+const CALL_TRIES_AFTER: Duration = Duration::from_millis(50);
+
+/// Tries the write of one call until its row is not locked any more, for 2 s at most. A batch does not wait for it.
+pub async fn in_spite_of_locks<T, F>(write: impl Fn() -> F) -> Result<T, EngineError>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    let until = Instant::now() + CALL_WAITS;
+    loop {
+        match write().await {
+            Err(EngineError::Store(StoreError::LockTimeout)) if Instant::now() < until => {
+                tokio::time::sleep(CALL_TRIES_AFTER).await;
+            }
+            done => return done,
+        }
     }
 }
 

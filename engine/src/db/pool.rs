@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio_util::task::TaskTracker;
 
 use crate::db::StoreError;
@@ -36,6 +36,11 @@ pub enum Class {
 /// How long a statement waits for a lock before it fails with `LockTimeout`: 2 s by default.
 fn lock_timeout(deadline: Duration) -> Duration {
     deadline / 5
+}
+
+/// How long a batch of many callers waits for a lock before it goes around the locked row: 50 ms by default. All callers wait for as long.
+fn batch_lock_timeout(deadline: Duration) -> Duration {
+    (deadline / 200).max(Duration::from_millis(20))
 }
 
 /// How often a unit of work is run again after a conflict with another transaction (40001, 40P01).
@@ -105,20 +110,27 @@ enum Commit {
     Transaction,
     /// It is a transaction that waits for its turn.
     Turn,
+    /// It is a transaction for many callers, and waits only briefly for a lock.
+    Batch,
 }
 
 impl Commit {
     /// How its transaction begins, if it is one.
-    fn begin(self) -> Option<&'static str> {
-        match self {
-            Commit::Nothing | Commit::Statement => None,
+    fn begin(self, deadline: Duration) -> Option<AssertSqlSafe<String>> {
+        // One message, so that the timeout costs no round trip of its own.
+        let waits = |timeout: Duration| format!("BEGIN; SET LOCAL lock_timeout = {}", timeout.as_millis());
+        let begin = match self {
+            Commit::Nothing | Commit::Statement => return None,
             // Without statistics, a page of a list looks so small that reading all rows that match and sorting them seems cheap. With
             // these settings an index in the order of the list is the only plan, whatever the planner knows or believes.
-            Commit::List => Some("BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off"),
-            Commit::Transaction => Some("BEGIN"),
-            // One message, so that the timeout costs no round trip of its own.
-            Commit::Turn => Some("BEGIN; SET LOCAL lock_timeout = '500ms'"),
-        }
+            Commit::List => {
+                "BEGIN READ ONLY; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off".to_owned()
+            }
+            Commit::Transaction => "BEGIN".to_owned(),
+            Commit::Turn => waits(Duration::from_millis(500)),
+            Commit::Batch => waits(batch_lock_timeout(deadline)),
+        };
+        Some(AssertSqlSafe(begin))
     }
 }
 
@@ -254,6 +266,17 @@ impl Db {
         self.unit(input, work, Commit::Turn).await
     }
 
+    /// Runs a transaction for many callers: begins, works, commits. Fails with [`StoreError::LockTimeout`] as soon as another transaction holds
+    /// a lock for longer than all callers may wait.
+    pub async fn batch<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
+    where
+        I: Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T> + Send + Sync + 'static,
+    {
+        self.unit(input, work, Commit::Batch).await
+    }
+
     async fn unit<I, T, W>(&self, input: I, work: W, commit: Commit) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,
@@ -293,7 +316,7 @@ impl Db {
         let connection: &mut PgConnection = &mut warmed.connection;
         let mut committing = commit == Commit::Statement;
         let unit = async {
-            let Some(begin) = commit.begin() else {
+            let Some(begin) = commit.begin(deadline) else {
                 return work(connection, input).await;
             };
             let mut transaction = connection.begin_with(begin).await?;
@@ -354,6 +377,16 @@ impl Db {
     /// The clock of the database.
     pub fn clock(&self) -> &DatabaseClock {
         &self.clock
+    }
+
+    /// How long a statement waits for a lock.
+    pub fn lock_timeout(&self) -> Duration {
+        lock_timeout(self.deadline)
+    }
+
+    /// How long a statement of a batch waits for a lock.
+    pub fn batch_lock_timeout(&self) -> Duration {
+        batch_lock_timeout(self.deadline)
     }
 
     /// The most connections that the pool has.

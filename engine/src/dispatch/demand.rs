@@ -1,6 +1,6 @@
 //! The room for runs: the free slots of streams, and the unary calls that wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::domain::{GrantKey, Run};
+use crate::store::request::claim_call::ClaimCall;
 use crate::store::run::claim::{ClaimGroup, Slot};
 use crate::store::run::guard::{Guard, UNARY_EPOCH};
-use crate::store::run::release::Release;
+use crate::store::run::release::{Release, Unanswered};
 use crate::stream::connection::Connection;
 
 /// A unary call that waits for runs.
@@ -24,17 +25,26 @@ pub struct UnaryClaim {
     pub group: ClaimGroup,
     pub max_runs: usize,
     pub lease: Duration,
-    /// The id that is written into the runs, if the call can be repeated.
-    pub claim_id: Option<Uuid>,
+    /// What the call is in the database, if it can be repeated.
+    pub repeatable: Option<Arc<ClaimCall>>,
     pub deadline: Instant,
     /// Whether a claim that saw the whole queue has looked for it.
     pub looked: bool,
-    pub reply: oneshot::Sender<Result<Vec<Run>, EngineError>>,
+    pub reply: oneshot::Sender<Result<ClaimAnswer, EngineError>>,
+}
+
+/// The answer to a unary call.
+#[derive(Debug)]
+pub enum ClaimAnswer {
+    /// The runs that it got; none at its deadline.
+    Runs(Vec<Run>),
+    /// It was given runs by a claim whose answer was lost. The database has them.
+    Written,
 }
 
 impl UnaryClaim {
     /// Answers the call. False if its caller has gone.
-    pub fn answer(self, answer: Result<Vec<Run>, EngineError>) -> bool {
+    pub fn answer(self, answer: Result<ClaimAnswer, EngineError>) -> bool {
         self.reply.send(answer).is_ok()
     }
 }
@@ -43,7 +53,7 @@ impl UnaryClaim {
 #[derive(Debug, Clone)]
 pub enum Holder {
     Stream(Arc<Connection>),
-    Call { call: Uuid, worker_id: Uuid },
+    Call { call: Uuid, worker_id: Uuid, repeatable: Option<Arc<ClaimCall>> },
 }
 
 /// The slots of one group, and the holder of each.
@@ -63,6 +73,24 @@ impl GroupDemand {
             Holder::Call { call, .. } => Some(*call),
             Holder::Stream(_) => None,
         })
+    }
+
+    /// Those of the unary calls that can be repeated, each once.
+    pub fn repeatable(&self) -> Vec<Arc<ClaimCall>> {
+        let mut seen = HashSet::new();
+        let calls = self.holders.iter().filter_map(|holder| match holder {
+            Holder::Call { repeatable: Some(call), .. } => Some(call),
+            Holder::Call { .. } | Holder::Stream(_) => None,
+        });
+        calls.filter(|call| seen.insert(call.call)).cloned().collect()
+    }
+
+    /// The same demand without the slots of these unary calls.
+    pub fn without(&self, calls: &HashSet<Uuid>) -> Self {
+        let stays = |holder: &Holder| !matches!(holder, Holder::Call { call, .. } if calls.contains(call));
+        let kept = self.slots.iter().zip(&self.holders).filter(|(_, holder)| stays(holder));
+        let (slots, holders) = kept.map(|(slot, holder)| (slot.clone(), holder.clone())).unzip();
+        Self { group: self.group.clone(), slots, is_new: self.is_new, holders }
     }
 
     /// The runs of each holder: the first run got the first slot.
@@ -112,9 +140,9 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, r
             worker_name: call.worker_name.clone(),
             starts: true,
             lease: call.lease,
-            claim_id: call.claim_id,
+            claim_id: call.repeatable.as_ref().map(|call| call.claim_id),
         };
-        let holder = Holder::Call { call: call.call, worker_id: call.worker_id };
+        let holder = Holder::Call { call: call.call, worker_id: call.worker_id, repeatable: call.repeatable.clone() };
         let offer = Offer { holder, slot, free: call.max_runs, is_new: !call.looked };
         groups.entry(&call.group).or_default().push(offer);
     }
@@ -150,21 +178,22 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize)
 /// Delivers runs to the holder of their slots. Returns the runs that could not be delivered, so that the caller gives them back.
 pub fn deliver(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
     let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
-    let release = |worker_id: Uuid, epoch: i64, started_too: bool| {
+    let release = |worker_id: Uuid, epoch: i64, started_too: bool, unanswered: Option<Unanswered>| {
         let guards = grants.iter().map(|grant| Guard { grant: *grant, worker_id, epoch });
-        guards.map(|guard| Release { guard, started_too, undelivered: false }).collect()
+        guards.map(|guard| Release { guard, started_too, undelivered: false, unanswered: unanswered.clone() }).collect()
     };
     match holder {
         Holder::Stream(connection) => {
-            (!connection.assign(runs)).then(|| release(connection.worker_id, connection.epoch, false))
+            (!connection.assign(runs)).then(|| release(connection.worker_id, connection.epoch, false, None))
         }
-        Holder::Call { call, worker_id } => {
+        Holder::Call { call, worker_id, repeatable } => {
             let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = calls.extract_if(.., |waiting| waiting.call == *call).next();
             drop(calls);
             // A call that was repeated meanwhile does not wait any more.
-            let is_answered = waiting.is_some_and(|waiting| waiting.answer(Ok(runs)));
-            (!is_answered).then(|| release(*worker_id, UNARY_EPOCH, true))
+            let is_answered = waiting.is_some_and(|waiting| waiting.answer(Ok(ClaimAnswer::Runs(runs))));
+            let unanswered = repeatable.clone().map(|call| Unanswered { call, all: true });
+            (!is_answered).then(|| release(*worker_id, UNARY_EPOCH, true, unanswered))
         }
     }
 }

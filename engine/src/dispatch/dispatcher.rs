@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -20,12 +20,13 @@ use uuid::Uuid;
 use crate::db::{Db, StoreError};
 use crate::dispatch::contention::{Claim, Found, Step};
 use crate::dispatch::demand;
-use crate::dispatch::demand::{GroupDemand, UnaryClaim};
+use crate::dispatch::demand::{ClaimAnswer, GroupDemand, UnaryClaim};
 use crate::dispatch::lost_claims::LostClaims;
 use crate::dispatch::strategy::Strategy;
-use crate::domain::Run;
+use crate::domain::{Refusal, Run};
 use crate::settings::POLL_INTERVAL;
-use crate::store::run::claim::{Claimed, run_claim, run_claim_turn_in_tx, run_claimable};
+use crate::store::request::claim_call::{ClaimCall, ClaimCallState};
+use crate::store::run::claim::{Claimed, run_claim, run_claim_repeatable_in_tx, run_claim_turn_in_tx, run_claimable};
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::telemetry::{Metrics, spans};
@@ -77,8 +78,13 @@ impl Dispatcher {
     /// Takes a unary call. It is answered with runs, or with none at its deadline, but not before a claim has looked for it.
     pub fn claim(&self, call: UnaryClaim) {
         let mut calls = self.lock_calls();
-        // The same call again: the first one has lost its caller.
-        calls.retain(|waiting| call.claim_id.is_none() || waiting.claim_id != call.claim_id);
+        // The same call again takes the place of the first one.
+        let claim_id = |call: &UnaryClaim| call.repeatable.as_ref().map(|call| call.claim_id);
+        let is_same = |waiting: &mut UnaryClaim| claim_id(&call).is_some() && claim_id(waiting) == claim_id(&call);
+        for superseded in calls.extract_if(.., is_same) {
+            let request_id = superseded.repeatable.as_ref().map(|call| call.request_id.clone()).unwrap_or_default();
+            superseded.answer(Err(Refusal::RequestInProgress(request_id).into()));
+        }
         calls.push(call);
         drop(calls);
         self.room();
@@ -129,7 +135,7 @@ impl Dispatcher {
             let calls: HashSet<Uuid> = demand.calls().collect();
             let claim = strategy.claim(&demand.group, demand.slots.len());
             let demand = Arc::new(demand);
-            let (found, error) = self.claim_for(&demand, claim).await;
+            let (found, locked, error) = self.claim_for(&demand, claim).await;
             let step = strategy.after_claim(&demand.group, found, Instant::now());
             steps.push(step);
             match step {
@@ -144,7 +150,8 @@ impl Dispatcher {
                 _ => {}
             }
             if step.has_looked() {
-                self.looked(&calls);
+                // A call that could not be given runs has not looked, unless there are none.
+                self.looked(&calls.into_iter().filter(|call| step == Step::Wait || !locked.contains(call)).collect());
             }
             if let Found::Runs { given: runs, .. } = found {
                 given += runs;
@@ -156,56 +163,100 @@ impl Dispatcher {
         (strategy.after_pass(&steps), None)
     }
 
-    /// Claims for one group and delivers the runs. Returns what the claim found, and its error.
-    async fn claim_for(&self, demand: &Arc<GroupDemand>, claim: Claim) -> (Found, Option<StoreError>) {
+    /// Claims for one group and delivers the runs. Returns what the claim found, the calls whose request ids other transactions had locked,
+    /// and the error.
+    async fn claim_for(&self, demand: &Arc<GroupDemand>, claim: Claim) -> (Found, HashSet<Uuid>, Option<StoreError>) {
         let clock = spans::clock();
-        let Claimed { runs, looked, effects } = match self.claim_runs(demand, claim).await {
+        let calls = demand.repeatable();
+        let (claimed, states) = match self.claim_runs(demand, &calls, claim).await {
             Ok(claimed) => claimed,
-            Err(error @ StoreError::LockTimeout) => return (Found::LockTimeout, Some(error)),
-            Err(error) => return (Found::Failure, Some(error)),
+            Err(error @ StoreError::LockTimeout) => return (Found::LockTimeout, HashSet::new(), Some(error)),
+            Err(error) => return (Found::Failure, HashSet::new(), Some(error)),
         };
-        let (slots, given) = (demand.slots.len(), runs.len());
+        let Claimed { runs, looked, effects } = claimed;
+        let given = runs.len();
+        let left_out: Vec<(&Arc<ClaimCall>, ClaimCallState)> =
+            calls.iter().zip(states).filter(|(_, state)| *state != ClaimCallState::Newest).collect();
+        let locked = self.answer_left_out(&left_out);
+        let demand = match left_out.is_empty() {
+            true => demand.clone(),
+            false => Arc::new(demand.without(&left_out.iter().map(|(call, _)| call.call).collect())),
+        };
+        // A call whose request id is locked still asks for runs.
+        let slots = demand.slots.len() + locked.len();
         if given > 0 {
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
-            self.deliver(demand, runs);
+            self.deliver(&demand, runs);
             self.wakeups.send(effects);
-            return (Found::Runs { slots, given, claimable: looked, look_at: claim.look_at }, None);
+            return (Found::Runs { slots, given, claimable: looked, look_at: claim.look_at }, locked, None);
         }
         // The answer of a claim that got no run does not have the number of locked runs that it looked at.
         let look_at = claim.look_at;
-        let count = self.db.list(demand.clone(), move |c, demand| run_claimable(c, &demand.group, look_at).boxed());
+        let count = self.db.list(demand, move |c, demand| run_claimable(c, &demand.group, look_at).boxed());
         match count.await {
-            Ok(claimable) => (Found::Runs { slots, given, claimable, look_at }, None),
-            Err(error) => (Found::Failure, Some(error)),
+            Ok(claimable) => (Found::Runs { slots, given, claimable, look_at }, locked, None),
+            Err(error) => (Found::Failure, locked, Some(error)),
         }
     }
 
-    /// Claims for one group, in one statement.
-    async fn claim_runs(&self, demand: &Arc<GroupDemand>, claim: Claim) -> Result<Claimed, StoreError> {
+    /// Claims for one group, in one statement; if some of its calls can be repeated, in one transaction that also returns their states.
+    async fn claim_runs(
+        &self,
+        demand: &Arc<GroupDemand>,
+        calls: &[Arc<ClaimCall>],
+        claim: Claim,
+    ) -> Result<(Claimed, Vec<ClaimCallState>), StoreError> {
         let (began, demand) = (Instant::now(), demand.clone());
-        let (key, most) = (self.lost_claims.new_key(), claim.look_at);
-        let claimed = if claim.in_turn {
-            let claimed = self.db.turn(demand, move |c, demand| {
+        let (key, most, in_turn) = (self.lost_claims.new_key(), claim.look_at, claim.in_turn);
+        let (input, calls) = ((demand, calls.to_vec()), calls.to_vec());
+        let claimed = if in_turn {
+            let claimed = self.db.turn(input, move |c, (demand, calls)| {
                 async move {
                     run_claim_turn_in_tx(c, &demand.group.tenant).await?;
-                    run_claim(c, &demand.group, &demand.slots, most, key).await
+                    run_claim_repeatable_in_tx(c, &demand.group, &demand.slots, calls, most, key).await
                 }
                 .boxed()
             });
             claimed.await
+        } else if calls.is_empty() {
+            let claimed = self.db.write(input, move |c, (demand, _)| {
+                run_claim(c, &demand.group, &demand.slots, most, key).map_ok(|claimed| (claimed, Vec::new())).boxed()
+            });
+            claimed.await
         } else {
-            let claimed =
-                self.db.write(demand, move |c, demand| run_claim(c, &demand.group, &demand.slots, most, key).boxed());
+            let claimed = self.db.transaction(input, move |c, (demand, calls)| {
+                run_claim_repeatable_in_tx(c, &demand.group, &demand.slots, calls, most, key).boxed()
+            });
             claimed.await
         };
         match &claimed {
             Ok(_) => self.metrics.claim_seconds.observe(began.elapsed().as_secs_f64()),
             // The claim may be committed, or may still commit.
-            Err(StoreError::CommitUnknown(_)) => self.lost_claims.add(key),
+            Err(StoreError::CommitUnknown(_)) => self.lost_claims.add(key, calls),
             Err(_) => {}
         }
         claimed
+    }
+
+    /// Answers the calls that a claim left out. Those whose request ids other transactions have locked wait on until their deadline. Returns
+    /// them.
+    fn answer_left_out(&self, left_out: &[(&Arc<ClaimCall>, ClaimCallState)]) -> HashSet<Uuid> {
+        let (mut calls, now) = (self.lock_calls(), Instant::now());
+        let mut locked = HashSet::new();
+        for (left, state) in left_out {
+            let is_due = |call: &UnaryClaim| *state != ClaimCallState::Locked || call.deadline <= now;
+            let answer = || match state {
+                ClaimCallState::Answered => Ok(ClaimAnswer::Written),
+                _ => Err(Refusal::RequestInProgress(left.request_id.clone()).into()),
+            };
+            match calls.extract_if(.., |call| call.call == left.call && is_due(call)).next() {
+                // A caller that has gone does not read its answer.
+                Some(call) => drop(call.answer(answer())),
+                None => drop(locked.insert(left.call)),
+            }
+        }
+        locked
     }
 
     /// Delivers the claimed runs to the holders of their slots, and gives back those that can not be delivered.
@@ -250,7 +301,7 @@ impl Dispatcher {
     fn answer_due_calls(&self, failure: Option<&StoreError>) {
         let now = Instant::now();
         for due in self.lock_calls().extract_if(.., |call| call.looked && call.deadline <= now) {
-            due.answer(failure.map_or(Ok(Vec::new()), |error| Err(error.clone().into())));
+            due.answer(failure.map_or(Ok(ClaimAnswer::Runs(Vec::new())), |error| Err(error.clone().into())));
         }
     }
 

@@ -1,15 +1,17 @@
 //! Claims whose answer was lost. Such a claim may be committed, so its runs may belong to workers that will never hear of them.
 //!
-//! Each claim writes its [`ClaimKey`] into its runs. By this key the server finds them, and gives them back.
+//! Each claim writes its [`ClaimKey`] into its runs. By this key the server finds them, and gives them back, except those with which a
+//! repeated call was answered meanwhile.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use uuid::Uuid;
 
 use crate::db::Db;
+use crate::store::request::claim_call::ClaimCall;
 use crate::store::run::claim::{ClaimKey, run_claim_undo_in_tx};
 use crate::wakeups::Wakeups;
 
@@ -24,8 +26,17 @@ pub struct LostClaims {
     server_id: Uuid,
     /// The number of the next claim.
     next: AtomicI64,
-    /// The lost claims, and until when each is looked for.
-    lost: Mutex<Vec<(ClaimKey, Instant)>>,
+    lost: Mutex<Vec<LostClaim>>,
+}
+
+/// A claim whose answer was lost.
+#[derive(Debug, Clone)]
+struct LostClaim {
+    key: ClaimKey,
+    /// The calls that can be repeated for which it claimed.
+    calls: Vec<Arc<ClaimCall>>,
+    /// How long it is looked for.
+    until: Instant,
 }
 
 impl LostClaims {
@@ -38,9 +49,9 @@ impl LostClaims {
         ClaimKey { server_id: self.server_id, number: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The answer of this claim was lost.
-    pub fn add(&self, claim: ClaimKey) {
-        self.lock().push((claim, Instant::now() + WATCH));
+    /// The answer of this claim was lost. It claimed for these calls, among others.
+    pub fn add(&self, key: ClaimKey, calls: Vec<Arc<ClaimCall>>) {
+        self.lock().push(LostClaim { key, calls, until: Instant::now() + WATCH });
     }
 
     /// Whether no lost claim is looked for.
@@ -51,11 +62,14 @@ impl LostClaims {
     /// Gives back the runs of all lost claims that are committed by now.
     pub async fn give_back(&self) {
         let lost = self.lock().clone();
-        for (claim, _) in lost {
-            match self.db.transaction(claim, |c, claim| run_claim_undo_in_tx(c, *claim).boxed()).await {
+        for claim in lost {
+            let key = claim.key;
+            let undone =
+                self.db.transaction(claim, |c, claim| run_claim_undo_in_tx(c, claim.key, &claim.calls).boxed());
+            match undone.await {
                 Ok((0, _)) => {}
                 Ok((_, effects)) => {
-                    tracing::info!(claim = claim.number, "a claim whose answer was lost was given back");
+                    tracing::info!(claim = key.number, "a claim whose answer was lost was given back");
                     self.wakeups.send(effects);
                 }
                 Err(error) => {
@@ -65,10 +79,10 @@ impl LostClaims {
             }
         }
         let now = Instant::now();
-        self.lock().retain(|(_, until)| *until > now);
+        self.lock().retain(|claim| claim.until > now);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(ClaimKey, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<LostClaim>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -99,6 +99,8 @@ pub struct Welcome {
     pub lease_timeout: Duration,
     pub event_credits: u32,
     pub standing: Vec<GrantKey>,
+    /// What became of the grants that a resume named and that do not stand.
+    pub settled: Vec<ReportAnswer>,
 }
 
 /// A run given to a worker; the fence is the run's own.

@@ -170,8 +170,10 @@ impl WorkerStream {
             frozen = answer.is_err();
             match answer {
                 Ok(answer) if answer.replaced => connection.end(StreamEnd::Replaced),
-                Ok(answer) => {
+                Ok(mut answer) => {
                     let mut grants = connection.grants();
+                    // Its report has ended it, and the answer to the report says so.
+                    answer.lost.retain(|grant| !grants.is_reported(*grant));
                     for grant in &answer.lost {
                         grants.end(*grant);
                     }

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::Engine;
 use crate::EngineError;
 use crate::db::Class;
-use crate::domain::frame::{Hello, ServerFrame, Welcome};
-use crate::domain::{Refusal, TenantId};
+use crate::domain::frame::{Hello, Rejection, ReportAnswer, ServerFrame, Welcome};
+use crate::domain::{GrantKey, Refusal, TenantId};
 use crate::serve::resume::{Opened, Resumed, resume_worker};
 use crate::settings::HEARTBEATS_PER_LEASE;
 use crate::store::effects::Effects;
@@ -77,6 +77,7 @@ pub async fn open(
         lease_timeout: lease,
         event_credits: engine.settings.event_credits,
         standing: opened.standing.iter().map(|held| held.grant).collect(),
+        settled: opened.settled.iter().map(|(grant, reported)| settled(*grant, *reported)).collect(),
     }));
     engine.registry.add(connection.clone());
     // The worker gets the orders that came while it was away.
@@ -84,6 +85,13 @@ pub async fn open(
     engine.wakeups.send(opened.effects);
     tracing::info!(%worker_id, worker = hello.profile.name, epoch = opened.epoch, held = opened.standing.len(), "worker connected");
     Ok((connection, frames))
+}
+
+/// The answer to a report whose first answer was lost, or to a grant that was lost.
+fn settled(grant: GrantKey, reported: bool) -> ReportAnswer {
+    let GrantKey { run_id, fence } = grant;
+    let rejected = (!reported).then(|| Rejection::Refused(Refusal::LeaseLost { run_id, fence }));
+    ReportAnswer { grant, rejected }
 }
 
 fn new_secret() -> String {

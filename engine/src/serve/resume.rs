@@ -1,6 +1,6 @@
 //! A worker whose stream was lost connects again: the server settles the grants that the worker held.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::FutureExt;
 use subtle::ConstantTimeEq;
@@ -15,7 +15,7 @@ use crate::store::run::guard::Guard;
 use crate::store::run::lease::{LeaseBeat, run_heartbeat, run_lease_extend};
 use crate::store::run::lock::run_lock_in_tx;
 use crate::store::run::release::{Release, run_release_in_tx};
-use crate::store::run::report::{GrantStart, run_start_in_tx};
+use crate::store::run::report::{GrantStart, Refused, outcome_earlier_in_tx, run_start_in_tx};
 use crate::store::worker::record::{
     HeldGrant, StreamOpening, worker_held_in_tx, worker_lock_in_tx, worker_resume_in_tx, worker_runs,
 };
@@ -28,6 +28,8 @@ pub struct Opened {
     pub standing: Vec<HeldGrant>,
     /// Standing grants whose starts are not written yet, because other transactions lock their runs.
     pub unwritten: Vec<GrantKey>,
+    /// The grants that the worker names and that do not stand, each with whether it ended by a report of this worker.
+    pub settled: Vec<(GrantKey, bool)>,
     /// The effects of settling the grants; and a wakeup for work, because the stream has room.
     pub effects: Effects,
 }
@@ -46,7 +48,7 @@ pub enum Resumed {
 pub async fn resume_worker(engine: &Engine, opening: StreamOpening, resume: Resume) -> Result<Resumed, StoreError> {
     let (db, worker_id) = (engine.db(Class::Engine), resume.worker_id);
     let runs = db.read((), move |c, ()| worker_runs(c, worker_id).boxed()).await?;
-    let resumed = engine.locked_runs.around(&runs, |locked| {
+    let resumed = engine.locked_runs.around(&runs, |locked, _| {
         db.transaction((opening.clone(), resume.clone(), locked), |c, (opening, resume, locked)| {
             async move {
                 let Some(worker) = worker_lock_in_tx(c, &opening.tenant, resume.worker_id).await? else {
@@ -96,7 +98,16 @@ async fn settle_held(
         run_lease_extend(c, &settlement.locked).await?;
     }
     let Settlement { standing, unwritten, later, .. } = settlement;
-    Ok((Opened { epoch, standing, unwritten, effects }, later))
+    let stands: HashSet<GrantKey> = standing.iter().map(|held| held.grant).collect();
+    let fallen: Vec<Guard> = named
+        .iter()
+        .filter(|grant| !stands.contains(grant))
+        .map(|grant| Guard { grant: *grant, worker_id, epoch })
+        .collect();
+    let refused: Vec<Refused<'_>> = fallen.iter().map(|guard| Refused::any(*guard)).collect();
+    let reported = if refused.is_empty() { HashMap::new() } else { outcome_earlier_in_tx(c, &refused).await? };
+    let settled = fallen.iter().map(|guard| (guard.grant, reported.contains_key(&guard.grant))).collect();
+    Ok((Opened { epoch, standing, unwritten, settled, effects }, later))
 }
 
 /// What a resume makes of the grants that its worker holds.
@@ -130,7 +141,7 @@ fn settle(
     for mut held in held {
         let (guard, is_locked) = (guard_of(held.grant), locked.contains(&held.grant.run_id));
         if !named.contains(&held.grant) {
-            let release = Release { guard, started_too: true, undelivered: !held.started };
+            let release = Release { guard, started_too: true, undelivered: !held.started, unanswered: None };
             if is_locked {
                 settlement.later.push(release)
             } else {

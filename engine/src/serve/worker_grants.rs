@@ -14,6 +14,7 @@ use crate::domain::{GrantKey, Outcome, Refusal};
 use crate::serve::answers::rejection;
 use crate::settings::OUTAGE_RETRY_DELAY;
 use crate::stream::connection::Connection;
+use crate::stream::grants::Reporting;
 use crate::stream::results::GrantNews;
 
 /// How many reports of one stream may wait for the database: more than any worker holds runs.
@@ -37,8 +38,8 @@ pub struct WorkerGrants {
 struct Reported {
     grant: GrantKey,
     outcome: Arc<Outcome>,
-    /// How long before `at` the run started.
-    started_ago: Duration,
+    /// How long before `at` the run started, if it started on this stream.
+    started_ago: Option<Duration>,
     at: Instant,
     room: Held,
 }
@@ -128,7 +129,7 @@ impl WorkerGrants {
                     // Without room the stream ends. The worker keeps the reports that were not answered, and sends them again
                     // after its resume.
                     let room = self.engine.stream_bytes.take(outcome.weight()).ok_or(EngineError::Overloaded)?;
-                    waiting.push(Reported { grant, outcome: Arc::new(outcome), started_ago: Duration::ZERO, at, room });
+                    waiting.push(Reported { grant, outcome: Arc::new(outcome), started_ago: None, at, room });
                 }
                 Err(report) => {
                     let rejected = Some(Rejection::Invalid(report.violations.to_string()));
@@ -138,12 +139,23 @@ impl WorkerGrants {
         }
         // Mark them only once there is room for all: the start of a grant that is marked as reported is not written.
         let mut grants = self.connection.grants();
-        for reported in &mut waiting {
-            // A grant that did not start on this stream may have ended earlier, with the same report.
-            reported.started_ago = grants.report(reported.grant, at).unwrap_or_default();
-        }
+        waiting.retain_mut(|reported| match grants.report(reported.grant, at) {
+            Reporting::Started { ago } => {
+                reported.started_ago = Some(ago);
+                true
+            }
+            // It may have ended earlier, with the same report.
+            Reporting::Unknown => true,
+            Reporting::TooEarly => {
+                let GrantKey { run_id, fence } = reported.grant;
+                let text = format!("expected no report of run {run_id} with fence {fence} before its Start");
+                let rejected = Some(Rejection::Refused(Refusal::ProtocolViolation(text)));
+                refused.push(ReportAnswer { grant: reported.grant, rejected });
+                false
+            }
+        });
         drop(grants);
-        // These reports can not be understood: their grants stand.
+        // These reports are not written: their grants stand.
         if !refused.is_empty() {
             self.connection.send(ServerFrame::ReportAcks(refused));
         }

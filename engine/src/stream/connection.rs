@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use crate::domain::frame::{Assignment, DrainReason, Revoke, ServerFrame};
 use crate::domain::weight::{MESSAGE_BYTES, messages};
-use crate::domain::worker::{Order, OrderKind};
+use crate::domain::worker::Order;
 use crate::domain::{GrantKey, Run};
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
-use crate::stream::grants::Grants;
+use crate::stream::grants::{Cancelling, Grants};
 
 /// How many frames may wait until the worker reads them. For a worker that reads, only a few of each kind wait. A worker that does not
 /// read loses its stream.
@@ -100,21 +100,16 @@ impl Connection {
         true
     }
 
-    /// Sends the worker an order. A cancel is sent once for each grant. Returns whether a cancel was sent.
-    pub fn order(&self, order: Order) -> bool {
-        match order.kind {
-            OrderKind::Cancel => {
-                let is_new = self.grants().cancel(order.grant);
-                if is_new {
-                    self.send(ServerFrame::Cancels(vec![order]));
-                }
-                is_new
-            }
-            OrderKind::Revoke => {
-                self.revoke(vec![order.grant]);
-                false
-            }
+    /// Cancels a grant of the worker. The cancel is sent once. A grant that did not start is taken away; then the caller must give it back.
+    pub fn cancel(&self, order: Order) -> Cancelling {
+        let grant = order.grant;
+        let cancelling = self.grants().cancel(grant);
+        match cancelling {
+            Cancelling::Send => self.send(ServerFrame::Cancels(vec![order])),
+            Cancelling::TakeBack => self.revoke(vec![grant]),
+            Cancelling::Sent | Cancelling::Unknown => {}
         }
+        cancelling
     }
 
     /// Takes grants away from the worker.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks};
+use crate::batch::foreign_locks::{LockedRows, Locks, Wait};
 use crate::batch::halving::halve;
 use crate::db::{Db, StoreError};
 use crate::domain::weight::Weight;
@@ -77,12 +77,18 @@ async fn write_free(
     batches: Arc<[GuardedEvents]>,
 ) -> Result<Vec<Result<bool, EngineError>>, StoreError> {
     let run = |batch: &GuardedEvents| [batch.guard.grant.run_id];
-    locked.around_each(batches, run, |free| batch(db.clone(), wakeups.clone(), free)).await
+    locked.around_each(batches, run, |free, wait| batch(db.clone(), wakeups.clone(), free, wait)).await
 }
 
 /// Writes one batch. Returns which items were kept.
-async fn batch(db: Db, wakeups: Wakeups, batches: Arc<[GuardedEvents]>) -> Result<Vec<bool>, StoreError> {
-    let (kept, effects) = db.write(batches, |c, batches| run_events_append(c, batches).boxed()).await?;
+async fn batch(db: Db, wakeups: Wakeups, batches: Arc<[GuardedEvents]>, wait: Wait) -> Result<Vec<bool>, StoreError> {
+    // One statement that commits itself, so it says itself how long it waits.
+    let lock_timeout = match wait {
+        Wait::Briefly => db.batch_lock_timeout(),
+        Wait::Long => db.lock_timeout(),
+    };
+    let appended = db.write(batches, move |c, batches| run_events_append(c, batches, lock_timeout).boxed());
+    let (kept, effects) = appended.await?;
     wakeups.send(effects);
     Ok(kept)
 }

@@ -42,6 +42,31 @@ pub struct Grants {
     draining: bool,
 }
 
+/// What a stream knows of a grant that its worker reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reporting {
+    Started {
+        ago: Duration,
+    },
+    /// The worker was not sent a Start.
+    TooEarly,
+    /// The stream does not have it: it has ended.
+    Unknown,
+}
+
+/// How a grant is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelling {
+    /// The worker was sent a Start, so it must stop the run.
+    Send,
+    /// It was sent the cancel before.
+    Sent,
+    /// It was not sent a Start, and never will be. The server ends the run.
+    TakeBack,
+    /// The stream does not have the grant: it has ended, or the claim of this moment gives it.
+    Unknown,
+}
+
 /// A worker's credit fell, or is too large.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CreditRefused {
@@ -109,11 +134,21 @@ impl Grants {
         }
     }
 
-    /// Marks that the worker has reported. Answers how long ago the grant started, if it started on this stream.
-    pub fn report(&mut self, key: GrantKey, now: Instant) -> Option<Duration> {
-        let started_ago = self.started_ago(key, now)?;
-        self.get_mut(key)?.reported = true;
-        Some(started_ago)
+    /// Marks that the worker has reported, if the grant started.
+    pub fn report(&mut self, key: GrantKey, now: Instant) -> Reporting {
+        match self.get_mut(key) {
+            None => Reporting::Unknown,
+            Some(StreamGrant { stage: Stage::Assigned { .. }, .. }) => Reporting::TooEarly,
+            Some(StreamGrant { stage: Stage::Started { at }, reported, .. }) => {
+                *reported = true;
+                Reporting::Started { ago: now.saturating_duration_since(*at) }
+            }
+        }
+    }
+
+    /// Whether the worker has reported, and has no answer yet.
+    pub fn is_reported(&self, key: GrantKey) -> bool {
+        self.get(key).is_some_and(|grant| grant.reported)
     }
 
     /// Whether a grant started on this stream, and the worker has not reported yet.
@@ -121,9 +156,19 @@ impl Grants {
         self.get(key).is_some_and(|grant| matches!(grant.stage, Stage::Started { .. }) && !grant.reported)
     }
 
-    /// Marks that the worker is sent a cancel. False if it was sent one before, or the stream does not have the grant.
-    pub fn cancel(&mut self, key: GrantKey) -> bool {
-        self.get_mut(key).is_some_and(|grant| !std::mem::replace(&mut grant.cancel_sent, true))
+    /// Decides how a grant is cancelled. A grant that did not start is removed; for the others the cancel counts as sent.
+    pub fn cancel(&mut self, key: GrantKey) -> Cancelling {
+        match self.get_mut(key) {
+            None => Cancelling::Unknown,
+            Some(StreamGrant { stage: Stage::Assigned { .. }, .. }) => {
+                self.end(key);
+                Cancelling::TakeBack
+            }
+            Some(grant) => match std::mem::replace(&mut grant.cancel_sent, true) {
+                true => Cancelling::Sent,
+                false => Cancelling::Send,
+            },
+        }
     }
 
     /// Removes a grant that has ended. False if the stream does not have it.
@@ -201,13 +246,13 @@ mod tests {
         let (mut grants, now) = (Grants::default(), Instant::now());
         grants.assign(key(1), 0, now);
         assert!(!grants.is_executing(key(1)));
-        assert_eq!(grants.report(key(1), now), None);
+        assert_eq!(grants.report(key(1), now), Reporting::TooEarly);
         grants.accept(key(1), now);
         assert!(grants.is_executing(key(1)));
-        assert_eq!(grants.report(key(2), now), None);
-        assert!(grants.is_executing(key(1)));
-        assert_eq!(grants.report(key(1), now), Some(Duration::ZERO));
-        assert!(!grants.is_executing(key(1)));
+        assert_eq!(grants.report(key(2), now), Reporting::Unknown);
+        assert!(grants.is_executing(key(1)) && !grants.is_reported(key(1)));
+        assert_eq!(grants.report(key(1), now), Reporting::Started { ago: Duration::ZERO });
+        assert!(!grants.is_executing(key(1)) && grants.is_reported(key(1)));
     }
 
     #[test]
@@ -215,7 +260,7 @@ mod tests {
         let (mut grants, now) = (Grants::default(), Instant::now());
         grants.assign(key(2), 0, now);
         assert_eq!(grants.accept(key(1), now), None);
-        assert!(!grants.cancel(key(1)));
+        assert_eq!(grants.cancel(key(1)), Cancelling::Unknown);
         assert!(!grants.end(key(1)));
         assert!(grants.end(key(2)));
     }
@@ -252,7 +297,16 @@ mod tests {
     fn a_cancel_is_sent_once_on_a_stream() {
         let (mut grants, now) = (Grants::default(), Instant::now());
         grants.resume(key(1), 1, now);
-        assert!(grants.cancel(key(1)));
-        assert!(!grants.cancel(key(1)));
+        assert_eq!(grants.cancel(key(1)), Cancelling::Send);
+        assert_eq!(grants.cancel(key(1)), Cancelling::Sent);
+    }
+
+    #[test]
+    fn a_cancelled_grant_that_did_not_start_never_starts() {
+        let (mut grants, now) = (Grants::default(), Instant::now());
+        grants.assign(key(1), 0, now);
+        assert_eq!(grants.cancel(key(1)), Cancelling::TakeBack);
+        assert_eq!(grants.accept(key(1), now), None);
+        assert_eq!(grants.cancel(key(1)), Cancelling::Unknown);
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks};
+use crate::batch::foreign_locks::{LockedRows, Locks, Wait};
 use crate::db::{Db, StoreError};
 use crate::domain::GrantKey;
 use crate::domain::frame::Heartbeat;
@@ -102,8 +102,12 @@ async fn batch(db: &Db, wakeups: &Wakeups, locked: &LockedRows, beats: &[Beat]) 
     let streams: Vec<(Uuid, i64)> = beats.iter().map(|beat| (beat.worker_id, beat.epoch)).collect();
     let rows: Arc<[LeaseBeat]> = rows.into();
     let run = |row: &LeaseBeat| [row.guard.grant.run_id];
-    let written =
-        locked.around_items(rows.clone(), run, |free| db.transaction(free, |c, rows| run_heartbeat(c, rows).boxed()));
+    let written = locked.around_items(rows.clone(), run, |free, wait| async move {
+        match wait {
+            Wait::Briefly => db.batch(free, |c, rows| run_heartbeat(c, rows).boxed()).await,
+            Wait::Long => db.transaction(free, |c, rows| run_heartbeat(c, rows).boxed()).await,
+        }
+    });
     let ((touched, effects), locked) = written.await?;
     wakeups.send(effects);
     let late: Vec<Guard> =

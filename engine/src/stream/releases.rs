@@ -7,10 +7,10 @@ use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::foreign_locks::{LockedRows, Locks};
+use crate::batch::foreign_locks::{LockedRows, Locks, Wait};
 use crate::db::Db;
 use crate::settings::OUTAGE_RETRY_DELAY;
-use crate::store::run::release::{Release, run_release_in_tx};
+use crate::store::run::release::{Release, run_release_unanswered_in_tx};
 use crate::wakeups::Wakeups;
 
 /// Grants in one statement.
@@ -60,21 +60,29 @@ impl Releases {
     }
 }
 
-/// Tries until the database has answered. Returns the grants whose runs other transactions have locked, to be tried again. The write is
-/// guarded, so it may be repeated.
+/// Tries until the database has answered. Returns the grants whose runs or request ids other transactions have locked, to be tried again.
+/// The write is guarded, so it may be repeated.
 async fn release(db: &Db, wakeups: &Wakeups, locked: &LockedRows, releases: Vec<Release>) -> Vec<Release> {
     let releases: Arc<[Release]> = releases.into();
     let run = |release: &Release| [release.guard.grant.run_id];
     loop {
-        let released = locked.around_items(releases.clone(), run, |free| {
-            db.transaction(free, |c, releases| run_release_in_tx(c, releases).boxed())
+        let released = locked.around_items(releases.clone(), run, |free, wait| async move {
+            match wait {
+                Wait::Briefly => db.batch(free, |c, releases| run_release_unanswered_in_tx(c, releases).boxed()).await,
+                Wait::Long => {
+                    db.transaction(free, |c, releases| run_release_unanswered_in_tx(c, releases).boxed()).await
+                }
+            }
         });
         match released.await {
-            Ok(((released, effects), locked)) => {
+            Ok(((released, busy, effects), locked)) => {
                 wakeups.send(effects);
                 tracing::debug!(asked = releases.len(), released = released.len(), "grants were given back");
-                let is_locked = |release: &&Release| locked.contains(&release.guard.grant.run_id);
-                return releases.iter().filter(is_locked).copied().collect();
+                let is_later = |release: &&Release| {
+                    let run = &release.guard.grant.run_id;
+                    locked.contains(run) || busy.contains(run)
+                };
+                return releases.iter().filter(is_later).cloned().collect();
             }
             Err(error) if error.is_passing() => tokio::time::sleep(OUTAGE_RETRY_DELAY).await,
             Err(error) => {

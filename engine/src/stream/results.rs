@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::EngineError;
 use crate::batch::batcher::{Abandoned, BatchBounds, BatchRequest, Batcher, batches};
-use crate::batch::foreign_locks::{LockedRows, Locks};
+use crate::batch::foreign_locks::{LockedRows, Locks, Wait, in_spite_of_locks};
 use crate::batch::halving::halve;
 use crate::db::{Db, PgConnection, StoreError};
 use crate::domain::weight::Weight;
@@ -40,8 +40,8 @@ const BOUNDS: BatchBounds = BatchBounds {
 pub enum GrantNews {
     /// The worker was sent a Start.
     Started { guard: Guard, at: Instant },
-    /// The worker reports how it ended. It started `started_ago` before `at`.
-    Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Duration, at: Instant },
+    /// The worker reports how it ended. It started `started_ago` before `at`, if its stream knows that.
+    Ended { guard: Guard, outcome: Arc<Outcome>, started_ago: Option<Duration>, at: Instant },
 }
 
 impl GrantNews {
@@ -121,8 +121,12 @@ impl Results {
 
     /// Reports the end of one grant whose claim also started it.
     pub async fn report(&self, guard: Guard, outcome: Arc<Outcome>) -> Result<(), EngineError> {
-        let ended = GrantNews::Ended { guard, outcome, started_ago: Duration::ZERO, at: Instant::now() };
-        self.submit(vec![ended]).await.pop().unwrap_or(Err(EngineError::ShuttingDown))
+        let ended = GrantNews::Ended { guard, outcome, started_ago: None, at: Instant::now() };
+        let write = || {
+            let news = vec![ended.clone()];
+            async move { self.submit(news).await.pop().unwrap_or(Err(EngineError::ShuttingDown)) }
+        };
+        in_spite_of_locks(write).await
     }
 
     /// Whether starts or reports wait or are written now, or a batch ended within this time.
@@ -149,7 +153,7 @@ async fn write_free(
     news: Arc<[GrantNews]>,
 ) -> Result<Vec<Verdict>, StoreError> {
     let run = |item: &GrantNews| [item.grant().run_id];
-    locked.around_each(news, run, |free| batch(db.clone(), wakeups.clone(), metrics.clone(), free)).await
+    locked.around_each(news, run, |free, wait| batch(db.clone(), wakeups.clone(), metrics.clone(), free, wait)).await
 }
 
 /// Writes one batch, in one transaction or, if several items report the same run, in several. Returns the verdict of each item.
@@ -158,13 +162,17 @@ async fn batch(
     wakeups: Wakeups,
     metrics: Metrics,
     news: Arc<[GrantNews]>,
+    wait: Wait,
 ) -> Result<Vec<ReportVerdict>, StoreError> {
     // A start that its report carries is answered as accepted. If the report is refused, the answer to the report says so.
     let mut verdicts = vec![ReportVerdict::Accepted(None); news.len()];
     let mut waiting: Vec<usize> = (0..news.len()).collect();
     while !waiting.is_empty() {
         let plan = Arc::new(plan(&news, &waiting, Instant::now()));
-        let (started, ended, effects) = db.transaction(plan.clone(), |c, plan| write(c, plan).boxed()).await?;
+        let (started, ended, effects) = match wait {
+            Wait::Briefly => db.batch(plan.clone(), |c, plan| write(c, plan).boxed()).await?,
+            Wait::Long => db.transaction(plan.clone(), |c, plan| write(c, plan).boxed()).await?,
+        };
         wakeups.send(effects);
         for (place, start) in plan.starts.iter() {
             if !started.contains(&(start.guard.worker_id, start.guard.grant)) {
@@ -224,7 +232,7 @@ fn plan(news: &[GrantNews], waiting: &[usize], now: Instant) -> Plan {
                 again.push(*place);
                 continue;
             }
-            let started_ago = *started_ago + now.saturating_duration_since(*at);
+            let started_ago = started_ago.map(|ago| ago + now.saturating_duration_since(*at));
             reports.push((*place, GrantReport { guard: *guard, outcome: Arc::clone(outcome), started_ago }));
         }
     }
@@ -283,7 +291,7 @@ mod tests {
 
     fn ended(guard: Guard, started_ago: Duration, at: Instant) -> GrantNews {
         let outcome = Arc::new(Outcome::Snoozed { delay: Duration::ZERO });
-        GrantNews::Ended { guard, outcome, started_ago, at }
+        GrantNews::Ended { guard, outcome, started_ago: Some(started_ago), at }
     }
 
     /// Plans for all items. Answers the places of starts, of reports, and of what waits.
@@ -345,7 +353,7 @@ mod tests {
         assert_eq!(starts.iter().map(|(place, start)| (place, start.started_ago)).collect::<Vec<_>>(), [(0, waited)]);
         assert_eq!(
             reports.iter().map(|(place, report)| (place, report.started_ago)).collect::<Vec<_>>(),
-            [(2, ran + waited)]
+            [(2, Some(ran + waited))]
         );
     }
 }

@@ -30,7 +30,8 @@ fn take_back(registry: &Registry, releases: &Releases, timeout: Duration) {
         }
         tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
         connection.revoke(late.clone());
-        let release = |grant| Release { guard: connection.guard(grant), started_too: false, undelivered: true };
+        let release =
+            |grant| Release { guard: connection.guard(grant), started_too: false, undelivered: true, unanswered: None };
         releases.give_back(late.into_iter().map(release).collect());
     }
 }

@@ -115,6 +115,7 @@ pub static METHODS: &[Method] = &[
     unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority, &[RunNotFound, LeaseLost, ShuttingDown]),
     unary("ops.v1.WorkerService/ListWorkers", Class::Normal, &[PageTokenInvalid]),
     unary("ops.v1.WorkerService/DrainWorker", Class::Priority, &[WorkerNotFound]),
+    unary("ops.v1.WorkerService/UndrainWorker", Class::Priority, &[WorkerNotFound]),
     unary(
         "ops.v1.ArtifactService/CreateArtifact",
         Class::Normal,

@@ -126,7 +126,12 @@ async fn ids_of_another_tenant_are_not_found() {
             AppendRunEventsRequest { worker_id: worker_id.clone(), events: Some(events) }.encode_to_vec(),
             run,
         ),
-        ("WorkerService/DrainWorker", DrainWorkerRequest { worker_id }.encode_to_vec(), "WORKER_NOT_FOUND"),
+        (
+            "WorkerService/DrainWorker",
+            DrainWorkerRequest { worker_id: worker_id.clone() }.encode_to_vec(),
+            "WORKER_NOT_FOUND",
+        ),
+        ("WorkerService/UndrainWorker", UndrainWorkerRequest { worker_id }.encode_to_vec(), "WORKER_NOT_FOUND"),
     ];
     for (method, message, reason) in asks {
         let answer = Ask::message(&format!("ops.v1.{method}"), &message).send(&fixture.address()).await;

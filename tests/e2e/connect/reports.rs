@@ -1,5 +1,7 @@
 //! Each write of a worker is guarded by its grant: a worker can not change a run that it does not hold.
 
+use std::time::Duration;
+
 use proto::v1::*;
 
 use crate::support::{Fixture, Stream, failed, failed_for_good, reason, snoozed, spec, succeeded};
@@ -176,4 +178,80 @@ async fn a_report_that_can_not_be_stored_is_refused_alone() {
         assert_eq!(ack.reason, if ack.run_id == bad.run_id { "INVALID_FIELD" } else { "" }, "{ack:?}");
     }
     assert_eq!(stream.finish(&bad, succeeded("2")).await, "", "the grant still stands");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_before_the_start_is_refused_and_the_grant_stands() {
+    let fixture = Fixture::with(1, |config| config.engine.accept_timeout = Duration::from_secs(600)).await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
+    stream.credit(1);
+    let (_, lease) = stream.assigned().await;
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "PROTOCOL_VIOLATION");
+    assert_eq!(fixture.get(&run.id).await.status(), RunStatus::Claimed);
+    stream.accept(std::slice::from_ref(&lease));
+    assert_eq!(stream.start().await.attempt, 1);
+    assert_eq!(stream.finish(&lease, succeeded("2")).await, "");
+    assert_eq!(fixture.get(&run.id).await.result_json, "2");
+}
+
+/// As after the accept timeout, before the grant is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_a_claimed_run_that_its_stream_does_not_have_ends_nothing() {
+    let fixture = Fixture::new().await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
+    let claimed = "WITH queued AS (DELETE FROM ops.run_queue WHERE run_id = $1::text::uuid)
+                   UPDATE ops.runs SET status = 'claimed', worker_id = $2::text::uuid, fence = 1, lease_ms = 30000,
+                       claimed_at = now(), heartbeat_at = now()
+                   WHERE id = $1::text::uuid";
+    let claimed = sqlx::query(claimed).bind(&run.id).bind(&stream.welcome.worker_id);
+    claimed.execute(&mut fixture.sql().await).await.expect("it is claimed");
+    let lease = Lease { run_id: run.id.clone(), fence: 1 };
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "LEASE_LOST");
+    assert_eq!(fixture.get(&run.id).await.status(), RunStatus::Claimed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_with_a_fence_of_zero_is_refused_alone() {
+    let fixture = Fixture::new().await;
+    fixture.enqueue(&fixture.session().await, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
+    stream.credit(1);
+    let lease = stream.begin().await;
+    let zero = Lease { fence: 0, ..lease.clone() };
+    assert_eq!(stream.finish(&zero, succeeded("1")).await, "INVALID_FIELD");
+    stream.log(&zero, 1, &["line".to_owned()]);
+    let refused = stream.events_ack().await;
+    assert_eq!((refused.fence, refused.credits, refused.reason.as_str()), (0, 1, "INVALID_FIELD"));
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_loses_no_run_whose_report_has_no_answer_yet() {
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
+    for total in 1..=60 {
+        fixture.enqueue(&session, "any").await;
+        stream.credit(total);
+        let lease = stream.begin().await;
+        stream.report(&lease, succeeded("1"));
+        stream.beat(std::slice::from_ref(&lease));
+        // Their answers come in any order.
+        let (mut is_answered, mut has_beaten) = (false, false);
+        while !(is_answered && has_beaten) {
+            match stream.answer().await {
+                connect_response::Frame::ReportAcks(acks) => {
+                    assert!(acks.results[0].accepted, "{acks:?}");
+                    is_answered = true;
+                }
+                connect_response::Frame::HeartbeatAck(ack) => {
+                    assert!(is_answered || ack.lost.is_empty(), "its report is on its way");
+                    has_beaten = true;
+                }
+                _ => {}
+            }
+        }
+    }
 }

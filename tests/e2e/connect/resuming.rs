@@ -3,7 +3,7 @@
 use proto::v1::connect_response::Frame as Out;
 use proto::v1::*;
 
-use crate::support::{Fixture, Stream, cancelled, reason, resume, spec, succeeded};
+use crate::support::{Fixture, Stream, cancelled, failed, passes, reason, resume, spec, succeeded};
 
 /// A worker that has started so many runs, of three attempts each.
 async fn busy(fixture: &Fixture, session: &str, runs: usize) -> (Stream, Vec<Lease>) {
@@ -230,4 +230,33 @@ async fn credit_starts_again_with_each_hello() {
     assert!(!second.rest().await.iter().any(|frame| matches!(frame, Out::Assignments(_))));
     second.credit(1);
     second.begin().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_says_what_became_of_each_grant_that_does_not_stand() {
+    let fixture = Fixture::with(2, |_| {}).await;
+    let session = fixture.session().await;
+    let (mut first, leases) = busy(&fixture, &session, 4).await;
+    let [reported, retried, lost, standing] = <[Lease; 4]>::try_from(leases).expect("four");
+    first.report(&reported, succeeded("1"));
+    assert_eq!(first.report_ack().await.reason, "");
+    assert_eq!(first.finish(&retried, failed("Broken")).await, "");
+    fixture.cancel(&lost.run_id).await;
+    passes(&mut fixture.sql().await, 20).await;
+    fixture.ended(&lost.run_id).await;
+    let welcome = first.welcome.clone();
+    drop(first);
+    // As a worker that got none of these answers.
+    let held = [reported.clone(), retried.clone(), lost.clone(), standing.clone()];
+    let mut second = Stream::open_with(&fixture.servers[1], resume(&welcome, &held)).await;
+    assert_eq!(second.welcome.standing, std::slice::from_ref(&standing));
+    let settled = std::mem::take(&mut second.welcome.settled);
+    let settled = |lease: &Lease| {
+        let it = settled.iter().find(|it| (&it.run_id, it.fence) == (&lease.run_id, lease.fence));
+        it.map(|it| (it.accepted, it.reason.clone()))
+    };
+    assert_eq!(settled(&reported), Some((true, String::new())));
+    assert_eq!(settled(&retried), Some((true, String::new())));
+    assert_eq!(settled(&lost), Some((false, "LEASE_LOST".to_owned())));
+    assert_eq!(settled(&standing), None);
 }

@@ -35,6 +35,11 @@ impl Fixture {
         Self::with(1, |_| {}).await
     }
 
+    /// Some servers that wait so long for locks that a test sees each wait: batches of many callers for 10 s.
+    pub async fn waiting_long_for_locks(servers: usize) -> Self {
+        Self::with(servers, |config| config.database.deadline = Duration::from_secs(2_000)).await
+    }
+
     /// Some servers, configured.
     pub async fn with(servers: usize, configure: impl Fn(&mut server::Config)) -> Self {
         let database =

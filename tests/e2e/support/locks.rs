@@ -1,4 +1,4 @@
-//! Waiting for sessions that wait for a lock.
+//! Waiting for sessions that wait for a lock, and writes that fail as behind one.
 
 use sqlx::PgConnection;
 
@@ -13,4 +13,18 @@ pub async fn waiting_for_locks(fixture: &Fixture, sql: &mut PgConnection, sessio
         (waiting >= sessions).then_some(())
     })
     .await;
+}
+
+/// From now on no start is written: each try fails as behind a lock. Workers are sent their Starts all the same.
+pub async fn hold_starts(sql: &mut PgConnection) {
+    let trigger = "CREATE FUNCTION public.hold_starts() RETURNS trigger LANGUAGE plpgsql AS $$
+                   BEGIN
+                       IF current_query() LIKE '%Records starts that were sent%' THEN
+                           RAISE EXCEPTION 'starts are held' USING ERRCODE = 'lock_not_available';
+                       END IF;
+                       RETURN NULL;
+                   END $$;
+                   CREATE TRIGGER hold_starts BEFORE UPDATE ON ops.runs
+                       FOR EACH STATEMENT EXECUTE FUNCTION public.hold_starts()";
+    sqlx::raw_sql(trigger).execute(sql).await.expect("starts are held");
 }

@@ -18,7 +18,7 @@ mod worker;
 
 pub use fixture::{Fixture, Server, spec};
 pub use grpcurl::{Grpcurl, tool};
-pub use locks::waiting_for_locks;
+pub use locks::{hold_starts, waiting_for_locks};
 pub use outcome::{cancelled, failed, failed_for_good, snoozed, succeeded};
 pub use poll::{eventually, in_time};
 pub use python::{PythonWorker, events, in_kind};

@@ -134,6 +134,16 @@ impl Stream {
         lease
     }
 
+    /// The start of a grant; none if it was revoked.
+    pub async fn start_or_revoke(&mut self, lease: &Lease) -> Option<Start> {
+        self.take("a Start or a Revoke", |frame| match frame {
+            Out::Starts(list) if list.starts[0].run_id == lease.run_id => Some(Some(list.starts[0].clone())),
+            Out::Revokes(list) if list.revokes[0].run_id == lease.run_id => Some(None),
+            _ => None,
+        })
+        .await
+    }
+
     pub async fn revoke(&mut self) -> Lease {
         self.take("a Revoke", |frame| match frame {
             Out::Revokes(list) => {
@@ -168,6 +178,11 @@ impl Stream {
         assert_eq!((&ack.run_id, ack.fence), (&lease.run_id, lease.fence));
         assert_eq!(ack.accepted, ack.reason.is_empty(), "{ack:?}");
         ack.reason
+    }
+
+    /// The next frame.
+    pub async fn answer(&mut self) -> Out {
+        self.take("a frame", |frame| Some(frame.clone())).await
     }
 
     pub async fn events_ack(&mut self) -> EventsAck {

@@ -165,7 +165,7 @@ impl Runtime {
         }
     }
 
-    fn on_report_ack(&mut self, result: &v1::RunReportResult) {
+    pub(super) fn on_report_ack(&mut self, result: &v1::RunReportResult) {
         let Some(key) = wire::grant_key(&result.run_id, result.fence) else { return };
         if !self.grants.is_ended(key) {
             return;

@@ -54,6 +54,8 @@ impl Runtime {
         self.outage.over();
         let is_same = self.identity.as_ref().is_some_and(|identity| identity.worker_id == welcome.worker_id);
         let standing = if is_same { wire::grant_keys(&welcome.standing) } else { Vec::new() };
+        // The answers of reports that were lost with the last stream.
+        welcome.settled.iter().filter(|settled| is_same && settled.accepted).for_each(|it| self.on_report_ack(it));
         for key in self.grants.fallen(&standing) {
             self.kill(key, "the grant is not standing after the resume");
         }

@@ -211,6 +211,13 @@ impl WorkerService for Service {
         Err(Status::unimplemented(""))
     }
 
+    async fn undrain_worker(
+        &self,
+        _: Request<v1::UndrainWorkerRequest>,
+    ) -> Result<Response<v1::UndrainWorkerResponse>, Status> {
+        Err(Status::unimplemented("not used"))
+    }
+
     async fn drain_worker(
         &self,
         _: Request<v1::DrainWorkerRequest>,

@@ -90,6 +90,32 @@ async fn a_grant_that_is_not_valid_after_a_resume_is_killed_and_not_reported() {
 }
 
 #[tokio::test]
+async fn a_report_whose_answer_was_lost_counts_if_the_next_welcome_says_so() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 2, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "wait").await;
+    stream.give(&lease(2), "wait").await;
+    running.scene.gate.add_permits(2);
+    for _ in 0..2 {
+        stream.report().await;
+    }
+    drop(stream);
+    let mut stream = server.accept().await;
+    let settled = [(lease(1), true), (lease(2), false)].map(|(lease, accepted)| v1::RunReportResult {
+        run_id: lease.run_id,
+        fence: lease.fence,
+        accepted,
+        ..Default::default()
+    });
+    stream.welcome(v1::Welcome { settled: settled.to_vec(), ..welcome(&[]) }).await;
+    stream.wait_for_credit(2).await;
+    let summary = running.shut_down(stream).await;
+    assert_eq!((summary.started, summary.succeeded, summary.lost), (2, 1, 1));
+}
+
+#[tokio::test]
 async fn a_handler_is_killed_when_no_heartbeat_was_acknowledged_for_a_lease_and_its_attempt_counts() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 1, MINUTE);

@@ -125,6 +125,7 @@ pub fn welcome(standing: &[v1::Lease]) -> v1::Welcome {
         lease_timeout: seconds(30),
         event_credits: 10,
         standing: standing.to_vec(),
+        settled: Vec::new(),
     }
 }
 

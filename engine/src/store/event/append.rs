@@ -1,6 +1,7 @@
 //! Writes the events that workers log.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,10 +19,12 @@ pub struct GuardedEvents {
     pub entries: Vec<EventEntry>,
 }
 
-/// Writes the events of grants that are still valid, each position once. Returns for each batch whether its grant is valid.
+/// Writes the events of grants that are still valid, each position once. It waits for each lock no longer than `lock_timeout`. Returns for each
+/// batch whether its grant is valid.
 pub async fn run_events_append(
     c: &mut PgConnection,
     batches: &[GuardedEvents],
+    lock_timeout: Duration,
 ) -> Result<(Vec<bool>, Effects), StoreError> {
     let guards: Vec<Guard> = batches.iter().map(|batch| batch.guard).collect();
     let columns = GuardColumns::of(&guards);
@@ -44,6 +47,7 @@ pub async fn run_events_append(
         &rows().map(|(.., entry)| entry.message.clone()).collect::<Vec<_>>(),
         &rows().map(|(.., entry)| entry.raw.clone()).collect::<Vec<_>>() as &[Option<Vec<u8>>],
         &rows().map(|(.., entry)| entry.data.clone()).collect::<Vec<_>>() as &[Option<String>],
+        lock_timeout.as_millis().to_string(),
     )
     .fetch_all(c)
     .await?;

@@ -1,8 +1,10 @@
 -- Writes the events of grants that are still valid; a position that exists is not written again. Each entry has the guard of its own
 -- batch, so a batch whose grant is not valid writes nothing, even if another batch has the same run. Returns the places of the batches
 -- whose grants are valid.
+--
+-- The lock timeout $12 holds until the end of the statement, which is its own transaction.
 WITH batches AS MATERIALIZED (
-    SELECT *
+    SELECT *, set_config('lock_timeout', $12, true)
     FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[]) WITH ORDINALITY
         AS b (run_id, fence, worker_id, epoch, place)
 ),

@@ -1,6 +1,7 @@
--- Cancels runs. A run that has not started ends at once; the worker of a running one is ordered to stop it.
+-- Cancels runs. A run that no worker holds ends at once. The worker that holds one is ordered to stop it: a claimed run may execute
+-- already, because its start is written late. The server of the worker's stream knows, and takes the run back if it was not sent a Start.
 WITH locked AS MATERIALIZED (
-    SELECT r.id, r.status
+    SELECT r.id
     FROM ops.runs r
     -- Not `=`: with it the planner would take the order from the index of tenants, and read all runs of the tenant.
     WHERE r.id = ANY ($2::uuid[]) AND r.tenant_id IS NOT DISTINCT FROM $1
@@ -10,14 +11,14 @@ WITH locked AS MATERIALIZED (
 ),
 changed AS (
     UPDATE ops.runs r
-    SET status = CASE WHEN r.status = 'running' THEN 'running' ELSE 'cancelled' END,
+    SET status = CASE WHEN r.status = 'queued' THEN 'cancelled' ELSE r.status END,
         wait_reason = NULL,
-        finished_at = CASE WHEN r.status <> 'running' THEN clock_timestamp() END,
+        finished_at = CASE WHEN r.status = 'queued' THEN clock_timestamp() END,
         cancel_requested_at = clock_timestamp(),
         cancel_reason = $3,
         cancel_grace_ms = $4,
-        cancel_confirmed = CASE WHEN r.status <> 'running' THEN true END,
-        outcome_source = CASE WHEN r.status <> 'running' THEN 'cancel' END,
+        cancel_confirmed = CASE WHEN r.status = 'queued' THEN true END,
+        outcome_source = CASE WHEN r.status = 'queued' THEN 'cancel' ELSE r.outcome_source END,
         revision = r.revision + 1,
         updated_at = clock_timestamp()
     FROM locked l
@@ -25,16 +26,14 @@ changed AS (
     -- Then `l` has the new row. The join finds the old row first, and only then PostgreSQL takes the new one as `r`. So no condition
     -- mixes `l` with `r`: `r.status = l.status` would miss the run, and values of both together would break the constraints.
     WHERE r.id = l.id AND r.status IN ('queued', 'claimed', 'running') AND r.cancel_requested_at IS NULL
-    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id, l.status AS was
+    RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence, r.worker_id
 ),
--- The worker of a running run is ordered to stop it; a claimed run is taken away from its worker. The grace begins now and not with the
--- transaction, which may have waited for a lock.
+-- The grace begins now and not with the transaction, which may have waited for a lock.
 ordered AS (
     INSERT INTO ops.run_cancels (run_id, fence, tenant_id, worker_id, kind, grace_ms, reason, requested_at)
-    SELECT id, fence, tenant_id, worker_id, CASE WHEN was = 'running' THEN 'cancel' ELSE 'revoke' END, $4, $3,
-           clock_timestamp()
+    SELECT id, fence, tenant_id, worker_id, 'cancel', $4, $3, clock_timestamp()
     FROM changed
-    WHERE was IN ('claimed', 'running')
+    WHERE status IN ('claimed', 'running')
     ON CONFLICT (run_id, fence) DO NOTHING
 ),
 counted AS (
@@ -49,4 +48,4 @@ fed AS (
     INSERT INTO ops.run_changes (tenant_id, run_ids)
     SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
-SELECT count(*) FILTER (WHERE was <> 'queued') AS "ordered!" FROM changed
+SELECT count(*) FILTER (WHERE status IN ('claimed', 'running')) AS "ordered!" FROM changed

@@ -14,7 +14,7 @@ locked AS MATERIALIZED (
     SELECT r.id
     FROM due d
     CROSS JOIN LATERAL (
-        SELECT id FROM ops.runs WHERE id = d.run_id AND fence = d.fence AND status = 'running'
+        SELECT id FROM ops.runs WHERE id = d.run_id AND fence = d.fence AND status IN ('claimed', 'running')
         FOR NO KEY UPDATE SKIP LOCKED) r
 ),
 changed AS (
@@ -25,7 +25,7 @@ changed AS (
         outcome_source = 'cancel',
         revision = r.revision + 1,
         updated_at = clock_timestamp()
-    WHERE r.id = ANY (ARRAY(SELECT id FROM locked)) AND r.status = 'running'
+    WHERE r.id = ANY (ARRAY(SELECT id FROM locked)) AND r.status IN ('claimed', 'running')
     RETURNING r.id, r.tenant_id, r.session_id, r.status, r.fence
 ),
 ordered AS (
@@ -35,7 +35,7 @@ ordered AS (
 overtaken AS (
     DELETE FROM ops.run_cancels c USING due d
     WHERE c.run_id = d.run_id AND c.fence = d.fence
-      AND NOT EXISTS (SELECT FROM ops.runs r WHERE r.id = d.run_id AND r.fence = d.fence AND r.status = 'running')
+      AND NOT EXISTS (SELECT FROM ops.runs r WHERE r.id = d.run_id AND r.fence = d.fence AND r.status IN ('claimed', 'running'))
 ),
 counted AS (
     INSERT INTO ops.session_deltas (tenant_id, session_id, succeeded, failed, cancelled)

@@ -1,6 +1,7 @@
 //! Claims runs for workers.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -10,6 +11,7 @@ use crate::db::StoreError;
 use crate::domain::run::Claim;
 use crate::domain::{Grant, GrantKey, Lane, Run, TenantId};
 use crate::store::effects::Effects;
+use crate::store::request::claim_call::{ClaimCall, ClaimCallState, claim_call_answered_in_tx, claim_call_lock_in_tx};
 use crate::store::run::guard::Guard;
 use crate::store::run::release::{Release, run_release_in_tx};
 use crate::store::run::row::{run_error, run_rows, run_spec};
@@ -106,6 +108,35 @@ pub async fn run_claim(
     Ok(Claimed { runs, looked, effects })
 }
 
+/// Claims as `run_claim` does, for slots of which some belong to `calls`, which can be repeated. Only those slots get runs whose calls are the
+/// newest with their request ids. Returns the state of each call, too.
+pub async fn run_claim_repeatable_in_tx(
+    c: &mut PgConnection,
+    group: &ClaimGroup,
+    slots: &[Slot],
+    calls: &[Arc<ClaimCall>],
+    limit: usize,
+    by: ClaimKey,
+) -> Result<(Claimed, Vec<ClaimCallState>), StoreError> {
+    if calls.is_empty() {
+        return Ok((run_claim(c, group, slots, limit, by).await?, Vec::new()));
+    }
+    let states = claim_call_lock_in_tx(c, calls).await?;
+    let is_newest = |slot: &&Slot| {
+        let call = calls.iter().zip(&states).find(|(call, _)| Some(call.claim_id) == slot.claim_id);
+        call.is_none_or(|(_, state)| *state == ClaimCallState::Newest)
+    };
+    let slots: Vec<Slot> = slots.iter().filter(is_newest).cloned().collect();
+    if slots.is_empty() {
+        return Ok((Claimed { runs: Vec::new(), looked: 0, effects: Effects::NONE }, states));
+    }
+    let claimed = run_claim(c, group, &slots, limit, by).await?;
+    let given: HashSet<Uuid> = slots.iter().take(claimed.runs.len()).filter_map(|slot| slot.claim_id).collect();
+    let answered: Vec<_> = calls.iter().filter(|call| given.contains(&call.claim_id)).cloned().collect();
+    claim_call_answered_in_tx(c, &answered, true).await?;
+    Ok((claimed, states))
+}
+
 /// The number of claimable runs of a group, up to `limit`. It includes runs that others are claiming now.
 pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, limit: usize) -> Result<usize, StoreError> {
     let count = sqlx::query_scalar!(
@@ -128,62 +159,57 @@ pub async fn run_claimable(c: &mut PgConnection, group: &ClaimGroup, limit: usiz
     Ok(count as usize)
 }
 
-/// The runs of an earlier unary call that its worker still holds. `None` if the call got no runs.
-pub async fn run_claimed_before_in_tx(
+/// The runs of an earlier unary call that its worker still holds, the best first, as the claim gave them.
+pub async fn run_claimed_before(
     c: &mut PgConnection,
     tenant: &TenantId,
     worker_id: Uuid,
     claim_id: Uuid,
-) -> Result<Option<Vec<Run>>, StoreError> {
+) -> Result<Vec<Run>, StoreError> {
     let rows = run_rows!(
-        "FROM ops.runs r WHERE r.claim_id = $2 AND r.tenant_id IS NOT DISTINCT FROM $1",
+        "FROM ops.runs r
+         WHERE r.claim_id = $2 AND r.tenant_id IS NOT DISTINCT FROM $1 AND r.worker_id = $3 AND r.status IN ('claimed', 'running')
+         ORDER BY r.priority DESC, r.run_after, r.id",
         tenant.as_str(),
-        claim_id
-    )
-    .fetch_all(&mut *c)
-    .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let delivered: HashSet<Uuid> = run_claim_delivered(c, worker_id, claim_id).await?.into_iter().collect();
-    let runs: Vec<Run> = rows.into_iter().map(Run::try_from).collect::<Result<_, _>>()?;
-    Ok(Some(runs.into_iter().filter(|run| delivered.contains(&run.id)).collect()))
+        claim_id,
+        worker_id
+    );
+    rows.fetch_all(c).await?.into_iter().map(Run::try_from).collect()
 }
 
-/// Marks the runs of a unary call that its worker still holds as delivered, so that no undo of the claim releases them.
-async fn run_claim_delivered(c: &mut PgConnection, worker_id: Uuid, claim_id: Uuid) -> Result<Vec<Uuid>, StoreError> {
-    let delivered = sqlx::query_scalar!(
-        "WITH locked AS MATERIALIZED (
-             SELECT id FROM ops.runs
-             WHERE claim_id = $2 AND worker_id = $1 AND status IN ('claimed', 'running')
-             ORDER BY id
-             FOR NO KEY UPDATE
-         )
-         UPDATE ops.runs SET claim_number = NULL WHERE id = ANY (ARRAY(SELECT id FROM locked)) RETURNING id",
-        worker_id,
-        claim_id
-    )
-    .fetch_all(c)
-    .await?;
-    Ok(delivered)
-}
-
-/// Releases the runs of a claim whose answer was lost, so no worker knows of them: no attempt is spent. Runs that another transaction has
-/// locked stay claimed. Returns how many were released.
-pub async fn run_claim_undo_in_tx(c: &mut PgConnection, by: ClaimKey) -> Result<(usize, Effects), StoreError> {
+/// Gives back the runs of a claim whose answer was lost, so no worker knows of them: no attempt is spent. `calls` are the calls that can be
+/// repeated for which it claimed: runs with which a later call was answered stay claimed. So do runs that another transaction has locked.
+/// Returns how many were given back.
+pub async fn run_claim_undo_in_tx(
+    c: &mut PgConnection,
+    by: ClaimKey,
+    calls: &[Arc<ClaimCall>],
+) -> Result<(usize, Effects), StoreError> {
+    let states = if calls.is_empty() { Vec::new() } else { claim_call_lock_in_tx(c, calls).await? };
+    let answered: HashSet<Uuid> = calls
+        .iter()
+        .zip(states)
+        .filter(|(_, state)| matches!(state, ClaimCallState::Superseded | ClaimCallState::Locked))
+        .map(|(call, _)| call.claim_id)
+        .collect();
     let grants = sqlx::query_file!("src/store/run/claim_undo.sql", by.server_id, by.number).fetch_all(&mut *c).await?;
-    if grants.is_empty() {
+    let unanswered: Vec<_> =
+        grants.into_iter().filter(|row| row.claim_id.is_none_or(|claim_id| !answered.contains(&claim_id))).collect();
+    if unanswered.is_empty() {
         return Ok((0, Effects::NONE));
     }
-    let releases: Vec<Release> = grants
+    let opened: HashSet<Uuid> = unanswered.iter().filter_map(|row| row.claim_id).collect();
+    let releases: Vec<Release> = unanswered
         .into_iter()
         .map(|row| {
             let grant = GrantKey { run_id: row.id, fence: row.fence };
             let guard = Guard { grant, worker_id: row.worker_id, epoch: row.stream_epoch };
-            Release { guard, started_too: true, undelivered: false }
+            Release { guard, started_too: true, undelivered: false, unanswered: None }
         })
         .collect();
     let (released, effects) = run_release_in_tx(c, &releases).await?;
+    let opened: Vec<_> = calls.iter().filter(|call| opened.contains(&call.claim_id)).cloned().collect();
+    claim_call_answered_in_tx(c, &opened, false).await?;
     Ok((released.len(), effects))
 }
 

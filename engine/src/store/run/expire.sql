@@ -1,6 +1,6 @@
--- Ends leases that are over. A run that did not start is queued again, and no attempt is spent. A run that did start is queued again
--- while it has attempts left, and fails otherwise. No lease ends while the lease service is not current, or sooner than its length after
--- the service resumed.
+-- Ends leases that are over. The run is queued again while it has attempts left, and fails otherwise. A claimed run counts as started: its
+-- start is written late, so its worker may have been sent a Start. A server that knows that it was not gives the run back, before its
+-- lease ends. No lease ends while the lease service is not current, or sooner than its length after the service resumed.
 WITH due AS MATERIALIZED (
     SELECT l.worker_id, l.id, l.run_ids
     FROM ops.run_leases l
@@ -31,16 +31,17 @@ rescheduled AS (
     WHERE l.worker_id = a.worker_id AND l.id = a.id AND a.run_ids IS NOT NULL
 ),
 expired AS MATERIALIZED (
-    SELECT r.id, r.fence, r.status,
-           ops.run_next('lost', r.status = 'running', r.cancel_requested_at IS NOT NULL, r.attempt, r.max_attempts) AS next,
+    SELECT r.id, r.fence, r.status, a.attempt,
+           ops.run_next('lost', true, r.cancel_requested_at IS NOT NULL, a.attempt, r.max_attempts) AS next,
            jsonb_build_object(
                'type', 'HeartbeatTimeout',
                'message', format('no heartbeat from worker %s for %s s', r.claimed_by, trim_scale(r.lease_ms / 1000.0)),
                'stack', '',
-               'context', jsonb_build_object('worker_id', r.worker_id, 'attempt', r.attempt,
+               'context', jsonb_build_object('worker_id', r.worker_id, 'attempt', a.attempt,
                                              'last_heartbeat', r.heartbeat_at)) AS error
     FROM ops.runs r
     CROSS JOIN ops.lease_service s
+    CROSS JOIN LATERAL (SELECT r.attempt + (r.status = 'claimed')::int AS attempt) a
     -- Checked again under the lock: a heartbeat may have come.
     WHERE r.id = ANY (ARRAY(SELECT unnest(run_ids) FROM checked WHERE ends_at < clock_timestamp()))
       AND r.status IN ('claimed', 'running')
@@ -51,10 +52,11 @@ expired AS MATERIALIZED (
 changed AS (
     UPDATE ops.runs r
     SET status = e.next,
+        attempt = e.attempt,
         run_after = CASE WHEN e.next = 'queued' THEN clock_timestamp() ELSE r.run_after END,
         started_at = CASE WHEN e.next = 'queued' THEN NULL ELSE r.started_at END,
         finished_at = CASE WHEN e.next <> 'queued' THEN clock_timestamp() END,
-        error = CASE WHEN e.status = 'running' THEN e.error ELSE r.error END,
+        error = e.error,
         cancel_confirmed = CASE WHEN e.next = 'cancelled' THEN false END,
         outcome_source = CASE WHEN e.next <> 'queued' THEN 'recovery' END,
         revision = r.revision + 1,
@@ -62,11 +64,11 @@ changed AS (
     FROM expired e
     WHERE r.id = e.id AND r.fence = e.fence AND r.status = e.status
     RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason,
-              r.fence, r.worker_id, r.attempt, r.claimed_at, e.status AS was, e.error
+              r.fence, r.worker_id, r.attempt, r.claimed_at, e.error
 ),
 kept AS (
     INSERT INTO ops.run_grants (run_id, fence, tenant_id, worker_id, attempt, claimed_at, outcome_source, error)
-    SELECT id, fence, tenant_id, worker_id, attempt, claimed_at, 'recovery', CASE WHEN was = 'running' THEN error END
+    SELECT id, fence, tenant_id, worker_id, attempt, claimed_at, 'recovery', error
     FROM changed
     WHERE status = 'queued'
 ),

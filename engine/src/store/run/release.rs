@@ -1,22 +1,72 @@
 //! Gives back grants that did not start.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::StoreError;
 use crate::store::effects::Effects;
+use crate::store::request::claim_call::{ClaimCall, ClaimCallState, claim_call_answered_in_tx, claim_call_lock_in_tx};
 use crate::store::run::guard::{Guard, GuardColumns};
 
 /// A grant to give back.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Release {
     pub guard: Guard,
     /// Give it back even if it is recorded as started: its worker says that no start arrived.
     pub started_too: bool,
     /// Count it as undelivered. A run that is undelivered ten times in a row has to wait.
     pub undelivered: bool,
+    /// Give it back only if no later call was answered with it.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// A call of Claim that can be repeated, and was given a grant that its worker does not know of.
+#[derive(Debug, Clone)]
+pub struct Unanswered {
+    pub call: Arc<ClaimCall>,
+    /// The worker knows of no grant of the call, so the same call again is given other runs.
+    pub all: bool,
+}
+
+/// The grants that were given back, those of calls whose request id another transaction has locked, and the effects.
+pub type Released = (HashSet<Uuid>, HashSet<Uuid>, Effects);
+
+/// Gives grants back, except those with which a later call with the same request id was answered.
+pub async fn run_release_unanswered_in_tx(c: &mut PgConnection, releases: &[Release]) -> Result<Released, StoreError> {
+    let mut calls: Vec<Arc<ClaimCall>> = Vec::new();
+    for unanswered in releases.iter().filter_map(|release| release.unanswered.as_ref()) {
+        if !calls.contains(&unanswered.call) {
+            calls.push(unanswered.call.clone());
+        }
+    }
+    if calls.is_empty() {
+        let (released, effects) = run_release_in_tx(c, releases).await?;
+        return Ok((released, HashSet::new(), effects));
+    }
+    let states = claim_call_lock_in_tx(c, &calls).await?;
+    let state = |call: &Arc<ClaimCall>| calls.iter().zip(&states).find(|(other, _)| *other == call).map(|it| *it.1);
+    let (mut free, mut locked, mut open) = (Vec::new(), HashSet::new(), Vec::new());
+    for release in releases {
+        match release.unanswered.as_ref().map(|unanswered| (unanswered, state(&unanswered.call))) {
+            None => free.push(release.clone()),
+            Some((_, Some(ClaimCallState::Superseded) | None)) => {}
+            Some((_, Some(ClaimCallState::Locked))) => {
+                locked.insert(release.guard.grant.run_id);
+            }
+            Some((unanswered, Some(ClaimCallState::Newest | ClaimCallState::Answered))) => {
+                free.push(release.clone());
+                if unanswered.all && !open.contains(&unanswered.call) {
+                    open.push(unanswered.call.clone());
+                }
+            }
+        }
+    }
+    let (released, effects) = run_release_in_tx(c, &free).await?;
+    claim_call_answered_in_tx(c, &open, false).await?;
+    Ok((released, locked, effects))
 }
 
 /// Gives grants back. Returns the runs whose grants were still valid.

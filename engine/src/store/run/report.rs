@@ -24,7 +24,8 @@ pub struct GrantStart {
 pub struct GrantReport {
     pub guard: Guard,
     pub outcome: Arc<Outcome>,
-    pub started_ago: Duration,
+    /// If its start may not be written yet. Without it, only a grant that is recorded as started ends.
+    pub started_ago: Option<Duration>,
 }
 
 /// The verdict on a report.
@@ -98,7 +99,8 @@ pub async fn run_report_in_tx(
         &errors as &[Option<String>],
         &delays,
         &hashes,
-        &reports.iter().map(|report| report.started_ago.as_millis() as i64).collect::<Vec<_>>(),
+        &reports.iter().map(|report| report.started_ago.map(|ago| ago.as_millis() as i64)).collect::<Vec<_>>()
+            as &[Option<i64>],
     )
     .fetch_all(&mut *c)
     .await?;
@@ -131,15 +133,23 @@ pub async fn run_report_in_tx(
 }
 
 /// A report that has changed nothing.
-struct Refused<'r> {
-    guard: Guard,
-    result: Option<&'r str>,
-    hash: &'r [u8],
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'r> {
+    pub guard: Guard,
+    pub result: Option<&'r str>,
+    pub hash: &'r [u8],
+}
+
+impl Refused<'_> {
+    /// Asks only whether there was a report of this grant.
+    pub fn any(guard: Guard) -> Self {
+        Self { guard, result: None, hash: &[] }
+    }
 }
 
 /// Whether the outcomes that these workers reported earlier for these grants are the same, whether their runs ended or went on. A grant
 /// without an earlier outcome is left out. Results are the same if their values are.
-async fn outcome_earlier_in_tx(
+pub async fn outcome_earlier_in_tx(
     c: &mut PgConnection,
     refused: &[Refused<'_>],
 ) -> Result<HashMap<GrantKey, bool>, StoreError> {

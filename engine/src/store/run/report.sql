@@ -1,6 +1,7 @@
 -- Ends grants with the outcomes that their workers report. A report whose run is not returned was refused.
 --
--- The input is in the order of ids, so the update locks the rows in that order.
+-- The input is in the order of ids, so the update locks the rows in that order. A report without `started_ago_ms` ends no claimed run: its
+-- worker was not sent a Start.
 WITH input AS MATERIALIZED (
     SELECT i.*
     FROM unnest(
@@ -28,7 +29,8 @@ changed AS (
         FROM (SELECT a.attempt, ops.run_next(i.outcome, true, r.cancel_requested_at IS NOT NULL, a.attempt, r.max_attempts) AS next
               FROM (SELECT r.attempt + (r.status = 'claimed')::int AS attempt) a) s)
     FROM input i
-    WHERE r.id = i.run_id AND r.fence = i.fence AND r.worker_id = i.worker_id AND r.status IN ('claimed', 'running')
+    WHERE r.id = i.run_id AND r.fence = i.fence AND r.worker_id = i.worker_id
+      AND (r.status = 'running' OR r.status = 'claimed' AND i.started_ago_ms IS NOT NULL)
     RETURNING r.id, r.tenant_id, r.session_id, r.lane, r.kind, r.priority, r.run_after, r.status, r.wait_reason, r.fence,
               r.worker_id, r.claimed_at, r.started_at, r.traceparent,
               r.cancel_requested_at, r.attempt + (i.outcome = 'snoozed')::int AS ended_attempt, i.hash, i.error AS ended_error

@@ -264,6 +264,18 @@ pub async fn worker_drain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> 
     Ok((exists, Effects::ORDERS.when(exists)))
 }
 
+/// Lets a worker take runs again. Returns whether the worker exists.
+pub async fn worker_undrain(c: &mut PgConnection, tenant: &TenantId, id: Uuid) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE ops.workers SET drain_requested_at = NULL WHERE tenant_id = $1 AND id = $2",
+        tenant.as_str(),
+        id
+    )
+    .execute(c)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Those of these workers that were ordered to drain.
 pub async fn worker_draining(c: &mut PgConnection, workers: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
 use engine::domain::filter::RunFilter;
 use engine::domain::page::{Page, PageRequest, PageScope};
-use engine::domain::{Refusal, Resource, Run, RunRequest};
+use engine::domain::{Refusal, Resource, Run, RunRequest, RunStatus};
 use engine::listing;
 use engine::store::event::read::event_list;
 use engine::store::run::cancel::run_cancel_in_tx;
@@ -18,6 +18,10 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::edge::caller::Caller;
+
+/// How long the cancel of a claimed run waits between looks at the run: the server of its worker takes it back within milliseconds, or writes
+/// that it has started. A server that does not answer is not waited for.
+const CLAIMED_WAITS_MS: [u64; 6] = [5, 10, 20, 40, 80, 160];
 
 /// Enqueues, reads, cancels and streams runs.
 #[derive(Debug, Clone)]
@@ -58,16 +62,24 @@ impl Runs {
         grace: Duration,
     ) -> Result<Run, EngineError> {
         let engine = &self.engine;
-        let cancelled = engine.db(caller.class).transaction((caller.tenant, reason), move |c, (tenant, reason)| {
-            async move {
-                let effects = run_cancel_in_tx(c, tenant, &[run_id], reason, grace).await?;
-                Ok((effects, run_get(c, tenant, run_id).await?))
-            }
-            .boxed()
-        });
+        let cancelled =
+            engine.db(caller.class).transaction((caller.tenant.clone(), reason), move |c, (tenant, reason)| {
+                async move {
+                    let effects = run_cancel_in_tx(c, tenant, &[run_id], reason, grace).await?;
+                    Ok((effects, run_get(c, tenant, run_id).await?))
+                }
+                .boxed()
+            });
         let (effects, run) = cancelled.await?;
-        let run = run.ok_or(Refusal::not_found(Resource::Run, run_id))?;
+        let mut run = run.ok_or(Refusal::not_found(Resource::Run, run_id))?;
         engine.wakeups.send(effects);
+        for delay in CLAIMED_WAITS_MS.map(Duration::from_millis) {
+            if run.status != RunStatus::Claimed {
+                break;
+            }
+            tokio::time::sleep(delay).await;
+            run = self.get(&caller, run_id).await?;
+        }
         Ok(run)
     }
 

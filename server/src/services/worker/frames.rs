@@ -128,28 +128,30 @@ fn protocol_violation(what: &str) -> EngineError {
     Refusal::ProtocolViolation(what.to_owned()).into()
 }
 
-/// If the grant of a batch of events is valid, other violations refuse that batch alone.
+/// If the run of a batch of events can be read, so that the batch can be answered, other violations refuse that batch alone.
 fn events_in(
     fields: &mut Fields<'_>,
     path: Path<'_>,
     events: v1::RunEvents,
 ) -> Result<EventBatch, Refused<EventRange>> {
-    let grant = fields.grant(path, &events.run_id, events.fence);
+    let mut own = Fields::new(fields.limits);
+    let run_id = fields.id(path.field("run_id"), &events.run_id);
+    let grant = GrantKey { run_id, fence: own.fence(path.field("fence"), events.fence) };
     let count = events.entries.len();
     let subject = EventRange {
         grant,
         through_seq: events.first_seq.saturating_add(count as i64).saturating_sub(1),
         count: u32::try_from(count).unwrap_or(u32::MAX),
     };
-    let mut own = Fields::new(fields.limits);
     let batch = event_batch(&mut own, path, grant, events);
     own.finish(batch).map_err(|violations| Refused { subject, violations })
 }
 
-/// If the grant of a report is valid, other violations refuse that report alone.
+/// If the run of a report can be read, so that the report can be answered, other violations refuse that report alone.
 fn report_in(fields: &mut Fields<'_>, path: Path<'_>, report: v1::RunReport) -> Result<Report, Refused<GrantKey>> {
-    let grant = fields.grant(path, &report.run_id, report.fence);
     let mut own = Fields::new(fields.limits);
+    let run_id = fields.id(path.field("run_id"), &report.run_id);
+    let grant = GrantKey { run_id, fence: own.fence(path.field("fence"), report.fence) };
     let outcome = outcome(&mut own, path.field("outcome"), report.outcome);
     own.finish(Report { grant, outcome }).map_err(|violations| Refused { subject: grant, violations })
 }
@@ -205,6 +207,7 @@ impl ToProto for Welcome {
             lease_timeout: Some(duration_out(welcome.lease_timeout)),
             event_credits: welcome.event_credits,
             standing: to_protos(welcome.standing),
+            settled: to_protos(welcome.settled),
         }
     }
 }

@@ -109,4 +109,16 @@ impl WorkerService for WorkerApi {
         })
         .await
     }
+
+    async fn undrain_worker(
+        &self,
+        request: Request<v1::UndrainWorkerRequest>,
+    ) -> Result<Response<v1::UndrainWorkerResponse>, Status> {
+        respond(request, async |caller, request| {
+            let id = single_id("worker_id", &request.worker_id)?;
+            let worker = self.workers.undrain(caller, id).await?;
+            Ok(v1::UndrainWorkerResponse { worker: Some(worker.to_proto()) })
+        })
+        .await
+    }
 }

@@ -16,7 +16,7 @@ use engine::domain::{GrantKey, Refusal, Resource, Run};
 use engine::listing;
 use engine::serve::open;
 use engine::store::worker::read::{worker_get, worker_list};
-use engine::store::worker::record::worker_drain;
+use engine::store::worker::record::{worker_drain, worker_undrain};
 use engine::stream::connection::Connection;
 use engine::unary::UnaryCalls;
 use engine::{Engine, EngineError};
@@ -92,6 +92,18 @@ impl Workers {
             return Err(missing.into());
         }
         self.engine.wakeups.send(effects);
+        let worker = db.read(caller.tenant, move |c, tenant| worker_get(c, tenant, worker_id).boxed());
+        Ok(worker.await?.ok_or(missing)?)
+    }
+
+    /// Lets a worker take runs again.
+    pub async fn undrain(&self, caller: Caller, worker_id: Uuid) -> Result<Worker, EngineError> {
+        let db = self.engine.db(caller.class);
+        let undrained = db.write(caller.tenant.clone(), move |c, tenant| worker_undrain(c, tenant, worker_id).boxed());
+        let missing = Refusal::not_found(Resource::Worker, worker_id);
+        if !undrained.await? {
+            return Err(missing.into());
+        }
         let worker = db.read(caller.tenant, move |c, tenant| worker_get(c, tenant, worker_id).boxed());
         Ok(worker.await?.ok_or(missing)?)
     }

@@ -150,11 +150,7 @@ fn rows(held: &Held) -> Vec<(&'static str, Vec<Vec<u8>>, Expected)> {
             invalid(&["heartbeat.pause.reason", "heartbeat.pause.remaining"]),
         ),
         ("a report of no run", after(reports(&lost(&held.lease))), invalid(&["reports.reports[0].run_id"])),
-        (
-            "a report with a fence of zero",
-            after(reports(&Lease { fence: 0, ..held.lease.clone() })),
-            invalid(&["reports.reports[0].fence"]),
-        ),
+        ("a report with a fence of zero", after(reports(&Lease { fence: 0, ..held.lease.clone() })), Expected::Ok),
         ("events of no run", after(events(&lost(&held.lease), 1, 1)), invalid(&["events.run_id"])),
         ("Goodbye with NUL", after(In::Goodbye(Goodbye { reason: "\0".into() })), invalid(&["goodbye.reason"])),
         // Runs of other workers stay theirs; the end of the test checks it.

@@ -92,8 +92,26 @@ fn a_bad_report_is_refused_alone() {
 
 #[test]
 fn a_report_that_can_not_be_answered_ends_the_stream() {
-    for bad in [report("", 1, None), report(RUN, 0, None), report(RUN, -1, None)] {
-        assert!(matches!(read(In::Reports(v1::Reports { reports: vec![bad] })), Err(EngineError::Invalid(_))));
+    let bad = v1::Reports { reports: vec![report("", 1, None)] };
+    assert!(matches!(read(In::Reports(bad)), Err(EngineError::Invalid(_))));
+}
+
+#[test]
+fn a_fence_of_zero_refuses_its_report_or_its_events_alone() {
+    for fence in [0, -1] {
+        let Ok(WorkerFrame::Reports(reports)) =
+            read(In::Reports(v1::Reports { reports: vec![report(RUN, fence, None)] }))
+        else {
+            panic!("expected reports")
+        };
+        let refused = reports[0].as_ref().expect_err("refused");
+        assert_eq!(
+            (refused.subject, refused.violations.0[0].field.as_str()),
+            (grant(fence), "reports.reports[0].fence")
+        );
+        let events = v1::RunEvents { run_id: RUN.into(), fence, first_seq: 1, entries: vec![Default::default()] };
+        let Ok(WorkerFrame::Events(Err(refused))) = read(In::Events(events)) else { panic!("expected a refusal") };
+        assert_eq!((refused.subject.grant, refused.violations.0[0].field.as_str()), (grant(fence), "events.fence"));
     }
 }
 

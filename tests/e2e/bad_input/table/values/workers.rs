@@ -15,6 +15,7 @@ const REPORT: &str = "ops.v1.WorkerService/ReportRun";
 const APPEND: &str = "ops.v1.WorkerService/AppendRunEvents";
 const LIST: &str = "ops.v1.WorkerService/ListWorkers";
 const DRAIN: &str = "ops.v1.WorkerService/DrainWorker";
+const UNDRAIN: &str = "ops.v1.WorkerService/UndrainWorker";
 
 pub fn rows(held: &Held) -> Vec<Row> {
     let mut rows = claims();
@@ -24,6 +25,9 @@ pub fn rows(held: &Held) -> Vec<Row> {
     rows.extend(no_ids(DRAIN, "worker_id", |worker_id| DrainWorkerRequest { worker_id }));
     let drain = DrainWorkerRequest { worker_id: NOBODY.into() };
     rows.push(row("DrainWorker of an unknown worker", DRAIN, drain, refused(Code::NotFound, "WORKER_NOT_FOUND")));
+    rows.extend(no_ids(UNDRAIN, "worker_id", |worker_id| UndrainWorkerRequest { worker_id }));
+    let undrain = UndrainWorkerRequest { worker_id: NOBODY.into() };
+    rows.push(row("UndrainWorker of an unknown worker", UNDRAIN, undrain, refused(Code::NotFound, "WORKER_NOT_FOUND")));
     let list = ListWorkersRequest { states: vec![0, 99], page_size: -1, ..Default::default() };
     rows.push(row("ListWorkers with unknown states", LIST, list, invalid(&["states[0]", "states[1]", "page_size"])));
     rows
