@@ -89,6 +89,8 @@ async fn servers_work_through_pgbouncer_that_keeps_sessions() {
     watcher.sees(&run.id, RunStatus::Cancelled).await;
     let found = examine(&url).await;
     assert!(!found.has("pooler"), "{found:?}");
+    let found = examine(&format!("{url}?options=-c%20geqo=off")).await;
+    assert!(found.has("pooler-parameter"), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,6 +124,13 @@ fn refused(code: &str, message: &str, place: &str, user: &str, database: &str) -
              them; ALTER SYSTEM SET max_connections = 200; and a restart allow more"
                 .to_owned(),
         ),
+        _ if message.contains("unsupported startup parameter") => found(
+            "pooler-parameter",
+            format!("the pooler at {place} does not take a parameter of the connection: {said}"),
+            "leave `options` out of the URL, and PGOPTIONS out of the environment; or, for PgBouncer: \
+             ignore_startup_parameters = options"
+                .to_owned(),
+        ),
         code if code.starts_with("57P") => found(
             "database-starting",
             format!("{place} takes no connections now: {said}"),
