@@ -79,11 +79,14 @@ async fn until_paused(fixture: &Fixture, worker: &Running, lack: &str) {
     .await;
 }
 
+/// No attempt is spent on the worker that could not execute them. A file descriptor that it gets back may be enough for a request, but
+/// not for a program.
 async fn all_succeed_at_the_healthy_one(client: &Client, session: &str, runs: &[String]) {
     let ended = client.until_all(session, runs, RunStatus::Succeeded).await;
     for run in runs {
         let run = &ended[run];
-        assert_eq!((run.attempt, run.claimed_by.as_str()), (1, "healthy"), "{run:?}");
+        assert_eq!(run.attempt, 1, "{run:?}");
+        assert!(run.claimed_by == "healthy" || run.kind == "http", "{run:?}");
     }
 }
 

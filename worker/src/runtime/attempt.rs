@@ -102,6 +102,8 @@ mod tests {
         async fn run(&self, ctx: RunContext) -> Result<Value, HandlerError> {
             match self.0 {
                 "panic" => panic!("boom {}", 1),
+                // What the runtime says if it can not start a thread for blocking work.
+                "lacks a thread" => panic!("OS can't spawn worker thread: Resource temporarily unavailable"),
                 "obey" => {
                     ctx.cancelled().await;
                     Err(HandlerError::Cancelled)
@@ -130,6 +132,13 @@ mod tests {
         let (attempt, _stop) = start("panic", None);
         let Outcome::Failed(failure) = attempt.await else { panic!("not failed") };
         assert_eq!((failure.error_type.as_str(), failure.message.as_str()), ("Panic", "boom 1"));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_can_not_be_started_is_no_failure_of_the_run() {
+        let (attempt, _stop) = start("lacks a thread", None);
+        let Outcome::GivenBack { reason, .. } = attempt.await else { panic!("not given back") };
+        assert!(reason.contains("temporarily unavailable"), "{reason}");
     }
 
     #[tokio::test]
