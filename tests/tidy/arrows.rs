@@ -25,7 +25,7 @@ const ENGINE: Layers = &[
     ("dispatch", &["stream", "store", "db", "wakeups", "telemetry", "settings", "error", "domain"]),
     ("engine", &["dispatch", "stream", "watch", "enqueue", "batch", "store", "db", "wakeups", "telemetry", "settings"]),
     ("serve", &["engine", "stream", "batch", "store", "db", "wakeups", "settings", "error", "domain"]),
-    ("unary", &["engine", "dispatch", "stream", "idempotent", "store", "db", "error", "domain"]),
+    ("unary", &["engine", "dispatch", "stream", "batch", "idempotent", "store", "db", "error", "domain"]),
     ("session_cancel", &["engine", "store", "db", "wakeups"]),
     ("repair", &["engine", "session_cancel", "store", "db", "wakeups", "telemetry", "settings"]),
 ];

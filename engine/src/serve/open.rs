@@ -90,7 +90,7 @@ pub async fn open(
 /// The answer to a report whose first answer was lost, or to a grant that was lost.
 fn settled(grant: GrantKey, reported: bool) -> ReportAnswer {
     let GrantKey { run_id, fence } = grant;
-    let rejected = (!reported).then(|| Rejection::Refused(Refusal::LeaseLost { run_id, fence }));
+    let rejected = (!reported).then_some(Rejection::Refused(Refusal::LeaseLost { run_id, fence }));
     ReportAnswer { grant, rejected }
 }
 
