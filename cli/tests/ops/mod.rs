@@ -30,5 +30,6 @@ mod rolling;
 mod shell;
 mod shutdown;
 mod spans;
+mod stall;
 mod unreachable;
 mod usage;
