@@ -67,10 +67,14 @@ release: need-cargo need-objcopy ## Build the program for a server: `ops` withou
 ##@ Change it
 
 .PHONY: test
-test: need-cargo need-cxx need-postgres tools ## Run all tests of the whole workspace
+test: need-cargo need-cxx need-postgres need-environments tools ## Run all tests of the whole workspace
 	$(CARGO) test $(LOCKED) --workspace --no-fail-fast
 	fuzz/run.sh -runs=$(FUZZ_RUNS) -seed=1
 	$(MAKE) faults SEEDS=3 PARALLEL=3 SECONDS=20 FIRST_SEED=1
+
+.PHONY: environments
+environments: need-cargo need-postgres need-environments ## Run the tests with real PgBouncer, nginx, HAProxy and a clock that jumps
+	$(CARGO) test $(LOCKED) --test environments
 
 .PHONY: faults faults-broken
 faults: need-cargo need-postgres ## Inject random faults into real processes, and prove that every promise holds
@@ -146,7 +150,7 @@ check-tidy: need-cargo
 
 ##@ Required programs, and those that are installed below .tools
 
-.PHONY: need-cargo need-cxx need-objcopy need-postgres
+.PHONY: need-cargo need-cxx need-environments need-objcopy need-postgres
 need-cargo:
 	@$(NEED) cargo
 
@@ -158,6 +162,9 @@ need-cxx:
 
 need-postgres:
 	@$(NEED) postgres
+
+need-environments:
+	@for program in pgbouncer nginx haproxy faketime; do $(NEED) $$program; done
 
 .tools:
 	@mkdir -p .tools/bin

@@ -37,6 +37,36 @@ has_cxx() { command -v c++ >/dev/null; }
 has_go() { command -v go >/dev/null; }
 has_npm() { command -v npm >/dev/null; }
 
+# The programs that stand between services, for `make environments`. Debian has them in /usr/sbin, which is not in everybody's PATH.
+has_pgbouncer() { PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; }
+has_nginx() { PATH=$PATH:/usr/sbin command -v nginx >/dev/null; }
+has_haproxy() { PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; }
+
+# The library that gives a program another time.
+has_faketime() {
+  local library
+  for library in /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1; do
+    [ -e "$library" ] && return 0
+  done
+  return 1
+}
+
+# The file that keeps Debian's packages from starting their services.
+POLICY=/usr/sbin/policy-rc.d
+
+# program NAME TEST PACKAGE...: as install, without starting what is installed: the tests start it themselves.
+program() {
+  local sudo=()
+  [ "$(id -u)" = 0 ] || sudo=(sudo -n)
+  if [ ! -e "$POLICY" ] && command -v apt-get >/dev/null && "${sudo[@]}" true 2>/dev/null; then
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$POLICY" >/dev/null
+    "${sudo[@]}" chmod 755 "$POLICY"
+    # shellcheck disable=SC2064 # The words are known now.
+    trap "${sudo[*]} rm -f $POLICY" EXIT
+  fi
+  install "$@"
+}
+
 # install NAME TEST PACKAGE...: installs Debian packages, or prints how, and tests again.
 install() {
   local name=$1 test=$2
@@ -71,6 +101,10 @@ case "${1:?a name}" in
   postgres) has_postgres || install "PostgreSQL" has_postgres postgresql ;;
   go) has_go || install "Go, which builds grpcurl," has_go golang-go ;;
   python3) has_python || install "Python with venv" has_python python3 python3-venv ;;
+  pgbouncer) has_pgbouncer || program "PgBouncer" has_pgbouncer pgbouncer ;;
+  nginx) has_nginx || program "nginx" has_nginx nginx ;;
+  haproxy) has_haproxy || program "HAProxy" has_haproxy haproxy ;;
+  faketime) has_faketime || program "libfaketime" has_faketime libfaketime ;;
   npm) has_npm || install "npm, which brings buf," has_npm npm ;;
   *)
     echo "need.sh: unknown tool: $1" >&2
