@@ -21,7 +21,8 @@ pub struct EngineSettings {
     /// The number of log events that a worker may send before they are acknowledged.
     pub event_credits: u32,
     /// The bytes of results and log events of all workers that may wait to be written, for example while the database is away. A stream
-    /// that sends more ends as overloaded. Its worker keeps everything that was not answered, and sends it again.
+    /// that sends more ends as overloaded. Its worker keeps everything that was not answered, and sends it again. As many bytes of runs
+    /// may wait for workers to accept them.
     pub stream_bytes: u32,
 }
 

@@ -21,6 +21,7 @@ mod doctor;
 mod exit;
 mod help;
 mod logs;
+mod memory;
 mod monitor;
 mod outcome;
 mod output;

@@ -25,6 +25,8 @@ pub struct Method {
     pub class: Class,
     /// Whether a call mostly waits for something to happen. Then it does not count against the limit of calls.
     pub waits: bool,
+    /// Whether a call changes nothing, so that it can be refused even after its work.
+    pub reads: bool,
 }
 
 /// How many messages a call has in each direction.
@@ -52,44 +54,48 @@ impl Method {
 }
 
 const fn unary(name: &'static str, class: Class) -> Method {
-    Method { name, shape: Shape::Unary, class, waits: false }
+    Method { name, shape: Shape::Unary, class, waits: false, reads: false }
+}
+
+const fn read(name: &'static str) -> Method {
+    Method { name, shape: Shape::Unary, class: Class::Normal, waits: false, reads: true }
 }
 
 const fn waiting(name: &'static str, shape: Shape) -> Method {
-    Method { name, shape, class: Class::Normal, waits: true }
+    Method { name, shape, class: Class::Normal, waits: true, reads: true }
 }
 
 const fn stream(name: &'static str, shape: Shape, class: Class) -> Method {
-    Method { name, shape, class, waits: false }
+    Method { name, shape, class, waits: false, reads: false }
 }
 
 /// All methods on the port.
 pub static METHODS: &[Method] = &[
     unary("ops.v1.SessionService/CreateSession", Class::Normal),
-    unary("ops.v1.SessionService/GetSession", Class::Normal),
-    unary("ops.v1.SessionService/ListSessions", Class::Normal),
+    read("ops.v1.SessionService/GetSession"),
+    read("ops.v1.SessionService/ListSessions"),
     unary("ops.v1.SessionService/UpdateSession", Class::Normal),
     unary("ops.v1.SessionService/CloseSession", Class::Normal),
     unary("ops.v1.SessionService/CancelSession", Class::Priority),
     unary("ops.v1.RunService/EnqueueRun", Class::Normal),
     unary("ops.v1.RunService/EnqueueRuns", Class::Normal),
-    unary("ops.v1.RunService/GetRun", Class::Normal),
-    unary("ops.v1.RunService/ListRuns", Class::Normal),
+    read("ops.v1.RunService/GetRun"),
+    read("ops.v1.RunService/ListRuns"),
     unary("ops.v1.RunService/CancelRun", Class::Priority),
     waiting("ops.v1.RunService/WaitRun", Shape::Unary),
     waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream),
-    unary("ops.v1.RunService/ListRunEvents", Class::Normal),
+    read("ops.v1.RunService/ListRunEvents"),
     waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream),
     stream("ops.v1.WorkerService/Connect", Shape::BidiStream, Class::Engine),
     unary("ops.v1.WorkerService/Claim", Class::Priority),
     unary("ops.v1.WorkerService/Heartbeat", Class::Priority),
     unary("ops.v1.WorkerService/ReportRun", Class::Priority),
     unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority),
-    unary("ops.v1.WorkerService/ListWorkers", Class::Normal),
+    read("ops.v1.WorkerService/ListWorkers"),
     unary("ops.v1.WorkerService/DrainWorker", Class::Priority),
     unary("ops.v1.ArtifactService/CreateArtifact", Class::Normal),
-    unary("ops.v1.ArtifactService/GetArtifact", Class::Normal),
-    unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal),
+    read("ops.v1.ArtifactService/GetArtifact"),
+    read("ops.v1.ArtifactService/ListArtifacts"),
     unary("grpc.health.v1.Health/Check", Class::Normal),
     stream("grpc.health.v1.Health/Watch", Shape::ServerStream, Class::Normal),
     stream("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal),
