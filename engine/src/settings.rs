@@ -8,8 +8,17 @@ pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long work waits before its next try while the database is away.
 pub const OUTAGE_RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// The number of heartbeats that a worker sends within a lease: five of them may be lost.
-pub const HEARTBEATS_PER_LEASE: u32 = 6;
+/// The number of heartbeats that a worker sends within a lease, at least: five of them may be lost.
+const HEARTBEATS_PER_LEASE: u32 = 6;
+
+/// The longest time between two heartbeats. Between worker and server there may be a proxy that ends streams on which nothing comes for its
+/// idle time, which is a minute for most.
+const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(20);
+
+/// The time between two heartbeats of a worker with leases of this length.
+pub fn heartbeat_interval(lease: Duration) -> Duration {
+    (lease / HEARTBEATS_PER_LEASE).min(HEARTBEAT_INTERVAL_MAX)
+}
 
 /// The settings of the engine.
 #[derive(Debug, Clone)]

@@ -9,3 +9,4 @@ mod haproxy;
 mod nginx;
 mod pgbouncer;
 mod program;
+mod proxies;

@@ -26,7 +26,7 @@ use crate::domain::weight::Weight;
 use crate::serve::answers::rejection;
 use crate::serve::end::{end, end_error};
 use crate::serve::worker_grants::WorkerGrants;
-use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
+use crate::settings::{OUTAGE_RETRY_DELAY, heartbeat_interval};
 use crate::store::event::append::GuardedEvents;
 use crate::stream::connection::{Connection, StreamEnd};
 use crate::stream::leases::BeatAnswer;
@@ -138,7 +138,7 @@ impl WorkerStream {
         let connection = &self.connection;
         let mut frozen = false;
         while let Some((heartbeat, came)) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
-            let end = came + connection.lease / HEARTBEATS_PER_LEASE;
+            let end = came + heartbeat_interval(connection.lease);
             let mut busy = None;
             let answer = match tokio::time::timeout_at(end.into(), self.beat(&heartbeat, &mut busy)).await {
                 Ok(answer) => answer,
