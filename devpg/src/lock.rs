@@ -14,7 +14,17 @@ use crate::home::lock_file;
 /// it, because the standard library opens files close-on-exec.
 #[derive(Debug)]
 pub(crate) struct OwnerLock {
-    _file: File,
+    file: File,
+}
+
+/// Closing the file is not enough: a program that another thread is just starting holds a copy of the descriptor between fork and exec, and
+/// with it the lock.
+impl Drop for OwnerLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of a cluster could not be released before its file was closed");
+        }
+    }
 }
 
 impl OwnerLock {
@@ -34,7 +44,7 @@ impl OwnerLock {
             // file that we have locked, so we try again.
             if is_same_file(&file, &path) {
                 write_pid(&mut file).map_err(DevpgError::io("write", &path))?;
-                return Ok(Self { _file: file });
+                return Ok(Self { file });
             }
         }
     }
@@ -72,5 +82,15 @@ mod tests {
         assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
         drop(first);
         OwnerLock::take(home.path()).unwrap();
+    }
+
+    #[test]
+    fn a_dropped_lock_is_free_although_a_copy_of_its_descriptor_is_still_open() {
+        let home = tempfile::tempdir().unwrap();
+        let first = OwnerLock::take(home.path()).unwrap();
+        let copy = first.file.try_clone().unwrap();
+        drop(first);
+        OwnerLock::take(home.path()).unwrap();
+        drop(copy);
     }
 }
