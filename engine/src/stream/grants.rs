@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::batch::budget::{Budget, Held};
+use crate::batch::budget::Held;
 use crate::domain::GrantKey;
 use crate::domain::frame::{Parcel, Start};
 use crate::domain::weight::Weight;
@@ -25,8 +25,8 @@ enum Stage {
 #[derive(Debug)]
 struct Offer {
     parcel: Parcel,
-    /// Its part of the room of all streams, and of this one.
-    _room: [Option<Held>; 2],
+    /// Its part of the room of all streams.
+    _room: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -40,15 +40,15 @@ struct StreamGrant {
 }
 
 /// The grants and the credit of one stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Grants {
     /// The slots that the worker has offered since Hello. The count never falls.
     credit: i64,
     /// The runs that the worker was given since Hello, without those that were taken back before it read them.
     given: i64,
     grants: HashMap<Uuid, StreamGrant>,
-    /// The bytes of the runs that wait for the worker to accept them. Without a bound of its own: `free` has it.
-    offered: Budget,
+    /// The bytes of the runs that wait for the worker to accept them.
+    offered: usize,
     /// The worker did not accept in time, so often, and has accepted nothing since; and when it is tried next.
     late: Option<(u32, Instant)>,
     /// Grants of an earlier stream that have started. A foreign lock keeps the starts from being written.
@@ -86,20 +86,6 @@ pub struct FreeSlots {
     pub is_short: bool,
 }
 
-impl Default for Grants {
-    fn default() -> Self {
-        Self {
-            credit: 0,
-            given: 0,
-            grants: HashMap::new(),
-            offered: Budget::new(u32::MAX),
-            late: None,
-            unwritten: Vec::new(),
-            draining: false,
-        }
-    }
-}
-
 impl Grants {
     /// Sets the worker's new total credit.
     pub fn credit(&mut self, total: i64) -> Result<(), CreditRefused> {
@@ -114,7 +100,7 @@ impl Grants {
     /// in time gets one run after a delay, and none while it does not read, until it accepts.
     pub fn free(&self, run_bytes: usize, has_read: bool, now: Instant) -> FreeSlots {
         let slots = if self.draining { 0 } else { usize::try_from(self.credit - self.given).unwrap_or_default() };
-        let offered = self.offered.taken();
+        let offered = self.offered;
         let most = match self.late {
             Some((_, next)) => usize::from(offered == 0 && has_read && now >= next),
             None => (STREAM_BYTES.saturating_sub(offered) / run_bytes.max(1)).max(usize::from(offered == 0)),
@@ -130,7 +116,7 @@ impl Grants {
     /// Adds a grant that goes to the worker now. `attempt` counts the attempts before this one; `room` is held until the worker accepts.
     pub fn assign(&mut self, key: GrantKey, attempt: i32, parcel: Parcel, room: Option<Held>, now: Instant) {
         self.given += 1;
-        let room = [room, self.offered.take(parcel.weight())];
+        self.offered += parcel.weight();
         self.add(key, attempt, Stage::Assigned { at: now, offer: Offer { parcel, _room: room } });
     }
 
@@ -152,10 +138,12 @@ impl Grants {
     /// The worker accepts a grant, and may start it, once. `None` if the stream does not have the grant, or it started before.
     pub fn accept(&mut self, key: GrantKey, now: Instant) -> Option<Start> {
         let grant = self.get_mut(key)?;
-        let Stage::Assigned { .. } = grant.stage else { return None };
+        let Stage::Assigned { offer, .. } = &grant.stage else { return None };
+        let bytes = offer.parcel.weight();
         grant.stage = Stage::Started { at: now };
         grant.attempt += 1;
         let start = Start { grant: key, attempt: grant.attempt };
+        self.offered -= bytes;
         self.late = None;
         Some(start)
     }
@@ -229,13 +217,13 @@ impl Grants {
     /// Removes a grant. If the worker has not read its run, the run is taken out of the frame, and the worker keeps its slot: then this is
     /// false.
     fn remove(&mut self, run_id: Uuid) -> bool {
-        if let Some(StreamGrant { stage: Stage::Assigned { offer, .. }, .. }) = self.grants.remove(&run_id)
-            && offer.parcel.take().is_some()
-        {
-            self.given -= 1;
-            return false;
-        }
-        true
+        let Some(StreamGrant { stage: Stage::Assigned { offer, .. }, .. }) = self.grants.remove(&run_id) else {
+            return true;
+        };
+        self.offered -= offer.parcel.weight();
+        let is_unread = offer.parcel.take().is_some();
+        self.given -= i64::from(is_unread);
+        !is_unread
     }
 
     fn get(&self, key: GrantKey) -> Option<&StreamGrant> {
