@@ -14,6 +14,7 @@ use crate::enqueue::Enqueue;
 use crate::settings::EngineSettings;
 use crate::stream::events::Events;
 use crate::stream::leases::Leases;
+use crate::stream::offers::Offers;
 use crate::stream::orders::Orders;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
@@ -39,6 +40,8 @@ pub struct Engine {
     pub leases: Leases,
     pub events: Events,
     pub releases: Releases,
+    /// The runs that workers were sent and have not accepted.
+    pub offers: Arc<Offers>,
     pub hub: Arc<ChangeHub>,
     /// The locked runs that resumes and cancels of sessions leave out.
     pub locked_runs: LockedRows,
@@ -74,11 +77,13 @@ impl Engine {
         let (leases, lease_checks) = Leases::new(db.clone(), wakeups.clone(), &metrics, stop.batches.clone());
         let (events, event_batches) = Events::new(db.clone(), wakeups.clone(), &metrics, stop.batches.clone());
         let (releases, release_batches) = Releases::new(db.clone(), wakeups.clone(), stop.batches.clone());
+        let offers = Arc::new(Offers::new(settings.stream_bytes));
         let dispatcher = Arc::new(Dispatcher::new(
             db.clone(),
             wakeups.clone(),
             registry.clone(),
             releases.clone(),
+            offers.clone(),
             metrics.clone(),
             server_id,
         ));
@@ -97,6 +102,7 @@ impl Engine {
             leases,
             events,
             releases,
+            offers,
             hub: hub.clone(),
             locked_runs: LockedRows::new(db.clone(), Locks::Runs),
             metrics: metrics.clone(),

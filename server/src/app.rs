@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::http;
 use crate::http::Readiness;
+use crate::memory;
 use crate::services::artifact::artifacts::Artifacts;
 use crate::services::health::HealthSwitch;
 use crate::services::routes::{Services, routes};
@@ -125,6 +126,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     let answers = engine.metrics.database_answers.clone();
     let pooler = (!has_sessions).then_some(url);
     loops.spawn(probe(db.clone(), pooler, readiness.clone(), health.clone(), answers, stop.loops.clone()));
+
+    loops.spawn(memory::give_back(stop.loops.clone()));
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");

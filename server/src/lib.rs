@@ -1,7 +1,7 @@
 //! The control plane of Ops Control Room, as a library over the [`engine`].
 //!
 //! On the way of a call: `transport` serves connections; `edge` has what holds for every call; `services` has a folder for each
-//! service of the contract, with its conversions, use cases and handlers. `http` serves what is not gRPC, and `telemetry` measures.
+//! service of the contract, with its conversions, use cases and handlers. `http` serves what is not gRPC, `telemetry` measures, and `memory` gives memory back.
 //! [`run`], in `app`, puts a server together from its `config`. [`doctor`] stands apart: it examines a database before a server
 //! uses it.
 
@@ -10,6 +10,7 @@ mod config;
 pub mod doctor;
 mod edge;
 mod http;
+mod memory;
 mod services;
 mod telemetry;
 mod transport;

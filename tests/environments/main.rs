@@ -12,4 +12,5 @@ mod pgbouncer;
 mod prepared;
 mod privileges;
 mod program;
+mod proxies;
 mod replication;

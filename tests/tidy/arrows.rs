@@ -34,11 +34,12 @@ const SERVER: Layers = &[
     ("transport", &[]),
     ("telemetry", &[]),
     ("doctor", &[]),
+    ("memory", &["telemetry"]),
     ("edge", &["telemetry"]),
     ("services", &["edge"]),
     ("http", &["edge", "telemetry"]),
     ("config", &["transport"]),
-    ("app", &["services", "http", "edge", "telemetry", "transport", "config"]),
+    ("app", &["services", "http", "edge", "memory", "telemetry", "transport", "config"]),
 ];
 
 const LAYERS: [(&str, Layers); 2] = [("engine", ENGINE), ("server", SERVER)];

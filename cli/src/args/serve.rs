@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "OPS_EVENT_CREDITS", value_name = "COUNT", default_value_t = server::EngineSettings::default().event_credits)]
     pub(crate) event_credits: u32,
     /// How many bytes of results and log events of all workers may wait to be written; beyond it, streams end as
-    /// overload, and their workers send again what has no answer
+    /// overload, and their workers send again what has no answer. As many bytes of runs may wait to be accepted
     #[arg(long, env = "OPS_STREAM_BYTES", value_name = "BYTES", default_value_t = server::EngineSettings::default().stream_bytes)]
     pub(crate) stream_bytes: u32,
     /// Most connections to the database

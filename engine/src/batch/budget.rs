@@ -26,9 +26,19 @@ impl Budget {
         self.left.clone().try_acquire_many_owned(wanted).ok().map(Held)
     }
 
+    /// How much is left.
+    pub fn left(&self) -> usize {
+        self.left.available_permits()
+    }
+
+    /// How much is held.
+    pub fn taken(&self) -> usize {
+        (self.total as usize).saturating_sub(self.left())
+    }
+
     /// Whether any part is held.
     pub fn is_taken(&self) -> bool {
-        self.left.available_permits() < self.total as usize
+        self.taken() > 0
     }
 }
 
@@ -44,6 +54,7 @@ mod tests {
         let rest = budget.take(6).expect("enough is left");
         assert!(budget.take(100).is_none());
         assert!(budget.is_taken());
+        assert_eq!((budget.left(), budget.taken()), (0, 10));
         drop((held, rest));
         assert!(!budget.is_taken());
         let all = budget.take(100).expect("nothing else is held");

@@ -198,6 +198,12 @@ impl Db {
                 let session = sqlx::AssertSqlSafe(session.clone());
                 Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
             })
+            .after_release(|connection, _| {
+                // The buffers have grown to the largest message so far, and stay so otherwise. A connection comes back to the pool when it
+                // is idle, so this is rare.
+                connection.shrink_buffers();
+                Box::pin(async { Ok(true) })
+            })
             .connect_lazy_with(url.0.clone().application_name("ops"));
         Self {
             pool,

@@ -14,6 +14,7 @@ use crate::store::run::claim::{ClaimGroup, Slot};
 use crate::store::run::guard::{Guard, UNARY_EPOCH};
 use crate::store::run::release::{Release, Unanswered};
 use crate::stream::connection::Connection;
+use crate::stream::offers::Offers;
 
 /// A unary call that waits for runs.
 #[derive(Debug)]
@@ -117,11 +118,33 @@ struct Offer {
 }
 
 /// Collects the room: up to `most` slots a group, dealt out in turn so that each worker gets its share. `rotation` says which group is
-/// first, and which worker in it; but calls for which no claim has looked yet come before all others.
-pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, rotation: usize) -> Vec<GroupDemand> {
+/// first, and which worker in it; but calls for which no claim has looked yet come before all others. Streams get as many slots as there
+/// is room for what they have not accepted.
+pub fn collect(
+    streams: &[Arc<Connection>],
+    calls: &[UnaryClaim],
+    offers: &Offers,
+    most: usize,
+    rotation: usize,
+) -> Vec<GroupDemand> {
     let mut groups: BTreeMap<&ClaimGroup, Vec<Offer>> = BTreeMap::new();
-    for connection in streams {
-        let free = connection.grants().free();
+    // Set before the room is read, so that no new room is missed.
+    offers.set_short(true);
+    let (mut room, run_bytes, mut is_short) = (offers.room(), offers.run_bytes(), false);
+    let slots = streams.iter().map(|connection| (connection, connection.free(run_bytes)));
+    let slots = slots.inspect(|(_, slots)| is_short |= slots.is_short).filter(|(_, slots)| slots.count > 0);
+    let mut slots: Vec<_> = slots.collect();
+    if room < slots.len() {
+        // They take turns.
+        let first = rotation % slots.len();
+        slots.rotate_left(first);
+    }
+    // Each gets its share, so that one that does not accept does not take the room from others.
+    let share = (room / slots.len().max(1)).max(1);
+    for (connection, slots) in slots {
+        let free = slots.count.min(share).min(room);
+        is_short |= free < slots.count;
+        room -= free.min(most);
         if free > 0 {
             let slot = Slot {
                 worker_id: connection.worker_id,
@@ -134,6 +157,7 @@ pub fn collect(streams: &[Arc<Connection>], calls: &[UnaryClaim], most: usize, r
             groups.entry(&connection.group).or_default().push(Offer { holder, slot, free, is_new: false });
         }
     }
+    offers.set_short(is_short);
     for call in calls {
         let slot = Slot {
             worker_id: call.worker_id,
@@ -176,24 +200,26 @@ fn deal(group: ClaimGroup, mut offers: Vec<Offer>, most: usize, rotation: usize)
 }
 
 /// Delivers runs to the holder of their slots. Returns the runs that could not be delivered, so that the caller gives them back.
-pub fn deliver(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>) -> Option<Vec<Release>> {
-    let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
-    let release = |worker_id: Uuid, epoch: i64, started_too: bool, unanswered: Option<Unanswered>| {
-        let guards = grants.iter().map(|grant| Guard { grant: *grant, worker_id, epoch });
-        guards.map(|guard| Release { guard, started_too, undelivered: false, unanswered: unanswered.clone() }).collect()
-    };
+pub fn deliver(holder: &Holder, runs: Vec<Run>, calls: &Mutex<Vec<UnaryClaim>>, offers: &Offers) -> Vec<Release> {
+    let release =
+        |grants: Vec<GrantKey>, worker_id: Uuid, epoch: i64, started_too: bool, unanswered: Option<Unanswered>| {
+            let guards = grants.into_iter().map(|grant| Guard { grant, worker_id, epoch });
+            let release = |guard| Release { guard, started_too, undelivered: false, unanswered: unanswered.clone() };
+            guards.map(release).collect()
+        };
     match holder {
         Holder::Stream(connection) => {
-            (!connection.assign(runs)).then(|| release(connection.worker_id, connection.epoch, false, None))
+            release(connection.assign(runs, offers), connection.worker_id, connection.epoch, false, None)
         }
         Holder::Call { call, worker_id, repeatable } => {
+            let grants: Vec<GrantKey> = runs.iter().map(Run::grant_key).collect();
             let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
             let waiting = calls.extract_if(.., |waiting| waiting.call == *call).next();
             drop(calls);
             // A call that was repeated meanwhile does not wait any more.
             let is_answered = waiting.is_some_and(|waiting| waiting.answer(Ok(ClaimAnswer::Runs(runs))));
             let unanswered = repeatable.clone().map(|call| Unanswered { call, all: true });
-            (!is_answered).then(|| release(*worker_id, UNARY_EPOCH, true, unanswered))
+            release(if is_answered { Vec::new() } else { grants }, *worker_id, UNARY_EPOCH, true, unanswered)
         }
     }
 }

@@ -23,10 +23,12 @@ use crate::dispatch::demand;
 use crate::dispatch::demand::{ClaimAnswer, GroupDemand, UnaryClaim};
 use crate::dispatch::lost_claims::LostClaims;
 use crate::dispatch::strategy::Strategy;
+use crate::domain::weight::Weight;
 use crate::domain::{Refusal, Run};
 use crate::settings::POLL_INTERVAL;
 use crate::store::request::claim_call::{ClaimCall, ClaimCallState};
 use crate::store::run::claim::{Claimed, run_claim, run_claim_repeatable_in_tx, run_claim_turn_in_tx, run_claimable};
+use crate::stream::offers::Offers;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::telemetry::{Metrics, spans};
@@ -39,6 +41,7 @@ pub struct Dispatcher {
     wakeups: Wakeups,
     registry: Arc<Registry>,
     releases: Releases,
+    offers: Arc<Offers>,
     metrics: Metrics,
     lost_claims: LostClaims,
     /// The number of passes that gave a run to a worker. It rotates which worker is first.
@@ -54,6 +57,7 @@ impl Dispatcher {
         wakeups: Wakeups,
         registry: Arc<Registry>,
         releases: Releases,
+        offers: Arc<Offers>,
         metrics: Metrics,
         server_id: Uuid,
     ) -> Self {
@@ -63,6 +67,7 @@ impl Dispatcher {
             wakeups,
             registry,
             releases,
+            offers,
             metrics,
             rotation: AtomicUsize::new(0),
             calls: Mutex::default(),
@@ -73,6 +78,13 @@ impl Dispatcher {
     /// Says that a worker has room for more runs.
     pub fn room(&self) {
         self.room.notify_one();
+    }
+
+    /// Says that workers have accepted runs, or lost them: there is room for others, if it was short.
+    pub fn accepted(&self) {
+        if self.offers.take_short() {
+            self.room();
+        }
     }
 
     /// Takes a unary call. It is answered with runs, or with none at its deadline, but not before a claim has looked for it.
@@ -185,6 +197,7 @@ impl Dispatcher {
         // A call whose request id is locked still asks for runs.
         let slots = demand.slots.len() + locked.len();
         if given > 0 {
+            self.offers.claimed(given, runs.weight());
             self.metrics.claimed(&runs);
             spans::claimed(&runs, clock);
             self.deliver(&demand, runs);
@@ -262,9 +275,7 @@ impl Dispatcher {
     /// Delivers the claimed runs to the holders of their slots, and gives back those that can not be delivered.
     fn deliver(&self, group: &GroupDemand, runs: Vec<Run>) {
         for (holder, runs) in group.split(runs) {
-            if let Some(undeliverable) = demand::deliver(&holder, runs, &self.calls) {
-                self.releases.give_back(undeliverable);
-            }
+            self.releases.give_back(demand::deliver(&holder, runs, &self.calls, &self.offers));
         }
     }
 
@@ -274,7 +285,7 @@ impl Dispatcher {
         let mut calls = self.lock_calls();
         calls.retain(|call| !call.reply.is_closed());
         let rotation = self.rotation.load(Ordering::Relaxed);
-        let mut demand = demand::collect(&self.registry.all(), &calls, strategy.slots(), rotation);
+        let mut demand = demand::collect(&self.registry.all(), &calls, &self.offers, strategy.slots(), rotation);
         drop(calls);
         demand.retain(|demand| demand.is_new || strategy.may_find(&demand.group));
         demand

@@ -1,5 +1,6 @@
 //! The frames that a worker and the server send to each other over Connect.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -7,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::event::EventBatch;
 use crate::domain::run::Progress;
 use crate::domain::violation::Violations;
+use crate::domain::weight::Weight;
 use crate::domain::worker::{Order, WorkerPause, WorkerProfile};
 use crate::domain::{GrantKey, Outcome, Refusal, Run};
 
@@ -76,14 +78,23 @@ pub struct Report {
 }
 
 /// A frame of the server.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum ServerFrame {
     Welcome(Welcome),
-    Assignments(Vec<Assignment>),
+    /// Without those that were taken out before the worker read them.
+    Assignments(Vec<Parcel>),
     Starts(Vec<Start>),
     Revokes(Vec<Revoke>),
-    HeartbeatAck { lost: Vec<GrantKey>, frozen: bool },
-    EventsAck { grant: GrantKey, through_seq: i64, credits: u32, rejected: Option<Rejection> },
+    HeartbeatAck {
+        lost: Vec<GrantKey>,
+        frozen: bool,
+    },
+    EventsAck {
+        grant: GrantKey,
+        through_seq: i64,
+        credits: u32,
+        rejected: Option<Rejection>,
+    },
     ReportAcks(Vec<ReportAnswer>),
     Cancels(Vec<Order>),
     Drain(DrainReason),
@@ -107,6 +118,32 @@ pub struct Welcome {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
     pub run: Run,
+}
+
+/// A run on its way to a worker. Clones share it, and the first that takes it has it: the worker, or the server if it takes the grant
+/// back before the worker has read it.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    assignment: Arc<Mutex<Option<Assignment>>>,
+    bytes: usize,
+}
+
+impl Parcel {
+    pub fn new(run: Run) -> Self {
+        let bytes = run.weight();
+        Self { assignment: Arc::new(Mutex::new(Some(Assignment { run }))), bytes }
+    }
+
+    /// The run; `None` if it was taken before.
+    pub fn take(&self) -> Option<Assignment> {
+        self.assignment.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Weight for Parcel {
+    fn weight(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// A worker may start this grant now.

@@ -28,7 +28,7 @@ use crate::domain::worker::WorkerPause;
 use crate::serve::answers::rejection;
 use crate::serve::end::{end, end_error};
 use crate::serve::worker_grants::WorkerGrants;
-use crate::settings::{HEARTBEATS_PER_LEASE, OUTAGE_RETRY_DELAY};
+use crate::settings::{OUTAGE_RETRY_DELAY, heartbeat_interval};
 use crate::store::event::append::GuardedEvents;
 use crate::store::worker::record::worker_paused;
 use crate::stream::connection::{Connection, StreamEnd};
@@ -154,7 +154,7 @@ impl WorkerStream {
         let connection = &self.connection;
         let mut frozen = false;
         while let Some((heartbeat, came)) = connection.ended().run_until_cancelled(waiting.recv()).await.flatten() {
-            let end = came + connection.lease / HEARTBEATS_PER_LEASE;
+            let end = came + heartbeat_interval(connection.lease);
             let mut busy = None;
             let answer = match tokio::time::timeout_at(end.into(), self.beat(&heartbeat, &mut busy)).await {
                 Ok(answer) => answer,

@@ -16,7 +16,7 @@ use crate::db::Class;
 use crate::domain::frame::{Hello, Rejection, ReportAnswer, ServerFrame, Welcome};
 use crate::domain::{GrantKey, Refusal, TenantId};
 use crate::serve::resume::{Opened, Resumed, resume_worker};
-use crate::settings::HEARTBEATS_PER_LEASE;
+use crate::settings::heartbeat_interval;
 use crate::store::effects::Effects;
 use crate::store::run::claim::ClaimGroup;
 use crate::store::worker::record::{StreamOpening, worker_insert};
@@ -73,7 +73,7 @@ pub async fn open(
         worker_id,
         secret,
         stream_epoch: opened.epoch,
-        heartbeat_interval: lease / HEARTBEATS_PER_LEASE,
+        heartbeat_interval: heartbeat_interval(lease),
         lease_timeout: lease,
         event_credits: engine.settings.event_credits,
         standing: opened.standing.iter().map(|held| held.grant).collect(),

@@ -72,6 +72,7 @@ impl WorkerGrants {
         let started: Vec<GrantKey> = starts.iter().map(|start| start.grant).collect();
         self.engine.metrics.runs_started.inc_by(starts.len() as u64);
         self.connection.send(ServerFrame::Starts(starts));
+        self.engine.dispatcher.accepted();
         self.tasks.spawn(self.clone().write_starts(started, now));
     }
 

@@ -7,17 +7,22 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::domain::frame::{Assignment, DrainReason, Revoke, ServerFrame};
-use crate::domain::weight::{MESSAGE_BYTES, messages};
+use crate::domain::frame::{DrainReason, Parcel, Revoke, ServerFrame};
+use crate::domain::weight::{Weight, messages};
 use crate::domain::worker::Order;
 use crate::domain::{GrantKey, Run};
 use crate::store::run::claim::ClaimGroup;
 use crate::store::run::guard::Guard;
-use crate::stream::grants::{Cancelling, Grants};
+use crate::stream::grants::{Cancelling, FreeSlots, Grants};
+use crate::stream::offers::Offers;
 
 /// How many frames may wait until the worker reads them. For a worker that reads, only a few of each kind wait. A worker that does not
 /// read loses its stream.
 pub const OUTBOX_FRAMES: usize = 1_024;
+
+/// The most bytes of runs in one frame, unless its only run is larger. A frame that is being sent is kept as a whole until the worker has
+/// read most of it, and delays all other frames.
+pub const ASSIGNMENTS_BYTES: usize = 256 * 1024;
 
 /// Why the server ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,22 +87,37 @@ impl Connection {
         }
     }
 
-    /// Gives runs to the worker. Returns false if the stream has ended; then the caller must give them back.
-    pub fn assign(&self, runs: Vec<Run>) -> bool {
+    /// How many more runs of this size the worker can be given.
+    pub fn free(&self, run_bytes: usize) -> FreeSlots {
+        let has_read = self.outbox.capacity() == self.outbox.max_capacity();
+        self.grants().free(run_bytes, has_read, Instant::now())
+    }
+
+    /// Gives runs to the worker. Returns those for which there is no room, or all if the stream has ended: the caller must give them back.
+    pub fn assign(&self, runs: Vec<Run>, offers: &Offers) -> Vec<GrantKey> {
         let now = Instant::now();
         let mut grants = self.grants();
         // This check holds the lock of the grants: `close` takes it after it has set `ended`, and so finds every grant added here.
         if self.ended.is_cancelled() {
-            return false;
+            return runs.iter().map(Run::grant_key).collect();
         }
-        for run in &runs {
-            grants.assign(run.grant_key(), run.attempt, now);
+        let (mut parcels, mut left) = (Vec::with_capacity(runs.len()), Vec::new());
+        for run in runs {
+            let (key, attempt) = (run.grant_key(), run.attempt);
+            let parcel = Parcel::new(run);
+            match offers.take(parcel.weight()) {
+                Some(room) => {
+                    grants.assign(key, attempt, parcel.clone(), Some(room), now);
+                    parcels.push(parcel);
+                }
+                None => left.push(key),
+            }
         }
         drop(grants);
-        for message in messages(runs, MESSAGE_BYTES) {
-            self.send(ServerFrame::Assignments(message.into_iter().map(|run| Assignment { run }).collect()));
+        for message in messages(parcels, ASSIGNMENTS_BYTES) {
+            self.send(ServerFrame::Assignments(message));
         }
-        true
+        left
     }
 
     /// Cancels a grant of the worker. The cancel is sent once. A grant that did not start is taken away; then the caller must give it back.
@@ -106,19 +126,20 @@ impl Connection {
         let cancelling = self.grants().cancel(grant);
         match cancelling {
             Cancelling::Send => self.send(ServerFrame::Cancels(vec![order])),
-            Cancelling::TakeBack => self.revoke(vec![grant]),
-            Cancelling::Sent | Cancelling::Unknown => {}
+            Cancelling::TakeBack { was_read: true } => self.send(ServerFrame::Revokes(vec![Revoke { grant }])),
+            Cancelling::TakeBack { was_read: false } | Cancelling::Sent | Cancelling::Unknown => {}
         }
         cancelling
     }
 
     /// Takes grants away from the worker.
-    pub fn revoke(&self, lost: Vec<GrantKey>) {
+    pub fn revoke(&self, mut lost: Vec<GrantKey>) {
         let mut grants = self.grants();
-        for grant in &lost {
-            grants.end(*grant);
-        }
+        lost.retain(|grant| grants.revoke(*grant));
         drop(grants);
+        if lost.is_empty() {
+            return;
+        }
         self.send(ServerFrame::Revokes(lost.into_iter().map(|grant| Revoke { grant }).collect()));
     }
 

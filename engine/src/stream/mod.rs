@@ -2,12 +2,13 @@
 //!
 //! The [`registry`] has a [`connection`] for each stream, and the connection has its [`grants`]. [`results`], [`leases`] and [`events`]
 //! write what all workers report; [`orders`] sends workers the orders from the database; [`unaccepted`] takes back what a worker does
-//! not accept in time; [`releases`] gives back grants that did not start.
+//! not accept in time, and [`offers`] bounds it; [`releases`] gives back grants that did not start.
 
 pub mod connection;
 pub mod events;
 pub mod grants;
 pub mod leases;
+pub mod offers;
 pub mod orders;
 pub mod registry;
 pub mod releases;

@@ -81,7 +81,7 @@ impl Orders {
             let (grant, asked_ago) = (order.grant, order.asked_ago);
             match connection.cancel(order) {
                 Cancelling::Send => self.metrics.cancel_seconds.observe(asked_ago.as_secs_f64()),
-                Cancelling::TakeBack => {
+                Cancelling::TakeBack { .. } => {
                     self.metrics.cancel_seconds.observe(asked_ago.as_secs_f64());
                     let guard = connection.guard(grant);
                     unstarted.push(Release { guard, started_too: false, undelivered: false, unanswered: None });

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::POLL_INTERVAL;
 use crate::store::run::release::Release;
+use crate::stream::grants::Taken;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 
@@ -24,12 +25,12 @@ pub async fn run(registry: Arc<Registry>, releases: Releases, timeout: Duration,
 fn take_back(registry: &Registry, releases: &Releases, timeout: Duration) {
     let now = Instant::now();
     for connection in registry.all() {
-        let late = connection.grants().take_unaccepted(timeout, now);
+        let Taken { all: late, read } = connection.grants().take_unaccepted(timeout, now);
         if late.is_empty() {
             continue;
         }
-        tracing::warn!(worker = %connection.worker_id, runs = late.len(), "runs were not accepted in time");
-        connection.revoke(late.clone());
+        tracing::warn!(worker = %connection.worker_id, runs = late.len(), read = read.len(), "runs were not accepted in time");
+        connection.revoke(read);
         let release =
             |grant| Release { guard: connection.guard(grant), started_too: false, undelivered: true, unanswered: None };
         releases.give_back(late.into_iter().map(release).collect());

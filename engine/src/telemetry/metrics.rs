@@ -59,6 +59,7 @@ pub struct Families {
     pub wakeups: IntCounterVec,
     pub streams: IntGauge,
     pub grants_held: IntGauge,
+    pub offered_bytes: IntGauge,
     pub watchers: IntGauge,
     pub feed_age_seconds: Gauge,
     pub runs: IntGaugeVec,
@@ -163,6 +164,8 @@ impl Default for Metrics {
             wakeups: make.counters("ops_wakeups_total", "Wakeups that this server gave", &["topic"]),
             streams: make.gauge("ops_streams", "Streams of workers that are open at this server"),
             grants_held: make.gauge("ops_grants_held", "Grants of these streams"),
+            offered_bytes: make
+                .gauge("ops_offered_bytes", "Bytes of runs that workers were sent and have not accepted yet"),
             watchers: make.gauge("ops_watchers", "Watches, waits and tails at this server"),
             feed_age_seconds: make
                 .seconds("ops_feed_age_seconds", "Since the change feed was read last, while somebody watches"),

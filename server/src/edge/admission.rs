@@ -2,7 +2,7 @@
 //!
 //! A message is read as a whole before its call begins, and stays in memory until the call is answered. Many large messages at
 //! once would not fit into memory, so a message for which there is no room is refused while it arrives. Each call also takes
-//! its share of the processor. Beyond a number of calls, new ones are refused before they are read, so that the admitted ones end
+//! its share of the processor. An answer waits in memory for its reader, which may be slow. Beyond a number of calls, new ones are refused before they are read, so that the admitted ones end
 //! soon, and heartbeats, results and cancels do not wait behind them. The table of methods has the class of each call.
 
 use std::pin::Pin;
@@ -17,6 +17,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::edge::caller::{Caller, method_of};
+use crate::edge::respond::AnswerBytes;
 use crate::edge::status::status_of;
 use engine::EngineError;
 use engine::db::Class;
@@ -30,13 +31,27 @@ pub struct Admission {
     normal_bytes: Arc<Semaphore>,
     /// Calls of [`Class::Normal`] that do not wait.
     normal_calls: Arc<Semaphore>,
+    /// Bytes of large answers to reads that are not read yet.
+    answer_bytes: Arc<Semaphore>,
 }
 
 impl Admission {
-    /// Room for `bytes` of priority messages, for as many `bytes` of others, and for `calls` of class normal that do not wait.
+    /// Room for `bytes` of priority messages, for as many `bytes` of others and of answers to reads, and for `calls` of class normal that do
+    /// not wait.
     pub fn new(bytes: u32, calls: usize) -> Self {
         let room = || Arc::new(Semaphore::new(bytes as usize));
-        Self { priority_bytes: room(), normal_bytes: room(), normal_calls: Arc::new(Semaphore::new(calls)) }
+        let normal_calls = Arc::new(Semaphore::new(calls));
+        Self { priority_bytes: room(), normal_bytes: room(), normal_calls, answer_bytes: room() }
+    }
+
+    /// Counts a large answer until it was read or its reader has gone. Without room it is refused.
+    fn count_answer(&self, response: Response) -> Response {
+        let Some(AnswerBytes(bytes)) = response.extensions().get().copied() else { return response };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        match self.answer_bytes.clone().try_acquire_many_owned(bytes) {
+            Ok(room) => response.map(|inner| Body::new(Waiting { inner, _room: room })),
+            Err(_) => status_of(EngineError::Overloaded).into_http(),
+        }
     }
 }
 
@@ -47,7 +62,10 @@ pub async fn admit(State(admission): State<Admission>, request: Request, next: N
     if class == Class::Engine {
         return next.run(request).await;
     }
-    let waits = method_of(&request).is_some_and(|method| method.waits);
+    let method = method_of(&request);
+    let waits = method.is_some_and(|method| method.waits);
+    // A call that has changed something is not refused afterwards.
+    let reads = method.is_some_and(|method| method.reads);
     let _call = match class == Class::Priority || waits {
         true => None,
         false => match admission.normal_calls.try_acquire() {
@@ -60,7 +78,7 @@ pub async fn admit(State(admission): State<Admission>, request: Request, next: N
     let counted = |inner| Body::new(Counted { inner, room: room.clone(), taken: taken.clone() });
     let response = next.run(request.map(counted)).await;
     taken.give_back();
-    response
+    if reads { admission.count_answer(response) } else { response }
 }
 
 /// The room that the message of a call has taken so far.
@@ -78,6 +96,32 @@ impl Taken {
 
     fn give_back(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// An answer that waits for its reader. The HTTP library drops it once its bytes are on their way.
+struct Waiting {
+    inner: Body,
+    _room: OwnedSemaphorePermit,
+}
+
+impl HttpBody for Waiting {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Method {
     pub class: Class,
     /// Whether a call mostly waits for something to happen. Then it does not count against the limit of calls.
     pub waits: bool,
+    /// Whether a call changes nothing, so that it can be refused even after its work.
+    pub reads: bool,
     /// Why a call may be refused, beside the reasons of all methods. The contract lists these with each method.
     pub errors: &'static [ErrorReason],
 }
@@ -67,15 +69,19 @@ impl Method {
 }
 
 const fn unary(name: &'static str, class: Class, errors: &'static [ErrorReason]) -> Method {
-    Method { name, shape: Shape::Unary, class, waits: false, errors }
+    Method { name, shape: Shape::Unary, class, waits: false, reads: false, errors }
+}
+
+const fn read(name: &'static str, errors: &'static [ErrorReason]) -> Method {
+    Method { name, shape: Shape::Unary, class: Class::Normal, waits: false, reads: true, errors }
 }
 
 const fn waiting(name: &'static str, shape: Shape, errors: &'static [ErrorReason]) -> Method {
-    Method { name, shape, class: Class::Normal, waits: true, errors }
+    Method { name, shape, class: Class::Normal, waits: true, reads: true, errors }
 }
 
 const fn stream(name: &'static str, shape: Shape, class: Class, errors: &'static [ErrorReason]) -> Method {
-    Method { name, shape, class, waits: false, errors }
+    Method { name, shape, class, waits: false, reads: false, errors }
 }
 
 /// Why an enqueue may be refused.
@@ -85,19 +91,19 @@ const ENQUEUE: &[ErrorReason] =
 /// All methods on the port.
 pub static METHODS: &[Method] = &[
     unary("ops.v1.SessionService/CreateSession", Class::Normal, &[SessionNotFound, RequestIdReused, RequestInProgress]),
-    unary("ops.v1.SessionService/GetSession", Class::Normal, &[SessionNotFound]),
-    unary("ops.v1.SessionService/ListSessions", Class::Normal, &[PageTokenInvalid]),
+    read("ops.v1.SessionService/GetSession", &[SessionNotFound]),
+    read("ops.v1.SessionService/ListSessions", &[PageTokenInvalid]),
     unary("ops.v1.SessionService/UpdateSession", Class::Normal, &[SessionNotFound]),
     unary("ops.v1.SessionService/CloseSession", Class::Normal, &[SessionNotFound]),
     unary("ops.v1.SessionService/CancelSession", Class::Priority, &[SessionNotFound]),
     unary("ops.v1.RunService/EnqueueRun", Class::Normal, ENQUEUE),
     unary("ops.v1.RunService/EnqueueRuns", Class::Normal, ENQUEUE),
-    unary("ops.v1.RunService/GetRun", Class::Normal, &[RunNotFound]),
-    unary("ops.v1.RunService/ListRuns", Class::Normal, &[PageTokenInvalid]),
+    read("ops.v1.RunService/GetRun", &[RunNotFound]),
+    read("ops.v1.RunService/ListRuns", &[PageTokenInvalid]),
     unary("ops.v1.RunService/CancelRun", Class::Priority, &[RunNotFound]),
     waiting("ops.v1.RunService/WaitRun", Shape::Unary, &[RunNotFound, ShuttingDown]),
     waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream, &[ResumeTokenInvalid, RevisionCompacted]),
-    unary("ops.v1.RunService/ListRunEvents", Class::Normal, &[PageTokenInvalid, RunNotFound]),
+    read("ops.v1.RunService/ListRunEvents", &[PageTokenInvalid, RunNotFound]),
     waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream, &[ResumeTokenInvalid, RunNotFound, ShuttingDown]),
     stream(
         "ops.v1.WorkerService/Connect",
@@ -113,7 +119,7 @@ pub static METHODS: &[Method] = &[
     unary("ops.v1.WorkerService/Heartbeat", Class::Priority, &[WorkerNotFound, ShuttingDown]),
     unary("ops.v1.WorkerService/ReportRun", Class::Priority, &[RunNotFound, LeaseLost, OutcomeConflict, ShuttingDown]),
     unary("ops.v1.WorkerService/AppendRunEvents", Class::Priority, &[RunNotFound, LeaseLost, ShuttingDown]),
-    unary("ops.v1.WorkerService/ListWorkers", Class::Normal, &[PageTokenInvalid]),
+    read("ops.v1.WorkerService/ListWorkers", &[PageTokenInvalid]),
     unary("ops.v1.WorkerService/DrainWorker", Class::Priority, &[WorkerNotFound]),
     unary("ops.v1.WorkerService/UndrainWorker", Class::Priority, &[WorkerNotFound]),
     unary(
@@ -121,8 +127,8 @@ pub static METHODS: &[Method] = &[
         Class::Normal,
         &[RunNotFound, ArtifactNotFound, LeaseLost, RequestIdReused, RequestInProgress],
     ),
-    unary("ops.v1.ArtifactService/GetArtifact", Class::Normal, &[ArtifactNotFound]),
-    unary("ops.v1.ArtifactService/ListArtifacts", Class::Normal, &[PageTokenInvalid, RunNotFound, SessionNotFound]),
+    read("ops.v1.ArtifactService/GetArtifact", &[ArtifactNotFound]),
+    read("ops.v1.ArtifactService/ListArtifacts", &[PageTokenInvalid, RunNotFound, SessionNotFound]),
     unary("grpc.health.v1.Health/Check", Class::Normal, &[]),
     stream("grpc.health.v1.Health/Watch", Shape::ServerStream, Class::Normal, &[]),
     stream("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Shape::BidiStream, Class::Normal, &[]),

@@ -26,6 +26,7 @@ impl Observe {
         let streams = engine.registry.all();
         metrics.streams.set(signed(streams.len()));
         metrics.grants_held.set(signed(streams.iter().map(|stream| stream.grants().count()).sum()));
+        metrics.offered_bytes.set(signed(engine.offers.bytes()));
         let (watchers, unread) = engine.hub.watchers();
         metrics.watchers.set(signed(watchers));
         metrics.feed_age_seconds.set(unread.as_secs_f64());

@@ -14,9 +14,12 @@ pub struct TransportConfig {
     pub max_connections: usize,
     /// Calls at once on one connection. Clients hold back further calls.
     pub max_streams: u32,
-    /// Streams that a client opened and reset before the server accepted them. One more closes the connection.
+    /// Streams that a client opened and reset before the server accepted them. One more closes the connection, with all other
+    /// streams on it, so a client whose calls were abandoned while the server or the network stood still must stay below.
     pub max_pending_resets: usize,
-    /// Streams that the server reset because of a client's errors. One more closes the connection.
+    /// Streams that the server reset because of a client's errors, since the connection was opened. One more closes the
+    /// connection. Each frame of a message that comes after its call was answered counts, so a long-lived connection of an
+    /// honest client has some.
     pub max_error_resets: usize,
     /// The size of a request's header, all names and values together, in bytes.
     pub max_header_bytes: u32,
@@ -41,8 +44,9 @@ impl Default for TransportConfig {
         Self {
             max_connections: 12_000,
             max_streams: 1_000,
-            max_pending_resets: 20,
-            max_error_resets: 100,
+            // As many as may be open at once. A flood of opened and reset streams is far above: one read brings thousands.
+            max_pending_resets: 1_000,
+            max_error_resets: 10_000,
             max_header_bytes: 16 * 1024,
             send_buffer_bytes: 256 * 1024,
             handshake_timeout: Duration::from_secs(10),

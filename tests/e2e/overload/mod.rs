@@ -8,6 +8,7 @@ use crate::support::{Fixture, Stream, reason};
 
 mod bytes;
 mod calls;
+mod readers;
 mod reads;
 
 /// A worker that has started a run.

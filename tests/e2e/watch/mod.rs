@@ -3,4 +3,5 @@
 mod following;
 mod load;
 mod order;
+mod silence;
 mod tokens;

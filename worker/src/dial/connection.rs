@@ -123,7 +123,7 @@ impl Dialer {
             time::sleep(delay).await;
             let (asked, server) = (Instant::now(), endpoint.uri().clone());
             let (status, is_evidence) = match connect(&endpoint).await {
-                Ok(channel) => match greet(channel, hello, authorization).await {
+                Ok(channel) => match greet(channel, endpoint.connect_lazy(), hello, authorization).await {
                     Ok(dialed) => return Ok(dialed),
                     Err(status) => {
                         let is_evidence = says_outage(&status);
@@ -156,21 +156,22 @@ async fn connect(endpoint: &Endpoint) -> Result<Channel, Status> {
         .map_err(|error| Status::unavailable(with_causes(&error)))
 }
 
-/// Sends `Hello` and waits for `Welcome`.
+/// Sends `Hello` and waits for `Welcome`. `calls` is a connection to the same server for unary calls.
 async fn greet(
     channel: Channel,
+    calls: Channel,
     hello: v1::Hello,
     authorization: Option<AsciiMetadataValue>,
 ) -> Result<Dialed, Status> {
     let worker_id = hello.resume.as_ref().map(|resume| resume.worker_id.clone());
-    let opening = open(channel.clone(), hello, authorization.clone());
+    let opening = open(channel, hello, authorization.clone());
     let (welcome, hello_sent, wire) = time::timeout(WELCOME_TIMEOUT, opening)
         .await
         .map_err(|_elapsed| Status::unavailable("no Welcome within 15 s"))??;
     if worker_id.is_some_and(|worker_id| worker_id != welcome.worker_id) {
         tracing::warn!(worker_id = welcome.worker_id, "the server no longer knew this worker");
     }
-    let link = Link { channel, worker_id: welcome.worker_id.clone(), authorization };
+    let link = Link { channel: calls, worker_id: welcome.worker_id.clone(), authorization };
     Ok(Dialed { welcome, hello_sent, link, wire })
 }
 

@@ -32,6 +32,11 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
 
+/// Whether a server has said this, and not a proxy or the transport.
+pub(crate) fn is_of_server(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.domain == "ops")
+}
+
 /// Whether a server says that it can end no lease: it does not reach its database, or it shuts down.
 pub(crate) fn says_outage(status: &Status) -> bool {
     status.code() == Code::Unavailable

@@ -1,7 +1,7 @@
 //! Outcomes on their way to the server. Each is kept until the server has acknowledged it. Pure.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -15,9 +15,12 @@ use crate::grant::{key::GrantKey, outcome::Outcome};
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same for a cancelled run. It is shorter, because a server without a report ends the run 5 s after the grace.
 const CANCELLED_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Limits of one frame. The contract takes 1,000 reports, and messages of up to 16 MiB.
+/// The contract's limit for the reports of one frame.
 const FRAME_REPORTS: usize = 1000;
-const FRAME_BYTES: usize = 4 * 1024 * 1024;
+/// A report is given up after so many cuts of streams on which nothing else was on its way. A cut may have another cause, so smaller
+/// reports are sent for ever: no proxy that lets a worker connect refuses so few bytes.
+const MOST_CUTS: u32 = 5;
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// Outcomes without an acknowledgement.
 #[derive(Debug, Default)]
@@ -26,24 +29,34 @@ pub(crate) struct Reports {
     /// Outcomes that wait for their logs, and until when; `None` while there is no stream.
     flushing: HashMap<GrantKey, Option<Instant>>,
     unsent: VecDeque<GrantKey>,
+    /// Sent on this stream, and not answered.
+    unanswered: HashSet<GrantKey>,
 }
 
 #[derive(Debug)]
 struct Pending {
     outcome: Outcome,
     is_substitute: bool,
+    /// How many streams were cut while this report alone was on its way.
+    cuts: u32,
+}
+
+impl Pending {
+    fn new(outcome: Outcome) -> Self {
+        Self { outcome, is_substitute: false, cuts: 0 }
+    }
 }
 
 impl Reports {
     /// Adds an outcome that waits for the log of its run. `now` is `None` if there is no stream.
     pub(crate) fn hold(&mut self, key: GrantKey, outcome: Outcome, now: Option<Instant>) {
         self.flushing.insert(key, now.map(|now| now + flush_timeout(&outcome)));
-        self.pending.insert(key, Pending { outcome, is_substitute: false });
+        self.pending.insert(key, Pending::new(outcome));
     }
 
     /// Adds an outcome that can be sent now.
     pub(crate) fn add(&mut self, key: GrantKey, outcome: Outcome) {
-        self.pending.insert(key, Pending { outcome, is_substitute: false });
+        self.pending.insert(key, Pending::new(outcome));
         self.unsent.push_back(key);
     }
 
@@ -73,17 +86,23 @@ impl Reports {
         !self.unsent.is_empty()
     }
 
-    /// The outcomes of the next frame.
-    pub(crate) fn next(&mut self) -> Vec<(GrantKey, Outcome)> {
+    /// Whether a report that was sent on this stream is not answered.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
+    /// The outcomes of the next frame, of up to so many bytes; a larger one goes alone.
+    pub(crate) fn next(&mut self, frame_bytes: usize) -> Vec<(GrantKey, Outcome)> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(key) = self.unsent.front().copied() {
             // The line may still have a grant that is over.
             if let Some(pending) = self.pending.get(&key) {
                 bytes += pending.outcome.size();
-                if !taken.is_empty() && (bytes > FRAME_BYTES || taken.len() == FRAME_REPORTS) {
+                if !taken.is_empty() && (bytes > frame_bytes || taken.len() == FRAME_REPORTS) {
                     break;
                 }
                 taken.push((key, pending.outcome.clone()));
+                self.unanswered.insert(key);
             }
             self.unsent.pop_front();
         }
@@ -93,15 +112,17 @@ impl Reports {
     /// Removes an outcome that the server has answered, or whose grant is over.
     pub(crate) fn remove(&mut self, key: GrantKey) -> Option<Outcome> {
         self.flushing.remove(&key);
+        self.unanswered.remove(&key);
         self.pending.remove(&key).map(|pending| pending.outcome)
     }
 
     /// The server refuses this outcome as invalid: sends it without its details, once. False if the server refused that too.
     /// Without a report the run would look as if its worker had died.
     pub(crate) fn substitute(&mut self, key: GrantKey, why: &str) -> bool {
+        self.unanswered.remove(&key);
         match self.pending.get_mut(&key) {
             Some(pending) if !pending.is_substitute => {
-                *pending = Pending { outcome: pending.outcome.without_details(why), is_substitute: true };
+                *pending = Pending { outcome: pending.outcome.without_details(why), is_substitute: true, cuts: 0 };
                 self.unsent.push_back(key);
                 true
             }
@@ -109,11 +130,34 @@ impl Reports {
         }
     }
 
-    /// A stream began: everything is sent again, and the waiting times for logs begin anew.
+    /// The stream was cut, and nothing but reports was on its way. If that was a single one, it may be what is cut: after some cuts a
+    /// failure is reported in its place, so that it does not end the streams of all others for ever. Returns the report that is given up.
+    pub(crate) fn cut(&mut self) -> Option<GrantKey> {
+        let key = self.unanswered.iter().copied().next().filter(|_| self.unanswered.len() == 1)?;
+        let pending = self.pending.get_mut(&key)?;
+        pending.cuts += 1;
+        let bytes = pending.outcome.size();
+        if pending.cuts < MOST_CUTS || bytes < LARGE_BYTES || pending.is_substitute {
+            return None;
+        }
+        let message = format!(
+            "the connection was cut {MOST_CUTS} times while the report of {bytes} bytes was on its way; a proxy before the server may \
+             limit the size of requests"
+        );
+        let failure = Failure { permanent: true, ..Failure::new("ReportNotDelivered", message) };
+        *pending = Pending { outcome: Outcome::failed(failure), is_substitute: true, cuts: 0 };
+        Some(key)
+    }
+
+    /// A stream began: everything is sent again, and the waiting times for logs begin anew. What was cut goes first, so that the stream
+    /// carries nothing else.
     pub(crate) fn resume(&mut self, now: Instant) {
         self.pause();
         self.go_on(now);
-        self.unsent = self.pending.keys().filter(|key| !self.flushing.contains_key(key)).copied().collect();
+        self.unanswered.clear();
+        let ready = self.pending.iter().filter(|(key, _)| !self.flushing.contains_key(key));
+        let (cut, others): (Vec<_>, Vec<_>) = ready.partition(|(_, pending)| pending.cuts > 0);
+        self.unsent = cut.into_iter().chain(others).map(|(key, _)| *key).collect();
     }
 
     /// The stream is lost, or its server can not write: this time does not count as waiting for logs.
@@ -147,6 +191,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::grant::pace::FRAME_BYTES;
 
     fn key(run: u128) -> GrantKey {
         GrantKey { run_id: Uuid::from_u128(run), fence: 1 }
@@ -165,11 +210,11 @@ mod tests {
         let mut reports = Reports::default();
         reports.add(key(1), ok("1"));
         reports.add(key(2), ok("2"));
-        assert_eq!(keys(&reports.next()), [1, 2]);
+        assert_eq!(keys(&reports.next(FRAME_BYTES)), [1, 2]);
         assert!(!reports.can_send());
         reports.remove(key(1));
         reports.resume(Instant::now());
-        assert_eq!(keys(&reports.next()), [2]);
+        assert_eq!(keys(&reports.next(FRAME_BYTES)), [2]);
         reports.remove(key(2));
         reports.resume(Instant::now());
         assert!(!reports.can_send() && reports.len() == 0);
@@ -192,7 +237,7 @@ mod tests {
         assert_eq!(reports.overdue(now + FLUSH_TIMEOUT, false), [key(1)]);
         reports.release(key(1));
         reports.release(key(1));
-        assert_eq!(keys(&reports.next()), [1]);
+        assert_eq!(keys(&reports.next(FRAME_BYTES)), [1]);
     }
 
     #[test]
@@ -210,20 +255,64 @@ mod tests {
     fn a_frame_of_reports_stays_below_the_message_limit() {
         let mut reports = Reports::default();
         let large = "x".repeat(1024 * 1024);
-        for run in 0..6 {
+        for run in 0..3 {
             reports.add(key(run), ok(&large));
         }
-        assert_eq!(reports.next().len(), 4);
-        assert_eq!(reports.next().len(), 2);
+        reports.add(key(3), ok("small"));
+        reports.add(key(4), ok("small"));
+        let frames: Vec<usize> = (0..4).map(|_| reports.next(FRAME_BYTES).len()).collect();
+        assert_eq!(frames, [1, 1, 1, 2], "one that is larger goes alone");
+        reports.resume(Instant::now());
+        assert_eq!((0..5).map(|_| reports.next(1).len()).sum::<usize>(), 5, "one at a time");
+    }
+
+    #[test]
+    fn a_large_report_that_is_cut_alone_again_and_again_is_given_up_and_goes_first_until_then() {
+        let mut reports = Reports::default();
+        let now = Instant::now();
+        for run in 0..20 {
+            reports.add(key(run), ok(&"x".repeat(LARGE_BYTES)));
+        }
+        let first = reports.next(1)[0].0;
+        reports.next(1);
+        assert_eq!(reports.cut(), None, "two were on their way");
+        reports.remove(first);
+        let second = *reports.unanswered.iter().next().expect("one is on its way");
+        for _ in 1..MOST_CUTS {
+            assert_eq!(reports.cut(), None);
+            reports.resume(now);
+            assert_eq!(reports.next(1)[0].0, second);
+        }
+        assert_eq!(reports.cut(), Some(second));
+        reports.resume(now);
+        let sent: Vec<_> = std::iter::from_fn(|| reports.can_send().then(|| reports.next(1).remove(0))).collect();
+        assert_eq!(sent.len(), 19);
+        for (key, outcome) in sent {
+            let is_given_up = matches!(outcome, Outcome::Failed(failure) if failure.error_type == "ReportNotDelivered" && failure.permanent);
+            assert_eq!(is_given_up, key == second);
+        }
+    }
+
+    #[test]
+    fn a_small_report_is_sent_for_ever() {
+        let mut reports = Reports::default();
+        reports.add(key(1), ok("1"));
+        for _ in 0..MOST_CUTS * 10 {
+            assert_eq!(reports.next(1).len(), 1);
+            assert_eq!(reports.cut(), None);
+            reports.resume(Instant::now());
+        }
     }
 
     #[test]
     fn an_outcome_that_the_server_can_not_take_is_replaced_once() {
         let mut reports = Reports::default();
         reports.add(key(1), ok("1"));
-        reports.next();
+        reports.next(FRAME_BYTES);
         assert!(reports.substitute(key(1), "x"));
-        assert!(matches!(&reports.next()[0].1, Outcome::Failed(failure) if failure.error_type == "InvalidOutcome"));
+        assert!(
+            matches!(&reports.next(FRAME_BYTES)[0].1, Outcome::Failed(failure) if failure.error_type == "InvalidOutcome")
+        );
         assert!(!reports.substitute(key(1), "x"));
     }
 }

@@ -54,13 +54,18 @@ impl EventOutbox {
         self.credits > 0 && !self.ready.is_empty()
     }
 
-    /// The next entries of one grant. The grants take turns.
-    pub(crate) fn next(&mut self) -> Option<(GrantKey, Batch)> {
+    /// Whether entries that were sent on this stream are not answered.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        self.credits < self.limit
+    }
+
+    /// The next entries of one grant, of up to so many bytes. The grants take turns.
+    pub(crate) fn next(&mut self, frame_bytes: usize) -> Option<(GrantKey, Batch)> {
         while self.credits > 0 {
             let key = self.ready.pop()?;
             // The line may still have a grant that is over.
             let Some(queue) = self.queues.get(&key) else { continue };
-            if let Some(batch) = queue.take(FRAME_ENTRIES.min(self.credits), FRAME_BYTES) {
+            if let Some(batch) = queue.take(FRAME_ENTRIES.min(self.credits), FRAME_BYTES.min(frame_bytes)) {
                 self.credits -= batch.entries.len();
                 return Some((key, batch));
             }
@@ -133,7 +138,7 @@ mod tests {
     }
 
     fn sent(outbox: &mut EventOutbox) -> Vec<(u128, i64, usize)> {
-        std::iter::from_fn(|| outbox.next())
+        std::iter::from_fn(|| outbox.next(FRAME_BYTES))
             .map(|(key, batch)| (key.run_id.as_u128(), batch.first_seq, batch.entries.len()))
             .collect()
     }

@@ -87,6 +87,13 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<LogEntry>,
 }
 
+impl Batch {
+    /// Its size in a frame, about.
+    pub(crate) fn size(&self) -> usize {
+        self.entries.iter().map(|entry| entry.size() + ENTRY_OVERHEAD_BYTES).sum()
+    }
+}
+
 impl EventQueue {
     pub(crate) fn new(key: GrantKey, ready: Arc<Ready>) -> Self {
         let state = State { last_seq: 0, entries: VecDeque::new(), sent: 0, is_ready: false, is_closed: false };

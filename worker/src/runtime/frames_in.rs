@@ -34,8 +34,14 @@ impl Runtime {
             Some(Frame::Starts(frame)) => frame.starts.into_iter().for_each(|start| self.on_start(&start, now)),
             Some(Frame::Revokes(frame)) => frame.revokes.into_iter().for_each(|revoke| self.on_revoke(&revoke)),
             Some(Frame::HeartbeatAck(ack)) => self.on_heartbeat_ack(&ack, now),
-            Some(Frame::EventsAck(ack)) => self.on_events_ack(&ack),
-            Some(Frame::ReportAcks(frame)) => frame.results.into_iter().for_each(|result| self.on_report_ack(&result)),
+            Some(Frame::EventsAck(ack)) => {
+                self.on_events_ack(&ack);
+                self.on_answer();
+            }
+            Some(Frame::ReportAcks(frame)) => {
+                frame.results.into_iter().for_each(|result| self.on_report_ack(&result));
+                self.on_answer();
+            }
             Some(Frame::Cancels(frame)) => frame.cancels.into_iter().for_each(|cancel| self.on_cancel(cancel)),
             Some(Frame::Drain(drain)) => self.on_drain(&drain),
             // A frame of a newer server, which this worker does not know.
@@ -162,6 +168,13 @@ impl Runtime {
         }
         if self.reports.is_flushing(key) && self.events.is_flushed(key) {
             self.reports.release(key);
+        }
+    }
+
+    /// Reports or entries of logs were answered.
+    fn on_answer(&mut self) {
+        if !self.has_unanswered() {
+            self.pace.all_answered();
         }
     }
 

@@ -45,12 +45,14 @@ impl Runtime {
                 Frame::Credit(v1::Credit { total })
             }
             Due::Reports => {
-                let reports = self.reports.next().into_iter().map(|(key, outcome)| wire::run_report(key, outcome));
-                let reports: Vec<_> = reports.collect();
+                let next = self.reports.next(self.pace.frame_bytes());
+                self.pace.sent(next.iter().map(|(_, outcome)| outcome.size()).sum(), now);
+                let reports: Vec<_> = next.into_iter().map(|(key, outcome)| wire::run_report(key, outcome)).collect();
                 (!reports.is_empty()).then_some(Frame::Reports(v1::Reports { reports }))?
             }
             Due::Events => {
-                let (key, batch) = self.events.next()?;
+                let (key, batch) = self.events.next(self.pace.frame_bytes())?;
+                self.pace.sent(batch.size(), now);
                 Frame::Events(wire::run_events(key, batch))
             }
             Due::Goodbye => {
@@ -65,6 +67,7 @@ impl Runtime {
         // A goodbye is the last frame.
         let stream = self.stream.as_ref().filter(|stream| stream.goodbye.is_none())?;
         let is_draining = self.drain.is_some();
+        let may_send = self.pace.may_send(self.has_unanswered(), now);
         if stream.heartbeats.is_due(now) {
             Some(Due::Heartbeat)
         } else if !stream.cancel_acks.is_empty() {
@@ -73,9 +76,9 @@ impl Runtime {
             Some(Due::Accepts)
         } else if let Some(total) = stream.credit.due(self.free_slots()).filter(|_| !is_draining) {
             Some(Due::Credit(total))
-        } else if self.reports.can_send() {
+        } else if self.reports.can_send() && may_send {
             Some(Due::Reports)
-        } else if self.events.can_send() {
+        } else if self.events.can_send() && may_send {
             Some(Due::Events)
         } else if is_draining && self.is_quiet() {
             Some(Due::Goodbye)

@@ -17,7 +17,10 @@ use crate::{
         error::WorkerError,
         status::{WorkerStatus, WorkerSummary},
     },
-    dial::connection::{Dialed, Dialer, Undialed, is_final},
+    dial::{
+        connection::{Dialed, Dialer, Undialed, is_final},
+        evidence,
+    },
     runtime::{drain::GOODBYE_TIMEOUT, state::Runtime},
 };
 
@@ -72,10 +75,14 @@ impl Runtime {
                         }
                         self.on_frame(response, Instant::now());
                     }
-                    Ok(None) => self.break_stream("ended by the server"),
+                    Ok(None) => self.cut_stream("ended by the server"),
                     Err(status) => {
                         tracing::warn!(code = ?status.code(), error = status.message(), "stream failed");
-                        self.break_stream("failed");
+                        if evidence::is_of_server(&status) {
+                            self.break_stream("failed");
+                        } else {
+                            self.cut_stream("failed");
+                        }
                     }
                 },
                 room = room(tx.clone()), if has_frame => match room {
@@ -86,7 +93,7 @@ impl Runtime {
                             tx = None;
                         }
                     },
-                    None => self.break_stream("closed by the transport"),
+                    None => self.cut_stream("closed by the transport"),
                 },
                 Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.on_task_end(ended),
                 () = events_ready.signalled(), if !has_frame => {}
@@ -132,7 +139,9 @@ impl Runtime {
             None => stream.heartbeats.wake_at(now),
         });
         let drain = self.drain.as_ref().and_then(|drain| drain.wake_at(now));
-        let wakes = [stream, drain, self.lease_check, self.reports.next_deadline(), self.capacity.wake_at()];
+        // A frame that may be sent by now waits for room in the stream, and not for the clock.
+        let pace = self.pace.waits_until(self.has_unanswered()).filter(|until| now < *until);
+        let wakes = [stream, drain, self.lease_check, self.reports.next_deadline(), self.capacity.wake_at(), pace];
         wakes.into_iter().flatten().min().unwrap_or(now + IDLE)
     }
 

@@ -23,8 +23,8 @@ use crate::{
     },
     dial::link::Link,
     grant::{
-        capacity::Capacity, grants::Grants, key::GrantKey, outage::Outage, outcome::Outcome, progress::ProgressCell,
-        reports::Reports,
+        capacity::Capacity, grants::Grants, key::GrantKey, outage::Outage, outcome::Outcome, pace::Pace,
+        progress::ProgressCell, reports::Reports,
     },
     log::outbox::EventOutbox,
     runtime::{
@@ -60,6 +60,7 @@ pub(crate) struct Runtime {
     pub(crate) task_keys: HashMap<task::Id, GrantKey>,
     pub(crate) events: EventOutbox,
     pub(crate) reports: Reports,
+    pub(crate) pace: Pace,
     pub(crate) stream: Option<StreamState>,
     pub(crate) drain: Option<Drain>,
     pub(crate) lease_check: Option<Instant>,
@@ -102,6 +103,7 @@ impl Runtime {
             task_keys: HashMap::new(),
             events: EventOutbox::default(),
             reports: Reports::default(),
+            pace: Pace::default(),
             stream: None,
             drain: None,
             lease_check: None,

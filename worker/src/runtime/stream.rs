@@ -71,9 +71,11 @@ impl Runtime {
             is_end_expected: false,
             goodbye: None,
             broken: None,
+            is_cut: false,
         });
         self.events.resume(welcome.event_credits as usize);
         self.reports.resume(now);
+        self.pace.resume();
         self.running.values().for_each(|running| running.progress.mark_changed());
         self.summary.connects += 1;
         tracing::info!(
@@ -87,16 +89,38 @@ impl Runtime {
         wire
     }
 
+    /// Whether reports or entries of logs that were sent on this stream are not answered.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        self.reports.has_unanswered() || self.events.has_unanswered()
+    }
+
     pub(crate) fn break_stream(&mut self, reason: &'static str) {
         if let Some(stream) = &mut self.stream {
             stream.broken.get_or_insert(reason);
         }
     }
 
+    /// The stream has ended, and no server said why: a proxy may refuse what was on its way.
+    pub(crate) fn cut_stream(&mut self, reason: &'static str) {
+        if let Some(stream) = &mut self.stream {
+            stream.is_cut |= stream.broken.is_none();
+        }
+        self.break_stream(reason);
+    }
+
     /// Drops grants that are not started; started runs continue. True if the worker can try the next server at once.
     pub(crate) fn stream_lost(&mut self, reason: &'static str) -> bool {
         let Some(stream) = self.stream.take() else { return false };
         let dropped = self.grants.drop_unstarted();
+        if stream.is_cut && self.has_unanswered() {
+            if self.pace.is_careful()
+                && !self.events.has_unanswered()
+                && let Some(key) = self.reports.cut()
+            {
+                tracing::error!(grant = %key, "streams are cut while its report is sent: it is reported as failed");
+            }
+            self.pace.cut();
+        }
         self.events.pause();
         self.reports.pause();
         if stream.goodbye.is_none() {

@@ -27,4 +27,6 @@ pub(crate) struct StreamState {
     pub(crate) goodbye: Option<Instant>,
     /// Why the worker must leave the stream.
     pub(crate) broken: Option<&'static str>,
+    /// The stream ended, and no server said why.
+    pub(crate) is_cut: bool,
 }

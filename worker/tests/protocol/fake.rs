@@ -4,6 +4,7 @@ use std::{net::SocketAddr, pin::Pin, time::Duration};
 
 use proto::v1::{
     self, ConnectRequest, ConnectResponse,
+    artifact_service_server::{ArtifactService, ArtifactServiceServer},
     connect_request::Frame as FromWorker,
     connect_response::Frame as ToWorker,
     worker_service_server::{WorkerService, WorkerServiceServer},
@@ -23,12 +24,15 @@ const FRAMES: usize = 100;
 pub struct FakeServer {
     pub address: SocketAddr,
     streams: mpsc::Receiver<FakeStream>,
+    artifacts: mpsc::Receiver<SocketAddr>,
     serving: JoinSet<()>,
 }
 
 /// The server's end of one stream.
 pub struct FakeStream {
     pub hello: v1::Hello,
+    /// The worker's end of the connection.
+    pub peer: SocketAddr,
     inbound: Streaming<ConnectRequest>,
     outbound: mpsc::Sender<Result<ConnectResponse, Status>>,
     /// Whether `expect` answers heartbeats.
@@ -46,16 +50,24 @@ impl FakeServer {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tx, streams) = mpsc::channel(FRAMES);
+        let (artifact_tx, artifacts) = mpsc::channel(FRAMES);
         let mut serving = JoinSet::new();
-        let server = tonic::transport::Server::builder().add_service(WorkerServiceServer::new(Service { streams: tx }));
+        let server = tonic::transport::Server::builder()
+            .add_service(WorkerServiceServer::new(Service { streams: tx }))
+            .add_service(ArtifactServiceServer::new(Artifacts { calls: artifact_tx }));
         serving.spawn(async move { server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap() });
-        Self { address, streams, serving }
+        Self { address, streams, artifacts, serving }
     }
 
     /// Ends the server and all its connections. Then no server listens at its address.
     pub async fn stop(mut self) -> SocketAddr {
         self.serving.shutdown().await;
         self.address
+    }
+
+    /// The worker's end of the connection of the next artifact.
+    pub async fn artifact(&mut self) -> SocketAddr {
+        time::timeout(TIMEOUT, self.artifacts.recv()).await.expect("no artifact came").unwrap()
     }
 
     /// The next stream of the worker, after its `Hello`.
@@ -179,8 +191,9 @@ impl WorkerService for Service {
         request: Request<Streaming<ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (outbound, frames) = mpsc::channel(FRAMES);
+        let peer = request.remote_addr().expect("it came over TCP");
         let (inbound, hello) = (request.into_inner(), v1::Hello::default());
-        let stream = FakeStream { hello, inbound, outbound, answers_heartbeats: true, credit: 0 };
+        let stream = FakeStream { hello, peer, inbound, outbound, answers_heartbeats: true, credit: 0 };
         self.streams.send(stream).await.map_err(|_| Status::unavailable("the test is over"))?;
         Ok(Response::new(Box::pin(ReceiverStream::new(frames))))
     }
@@ -222,6 +235,36 @@ impl WorkerService for Service {
         &self,
         _: Request<v1::DrainWorkerRequest>,
     ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+struct Artifacts {
+    calls: mpsc::Sender<SocketAddr>,
+}
+
+#[tonic::async_trait]
+impl ArtifactService for Artifacts {
+    async fn create_artifact(
+        &self,
+        request: Request<v1::CreateArtifactRequest>,
+    ) -> Result<Response<v1::CreateArtifactResponse>, Status> {
+        let peer = request.remote_addr().expect("it came over TCP");
+        self.calls.send(peer).await.map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(Response::new(v1::CreateArtifactResponse::default()))
+    }
+
+    async fn get_artifact(
+        &self,
+        _: Request<v1::GetArtifactRequest>,
+    ) -> Result<Response<v1::GetArtifactResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_artifacts(
+        &self,
+        _: Request<v1::ListArtifactsRequest>,
+    ) -> Result<Response<v1::ListArtifactsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }

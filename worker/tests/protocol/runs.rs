@@ -16,7 +16,7 @@ async fn a_run_is_accepted_executed_and_reported_and_its_slot_is_free_again() {
     let mut server = FakeServer::start().await;
     let running = Running::start(&server, 2, MINUTE);
     let mut stream = server.accept().await;
-    assert_eq!(stream.hello.kinds, ["flood", "log", "obey", "panic", "wait"]);
+    assert_eq!(stream.hello.kinds, ["flood", "keep", "large", "log", "obey", "panic", "wait"]);
     stream.welcome(welcome(&[])).await;
     stream.wait_for_credit(2).await;
     stream.give(&lease(1), "panic").await;
@@ -328,4 +328,17 @@ async fn a_worker_that_the_server_refuses_ends_with_the_reason() {
     stream.refuse(Status::invalid_argument("labels: expected up to 32, got 33")).await;
     let error = running.result().await.unwrap_err();
     assert_eq!(error.to_string(), "refused by the server: InvalidArgument: labels: expected up to 32, got 33");
+}
+
+#[tokio::test]
+async fn calls_of_handlers_have_another_connection_than_the_stream() {
+    let mut server = FakeServer::start().await;
+    let running = Running::start(&server, 1, MINUTE);
+    let mut stream = server.accept().await;
+    stream.welcome(welcome(&[])).await;
+    stream.give(&lease(1), "keep").await;
+    assert_ne!(server.artifact().await, stream.peer);
+    stream.report().await;
+    stream.acknowledge_report(&lease(1)).await;
+    running.shut_down(stream).await;
 }

@@ -17,12 +17,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use worker::{
-    Handler, HandlerError, Level, RunContext, Worker, WorkerConfig, WorkerError, WorkerStatus, WorkerSummary,
+    ArtifactContent, Handler, HandlerError, Level, RunContext, Worker, WorkerConfig, WorkerError, WorkerStatus,
+    WorkerSummary,
 };
 
 use crate::fake::{FakeServer, FakeStream};
 
 pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// The result of a run of the kind `large`.
+pub const LARGE_BYTES: usize = 500_000;
 
 /// The state that a test shares with its handlers.
 #[derive(Clone)]
@@ -66,6 +70,13 @@ impl Handler for Scene {
                 }
             }
             "log" => ctx.log(Level::Info, "line").await,
+            "large" => {
+                self.gate.acquire().await?.forget();
+                return Ok(json!("x".repeat(LARGE_BYTES)));
+            }
+            "keep" => {
+                ctx.artifact("a", "report", ArtifactContent::Text("x".into())).await.expect("it is kept");
+            }
             _ => self.gate.acquire().await?.forget(),
         }
         Ok(json!("done"))
@@ -88,7 +99,7 @@ impl Running {
         let (scene, shutdown) = (Scene::default(), CancellationToken::new());
         let config = WorkerConfig { servers, slots, drain_timeout, ..WorkerConfig::new("") };
         let mut builder = Worker::builder(config);
-        for kind in ["wait", "panic", "flood", "log", "obey"] {
+        for kind in ["wait", "panic", "flood", "log", "obey", "keep", "large"] {
             builder = builder.handler(kind, scene.clone());
         }
         let mut worker = JoinSet::new();

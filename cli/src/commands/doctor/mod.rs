@@ -11,6 +11,7 @@ use crate::{
     output,
 };
 
+mod deliveries;
 mod http;
 mod listen;
 mod repairs;

@@ -7,6 +7,7 @@ use proto::v1::ListWorkersRequest;
 use server::doctor::{Examination, Finding};
 
 use super::{
+    deliveries,
     http::{self, Answer, NoAnswer},
     repairs,
 };
@@ -73,6 +74,7 @@ async fn alive(address: &ServerAddress, authority: &str, answer: &Answer, found:
     // A proxy may hide the metrics, which is no fault.
     if let Ok(metrics) = http::get(authority, "/metrics").await {
         repairs::examine(&metrics.body, found);
+        deliveries::examine(&metrics.body, found);
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use crate::edge::convert::ToProto;
 use crate::edge::convert::fields::single_id;
-use crate::edge::respond::respond;
+use crate::edge::respond::{respond, respond_with_stream};
 use crate::edge::status::status_of;
 use crate::edge::trace::traceparent_of;
 use crate::services::run::convert;
@@ -100,7 +100,7 @@ impl RunService for RunApi {
         &self,
         request: Request<v1::WatchRunsRequest>,
     ) -> Result<Response<Self::WatchRunsStream>, Status> {
-        respond(request, async |caller, request| {
+        respond_with_stream(request, async |caller, request| {
             let watch = convert::watch_runs(request, &self.limits)?;
             let events = self.runs.watch(caller, watch).await?;
             let messages = events.map(|event| event.map(ToProto::to_proto).map_err(status_of));
@@ -130,7 +130,7 @@ impl RunService for RunApi {
         &self,
         request: Request<v1::TailRunEventsRequest>,
     ) -> Result<Response<Self::TailRunEventsStream>, Status> {
-        respond(request, async |caller, request| {
+        respond_with_stream(request, async |caller, request| {
             let (run_id, min_level, resume_token) = convert::tail_run_events(request, &self.limits)?;
             let batches = self.runs.tail(caller, run_id, min_level, resume_token).await?;
             let messages = batches.map(|batch| {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::edge::caller::Caller;
 use crate::services::run::runs::Runs;
-use crate::services::run::watch::{send_last, until_answered};
+use crate::services::run::watch::{audibly, send_last, until_answered};
 use engine::EngineError;
 use engine::domain::Refusal;
 use engine::domain::event::{EventLevel, EventPosition, RunEvent};
@@ -43,10 +43,14 @@ impl Runs {
         self.streams.spawn(async move {
             let follow = async {
                 let mut after = after;
+                // What is sent when no event comes for long.
+                let nothing = |after| move || Ok((Vec::new(), encode(after, run_id)));
                 loop {
                     // The status is read before the events: after a run has ended, no event is added.
-                    let ended = until_answered(|| runs.get(&caller, run_id)).await?.status.is_terminal();
-                    let page = until_answered(|| runs.event_page(&caller, run_id, min_level, after)).await?;
+                    let run = audibly(&pages, nothing(after), until_answered(|| runs.get(&caller, run_id))).await?;
+                    let ended = run.status.is_terminal();
+                    let page = until_answered(|| runs.event_page(&caller, run_id, min_level, after));
+                    let page = audibly(&pages, nothing(after), page).await?;
                     let full = page.len() as i64 == PAGE;
                     for message in messages(page, MESSAGE_BYTES) {
                         after = message.last().map_or(after, |last| last.position);
@@ -60,7 +64,7 @@ impl Runs {
                     if ended {
                         return Ok(());
                     }
-                    subscription.awaited().await;
+                    audibly(&pages, nothing(after), subscription.awaited()).await;
                 }
             };
             let ended = tokio::select! {

@@ -35,6 +35,9 @@ const GAP_RUNS: i64 = 200_000;
 /// Messages that may wait in a stream, besides those in the subscription.
 const STREAM_MESSAGES: usize = 4;
 
+/// How long a stream may be silent. A proxy ends a stream on which nothing comes for its idle time, which is a minute for most.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// How long a reader may take to make room for the last message.
 const LAST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -110,6 +113,18 @@ pub(super) async fn send_last<T>(stream: &mpsc::Sender<T>, last: T) {
     let _ = tokio::time::timeout(LAST_MESSAGE_TIMEOUT, stream.send(last)).await;
 }
 
+/// Waits, and meanwhile lets the stream say something whenever it was silent for too long.
+pub(super) async fn audibly<T, M>(stream: &mpsc::Sender<M>, say: impl Fn() -> M, wait: impl Future<Output = T>) -> T {
+    let mut wait = std::pin::pin!(wait);
+    loop {
+        match tokio::time::timeout(SILENCE, wait.as_mut()).await {
+            Ok(result) => return result,
+            // Without room, other messages are on their way.
+            Err(_) => drop(stream.try_send(say())),
+        }
+    }
+}
+
 /// Repeats a read until the database answers, so that an open stream outlives an outage. Ends early when its future is dropped.
 pub(super) async fn until_answered<T, E, F>(read: impl Fn() -> F) -> Result<T, EngineError>
 where
@@ -169,11 +184,13 @@ impl Watch {
                     run_list(c, tenant, filter, before, READ_PAGE as i64).boxed()
                 })
             });
-            let page: Vec<Arc<Run>> = page.await?.into_iter().map(Arc::new).collect();
+            let page = audibly(&self.events, || Ok(WatchEvent::Snapshot(Vec::new())), page).await?;
+            let page: Vec<Arc<Run>> = page.into_iter().map(Arc::new).collect();
             let full = page.len() == READ_PAGE;
             before = page.last().map(|run| run.id);
             let news: Vec<RunNews> = page.iter().cloned().map(RunNews::Now).collect();
-            self.subscription.settle(&news).await;
+            let settled = self.subscription.settle(&news);
+            audibly(&self.events, || Ok(WatchEvent::Snapshot(Vec::new())), settled).await;
             for message in messages(page, MESSAGE_BYTES) {
                 if self.send(WatchEvent::Snapshot(message)).await.is_err() {
                     return Ok(Err(Gone));
@@ -227,14 +244,16 @@ impl Watch {
                 feed_changed_since(c, tenant, cursor, GAP_RUNS + 1).boxed()
             })
         });
-        let changed: Vec<(TenantId, Uuid)> =
-            changed.await?.into_iter().map(|id| (self.caller.tenant.clone(), id)).collect();
+        let bookmark = || Ok(WatchEvent::Bookmark { token: self.token(Some(cursor)).unwrap_or_default() });
+        let changed = audibly(&self.events, bookmark, changed).await?;
+        let changed: Vec<(TenantId, Uuid)> = changed.into_iter().map(|id| (self.caller.tenant.clone(), id)).collect();
         if changed.len() as i64 > GAP_RUNS {
             return Err(Refusal::RevisionCompacted.into());
         }
         for page in changed.chunks(READ_PAGE) {
-            let news = until_answered(|| read_news(self.engine.db(self.caller.class), page)).await?;
-            self.subscription.settle(&news).await;
+            let read = until_answered(|| read_news(self.engine.db(self.caller.class), page));
+            let news = audibly(&self.events, bookmark, read).await?;
+            audibly(&self.events, bookmark, self.subscription.settle(&news)).await;
             for event in news.iter().filter_map(|news| self.subscription.event(news)) {
                 if self.send(event).await.is_err() {
                     return Ok(Err(Gone));

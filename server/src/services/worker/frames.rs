@@ -15,8 +15,8 @@ use crate::services::worker::convert::{outcome, progress_list};
 use engine::EngineError;
 use engine::domain::event::EventBatch;
 use engine::domain::frame::{
-    DrainReason, EventRange, Heartbeat, Hello, Refused, Rejection, Report, ReportAnswer, Resume, Revoke, ServerFrame,
-    Start, Welcome, WorkerFrame,
+    DrainReason, EventRange, Heartbeat, Hello, Parcel, Refused, Rejection, Report, ReportAnswer, Resume, Revoke,
+    ServerFrame, Start, Welcome, WorkerFrame,
 };
 use engine::domain::violation::Violations;
 use engine::domain::worker::{WorkerPause, WorkerProfile};
@@ -163,8 +163,9 @@ impl ToProto for ServerFrame {
         let frame = self;
         let frame = match frame {
             ServerFrame::Welcome(welcome) => Out::Welcome(welcome.to_proto()),
-            ServerFrame::Assignments(assignments) => {
-                Out::Assignments(v1::Assignments { assignments: to_protos(assignments) })
+            ServerFrame::Assignments(parcels) => {
+                let assignments = parcels.iter().filter_map(Parcel::take).map(ToProto::to_proto).collect();
+                Out::Assignments(v1::Assignments { assignments })
             }
             ServerFrame::Starts(starts) => Out::Starts(v1::Starts { starts: to_protos(starts) }),
             ServerFrame::Revokes(revokes) => Out::Revokes(v1::Revokes { revokes: to_protos(revokes) }),

@@ -2,10 +2,12 @@
 
 use prost::Message;
 use proto::v1::WatchRunsRequest;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use super::Scene;
 use super::frames::*;
 use super::http2::framed;
+use super::{Scene, TIMEOUT};
 
 /// The HTTP/2 error codes that are expected here. The library answers most malformed frames with PROTOCOL_ERROR.
 const PROTOCOL_ERROR: u32 = 1;
@@ -42,15 +44,15 @@ fn some(frames: impl IntoIterator<Item = Vec<u8>, IntoIter: Send + 'static>) -> 
 /// The frames after the preface and an empty SETTINGS, and the expected reaction.
 fn rows() -> Vec<(&'static str, Frames, Taken)> {
     use Taken::{GoAway, GoesOn, Resets};
-    let rapid = |pieces: fn(u32) -> Vec<u8>| some(streams(5_000).map(pieces));
+    // All at once, as a client sends them that floods, or one whose calls were abandoned while the server stood still.
+    let at_once = |count: u32, pieces: fn(u32) -> Vec<u8>| some([streams(count).flat_map(pieces).collect()]);
+    let rapid = |pieces: fn(u32) -> Vec<u8>| at_once(20_000, pieces);
+    let abandoned = |id| [open(id, CONNECT), frame(RST_STREAM, 0, id, &[0, 0, 0, 8])].concat();
     let zero = [0; 4];
     vec![
         // Floods.
-        (
-            "streams that are opened and reset at once",
-            rapid(|id| [open(id, CONNECT), frame(RST_STREAM, 0, id, &[0, 0, 0, 8])].concat()),
-            GoAway(ENHANCE_YOUR_CALM),
-        ),
+        ("streams that are opened and reset at once", rapid(abandoned), GoAway(ENHANCE_YOUR_CALM)),
+        ("calls that were abandoned before the server read them", at_once(900, abandoned), GoesOn),
         (
             "streams that the server has to reset, by a WINDOW_UPDATE of zero",
             rapid(|id| [open(id, CONNECT), frame(WINDOW_UPDATE, 0, id, &[0; 4])].concat()),
@@ -157,6 +159,38 @@ fn rows() -> Vec<(&'static str, Frames, Taken)> {
     ]
 }
 
+/// Opens so many calls that are refused before their messages are sent, as a server over its limit refuses them. Sends the
+/// messages after the answers, and returns the reaction.
+async fn late_messages(address: &str, calls: u32) -> Taken {
+    let stream = TcpStream::connect(address).await.expect("the server listens");
+    let (mut read, mut write) = stream.into_split();
+    let opened: Vec<u8> = streams(calls).flat_map(|id| open(id, "ops.v1.RunService/Unknown")).collect();
+    write.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, NO_SETTINGS), &opened].concat()).await.expect("it listens");
+    let mut answers = 0;
+    while answers < calls {
+        match in_time(next(&mut read)).await {
+            Some((HEADERS, flags, _)) if flags & END_STREAM != 0 => answers += 1,
+            Some((GOAWAY, ..)) | None => return Taken::Closed,
+            Some(_) => {}
+        }
+    }
+    let messages = streams(calls).flat_map(|id| frame(DATA, END_STREAM, id, &framed(b"")));
+    let messages: Vec<u8> = messages.chain(frame(PING, 0, 0, &[1; 8])).collect();
+    write.write_all(&messages).await.expect("it listens");
+    loop {
+        match in_time(next(&mut read)).await {
+            Some((PING, ACK, _)) => return Taken::GoesOn,
+            Some((GOAWAY, _, payload)) => return Taken::GoAway(payload[7].into()),
+            Some(_) => {}
+            None => return Taken::Closed,
+        }
+    }
+}
+
+async fn in_time<T>(step: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, step).await.expect("the server answers")
+}
+
 /// Bytes in place of a preface.
 const BEGINNINGS: [(&str, &[u8]); 3] = [
     ("a preface that turns into something else", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"),
@@ -177,6 +211,9 @@ pub async fn all(scene: &mut Scene) {
     let ask = framed(&watch.encode_to_vec());
     let watches = streams(200).map(|id| [open(id, WATCH), frame(DATA, END_STREAM, id, &ask)].concat());
     let taken = say(&scene.address, NO_WINDOW, watches).await;
+    scene.check(what, || (taken == Taken::GoesOn).then_some(()).ok_or(format!("got {taken:?}"))).await;
+    let what = "messages that come after their calls were answered";
+    let taken = late_messages(&scene.address, 500).await;
     scene.check(what, || (taken == Taken::GoesOn).then_some(()).ok_or(format!("got {taken:?}"))).await;
     let what = "DATA after the end";
     let frames = [frame(HEADERS, END_HEADERS | END_STREAM, 1, &head(CONNECT)), frame(DATA, 0, 1, b"x")];
