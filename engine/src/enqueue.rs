@@ -1,7 +1,7 @@
 //! New runs of all callers, in batches.
 //!
 //! Calls with request ids have batches of their own, because they may wait for another transaction that holds the same id. So have calls
-//! whose session another transaction has locked: these alone wait for it.
+//! that a batch has found locked, by their session or their request id: these alone wait long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -141,7 +141,9 @@ impl Enqueue {
         let call = EnqueueCall { runs: Arc::new(requests.into_iter().map(new_run).collect()) };
         let batches = if request_id.is_some() { &self.with_request_id } else { &self.plain };
         let judged = match batches.submit(call.clone()).await {
-            Ok(None) => self.locked.submit(call).await,
+            Ok(None) | Err(EngineError::Store(StoreError::LockTimeout | StoreError::RequestHeld)) => {
+                self.locked.submit(call).await
+            }
             judged => judged,
         };
         match judged {
@@ -165,7 +167,7 @@ fn count(results: Vec<Result<Judged, EngineError>>, metrics: &Metrics) -> Vec<Re
 type Judged = Option<Result<Enqueued, Refusal>>;
 type Verdicts = Vec<Judged>;
 
-/// Whether a batch waits for sessions that other transactions have locked.
+/// Whether a batch waits for what other transactions have locked: not at all for sessions and briefly for request ids, or long for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
     No,
@@ -297,37 +299,41 @@ async fn write_at_once(db: &Db, calls: Arc<[EnqueueCall]>) -> Result<Option<(Ver
 /// Judges call by call, and writes the calls that are not refused. What a request id has made comes first: a session that has closed
 /// since, or is locked, changes nothing about it.
 async fn write_apart(db: &Db, calls: Arc<[EnqueueCall]>, waits: Waits) -> Result<(Verdicts, Effects), StoreError> {
-    db.transaction(calls, move |c, calls| {
-        async move {
-            let new_ids = |call: &EnqueueCall| Some(Ok(call.runs.iter().map(|run| run.id).collect()));
-            let mut judgements: Vec<Judgement> = calls.iter().map(new_ids).collect();
-            let claimed = claim_requests(c, calls, &mut judgements).await?;
-            check_sessions(c, calls, &mut judgements, waits).await?;
-            release_requests(c, calls, &judgements, claimed).await?;
+    match waits {
+        Waits::No => db.turn(calls, |c, calls| write_apart_in_tx(c, calls, Waits::No).boxed()).await,
+        Waits::Yes => db.transaction(calls, |c, calls| write_apart_in_tx(c, calls, Waits::Yes).boxed()).await,
+    }
+}
 
-            let fresh = |(call, judgement)| fresh_runs(call, judgement);
-            let new: Vec<&NewRun> = calls.iter().zip(&judgements).flat_map(fresh).collect();
-            let (created_at, effects) = match new.is_empty() {
-                true => (None, Effects::NONE),
-                false => {
-                    let written = run_enqueue(c, &new).await?;
-                    let (created_at, effects) =
-                        written.ok_or_else(|| StoreError::defect("a locked session is closed"))?;
-                    (Some(created_at), effects)
-                }
-            };
-            let enqueued = |call: &EnqueueCall, ids: Vec<Uuid>| Enqueued {
-                created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
-                ids,
-            };
-            let judged = |(call, judgement): (&EnqueueCall, Judgement)| -> Judged {
-                judgement.map(|verdict| verdict.map(|ids| enqueued(call, ids)))
-            };
-            Ok((calls.iter().zip(judgements).map(judged).collect(), effects))
+async fn write_apart_in_tx(
+    c: &mut PgConnection,
+    calls: &[EnqueueCall],
+    waits: Waits,
+) -> Result<(Verdicts, Effects), StoreError> {
+    let new_ids = |call: &EnqueueCall| Some(Ok(call.runs.iter().map(|run| run.id).collect()));
+    let mut judgements: Vec<Judgement> = calls.iter().map(new_ids).collect();
+    let claimed = claim_requests(c, calls, &mut judgements).await?;
+    check_sessions(c, calls, &mut judgements, waits).await?;
+    release_requests(c, calls, &judgements, claimed).await?;
+
+    let fresh = |(call, judgement)| fresh_runs(call, judgement);
+    let new: Vec<&NewRun> = calls.iter().zip(&judgements).flat_map(fresh).collect();
+    let (created_at, effects) = match new.is_empty() {
+        true => (None, Effects::NONE),
+        false => {
+            let written = run_enqueue(c, &new).await?;
+            let (created_at, effects) = written.ok_or_else(|| StoreError::defect("a locked session is closed"))?;
+            (Some(created_at), effects)
         }
-        .boxed()
-    })
-    .await
+    };
+    let enqueued = |call: &EnqueueCall, ids: Vec<Uuid>| Enqueued {
+        created_at: call.runs.iter().zip(&ids).map(|(run, id)| created_at.filter(|_| run.id == *id)).collect(),
+        ids,
+    };
+    let judged = |(call, judgement): (&EnqueueCall, Judgement)| -> Judged {
+        judgement.map(|verdict| verdict.map(|ids| enqueued(call, ids)))
+    };
+    Ok((calls.iter().zip(judgements).map(judged).collect(), effects))
 }
 
 /// The ids of a call's runs, or why it has none. `None`: another transaction has locked one of its sessions.

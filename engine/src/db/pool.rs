@@ -262,7 +262,8 @@ impl Db {
         self.unit(input, work, Commit::Transaction).await
     }
 
-    /// Runs a transaction that waits for its turn. Fails with [`StoreError::LockTimeout`] if the turn does not come within 500 ms.
+    /// Runs a transaction that waits for its turn, or for another that somebody else holds. Fails with [`StoreError::LockTimeout`] if it
+    /// does not come within 500 ms.
     pub async fn turn<I, T, W>(&self, input: I, work: W) -> Result<T, StoreError>
     where
         I: Send + Sync + 'static,

@@ -33,3 +33,22 @@ pub async fn count(State(metrics): State<Metrics>, request: Request, next: Next)
     metrics.call_seconds.with_label_values(&[method.name]).observe(began.elapsed().as_secs_f64());
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::domain::{Refusal, Resource};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::edge::status::status_of;
+
+    #[test]
+    fn a_refusal_that_the_contract_does_not_list_is_found() {
+        let method = Method::of_path("/ops.v1.RunService/GetRun").expect("there is such a method");
+        let refused = |refusal: Refusal| status_of(refusal).into_http();
+        assert!(is_listed(method, &refused(Refusal::not_found(Resource::Run, Uuid::nil()))));
+        assert!(!is_listed(method, &refused(Refusal::not_found(Resource::Session, Uuid::nil()))));
+        assert!(!is_listed(method, &refused(Refusal::PageTokenInvalid)));
+        assert!(is_listed(method, &Response::default()), "it succeeded");
+    }
+}

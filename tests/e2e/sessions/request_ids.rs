@@ -6,7 +6,7 @@ use proto::v1::*;
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
-use crate::support::{Fixture, eventually, reason, spec, waiting_for_locks};
+use crate::support::{Fixture, eventually, in_time, reason, spec, waiting_for_locks};
 
 fn named(session: &str, request_id: &str) -> RunSpec {
     RunSpec { request_id: request_id.into(), ..spec(session, "any") }
@@ -143,6 +143,38 @@ async fn a_request_id_held_by_another_transaction_delays_no_other_call() {
     holding.rollback().await.expect("the lock is released");
     fixture.enqueue_spec(named(&session, "held")).await.expect("the id is free");
     assert_eq!(fixture.session_now(&session).await.total_runs, 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_request_id_is_waited_for_by_its_own_calls_alone() {
+    // Locks are waited for far longer than any other enqueue takes.
+    let deadline = std::time::Duration::from_secs(250);
+    let fixture = Fixture::with(1, |config| config.database.deadline = deadline).await;
+    let session = fixture.session().await;
+    let mut sql = fixture.sql().await;
+    let holding = hold(&mut sql, "held").await;
+    let enqueue = |request_id: String| {
+        let (mut runs, run) = (fixture.runs(), Some(named(&session, &request_id)));
+        async move { runs.enqueue_run(EnqueueRunRequest { run }).await }
+    };
+    let (mut held, mut others) = (JoinSet::new(), JoinSet::new());
+    for call in 0..20 {
+        if call % 5 == 0 {
+            held.spawn(enqueue("held".to_owned()));
+        }
+        others.spawn(enqueue(format!("other-{call}")));
+    }
+    while let Some(other) = in_time("another enqueue", others.join_next()).await {
+        other.expect("the callers do not panic").expect("its request id is free");
+    }
+    assert!(held.try_join_next().is_none(), "the request id is held");
+    holding.rollback().await.expect("it is released");
+    let mut runs = BTreeSet::new();
+    while let Some(answer) = in_time("a held enqueue", held.join_next()).await {
+        let answer = answer.expect("the callers do not panic").expect("the request id is free");
+        runs.insert(answer.into_inner().run.expect("it is answered").id);
+    }
+    assert_eq!((runs.len(), fixture.session_now(&session).await.total_runs), (1, 21));
 }
 
 #[tokio::test(flavor = "multi_thread")]
