@@ -149,7 +149,7 @@ async fn the_largest_run_fits_into_a_message_of_a_plain_client() {
     stream.cancel().await;
     let progress = Some(Progress { fraction: 0.5, message: "\u{1f600}".repeat(4_000) });
     let progress = RunProgress { run_id: run.clone(), fence: lease.fence, progress };
-    let heartbeat = WorkerHeartbeat { leases: vec![lease.clone()], progress: vec![progress] };
+    let heartbeat = WorkerHeartbeat { leases: vec![lease.clone()], progress: vec![progress], pause: None };
     stream.send(connect_request::Frame::Heartbeat(heartbeat));
     stream.heartbeat_ack().await;
     assert_eq!(stream.finish(&lease, succeeded(&dense)).await, "");

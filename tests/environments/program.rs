@@ -68,16 +68,6 @@ impl Program {
     pub fn signal(&self, signal: Signal) {
         kill(self.child.pid, signal).expect("it runs");
     }
-
-    /// The folder of its configuration.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// Pauses or ends it with all its processes: SIGSTOP, SIGCONT, SIGKILL.
-    pub fn signal_all(&self, signal: Signal) {
-        killpg(self.child.pid, signal).expect("it runs");
-    }
 }
 
 impl Drop for Program {

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::grant::{key::GrantKey, outcome::Outcome};
+use crate::{
+    api::failure::Failure,
+    grant::{key::GrantKey, outcome::Outcome},
+};
 
 /// A report follows the log of its run. If the log is not flushed within this time, on a live stream to a server that can
 /// write, the report goes without it: the outcome matters more. By default, a server that can not write says so within 10 s, in
