@@ -30,13 +30,13 @@ fn context() -> ContextV7 {
 }
 
 impl DatabaseClock {
-    /// Notes the time of the database at some moment since `asked`. The clocks count as before, as far as that can be: an answer that
-    /// takes long proves little.
+    /// Notes the time of the database at some moment since `asked`. The clocks count as before, if that can be: an answer that takes long
+    /// proves little. So the error is at most as long as the fastest answer takes.
     pub fn note(&self, database: DateTime<Utc>, asked: SystemTime) {
         let (database, asked, answered) = (database.timestamp_micros(), micros(asked), micros(SystemTime::now()));
         let (least, most) = (database.saturating_sub(answered), database.saturating_sub(asked));
         let before = self.ahead_us.load(Ordering::Relaxed);
-        let ahead = before.min(most).max(least);
+        let ahead = if (least..=most).contains(&before) { before } else { least + (most - least) / 2 };
         self.ahead_us.store(ahead, Ordering::Relaxed);
         if ahead < before - SET_BACK_US {
             // It would stay at the time before.

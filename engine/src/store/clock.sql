@@ -64,7 +64,15 @@ free_runs AS MATERIALIZED (
     FROM (SELECT id FROM late_runs ORDER BY id) l
     CROSS JOIN LATERAL (SELECT id FROM ops.runs WHERE id = l.id FOR NO KEY UPDATE SKIP LOCKED) f
 ),
-runs AS (
+late AS (
+    SELECT (SELECT count(*) FROM late_leases) + (SELECT count(*) FROM late_workers) + (SELECT count(*) FROM late_cancels)
+           + (SELECT count(*) FROM late_runs) AS rows
+),
+free AS (
+    SELECT (SELECT count(*) FROM free_leases) + (SELECT count(*) FROM free_workers) + (SELECT count(*) FROM free_cancels)
+           + (SELECT count(*) FROM free_runs) AS rows
+),
+changed AS (
     UPDATE ops.runs r
     SET heartbeat_at = least(r.heartbeat_at, p.at),
         run_after = CASE WHEN r.wait_reason IS NULL THEN r.run_after ELSE p.at + (r.run_after - r.updated_at) END,
@@ -75,14 +83,7 @@ runs AS (
     RETURNING r.id, r.tenant_id
 ),
 fed AS (
-    INSERT INTO ops.run_changes (tenant_id, run_ids) SELECT tenant_id, array_agg(id) FROM runs GROUP BY tenant_id
-),
-late AS (
-    SELECT (SELECT count(*) FROM late_leases) + (SELECT count(*) FROM late_workers) + (SELECT count(*) FROM late_cancels)
-           + (SELECT count(*) FROM late_runs) AS rows
-),
-free AS (
-    SELECT (SELECT count(*) FROM free_leases) + (SELECT count(*) FROM free_workers) + (SELECT count(*) FROM free_cancels)
-           + (SELECT count(*) FROM free_runs) AS rows
+    INSERT INTO ops.run_changes (tenant_id, run_ids)
+    SELECT tenant_id, array_agg(id) FROM changed GROUP BY tenant_id
 )
 SELECT free.rows AS "changed!", late.rows - free.rows AS "left!" FROM late CROSS JOIN free

@@ -99,7 +99,7 @@ mod tests {
     fn a_token_of_another_database_filter_or_future_is_refused() {
         let now = Utc::now();
         let token = encode(&cursor(now), &identity(), "f");
-        let other = DatabaseIdentity { database: "7/6".into(), timeline: 1, set_back_at: None };
+        let other = DatabaseIdentity { database: "7/6".into(), ..identity() };
         assert_eq!(decode(&token, &other, "f", now), Err(Refusal::ResumeTokenInvalid));
         assert_eq!(decode(&token, &identity(), "g", now), Err(Refusal::ResumeTokenInvalid));
         assert_eq!(decode(&token, &identity(), "f", now - TimeDelta::days(2)), Err(Refusal::ResumeTokenInvalid));
