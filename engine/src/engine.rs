@@ -122,6 +122,7 @@ impl Engine {
             engine.registry.clone(),
             engine.releases.clone(),
             engine.settings.accept_timeout,
+            engine.settings.lease_timeout,
             stop.loops.clone(),
         ));
         loops.spawn(wakeups.clone().listen(db.clone(), stop.loops.clone()));

@@ -25,7 +25,7 @@ pub fn heartbeat_interval(lease: Duration) -> Duration {
 pub struct EngineSettings {
     /// How long a grant lives without a heartbeat.
     pub lease_timeout: Duration,
-    /// How long a worker may take to accept a run before the run is given to another worker.
+    /// How long a worker may take to accept a run before the run is given to another worker. At most half of a lease counts.
     pub accept_timeout: Duration,
     /// The number of log events that a worker may send before they are acknowledged.
     pub event_credits: u32,

@@ -11,11 +11,19 @@ use crate::stream::grants::Taken;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 
-/// Looks each second for runs that were not accepted within `timeout`.
-pub async fn run(registry: Arc<Registry>, releases: Releases, timeout: Duration, closing: CancellationToken) {
+/// Looks each second, or more often if leases are short, for runs that were not accepted within `timeout` or half of a `lease`. It takes them
+/// back well before their leases end: the end of a lease would count an attempt.
+pub async fn run(
+    registry: Arc<Registry>,
+    releases: Releases,
+    timeout: Duration,
+    lease: Duration,
+    closing: CancellationToken,
+) {
+    let timeout = timeout.min(lease / 2);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = tokio::time::sleep(POLL_INTERVAL.min(lease / 8)) => {}
             () = closing.cancelled() => return,
         }
         take_back(&registry, &releases, timeout);

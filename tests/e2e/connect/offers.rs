@@ -103,6 +103,20 @@ async fn a_run_not_accepted_in_time_goes_to_another_worker_and_a_late_accept_is_
     assert_eq!(fixture.get(&run.id).await.result_json, "2");
 }
 
+/// The end of a lease would count an attempt, and this run has only one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_a_silent_worker_does_not_accept_goes_back_before_its_lease_ends() {
+    let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(2)).await;
+    let run = fixture.enqueue(&fixture.session().await, "any").await;
+    let mut silent = Stream::open(&fixture.servers[0]).await;
+    silent.credit(3);
+    for fence in 1..=3 {
+        let (given, lease) = silent.assigned().await;
+        assert_eq!((&given.id, given.attempt, lease.fence), (&run.id, 0, fence));
+        assert_eq!(silent.revoke().await, lease);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_lost_before_start_gives_its_runs_back_at_once_and_spends_no_attempt() {
     let fixture = Fixture::new().await;

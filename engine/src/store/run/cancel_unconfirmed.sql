@@ -20,6 +20,8 @@ locked AS MATERIALIZED (
 changed AS (
     UPDATE ops.runs r
     SET status = 'cancelled',
+        -- A start that is not written yet counts.
+        attempt = r.attempt + (r.status = 'claimed')::int,
         finished_at = clock_timestamp(),
         cancel_confirmed = false,
         outcome_source = 'cancel',
