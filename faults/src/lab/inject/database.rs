@@ -4,6 +4,7 @@ use anyhow::Result;
 use devpg::DevpgError;
 use tokio::time::{Instant, sleep_until};
 
+use crate::lab::database::Database;
 use crate::lab::deployment::Deployment;
 
 /// Kills all processes of PostgreSQL, and starts it again at the end.
@@ -38,4 +39,11 @@ pub(super) async fn hang(deployment: &Deployment, end: Instant) -> Result<()> {
     sleep_until(end).await;
     deployment.disturbances.back();
     Ok(deployment.database.cluster.resume().await?)
+}
+
+/// Makes commits wait for a synchronous standby that does not exist. At the end they wait for none.
+pub(super) async fn lose_standby(database: &Database, end: Instant) -> Result<()> {
+    database.configure("synchronous_standby_names", "'gone'").await?;
+    sleep_until(end).await;
+    database.configure("synchronous_standby_names", "DEFAULT").await
 }
