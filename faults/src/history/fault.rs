@@ -24,6 +24,8 @@ pub enum FaultClass {
     /// Shut down, and started again.
     DatabaseRestarted,
     DatabaseStopped,
+    /// Commits wait for a synchronous standby that is gone.
+    CommitsHeld,
     /// Statements fail, or connections break at a COMMIT, although the database is up.
     StatementsFailed,
     /// Foreign sessions hold all connections.

@@ -117,6 +117,15 @@ impl Database {
         Ok(())
     }
 
+    /// Changes a setting of the cluster while it runs.
+    pub(super) async fn configure(&self, setting: &str, value: &str) -> Result<()> {
+        let mut connection = self.connect().await?;
+        for statement in [format!("ALTER SYSTEM SET {setting} = {value}"), "SELECT pg_reload_conf()".to_owned()] {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+
     /// Makes PostgreSQL's port refuse connections.
     pub(super) async fn leave(&self) -> Result<()> {
         for proxy in &self.proxies {

@@ -86,6 +86,8 @@ pub enum Fault {
     DatabaseRestart,
     /// PostgreSQL hangs with all its processes
     DatabaseStop,
+    /// The synchronous standby is gone: commits wait for it
+    StandbyGone,
     /// PostgreSQL ends the sessions of the servers
     BackendsEnd,
     /// The file system of PostgreSQL is full
@@ -137,6 +139,8 @@ pub(super) enum Action {
     RestartDatabase,
     StopDatabase,
     KillDatabaseLocked,
+    /// Commits wait for a standby that does not exist.
+    LoseStandby,
     /// To the file system of PostgreSQL.
     FillDisk,
     /// By a foreign session, which is no server's.
@@ -197,6 +201,7 @@ impl Fault {
             FaultClass::DatabaseKilled
             | FaultClass::DatabaseRestarted
             | FaultClass::DatabaseStopped
+            | FaultClass::CommitsHeld
             | FaultClass::BackendsEnded
             | FaultClass::ConnectionsTaken
             | FaultClass::DiskFull
@@ -231,6 +236,7 @@ impl Fault {
             Fault::DatabaseKill => Action::KillDatabase,
             Fault::DatabaseRestart => Action::RestartDatabase,
             Fault::DatabaseStop => Action::StopDatabase,
+            Fault::StandbyGone => Action::LoseStandby,
             Fault::BackendsEnd => Action::Foreign(ForeignSession::EndsBackends),
             Fault::ConnectionsTaken => Action::Foreign(ForeignSession::TakesConnections),
             Fault::TableLocked => Action::Foreign(ForeignSession::LocksTable),
@@ -248,6 +254,7 @@ impl Fault {
             Action::Kill | Action::Terminate | Action::KillLocked => 100..6_000,
             Action::Stop | Action::StopDatabase => 500..9_000,
             Action::KillDatabase | Action::RestartDatabase | Action::KillDatabaseLocked => 100..9_000,
+            Action::LoseStandby => 500..14_000,
             Action::Network(_) => 300..8_000,
             Action::Sql(_) => 500..4_000,
             Action::Foreign(_) | Action::FillDisk => 500..6_000,
@@ -272,6 +279,7 @@ impl Fault {
             (_, Action::KillDatabase | Action::KillDatabaseLocked) => FaultClass::DatabaseKilled,
             (_, Action::RestartDatabase) => FaultClass::DatabaseRestarted,
             (_, Action::StopDatabase) => FaultClass::DatabaseStopped,
+            (_, Action::LoseStandby) => FaultClass::CommitsHeld,
             (_, Action::FillDisk) => FaultClass::DiskFull,
             (_, Action::Foreign(ForeignSession::EndsBackends)) => FaultClass::BackendsEnded,
             (_, Action::Foreign(ForeignSession::TakesConnections)) => FaultClass::ConnectionsTaken,

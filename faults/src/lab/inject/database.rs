@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep_until};
 
+use crate::lab::database::Database;
 use crate::lab::deployment::Deployment;
 
 /// Kills all processes of PostgreSQL, and starts it again at the end.
@@ -47,4 +48,11 @@ pub(super) async fn set_clock_back(deployment: &Deployment, mut rng: StdRng, end
     deployment.database.set_clock_back(rng.random_range(2..7_200))?;
     sleep_until(end).await;
     Ok(())
+}
+
+/// Makes commits wait for a synchronous standby that does not exist. At the end they wait for none.
+pub(super) async fn lose_standby(database: &Database, end: Instant) -> Result<()> {
+    database.configure("synchronous_standby_names", "'gone'").await?;
+    sleep_until(end).await;
+    database.configure("synchronous_standby_names", "DEFAULT").await
 }

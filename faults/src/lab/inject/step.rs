@@ -71,6 +71,7 @@ async fn inject(deployment: &Deployment, step: &Step, end: Instant) -> Result<()
         Action::RestartDatabase => database::restart(deployment, end).await?,
         Action::StopDatabase => database::hang(deployment, end).await?,
         Action::SetClockBack => database::set_clock_back(deployment, rng, end).await?,
+        Action::LoseStandby => database::lose_standby(&deployment.database, end).await?,
         Action::FillDisk => disk::fill(deployment, rng, end).await?,
         Action::Foreign(session) => {
             // A foreign session may fail: it is not under test.
