@@ -61,6 +61,9 @@ impl Runs {
                         return Ok(());
                     }
                     subscription.awaited().await;
+                    if subscription.take().anew {
+                        return Err(Refusal::RevisionCompacted.into());
+                    }
                 }
             };
             let ended = tokio::select! {

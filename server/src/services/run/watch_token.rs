@@ -25,6 +25,8 @@ struct Token {
     at: DateTime<Utc>,
     s: String,
     f: String,
+    #[serde(default)]
+    feed: i64,
 }
 
 /// The token of a cursor, for watches with this filter.
@@ -36,6 +38,7 @@ pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &st
         at: cursor.taken_at,
         s: cursor.snapshot().to_owned(),
         f: filter_hash.to_owned(),
+        feed: identity.feed,
     };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
 }
@@ -53,10 +56,11 @@ pub fn decode(
         && token.db == identity.database
         && token.f == filter_hash
         && token.at <= now + TimeDelta::minutes(1);
-    let cursor = FeedCursor::parse(&token.s, token.at).filter(|_| valid).ok_or(Refusal::ResumeTokenInvalid)?;
+    let cursor =
+        FeedCursor::parse(&token.s, token.at, token.feed).filter(|_| valid).ok_or(Refusal::ResumeTokenInvalid)?;
     let age = now.signed_duration_since(token.at).to_std().unwrap_or_default();
-    // A promoted standby may reuse transaction ids.
-    if token.tl != identity.timeline || age > TOKEN_AGE_MAX {
+    // A promoted standby may reuse transaction ids, and a restored database has other changes.
+    if token.tl != identity.timeline || token.feed != identity.feed || age > TOKEN_AGE_MAX {
         return Err(Refusal::RevisionCompacted);
     }
     Ok(cursor)
@@ -73,11 +77,11 @@ mod tests {
     use super::*;
 
     fn identity() -> DatabaseIdentity {
-        DatabaseIdentity { database: "7/5".into(), timeline: 1 }
+        DatabaseIdentity { database: "7/5".into(), timeline: 1, feed: 9 }
     }
 
     fn cursor(now: DateTime<Utc>) -> FeedCursor {
-        FeedCursor::parse("10:20:11,15", now).expect("it is a snapshot")
+        FeedCursor::parse("10:20:11,15", now, 9).expect("it is a snapshot")
     }
 
     #[test]
@@ -91,7 +95,7 @@ mod tests {
     fn a_token_of_another_database_filter_or_future_is_refused() {
         let now = Utc::now();
         let token = encode(&cursor(now), &identity(), "f");
-        let other = DatabaseIdentity { database: "7/6".into(), timeline: 1 };
+        let other = DatabaseIdentity { database: "7/6".into(), ..identity() };
         assert_eq!(decode(&token, &other, "f", now), Err(Refusal::ResumeTokenInvalid));
         assert_eq!(decode(&token, &identity(), "g", now), Err(Refusal::ResumeTokenInvalid));
         assert_eq!(decode(&token, &identity(), "f", now - TimeDelta::hours(2)), Err(Refusal::ResumeTokenInvalid));
@@ -102,8 +106,9 @@ mod tests {
     fn a_token_that_is_too_old_or_of_another_timeline_is_refused_as_compacted() {
         let now = Utc::now();
         let token = encode(&cursor(now), &identity(), "f");
-        let promoted = DatabaseIdentity { timeline: 2, ..identity() };
-        assert_eq!(decode(&token, &promoted, "f", now), Err(Refusal::RevisionCompacted));
+        for other in [DatabaseIdentity { timeline: 2, ..identity() }, DatabaseIdentity { feed: 10, ..identity() }] {
+            assert_eq!(decode(&token, &other, "f", now), Err(Refusal::RevisionCompacted));
+        }
         for (age, expected) in [
             (TOKEN_AGE_MAX, Ok(cursor(now))),
             (TOKEN_AGE_MAX + Duration::from_secs(1), Err(Refusal::RevisionCompacted)),
