@@ -53,7 +53,7 @@ impl Cluster {
                 (temporary.home(), lock, Some(temporary))
             }
         };
-        init::ensure(programs, &account, &home, temporary.is_none()).await?;
+        init::ensure(programs, &account, &home, temporary.is_none(), options.primary.as_ref()).await?;
         let password = fs::read_to_string(home.password()).map_err(DevpgError::io("read", home.password()))?;
         let adopted = leftovers::adopt(&home, options.start_deadline).await?;
         let endpoint = match &adopted {

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use crate::account::Account;
 use crate::error::DevpgError;
 use crate::home::{Home, create_private, sync_folder};
+use crate::options::Primary;
 use crate::programs::Programs;
 use crate::{random, spawn};
 
@@ -22,6 +23,7 @@ pub(crate) async fn ensure(
     account: &Account,
     home: &Home,
     durable: bool,
+    primary: Option<&Primary>,
 ) -> Result<(), DevpgError> {
     remove_unfinished(home)?;
     if home.pgdata().exists() {
@@ -30,7 +32,10 @@ pub(crate) async fn ensure(
     let folder = home.path().join(format!("{UNFINISHED}{}", random::hex::<4>()?));
     create_private(&folder)?;
     account.own(&folder)?;
-    let made = make(programs, account, home, &folder, durable).await;
+    let made = match primary {
+        Some(primary) => copy(programs, account, home, &folder, primary).await,
+        None => make(programs, account, home, &folder, durable).await,
+    };
     let _ = fs::remove_dir_all(&folder);
     made
 }
@@ -58,7 +63,7 @@ async fn make(
     command.stderr(log.try_clone().map_err(DevpgError::io("open", &output))?).stdout(log);
 
     tracing::info!(home = %home.path().display(), account = account.name(), "making a cluster");
-    let status = run(programs, account, command).await?;
+    let status = run(programs, account, command, "initdb").await?;
     if !status {
         let output = tail(&fs::read_to_string(&output).unwrap_or_default());
         return Err(DevpgError::Init { folder: home.path().to_owned(), output });
@@ -67,6 +72,39 @@ async fn make(
     fs::rename(&password, &kept).map_err(DevpgError::io("move", &password))?;
     fs::rename(&pgdata, home.pgdata()).map_err(DevpgError::io("move", &pgdata))?;
     if durable { sync_folder(home.path()) } else { Ok(()) }
+}
+
+/// Copies the files of a running primary into `folder`, and moves them to their place. The password is among them.
+async fn copy(
+    programs: &Programs,
+    account: &Account,
+    home: &Home,
+    folder: &Path,
+    primary: &Primary,
+) -> Result<(), DevpgError> {
+    let (pgdata, output) = (folder.join("pgdata"), folder.join("output"));
+    let mut command = program(programs, "pg_basebackup", account, folder);
+    command.args([
+        "--username=postgres",
+        "--write-recovery-conf",
+        "--wal-method=stream",
+        "--checkpoint=fast",
+        "--no-sync",
+    ]);
+    command
+        .arg("--host")
+        .arg(&primary.socket_dir)
+        .arg("--port")
+        .arg(primary.port.to_string())
+        .arg("--pgdata")
+        .arg(&pgdata);
+    let log = File::create(&output).map_err(DevpgError::io("create", &output))?;
+    command.stderr(log.try_clone().map_err(DevpgError::io("open", &output))?).stdout(log);
+    if !run(programs, account, command, "pg_basebackup").await? {
+        let output = tail(&fs::read_to_string(&output).unwrap_or_default());
+        return Err(DevpgError::Init { folder: home.path().to_owned(), output });
+    }
+    fs::rename(&pgdata, home.pgdata()).map_err(DevpgError::io("move", &pgdata))
 }
 
 /// A command for one of PostgreSQL's programs, without the environment's folders, ports, passwords and languages. The
@@ -90,8 +128,8 @@ pub(crate) fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(8)..].join(" | ")
 }
 
-async fn run(programs: &Programs, account: &Account, command: Command) -> Result<bool, DevpgError> {
-    let failed = |source| DevpgError::Spawn { program: programs.path("initdb"), account: account.name(), source };
+async fn run(programs: &Programs, account: &Account, command: Command, name: &str) -> Result<bool, DevpgError> {
+    let failed = |source| DevpgError::Spawn { program: programs.path(name), account: account.name(), source };
     // initdb ends with this process, so that it does not write into a folder that the next owner removes.
     let mut child = spawn::spawn(command, Some(Signal::SIGKILL)).await.map_err(failed)?;
     let status = child.exit.wait_for(Option::is_some).await.ok().and_then(|status| *status);

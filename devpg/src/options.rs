@@ -11,6 +11,14 @@ pub struct ClusterOptions {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) port: Option<u16>,
     pub(crate) start_deadline: Duration,
+    pub(crate) primary: Option<Primary>,
+}
+
+/// The server that a standby follows.
+#[derive(Debug, Clone)]
+pub(crate) struct Primary {
+    pub(crate) socket_dir: PathBuf,
+    pub(crate) port: u16,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +78,21 @@ impl ClusterOptions {
 
     fn new(place: Place, settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { place, settings, environment: Vec::new(), port: None, start_deadline: Duration::from_secs(60) }
+        Self {
+            place,
+            settings,
+            environment: Vec::new(),
+            port: None,
+            start_deadline: Duration::from_secs(60),
+            primary: None,
+        }
+    }
+
+    /// A standby of the server with this socket: a copy of its files that follows it by streaming replication.
+    #[must_use]
+    pub fn standby_of(mut self, socket_dir: &Path, port: u16) -> Self {
+        self.primary = Some(Primary { socket_dir: socket_dir.to_owned(), port });
+        self
     }
 
     /// Adds one setting of postgresql.conf; a later one wins over an earlier one. This crate chooses the port, the

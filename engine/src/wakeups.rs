@@ -143,13 +143,10 @@ impl Wakeups {
         TOPICS.into_iter().for_each(|topic| self.give_here(topic));
         let own = self.server_id.to_string();
         loop {
-            match listener.next().await? {
-                Some(wakeup) if wakeup.payload() == own => {}
-                Some(wakeup) => {
-                    let topic = TOPICS.into_iter().find(|topic| topic.channel() == wakeup.channel());
-                    topic.into_iter().for_each(|topic| self.give_here(topic));
-                }
-                None => TOPICS.into_iter().for_each(|topic| self.give_here(topic)),
+            let wakeup = listener.next().await?;
+            if wakeup.payload() != own {
+                let topic = TOPICS.into_iter().find(|topic| topic.channel() == wakeup.channel());
+                topic.into_iter().for_each(|topic| self.give_here(topic));
             }
         }
     }

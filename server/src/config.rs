@@ -1,5 +1,6 @@
 //! The configuration of a server: one struct for each concern, checked before anything binds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::transport::TransportConfig;
@@ -10,7 +11,10 @@ use engine::domain::Limits;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `postgres://USER:PASSWORD@HOST:PORT/NAME`. The role must be able to become `ops_engine` and, to migrate, `ops_owner`.
+    /// With several servers, as `HOST1:PORT1,HOST2:PORT2`, the one that accepts writes is used.
     pub database_url: String,
+    /// A file that holds the URL. It is read again when the database refuses the login.
+    pub database_url_file: Option<PathBuf>,
     pub database: DatabaseConfig,
     pub engine: EngineSettings,
     /// Bounds of what callers may send.
@@ -19,6 +23,8 @@ pub struct Config {
     pub transport: TransportConfig,
     /// Whether migrations are applied at the start. If not, the schema must be there.
     pub migrate: bool,
+    /// How long a start waits for another program that migrates, and for each lock that a migration needs.
+    pub migrate_timeout: Duration,
     /// How long a shutdown may take.
     pub shutdown_timeout: Duration,
 }
@@ -37,11 +43,13 @@ impl Config {
     pub fn new(database_url: impl Into<String>) -> Self {
         Self {
             database_url: database_url.into(),
+            database_url_file: None,
             database: DatabaseConfig::default(),
             engine: EngineSettings::default(),
             limits: Limits::default(),
             transport: TransportConfig::default(),
             migrate: true,
+            migrate_timeout: Duration::from_secs(5 * 60),
             shutdown_timeout: Duration::from_secs(20),
         }
     }
@@ -57,6 +65,7 @@ impl Config {
             ("database.deadline", self.database.deadline),
             ("engine.lease_timeout", self.engine.lease_timeout),
             ("engine.accept_timeout", self.engine.accept_timeout),
+            ("migrate_timeout", self.migrate_timeout),
         ] {
             if value < Duration::from_millis(500) {
                 wrong.push(format!("{name}: expected 500 ms or more, got {value:?}"));

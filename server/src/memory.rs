@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use engine::db::Db;
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::process;
@@ -19,7 +20,7 @@ const CHANGE_BYTES: i64 = 8 << 20;
 const TRY_ANYWAY: u32 = 6;
 
 /// Gives memory back now and then, until `closing`.
-pub async fn give_back(closing: CancellationToken) {
+pub async fn give_back(db: Db, closing: CancellationToken) {
     let (mut left, mut gain, mut looks) = (resident(), 0, 0);
     loop {
         tokio::select! {
@@ -31,6 +32,7 @@ pub async fn give_back(closing: CancellationToken) {
         if now < left.saturating_add(CHANGE_BYTES) && gain < CHANGE_BYTES && looks < TRY_ANYWAY {
             continue;
         }
+        db.shrink();
         // It fails only if it panics, which it does not.
         let _ = tokio::task::spawn_blocking(trim).await;
         left = resident();

@@ -45,6 +45,15 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// The database's URL came from this file, which may hold another one later.
+    pub(crate) fn remember_url_file(&mut self, file: PathBuf) {
+        if let Command::Serve(args) = &mut self.command {
+            args.database_url_file = Some(file);
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Everything in one process, for development: a database, the server, and a worker

@@ -1,6 +1,6 @@
 //! `ops serve`
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -18,9 +18,15 @@ pub(crate) struct ServeArgs {
     /// The database, as postgres://USER:PASSWORD@HOST:PORT/NAME
     #[arg(long, env = "OPS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: String,
+    /// The file that the URL was read from.
+    #[arg(skip)]
+    pub(crate) database_url_file: Option<PathBuf>,
     /// Do not apply migrations at start; the schema must be there (`ops migrate`)
     #[arg(long, env = "OPS_NO_MIGRATE", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) no_migrate: bool,
+    /// How long a start waits for another program that migrates, and for each lock that a migration needs
+    #[arg(long, env = "OPS_MIGRATE_TIMEOUT", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) migrate_timeout: Duration,
     /// How long a grant lives without a heartbeat from its worker
     #[arg(long, env = "OPS_LEASE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lease_timeout: Duration,
@@ -67,7 +73,9 @@ impl ServeArgs {
             },
             limits: self.limits.limits(),
             transport: self.transport.transport(),
+            database_url_file: self.database_url_file.clone(),
             migrate: !self.no_migrate,
+            migrate_timeout: self.migrate_timeout,
             shutdown_timeout: self.shutdown_timeout,
             ..server::Config::new(&self.database_url)
         };

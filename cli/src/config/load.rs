@@ -51,8 +51,12 @@ pub(crate) fn load(args: &[OsString]) -> Result<Loaded> {
         (Some("config" | "completions" | "man"), _) | (_, None) => Layer::default(),
         (_, Some(path)) => check::read(path, &settings(&plain))?,
     };
-    let (matches, origins) = parse(plain, &layer, args)?;
-    Ok(Loaded { cli: Cli::from_arg_matches(&matches)?, origins })
+    let (matches, origins, revealed) = parse(plain, &layer, args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let Some(url) = revealed.into_iter().find(|secret| secret.key == "database-url") {
+        cli.remember_url_file(url.file);
+    }
+    Ok(Loaded { cli, origins })
 }
 
 /// The colour setting in the arguments, also if they ask for help.
@@ -75,7 +79,7 @@ pub(crate) fn of_section(section: &str, file: Option<&Path>, args: &[OsString]) 
     let lenient = plain.mut_subcommand(verb, |it| {
         it.mut_args(|arg| arg.required(false)).subcommand_required(false).arg_required_else_help(false)
     });
-    let (matches, mut origins) = parse(lenient, &layer, &line)?;
+    let (matches, mut origins, _) = parse(lenient, &layer, &line)?;
     let strict = settings(&command());
     for effective in &mut origins.0 {
         let name = effective.setting.name();
@@ -84,13 +88,13 @@ pub(crate) fn of_section(section: &str, file: Option<&Path>, args: &[OsString]) 
     Ok((Cli::from_arg_matches(&matches).ok(), origins))
 }
 
-fn parse(plain: Command, layer: &Layer, args: &[OsString]) -> Result<(ArgMatches, Origins)> {
+fn parse(plain: Command, layer: &Layer, args: &[OsString]) -> Result<(ArgMatches, Origins, Vec<Revealed>)> {
     let layered = layer.apply(plain.clone());
     let asked = layered.clone().ignore_errors(true).try_get_matches_from(args)?;
     let revealed = secret::reveal(&plain, &asked, layer)?;
     let matches = secret::apply(layered, &revealed).try_get_matches_from(args)?;
     let origins = Origins(effective(&plain, &matches, layer, &revealed));
-    Ok((matches, origins))
+    Ok((matches, origins, revealed))
 }
 
 fn effective(plain: &Command, matches: &ArgMatches, layer: &Layer, revealed: &[Revealed]) -> Vec<Effective> {

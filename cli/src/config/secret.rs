@@ -44,6 +44,7 @@ pub(crate) struct Revealed {
     pub(crate) key: String,
     /// Where the file was named.
     pub(crate) source: Source,
+    pub(crate) file: PathBuf,
     content: String,
 }
 
@@ -73,6 +74,7 @@ pub(crate) fn reveal(plain: &Command, asked: &ArgMatches, layer: &Layer) -> Resu
                 section: secret.section,
                 key: secret.key,
                 source: from,
+                file: name.clone(),
             });
         }
         let Some((name, below)) = matches.subcommand() else { return Ok(revealed) };

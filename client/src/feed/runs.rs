@@ -71,6 +71,10 @@ impl RunFeed {
                     return Ok(message);
                 }
                 Ok(None) => Status::unavailable("the server ended the watch"),
+                Err(status) if needs_snapshot(&status) => {
+                    (self.stream, self.token) = (None, String::new());
+                    continue;
+                }
                 Err(status) => status,
             };
             self.stream = None;
@@ -78,8 +82,8 @@ impl RunFeed {
         }
     }
 
-    /// Without a token, or with one that is too old, the watch begins with a snapshot: no change is missed, and some runs
-    /// come again.
+    /// Without a token, or with one that is too old or of another database, the watch begins with a snapshot: no change is
+    /// missed, and some runs come again.
     async fn resume(&mut self) -> Result<(), Status> {
         let request = WatchRunsRequest {
             filter: Some(self.filter.clone()),
@@ -88,11 +92,16 @@ impl RunFeed {
         };
         match self.client.runs().watch_runs(request).await {
             Ok(response) => self.stream = Some(response.into_inner()),
-            Err(status) if reason(&status).as_deref() == Some("REVISION_COMPACTED") => self.token.clear(),
+            Err(status) if !self.token.is_empty() && needs_snapshot(&status) => self.token.clear(),
             Err(status) => self.budget.wait(status).await?,
         }
         Ok(())
     }
+}
+
+/// Whether the token of a watch can not be used any more, for example because its database was restored.
+fn needs_snapshot(status: &Status) -> bool {
+    matches!(reason(status).as_deref(), Some("REVISION_COMPACTED" | "RESUME_TOKEN_INVALID"))
 }
 
 /// The runs in a message of a watch.

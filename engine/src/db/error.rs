@@ -32,12 +32,39 @@ pub enum StoreError {
     /// The transaction conflicted with another one, and may succeed when it is tried again. Nothing was written.
     #[error("conflict with another transaction: {0}")]
     Serialization(Arc<str>),
+    /// What the session remembers of the database does not fit any more: a type has changed, or the database was restored. Nothing was
+    /// written, unless an answer was unreadable. The same work may succeed in a new session, so only units of work see this.
+    #[error("the session does not fit the database any more: {why}")]
+    Stale { kind: Stale, why: Arc<str> },
     /// A defect: a wrong statement, a row that the code does not expect, or a unit of work that panicked.
     #[error("database work failed: {0}")]
     Defect(Arc<str>),
 }
 
+/// What did not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The database refused a statement that this session has prepared, or as this role.
+    Session,
+    /// The database does not have something that the schema has.
+    Missing,
+    /// The answer can not be read.
+    Answer,
+}
+
 impl StoreError {
+    /// What it means that work does not succeed in a new session either.
+    pub(super) fn in_new_session(self) -> Self {
+        match self {
+            // Each statement was checked against the schema. It is being restored, or another one was put in its place.
+            StoreError::Stale { kind: Stale::Missing, why } => {
+                StoreError::Unavailable(format!("it does not have the schema of this version: {why}").into())
+            }
+            StoreError::Stale { why, .. } => StoreError::Defect(why),
+            other => other,
+        }
+    }
+
     /// A defect, such as a row that the code does not expect.
     pub fn defect(what: impl Into<String>) -> Self {
         StoreError::Defect(what.into().into())
@@ -76,6 +103,11 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => StoreError::Unavailable(text),
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::TypeNotFound { .. }
+            | sqlx::Error::Decode(_) => StoreError::Stale { kind: Stale::Answer, why: text },
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
                 match code.as_ref() {
@@ -90,6 +122,11 @@ impl From<sqlx::Error> for StoreError {
                     _ if ends_the_connection(database.as_ref()) => StoreError::Unavailable(text),
                     // The connection leads to a stand-by, which only reads.
                     "25006" => StoreError::Unavailable(text),
+                    code if is_stale(code, database.as_ref()) => StoreError::Stale { kind: Stale::Session, why: text },
+                    // Undefined: table, function, type or other object, column, schema.
+                    "42P01" | "42883" | "42704" | "42703" | "3F000" => {
+                        StoreError::Stale { kind: Stale::Missing, why: text }
+                    }
                     code if code.starts_with("23") => StoreError::Constraint {
                         constraint: database.constraint().unwrap_or_default().into(),
                         message: text,
@@ -99,6 +136,24 @@ impl From<sqlx::Error> for StoreError {
             }
             _ => StoreError::Defect(text),
         }
+    }
+}
+
+/// Whether a new session may do what this one can not.
+fn is_stale(code: &str, error: &(dyn DatabaseError + 'static)) -> bool {
+    match code {
+        // A prepared statement is gone or there already: a pooler gave the session to another client.
+        "26000" | "42P05" => true,
+        // The role of the session was dropped and made again, or a column has another type than the statement was prepared for.
+        "42501" | "42804" => true,
+        // Cached plan must not change result type. The text depends on the language of the server.
+        "0A000" => {
+            let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
+            routine == Some("RevalidateCachedQuery")
+        }
+        // Texts of internal errors are not translated.
+        "XX000" => ["cache lookup failed", "could not open relation"].iter().any(|text| error.message().contains(text)),
+        _ => false,
     }
 }
 

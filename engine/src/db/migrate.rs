@@ -1,11 +1,12 @@
 //! Brings a database to the schema of this program.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
+use crate::db::opening::Opener;
 use crate::db::{DatabaseUrl, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
@@ -102,19 +103,110 @@ fn release() -> [i32; 3] {
         .map(|number| number.parse().expect("cargo takes only numbers"))
 }
 
+/// The time between two tries to take the migration lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a migration that waits says for whom.
+const WAIT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Who holds the migration lock.
+const HOLDER: &str = "SELECT format('pid %s (%s, %s for %s s): %s', a.pid, coalesce(nullif(a.application_name, ''), 'no name'),
+              coalesce(a.state, 'unknown'), extract(epoch FROM clock_timestamp() - a.state_change)::int, left(a.query, 100))
+       FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+       WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND ((l.classid::int8 << 32) | l.objid::int8) = hashtext('ops.bootstrap')::int8
+       LIMIT 1";
+
+/// For whose locks a process waits.
+const BLOCKERS: &str = "SELECT string_agg(format('pid %s (%s, %s for %s s): %s', a.pid,
+              coalesce(nullif(a.application_name, ''), 'no name'), coalesce(a.state, 'unknown'),
+              extract(epoch FROM clock_timestamp() - a.state_change)::int, left(a.query, 100)), '; ')
+       FROM pg_stat_activity a WHERE a.pid = ANY (pg_blocking_pids($1))";
+
+/// Why a database was not migrated.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("no connection can be opened: {0}")]
+    Unreachable(String),
+    #[error(
+        "another program has held the migration lock for longer than {timeout:?}: {holder}; wait until it has ended, or end it, and start \
+         again"
+    )]
+    Locked { timeout: Duration, holder: String },
+    #[error(
+        "a migration has waited for a lock for longer than {timeout:?}, and nothing of it is applied: {waited_for}"
+    )]
+    TableLocked { timeout: Duration, waited_for: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for MigrateError {
+    fn from(error: sqlx::Error) -> Self {
+        MigrateError::Store(error.into())
+    }
+}
+
 /// Makes the roles and the schema, applies the migrations that are not applied yet, and replaces the functions that changed. Only one
-/// program at a time migrates a database; the others wait for an advisory lock. Migrations and functions of a later release stay, so
-/// that the old release can run beside the new one during a rolling restart.
-pub async fn migrate(url: &DatabaseUrl) -> Result<(), StoreError> {
-    let mut connection = url.0.connect().await?;
-    let result = apply(&mut connection).await;
+/// program at a time migrates a database; the others wait for an advisory lock, up to this timeout. Migrations and functions of a later
+/// release stay, so that the old release can run beside the new one during a rolling restart.
+pub async fn migrate(url: &DatabaseUrl, timeout: Duration) -> Result<(), MigrateError> {
+    let opener = Opener::new(url.clone(), format!("SET lock_timeout = {}", timeout.as_millis()));
+    let (mut connection, backend) = opener.open_at_once().await.map_err(MigrateError::Unreachable)?;
+    let mut waited_for = String::new();
+    let result = {
+        let mut applied = std::pin::pin!(apply(&mut connection, timeout));
+        loop {
+            tokio::select! {
+                result = &mut applied => break result,
+                () = tokio::time::sleep(WAIT_LOG_INTERVAL.min(timeout / 2)) => {}
+            }
+            if let Some(found) = blockers(&opener, backend.pid).await {
+                tracing::warn!(waits_for = %found, "the migration waits for the locks of others");
+                waited_for = found;
+            }
+        }
+    };
+    if let Err(MigrateError::Store(StoreError::LockTimeout)) = result {
+        return Err(MigrateError::TableLocked { timeout, waited_for });
+    }
     connection.close().await?;
     result
 }
 
-async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// For whose locks this process waits. `None` also if that can not be found out.
+async fn blockers(opener: &Opener, pid: i32) -> Option<String> {
+    let mut c = opener.open_plain().await.ok()?;
+    sqlx::query_scalar(BLOCKERS).persistent(false).bind(pid).fetch_one(&mut c).await.ok()?
+}
+
+/// Takes the migration lock. A session that waits within the database for it would hold a snapshot, for which an index that the holder
+/// builds concurrently waits: so it only tries, again and again.
+async fn lock(connection: &mut PgConnection, timeout: Duration) -> Result<(), MigrateError> {
+    let (begun, mut logged) = (Instant::now(), None::<Instant>);
+    loop {
+        let take = "SELECT pg_try_advisory_lock(hashtext('ops.bootstrap'))";
+        if sqlx::query_scalar(take).persistent(false).fetch_one(&mut *connection).await? {
+            return Ok(());
+        }
+        let holder: Option<String> =
+            sqlx::query_scalar(HOLDER).persistent(false).fetch_optional(&mut *connection).await?;
+        let holder = holder.unwrap_or_else(|| "an unknown process".to_owned());
+        if begun.elapsed() > timeout {
+            return Err(MigrateError::Locked { timeout, holder });
+        }
+        if logged.is_none_or(|at| at.elapsed() > WAIT_LOG_INTERVAL) {
+            logged = Some(Instant::now());
+            tracing::warn!(%holder, waited = ?begun.elapsed(), "another program holds the migration lock");
+        }
+        tokio::time::sleep(LOCK_INTERVAL).await;
+    }
+}
+
+async fn apply(connection: &mut PgConnection, timeout: Duration) -> Result<(), MigrateError> {
     // Without the lock, two servers that start at once would race for the roles and the schema.
-    sqlx::raw_sql("SELECT pg_advisory_lock(hashtext('ops.bootstrap'))").execute(&mut *connection).await?;
+    lock(connection, timeout).await?;
     let bootstrap = sqlx::raw_sql(include_str!("../../../migrations/bootstrap.sql")).execute(&mut *connection);
     bootstrap.await.map_err(|error| match error.as_database_error() {
         // The message is whole statements for somebody else, and nothing may follow them.
@@ -125,11 +217,17 @@ async fn apply(connection: &mut PgConnection) -> Result<(), StoreError> {
 
     let mut migrator = Migrator { migrations: MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_ignore_missing(true);
+    // The lock above is enough, and the migrator's own has no timeout.
+    migrator.set_locking(false);
     migrator.dangerous_set_table_name("ops._sqlx_migrations");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     // The future of `run` is not `Send`, because of a lifetime.
     migrator.run_direct(None, &mut *connection, false).await.map_err(|error| match error {
         sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+        sqlx::migrate::MigrateError::ExecuteMigration(error, version) => match StoreError::from(error) {
+            StoreError::Defect(why) => StoreError::defect(format!("migration {version}: {why}")),
+            error => error,
+        },
         error => StoreError::defect(error.to_string()),
     })?;
     replace_functions(connection).await?;

@@ -1,6 +1,6 @@
-//! Work on the database: [`Db`] runs units of work, and a [`gate`] bounds how many run at a time; [`migrate`] brings the schema up to
-//! date, [`listen`] receives NOTIFY, [`pooler`] finds a pooler that a server can not use, and [`clock`]
-//! makes ids by the database's clock.
+//! Work on the database: [`Db`] runs units of work on its `connections`, and a [`gate`] bounds how many run at a time; [`migrate`] brings
+//! the schema up to date, [`listen`] receives NOTIFY, and [`clock`] makes ids by the database's clock. [`url`] says where the database is,
+//! `opening` finds its primary, [`pooler`] finds a pooler that a server can not use, and `abandoned` ends what missed its deadline.
 
 pub mod clock;
 pub mod error;
@@ -10,8 +10,13 @@ pub mod migrate;
 mod parameters;
 pub mod pool;
 pub mod pooler;
-mod warm;
+pub mod url;
+
+mod abandoned;
+mod connections;
+mod opening;
 
 pub use error::StoreError;
-pub use pool::{Class, DatabaseUrl, Db, DbSettings, Work};
+pub use pool::{Class, Db, DbSettings, Work};
 pub use sqlx::PgConnection;
+pub use url::DatabaseUrl;

@@ -1,22 +1,24 @@
 //! Units of database work. Each runs in a task of its own, and has a deadline.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::db::StoreError;
 use crate::db::clock::DatabaseClock;
+use crate::db::connections::{Connections, Held};
+use crate::db::error::Stale;
 use crate::db::gate::Gate;
-use crate::db::parameters::known;
-use crate::db::warm::{TRUSTED_IDLE, Waiting, Warm, Warmed};
+use crate::db::opening::Opener;
+use crate::db::url::DatabaseUrl;
 
 /// A unit of work that runs.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
@@ -43,50 +45,14 @@ fn batch_lock_timeout(deadline: Duration) -> Duration {
     (deadline / 200).max(Duration::from_millis(20))
 }
 
+/// How often a unit of work is run again in a new session, because its session did not fit the database any more.
+const STALE_RETRIES: usize = 2;
+
 /// How often a unit of work is run again after a conflict with another transaction (40001, 40P01).
 const SERIALIZATION_RETRIES: usize = 4;
 
 /// How long a unit of work waits for a connection. After that the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long opening a connection may take. Opening outlives its caller; the next caller uses the connection. Otherwise a database
-/// that takes longer than [`ACQUIRE_TIMEOUT`] would never be reached.
-const OPENING_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// A connection that misses this ping timeout is dead.
-const PING_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Where a database is.
-#[derive(Clone)]
-pub struct DatabaseUrl(pub(crate) PgConnectOptions);
-
-/// Without the password.
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DatabaseUrl({}:{})", self.0.get_host(), self.0.get_port())
-    }
-}
-
-impl DatabaseUrl {
-    /// Reads a `postgres://` URL. The error says what is wrong with it.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        let (url, unknown) = known(url);
-        for parameter in unknown {
-            tracing::warn!(parameter, "a parameter of the database's URL is not known, and ignored");
-        }
-        let mut options = PgConnectOptions::from_str(&url).map_err(|error| error.to_string())?;
-        // There is no TLS on a socket of this machine, whatever PGSSLMODE says.
-        if options.get_socket().is_some() || options.get_host().starts_with('/') {
-            options = options.ssl_mode(PgSslMode::Disable);
-        }
-        // PgBouncer refuses this setting at the start of a connection, and PostgreSQL's default is as precise.
-        Ok(Self(options.extra_float_digits(None)))
-    }
-
-    pub fn options(&self) -> &PgConnectOptions {
-        &self.0
-    }
-}
 
 /// How the server uses its database.
 #[derive(Debug, Clone)]
@@ -134,20 +100,19 @@ impl Commit {
     }
 }
 
-/// The pool of the engine's connections.
+/// The engine's connections, and the units of work that use them.
 ///
 /// Each unit of work runs in a task of its own, so a client that cancels its call does not stop the work midway. Otherwise the next unit
 /// could get a connection with an open transaction. Work must not swallow errors of statements: the commit of an aborted transaction
 /// looks like success.
 #[derive(Debug, Clone)]
 pub struct Db {
-    pool: PgPool,
+    connections: Arc<Connections>,
     /// The units of work that run.
     tracker: TaskTracker,
-    /// The tasks that open connections.
+    /// The tasks that open connections, and the one that ends processes that were given up.
     opening: TaskTracker,
-    /// Connections that were just used.
-    warm: Warm,
+    _closing: Arc<DropGuard>,
     deadline: Duration,
     /// Whether the database did not answer the last unit of work.
     away: Arc<AtomicBool>,
@@ -175,41 +140,24 @@ impl Db {
              SET enable_hashjoin = off; \
              SET enable_mergejoin = off; \
              SET jit = off; \
+             SET tcp_keepalives_idle = 60; \
+             SET tcp_keepalives_interval = 10; \
+             SET tcp_keepalives_count = 3; \
              SET timezone = 'UTC'",
             lock_ms = lock_timeout(deadline).as_millis(),
             statement_ms = (deadline * 9 / 10).as_millis(),
             ms = deadline.as_millis()
         );
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(OPENING_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    // After a restart of the database all connections are dead, and only a ping shows it.
-                    if meta.idle_for <= TRUSTED_IDLE {
-                        return Ok(true);
-                    }
-                    let ping = tokio::time::timeout(PING_TIMEOUT, connection.ping());
-                    ping.await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut)).map(|()| true)
-                })
-            })
-            .after_connect(move |connection, _| {
-                let session = sqlx::AssertSqlSafe(session.clone());
-                Box::pin(async move { sqlx::raw_sql(session).execute(connection).await.map(drop) })
-            })
-            .after_release(|connection, _| {
-                // The buffers have grown to the largest message so far, and stay so otherwise. A connection comes back to the pool when it
-                // is idle, so this is rare.
-                connection.shrink_buffers();
-                Box::pin(async { Ok(true) })
-            })
-            .connect_lazy_with(url.0.clone().application_name("ops"));
+        // One connection is the listener's.
+        let units = settings.max_connections.saturating_sub(1).max(1) as usize;
+        let connections = Arc::new(Connections::new(Opener::new(url.clone(), session), units));
+        let (opening, closing) = (TaskTracker::new(), CancellationToken::new());
+        opening.spawn(closing.clone().run_until_cancelled_owned(connections.abandoned.clone().end_each()));
         Self {
-            pool,
+            connections,
             tracker: TaskTracker::new(),
-            opening: TaskTracker::new(),
-            warm: Warm::default(),
+            opening,
+            _closing: Arc::new(closing.drop_guard()),
             deadline,
             away: Arc::default(),
             gate: None,
@@ -298,29 +246,38 @@ impl Db {
         let (db, away) = (self.clone(), self.away.clone());
         let task = self.tracker.spawn(async move {
             let _pass = pass;
-            let mut attempt = 0;
+            let (mut attempt, mut sessions) = (0, 0);
             loop {
-                let result = db.attempt(&input, &work, commit).await;
+                let result = db.attempt(&input, &work, commit, sessions > 0).await;
                 away.store(result.as_ref().is_err_and(StoreError::is_outage), Ordering::Relaxed);
                 match result {
                     Err(StoreError::Serialization(why)) if attempt < SERIALIZATION_RETRIES => {
                         attempt += 1;
                         tracing::debug!(%why, attempt, "a transaction is tried again");
                     }
-                    result => return result,
+                    // The statement has committed itself, and only its answer could not be read.
+                    Err(error @ StoreError::Stale { kind: Stale::Answer, .. }) if commit == Commit::Statement => {
+                        return Err(error.in_new_session());
+                    }
+                    Err(StoreError::Stale { why, .. }) if sessions < STALE_RETRIES => {
+                        sessions += 1;
+                        tracing::warn!(%why, sessions, "a session does not fit the database any more; the work is tried in a new one");
+                        db.connections.forget();
+                    }
+                    result => return result.map_err(StoreError::in_new_session),
                 }
             }
         });
         task.await.unwrap_or_else(|panic| Err(StoreError::defect(panic.to_string())))
     }
 
-    /// Runs a unit of work once.
-    async fn attempt<I, T, W>(&self, input: &I, work: &W, commit: Commit) -> Result<T, StoreError>
+    /// Runs a unit of work once, in a new session if asked for.
+    async fn attempt<I, T, W>(&self, input: &I, work: &W, commit: Commit, is_new: bool) -> Result<T, StoreError>
     where
         W: for<'c> Fn(&'c mut PgConnection, &'c I) -> Work<'c, T>,
     {
-        let (mut warmed, deadline) = (self.connection().await?, self.deadline);
-        let connection: &mut PgConnection = &mut warmed.connection;
+        let (mut held, deadline) = (self.connection(is_new).await?, self.deadline);
+        let connection: &mut PgConnection = &mut held.connection;
         let mut committing = commit == Commit::Statement;
         let unit = async {
             let Some(begin) = commit.begin(deadline) else {
@@ -348,37 +305,43 @@ impl Db {
         match result {
             Err(StoreError::Unavailable(why)) => {
                 // The state of the connection is not known, so no other unit may get it.
-                drop(warmed.connection.detach());
+                self.connections.abandon(held);
                 Err(if committing { StoreError::CommitUnknown(why) } else { StoreError::Unavailable(why) })
             }
+            result @ Err(StoreError::Stale { .. }) => result,
             result => {
-                self.warm.keep(warmed);
+                self.connections.keep(held);
                 result
             }
         }
     }
 
-    /// A connection that was just used, or else one from the pool. A task of its own waits for the pool, and outlives this call.
-    async fn connection(&self) -> Result<Warmed, StoreError> {
-        if let Some(warmed) = self.warm.take() {
-            return Ok(warmed);
+    /// A connection that was just used, or else another or a new one. A task of its own waits for it, and outlives this call.
+    async fn connection(&self, is_new: bool) -> Result<Held, StoreError> {
+        if !is_new && let Some(held) = self.connections.take() {
+            return Ok(held);
         }
-        let (pool, waiting) = (self.pool.clone(), self.warm.waiting());
-        let opening = self.opening.spawn(async move {
-            let _waiting = waiting;
-            pool.acquire().await.map(Warmed::new)
+        let ((sender, receiver), connections) = (oneshot::channel(), self.connections.clone());
+        self.opening.spawn(async move {
+            let acquired = connections.acquire(is_new).await;
+            if let Err(Ok(held)) = sender.send(acquired) {
+                connections.keep(held);
+            }
         });
         let timeout = self.deadline.min(ACQUIRE_TIMEOUT);
-        match tokio::time::timeout(timeout, opening).await {
-            Ok(Ok(connection)) => Ok(connection?),
-            Ok(Err(panic)) => Err(StoreError::defect(panic.to_string())),
-            Err(_) => Err(StoreError::Unavailable(format!("no connection within {timeout:?}").into())),
+        match tokio::time::timeout(timeout, receiver).await {
+            Ok(Ok(acquired)) => acquired,
+            Ok(Err(_)) => Err(StoreError::defect("the task that opens a connection ended")),
+            Err(_) => {
+                let why = self.connections.opener.failure();
+                Err(StoreError::Unavailable(why.unwrap_or_else(|| format!("no connection within {timeout:?}").into())))
+            }
         }
     }
 
-    /// Announces a wait for the pool by a caller that takes its connection elsewhere.
-    pub(super) fn waiting(&self) -> Waiting {
-        self.warm.waiting()
+    /// Why the last connection was not opened. `None` if it was.
+    pub fn unopened(&self) -> Option<Arc<str>> {
+        self.connections.opener.failure()
     }
 
     /// The clock of the database.
@@ -396,9 +359,45 @@ impl Db {
         batch_lock_timeout(self.deadline)
     }
 
-    /// The most connections that the pool has.
+    /// Why this database can not be used at all, whatever its state. `None` also if it can not be asked.
+    pub async fn unusable(&self) -> Option<String> {
+        self.connections.opener.unusable().await
+    }
+
+    /// A connection for a caller that manages its own: with the rights of the login, and without the settings of the others.
+    pub async fn open_plain(&self) -> Result<PgConnection, StoreError> {
+        self.connections.opener.open_plain().await
+    }
+
+    /// The number of connections that were opened. Each may lead to another database than those before.
+    pub fn opened(&self) -> u64 {
+        self.connections.opener.opened()
+    }
+
+    /// How to reach the server that accepted the last connection, and its number.
+    pub(super) fn server(&self) -> (PgConnectOptions, usize) {
+        let number = self.connections.opener.server();
+        (self.connections.opener.options(), number)
+    }
+
+    /// The most connections that there are at a time.
     pub fn max_connections(&self) -> usize {
-        self.pool.options().get_max_connections() as usize
+        self.connections.max() + 1
+    }
+
+    /// How many connections are open, and how many of these are idle.
+    pub fn connections(&self) -> (usize, usize) {
+        self.connections.counts()
+    }
+
+    /// How many processes of the database were given up and may not have ended, and how many were ever given up.
+    pub fn abandoned(&self) -> (usize, u64) {
+        (self.connections.abandoned.count(), self.connections.abandoned.total())
+    }
+
+    /// Gives back the memory that large messages took in idle connections.
+    pub fn shrink(&self) {
+        self.connections.shrink();
     }
 
     /// The number of units of work that run, or wait for a connection.
@@ -406,16 +405,10 @@ impl Db {
         self.tracker.len()
     }
 
-    /// The pool, for callers that manage their own connections.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
-    }
-
     /// Waits for the units of work that run, then closes the connections.
     pub async fn close(&self) {
         self.tracker.close();
         self.tracker.wait().await;
-        self.warm.clear();
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }

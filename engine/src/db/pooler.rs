@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
 use crate::db::DatabaseUrl;
@@ -23,8 +24,8 @@ pub async fn pools_transactions(url: &DatabaseUrl) -> Result<bool, sqlx::Error> 
 }
 
 async fn ask(url: &DatabaseUrl) -> Result<bool, sqlx::Error> {
-    let options = url.options().clone().application_name("ops");
-    let (mut idle, mut busy) = (options.connect().await?, options.connect().await?);
+    let (options, mut idle) = first_that_answers(url).await?;
+    let mut busy = options.connect().await?;
     let mut pools = false;
     for _ in 0..TRIES {
         let (first, before) = (process(&mut idle).await?, process(&mut idle).await?);
@@ -42,6 +43,19 @@ async fn ask(url: &DatabaseUrl) -> Result<bool, sqlx::Error> {
     idle.close().await?;
     busy.close().await?;
     Ok(pools)
+}
+
+/// A connection to the first of the servers that can be reached.
+async fn first_that_answers(url: &DatabaseUrl) -> Result<(PgConnectOptions, PgConnection), sqlx::Error> {
+    let mut failure = sqlx::Error::PoolClosed;
+    for server in url.servers() {
+        let options = server.clone().application_name("ops");
+        match options.connect().await {
+            Ok(connection) => return Ok((options, connection)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// The process that serves a connection. A pooler may not know prepared statements, so this uses none.

@@ -20,13 +20,15 @@ pub struct FeedCursor {
     snapshot: String,
     /// When it was taken, by the database's clock.
     pub taken_at: DateTime<Utc>,
+    /// The table that it reads.
+    pub feed: i64,
 }
 
 impl FeedCursor {
     /// Reads a cursor that a client sent. Returns `None` if PostgreSQL would not accept it.
-    pub fn parse(snapshot: &str, taken_at: DateTime<Utc>) -> Option<Self> {
+    pub fn parse(snapshot: &str, taken_at: DateTime<Utc>, feed: i64) -> Option<Self> {
         let snapshot = Snapshot::parse(snapshot)?.to_string();
-        Some(Self { snapshot, taken_at })
+        Some(Self { snapshot, taken_at, feed })
     }
 
     /// The text from which `parse` makes the cursor again.
@@ -81,6 +83,8 @@ pub struct FeedBatch {
     pub overflown: bool,
     /// The next cursor.
     pub cursor: FeedCursor,
+    /// The cursor that was read from is not of this feed: the database was restored, or has gone back. What changed is not known.
+    pub is_other: bool,
 }
 
 /// Change rows in one batch. For a reader that is further behind, reading the runs again is cheaper.
@@ -90,11 +94,14 @@ const BATCH_ROWS: i64 = 10_000;
 pub async fn feed_cursor(c: &mut PgConnection) -> Result<FeedCursor, StoreError> {
     let row = sqlx::query!(
         r#"SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
-                  (SELECT c.xid::text FROM ops.run_changes c ORDER BY c.xid DESC LIMIT 1) AS newest"#
+                  'ops.run_changes'::regclass::oid::int8 AS "feed!",
+                  (SELECT c.xid::text FROM ops.run_changes c WHERE c.xid < pg_snapshot_xmax(pg_current_snapshot())
+                   ORDER BY c.xid DESC LIMIT 1) AS newest"#
     )
     .fetch_one(c)
     .await?;
-    Ok(FeedCursor { snapshot: durable(&row.snapshot, row.newest.as_deref())?, taken_at: row.taken_at })
+    let snapshot = durable(&row.snapshot, row.newest.as_deref())?;
+    Ok(FeedCursor { snapshot, taken_at: row.taken_at, feed: row.feed })
 }
 
 /// The part of a snapshot that survives a crash of the database: the transactions up to the newest in the feed, which is on disk.
@@ -111,7 +118,8 @@ fn durable(snapshot: &str, newest: Option<&str>) -> Result<String, StoreError> {
 
 /// All changes that were committed since the cursor. One statement reads the changes and the next cursor, so both have the same snapshot.
 ///
-/// The index scan starts at the cursor's oldest open transaction; the cursor has already seen some of the rows that follow.
+/// The index scan starts at the cursor's oldest open transaction; the cursor has already seen some of the rows that follow. It ends at
+/// the present: rows with later transactions come from another cluster, whose dump was restored here.
 pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<FeedBatch, StoreError> {
     let row = sqlx::query!(
         r#"WITH last AS (SELECT $1::text::pg_snapshot AS snapshot),
@@ -119,11 +127,14 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
                SELECT c.tenant_id, c.run_ids, c.event_run_ids
                FROM last, ops.run_changes c
                WHERE c.xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(c.xid, last.snapshot)
+                 AND c.xid < pg_snapshot_xmax(pg_current_snapshot())
                LIMIT $2
            ),
            changed AS (SELECT f.tenant_id, r.id FROM fresh f, unnest(f.run_ids) AS r (id))
            SELECT pg_current_snapshot()::text AS "snapshot!", clock_timestamp() AS "taken_at!",
-                  (SELECT c.xid::text FROM ops.run_changes c ORDER BY c.xid DESC LIMIT 1) AS newest,
+                  'ops.run_changes'::regclass::oid::int8 AS "feed!",
+                  (SELECT c.xid::text FROM ops.run_changes c WHERE c.xid < pg_snapshot_xmax(pg_current_snapshot())
+                   ORDER BY c.xid DESC LIMIT 1) AS newest,
                   (SELECT count(*) FROM fresh) AS "rows!", ARRAY(SELECT tenant_id FROM changed) AS "tenants!", ARRAY(SELECT id FROM changed) AS "run_ids!",
                   ARRAY(SELECT DISTINCT e.id FROM fresh f, unnest(f.event_run_ids) AS e (id)) AS "event_run_ids!""#,
         cursor.snapshot,
@@ -131,11 +142,17 @@ pub async fn feed_read(c: &mut PgConnection, cursor: &FeedCursor) -> Result<Feed
     )
     .fetch_one(c)
     .await?;
+    let xmax = |text: &str| Snapshot::parse(text).map(|snapshot| snapshot.xmax);
     Ok(FeedBatch {
+        is_other: row.feed != cursor.feed || xmax(&row.snapshot) < xmax(&cursor.snapshot),
         overflown: row.rows == BATCH_ROWS,
         run_ids: row.tenants.into_iter().zip(row.run_ids).collect(),
         event_run_ids: row.event_run_ids,
-        cursor: FeedCursor { snapshot: durable(&row.snapshot, row.newest.as_deref())?, taken_at: row.taken_at },
+        cursor: FeedCursor {
+            snapshot: durable(&row.snapshot, row.newest.as_deref())?,
+            taken_at: row.taken_at,
+            feed: row.feed,
+        },
     })
 }
 
@@ -164,6 +181,7 @@ pub async fn feed_changed_since(
            FROM (SELECT $2::text::pg_snapshot AS snapshot) last
            JOIN ops.run_changes c
              ON c.xid >= pg_snapshot_xmin(last.snapshot) AND NOT pg_visible_in_snapshot(c.xid, last.snapshot)
+            AND c.xid < pg_snapshot_xmax(pg_current_snapshot())
            CROSS JOIN LATERAL unnest(c.run_ids) AS r (id)
            WHERE c.tenant_id = $1
            LIMIT $3"#,
@@ -200,7 +218,7 @@ mod tests {
 
     #[test]
     fn only_snapshots_are_cursors() {
-        let parse = |text: &str| FeedCursor::parse(text, DateTime::UNIX_EPOCH);
+        let parse = |text: &str| FeedCursor::parse(text, DateTime::UNIX_EPOCH, 0);
         for good in ["10:20:", "10:10:", "10:20:10,19"] {
             assert_eq!(parse(good).expect(good).snapshot(), good);
         }

@@ -74,6 +74,8 @@ pub struct Families {
     pub repair_age_seconds: GaugeVec,
     pub database_answers: IntGauge,
     pub database_connections: IntGaugeVec,
+    pub database_abandoned: IntGauge,
+    pub database_abandonments: IntCounter,
     pub database_units: IntGauge,
     pub process_cpu_seconds: Counter,
     pub process_resident_bytes: IntGauge,
@@ -208,9 +210,18 @@ impl Default for Metrics {
                 Opts::new("ops_repair_age_seconds", "Since a repair succeeded last or had nothing to do"),
                 &["repair"],
             )),
-            database_answers: make.gauge("ops_database_answers", "1 if the database answered the last probe, else 0"),
+            database_answers: make
+                .gauge("ops_database_answers", "1 if the database took the write of the last probe, else 0"),
             database_connections: make
                 .keep(IntGaugeVec::new(Opts::new("ops_database_connections", "Connections in the pool"), &["state"])),
+            database_abandoned: make.gauge(
+                "ops_database_abandoned",
+                "Processes of the database that missed a deadline and may not have ended",
+            ),
+            database_abandonments: make.counter(
+                "ops_database_abandoned_total",
+                "Processes of the database that were given up after a deadline or a lost connection",
+            ),
             database_units: make
                 .gauge("ops_database_units", "Units of database work that run, or wait for a connection"),
             process_cpu_seconds: make.keep(Counter::new("process_cpu_seconds_total", "Processor time that was used")),

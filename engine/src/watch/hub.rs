@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::db::{Db, StoreError};
 use crate::domain::{Run, TenantId};
 use crate::settings::{OUTAGE_RETRY_DELAY, POLL_INTERVAL};
+use crate::store::database::{DatabaseIdentity, database_identity};
 use crate::store::feed::{FeedBatch, FeedCursor, feed_cursor, feed_read};
 use crate::store::run::read::run_get_many;
 use crate::wakeups::{Topic, Wakeups};
@@ -23,6 +24,15 @@ use crate::watch::subscription::Subscription;
 
 /// Runs that one statement reads. Runs of the largest size must fit into memory.
 pub const READ_PAGE: usize = 100;
+
+/// How far the hub has read, and in which database.
+#[derive(Debug, Clone)]
+struct Place {
+    cursor: FeedCursor,
+    identity: DatabaseIdentity,
+    /// The number of connections that were opened when the identity was read.
+    opened: u64,
+}
 
 /// Delivers changes to the watchers that they concern.
 #[derive(Debug)]
@@ -58,22 +68,27 @@ impl ChangeHub {
 
     /// Reads the feed while somebody watches, until `closing`.
     pub async fn run(self: Arc<Self>, closing: CancellationToken) {
-        let mut cursor: Option<FeedCursor> = None;
+        let mut place: Option<Place> = None;
         loop {
             if self.subscribers.lock().is_empty() {
-                cursor = None;
+                place = None;
                 tokio::select! {
                     () = self.subscribers.wanted() => {}
                     () = closing.cancelled() => return,
                 }
             }
             let number = self.subscribers.read_begins();
-            let pause = match self.read(cursor.as_ref()).await {
-                Ok(next) => {
-                    cursor = Some(next);
+            let pause = match self.read(place.as_ref()).await {
+                Ok(Some(next)) => {
+                    place = Some(next);
                     self.subscribers.read_ended(number);
                     *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                     POLL_INTERVAL
+                }
+                Ok(None) => {
+                    tracing::warn!("the database was restored or has gone back; watchers begin anew");
+                    place = None;
+                    continue;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the change feed can not be read; watchers wait");
@@ -89,18 +104,34 @@ impl ChangeHub {
         }
     }
 
-    /// Reads the changes since the cursor, and delivers them. Returns the next cursor.
-    async fn read(&self, cursor: Option<&FeedCursor>) -> Result<FeedCursor, StoreError> {
-        let Some(cursor) = cursor.cloned() else {
+    /// Reads the changes since a place, and delivers them. Returns the next place. `None`: the place is in another feed, so that the
+    /// changes are not known.
+    async fn read(&self, place: Option<&Place>) -> Result<Option<Place>, StoreError> {
+        let opened = self.db.opened();
+        let Some(Place { cursor, identity, .. }) = place.filter(|place| place.opened == opened) else {
+            let identity = self.identity().await?;
+            if let Some(place) = place.filter(|place| place.identity == identity) {
+                return Box::pin(self.read(Some(&Place { opened, ..place.clone() }))).await;
+            }
+            if place.is_some() {
+                self.begin_anew();
+                return Ok(None);
+            }
             let cursor = self.db.read((), |c, ()| feed_cursor(c).boxed()).await?;
             self.deliver(&[], &cursor);
-            return Ok(cursor);
+            return Ok(Some(Place { cursor, identity, opened }));
         };
-        let batch = self.db.read(cursor, |c, cursor| feed_read(c, cursor).boxed()).await?;
-        let FeedBatch { run_ids, event_run_ids, overflown, cursor } = batch;
+        let batch = self.db.read(cursor.clone(), |c, cursor| feed_read(c, cursor).boxed()).await?;
+        let FeedBatch { run_ids, event_run_ids, overflown, cursor, is_other } = batch;
+        // A connection that was opened meanwhile may have led to another database.
+        if is_other || (self.db.opened() != opened && self.identity().await? != *identity) {
+            self.begin_anew();
+            return Ok(None);
+        }
+        let next = |cursor| Ok(Some(Place { cursor, identity: identity.clone(), opened }));
         if overflown {
             self.subscribers.lock().values().for_each(|subscriber| subscriber.overflow());
-            return Ok(cursor);
+            return next(cursor);
         }
         let wanted = self.wanted_runs(run_ids);
         let mut news = Vec::with_capacity(wanted.len());
@@ -109,7 +140,16 @@ impl ChangeHub {
         }
         self.deliver(&news, &cursor);
         self.wake_for_events(&event_run_ids);
-        Ok(cursor)
+        next(cursor)
+    }
+
+    async fn identity(&self) -> Result<DatabaseIdentity, StoreError> {
+        let (identity, _) = self.db.read((), |c, ()| database_identity(c).boxed()).await?;
+        Ok(identity)
+    }
+
+    fn begin_anew(&self) {
+        self.subscribers.lock().values().for_each(|subscriber| subscriber.begin_anew());
     }
 
     /// The changed runs that may concern a watcher, each once.

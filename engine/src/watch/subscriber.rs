@@ -66,6 +66,8 @@ pub(super) struct Pending {
     /// All changes up to here were delivered. An overflow leaves it as it is.
     pub(super) cursor: Option<FeedCursor>,
     pub(super) overflown: bool,
+    /// The watcher has to begin anew, because the database is not the one that it watched.
+    pub(super) anew: bool,
 }
 
 /// A watcher, as the hub knows it.
@@ -127,6 +129,15 @@ impl Subscriber {
             pending.events = IndexMap::new();
             pending.overflown = true;
         }
+        self.wake();
+    }
+
+    /// The database was restored or has gone back: nobody knows what changed.
+    pub(super) fn begin_anew(&self) {
+        let mut pending = self.pending();
+        pending.events = IndexMap::new();
+        pending.anew = true;
+        drop(pending);
         self.wake();
     }
 

@@ -15,6 +15,8 @@ pub struct Taken {
     pub cursor: Option<FeedCursor>,
     /// Too many changes came: the watcher must read the changes since its last cursor from the feed.
     pub overflown: bool,
+    /// The database was restored or has gone back: the watcher must begin anew.
+    pub anew: bool,
 }
 
 /// A watcher's end. Unregisters itself when it is dropped.
@@ -42,6 +44,7 @@ impl Subscription {
             events: std::mem::take(&mut pending.events).into_values().collect(),
             cursor: pending.cursor.clone(),
             overflown: std::mem::replace(&mut pending.overflown, false),
+            anew: pending.anew,
         }
     }
 

@@ -49,7 +49,37 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
             "name the primary in the URL; or, if the primary is lost for good, promote this standby: SELECT pg_promote();",
         ));
     }
+    synchronous_standbys(session, found).await?;
     clock(session, found).await
+}
+
+/// Commits wait for these standbys. If one is gone, no commit ends.
+async fn synchronous_standbys(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let (names, waits, connected, hidden): (String, bool, i64, i64) = session
+        .row(
+            "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit') NOT IN ('off', 'local'), \
+             count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')), \
+             count(*) FILTER (WHERE pid IS NOT NULL AND sync_state IS NULL) FROM pg_stat_replication",
+        )
+        .await?;
+    let wanted = standbys_wanted(&names);
+    // A role without pg_monitor does not see which standbys they are.
+    if waits && connected < wanted && hidden == 0 {
+        found.add(Finding::error(
+            "synchronous-standby",
+            format!("commits wait for {wanted} of the standbys {names:?}, and {connected} are connected"),
+            "no commit ends, so a server is not ready, although reads work",
+            "start the standby; or let commits not wait for it: ALTER SYSTEM SET synchronous_standby_names = ''; SELECT pg_reload_conf();",
+        ));
+    }
+    Ok(())
+}
+
+/// For how many standbys a commit waits: `FIRST 2 (a, b)`, `ANY 2 (a, b)` and `2 (a, b)` say it, `a, b` means one.
+fn standbys_wanted(names: &str) -> i64 {
+    let before_list = names.split_once('(').map_or("", |(method, _)| method);
+    let number = before_list.split_whitespace().last().and_then(|number| number.parse().ok());
+    number.unwrap_or(i64::from(!names.trim().is_empty()))
 }
 
 async fn clock(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
@@ -88,4 +118,24 @@ pub async fn check_pooler(session: &Session, found: &mut Examination) -> Result<
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_says_for_how_many_standbys_commits_wait() {
+        for (names, wanted) in [
+            ("", 0),
+            ("a", 1),
+            ("a, b", 1),
+            ("*", 1),
+            ("2 (a, b, c)", 2),
+            ("FIRST 3 (a, b, c)", 3),
+            ("ANY 2 (a, b)", 2),
+        ] {
+            assert_eq!(standbys_wanted(names), wanted, "{names}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection};
 
 use engine::db::DatabaseUrl;
@@ -56,8 +56,30 @@ pub struct Session {
 }
 
 impl Session {
+    /// Opens a connection: to the primary, if the URL names several servers, or else to one that answers.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, ReadError> {
-        let options = url.options().clone().application_name("ops doctor");
+        let mut found = Err(ReadError::Late(CONNECT_TIMEOUT));
+        for (number, server) in url.servers().iter().enumerate() {
+            let opened = Self::open_at(url, server).await;
+            let Ok(mut session) = opened else {
+                if number == 0 {
+                    found = opened;
+                }
+                continue;
+            };
+            let is_standby = "SELECT pg_is_in_recovery()";
+            if url.servers().len() == 1 || session.row::<(bool,)>(is_standby).await.is_ok_and(|(standby,)| !standby) {
+                return Ok(session);
+            }
+            if found.is_err() {
+                found = Ok(session);
+            }
+        }
+        found
+    }
+
+    async fn open_at(url: &DatabaseUrl, server: &PgConnectOptions) -> Result<Self, ReadError> {
+        let options = server.clone().application_name("ops doctor");
         let connecting = options.connect();
         let connection =
             tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| ReadError::Late(CONNECT_TIMEOUT))??;

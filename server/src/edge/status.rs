@@ -224,7 +224,7 @@ fn store_status(error: &StoreError) -> Status {
         StoreError::StatementCancelled(_) => busy("a statement took too long in the database, or was cancelled"),
         StoreError::Serialization(_) => busy("this call conflicted with other transactions in the database"),
         StoreError::Overloaded => status(ErrorReason::Overloaded, error.to_string(), HashMap::new()),
-        StoreError::Constraint { .. } | StoreError::Defect(_) => {
+        StoreError::Constraint { .. } | StoreError::Stale { .. } | StoreError::Defect(_) => {
             let request = Uuid::new_v4().to_string();
             tracing::error!(%request, %error, "request failed by a defect");
             let metadata = HashMap::from([("request".to_owned(), request)]);

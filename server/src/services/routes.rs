@@ -10,14 +10,16 @@ use proto::v1::artifact_service_server::ArtifactServiceServer;
 use proto::v1::run_service_server::RunServiceServer;
 use proto::v1::session_service_server::SessionServiceServer;
 use proto::v1::worker_service_server::WorkerServiceServer;
+use tokio::sync::watch;
 use tonic::service::Routes;
+use tower::ServiceExt;
 
 use crate::edge::admission::{Admission, admit};
 use crate::edge::call::{Calls, call, is_grpc};
 use crate::edge::caller::identify;
 use crate::edge::meter::count;
 use crate::edge::methods::DESCRIPTORS;
-use crate::edge::status::unknown_method;
+use crate::edge::status::{status_of, unknown_method};
 use crate::edge::trace::traced;
 use crate::services::artifact::artifacts::Artifacts;
 use crate::services::artifact::grpc::ArtifactApi;
@@ -28,6 +30,7 @@ use crate::services::session::grpc::SessionApi;
 use crate::services::session::sessions::Sessions;
 use crate::services::worker::grpc::WorkerApi;
 use crate::services::worker::workers::Workers;
+use engine::db::StoreError;
 use engine::domain::Limits;
 use engine::telemetry::Metrics;
 
@@ -82,6 +85,24 @@ pub async fn routes(
     let router = traced(router.layer(from_fn_with_state(metrics, count)));
     let router = router.fallback(unknown_path).merge(http).layer(from_fn(identify));
     Ok((router, switch))
+}
+
+/// How long a call waits for the end of a start. Longer than most migrations take, and not for as long as one may wait for a lock.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The routes while a server starts: those of plain HTTP. Any other request waits for the routes that follow, and is refused if they do not
+/// come in time.
+pub fn starting_routes(http: axum::Router, started: watch::Receiver<Option<axum::Router>>) -> axum::Router {
+    http.fallback(move |request: Request<axum::body::Body>| {
+        let mut started = started.clone();
+        async move {
+            let routes = async { started.wait_for(Option::is_some).await.ok().and_then(|routes| routes.clone()) };
+            match tokio::time::timeout(START_TIMEOUT, routes).await {
+                Ok(Some(routes)) => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                _ => status_of(StoreError::Unavailable("the server starts".into())).into_http(),
+            }
+        }
+    })
 }
 
 /// Answers a gRPC call with UNKNOWN_METHOD and any other request with 404.

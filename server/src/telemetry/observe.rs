@@ -39,10 +39,12 @@ impl Observe {
             metrics.repair_failing.with_label_values(&[repair.name]).set(repair.is_failing().into());
             metrics.repair_age_seconds.with_label_values(&[repair.name]).set(repair.age().as_secs_f64());
         }
-        let (connections, idle) =
-            (engine.db(Class::Engine).pool().size() as usize, engine.db(Class::Engine).pool().num_idle());
+        let (connections, idle) = engine.db(Class::Engine).connections();
         metrics.database_connections.with_label_values(&["idle"]).set(signed(idle));
         metrics.database_connections.with_label_values(&["busy"]).set(signed(connections.saturating_sub(idle)));
+        let (abandoned, ever_abandoned) = engine.db(Class::Engine).abandoned();
+        metrics.database_abandoned.set(signed(abandoned));
+        metrics.database_abandonments.inc_by(ever_abandoned.saturating_sub(metrics.database_abandonments.get()));
         metrics.database_units.set(signed(engine.db(Class::Engine).units()));
         if let Some(usage) = process::usage() {
             let cpu = &metrics.process_cpu_seconds;

@@ -33,6 +33,20 @@ async fn settings_in_the_configuration_of_postgresql_are_found_and_mended_by_the
 }
 
 #[tokio::test]
+async fn a_synchronous_standby_that_is_gone_is_found_although_reads_work() {
+    let cluster = sound_cluster(&[]).await;
+    let url = cluster.url("ops");
+    sql(&url, "ALTER SYSTEM SET synchronous_standby_names = 'gone'; SELECT pg_reload_conf()").await;
+    let look = || examine(&["--database-url", &url]).0;
+    let found = until(look, |ids| ids == ["synchronous-standby"]);
+    let finding = one(&found, "synchronous-standby");
+    assert!(finding.severity == "error" && finding.what.contains("\"gone\""), "{finding:?}");
+    let statements = finding.mend.split_once("ALTER").map(|(_, rest)| format!("ALTER{rest}"));
+    sql(&url, &statements.unwrap()).await;
+    until(look, |ids| ids.is_empty());
+}
+
+#[tokio::test]
 async fn settings_of_a_role_or_a_database_are_found_and_reset() {
     let fixture = Fixture::empty().await;
     let url = fixture.database_url();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::db::{Db, StoreError};
 
@@ -18,14 +18,15 @@ pub async fn queue_vacuum(db: &Db) -> Result<bool, StoreError> {
 }
 
 async fn vacuum(db: &Db) -> Result<bool, StoreError> {
-    let options = db.pool().connect_options();
-    let mut c = PgConnection::connect_with(&options).await?;
+    let mut c = db.open_plain().await?;
     // Since PostgreSQL 16 a member may not become the role without the SET option.
     let may = "SELECT pg_has_role(current_user, 'ops_owner',
                                   CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)";
     let may: bool = sqlx::query_scalar(may).fetch_one(&mut c).await?;
     if may {
-        sqlx::raw_sql("SET ROLE ops_owner").execute(&mut c).await?;
+        // The deadline here does not end the vacuum there.
+        let set = format!("SET ROLE ops_owner; SET statement_timeout = {}", DEADLINE.as_millis());
+        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut c).await?;
         sqlx::raw_sql("VACUUM (SKIP_LOCKED, TRUNCATE FALSE) ops.run_queue").execute(&mut c).await?;
     }
     c.close().await?;

@@ -65,6 +65,9 @@ impl Runs {
                         return Ok(());
                     }
                     audibly(&pages, nothing(after), subscription.awaited()).await;
+                    if subscription.take().anew {
+                        return Err(Refusal::RevisionCompacted.into());
+                    }
                 }
             };
             let ended = tokio::select! {

@@ -214,6 +214,9 @@ impl Watch {
                 _ = bookmarks.tick() => true,
             };
             let taken = self.subscription.take();
+            if taken.anew {
+                return Err(Refusal::RevisionCompacted.into());
+            }
             if taken.overflown {
                 let Some(reached) = self.reached.clone() else { return Err(Refusal::RevisionCompacted.into()) };
                 if self.fill_gap(&reached).await?.is_err() {

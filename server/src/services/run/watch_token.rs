@@ -31,6 +31,8 @@ struct Token {
     back: Option<DateTime<Utc>>,
     s: String,
     f: String,
+    #[serde(default)]
+    feed: i64,
 }
 
 /// The token of a cursor, for watches with this filter.
@@ -43,6 +45,7 @@ pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &st
         back: identity.set_back_at,
         s: cursor.snapshot().to_owned(),
         f: filter_hash.to_owned(),
+        feed: identity.feed,
     };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
 }
@@ -59,12 +62,14 @@ pub fn decode(
     let is_of_this_clock = token.back == identity.set_back_at;
     let valid =
         token.v == VERSION && token.db == identity.database && token.f == filter_hash && token.at <= now + FUTURE_MAX;
-    let cursor = FeedCursor::parse(&token.s, token.at).filter(|_| valid).ok_or(Refusal::ResumeTokenInvalid)?;
+    let cursor =
+        FeedCursor::parse(&token.s, token.at, token.feed).filter(|_| valid).ok_or(Refusal::ResumeTokenInvalid)?;
     let age = now.signed_duration_since(token.at).to_std().unwrap_or_default();
-    // A promoted standby may reuse transaction ids. The age of a token from before the clock went back is not known, also until a server
+    // A promoted standby may reuse transaction ids, and a restored database has other changes. The age of a token from before the clock went back is not known, also until a server
     // has noticed that: then the token is of the future.
     let is_of_the_future = token.at > now + TimeDelta::minutes(1);
-    if !is_of_this_clock || is_of_the_future || token.tl != identity.timeline || age > TOKEN_AGE_MAX {
+    let is_of_this_history = token.tl == identity.timeline && token.feed == identity.feed;
+    if !is_of_this_clock || is_of_the_future || !is_of_this_history || age > TOKEN_AGE_MAX {
         return Err(Refusal::RevisionCompacted);
     }
     Ok(cursor)
@@ -81,11 +86,11 @@ mod tests {
     use super::*;
 
     fn identity() -> DatabaseIdentity {
-        DatabaseIdentity { database: "7/5".into(), timeline: 1, set_back_at: None }
+        DatabaseIdentity { database: "7/5".into(), timeline: 1, set_back_at: None, feed: 9 }
     }
 
     fn cursor(now: DateTime<Utc>) -> FeedCursor {
-        FeedCursor::parse("10:20:11,15", now).expect("it is a snapshot")
+        FeedCursor::parse("10:20:11,15", now, 9).expect("it is a snapshot")
     }
 
     #[test]
@@ -122,8 +127,9 @@ mod tests {
     fn a_token_that_is_too_old_or_of_another_timeline_is_refused_as_compacted() {
         let now = Utc::now();
         let token = encode(&cursor(now), &identity(), "f");
-        let promoted = DatabaseIdentity { timeline: 2, ..identity() };
-        assert_eq!(decode(&token, &promoted, "f", now), Err(Refusal::RevisionCompacted));
+        for other in [DatabaseIdentity { timeline: 2, ..identity() }, DatabaseIdentity { feed: 10, ..identity() }] {
+            assert_eq!(decode(&token, &other, "f", now), Err(Refusal::RevisionCompacted));
+        }
         for (age, expected) in [
             (TOKEN_AGE_MAX, Ok(cursor(now))),
             (TOKEN_AGE_MAX + Duration::from_secs(1), Err(Refusal::RevisionCompacted)),
