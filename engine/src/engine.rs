@@ -17,7 +17,7 @@ use crate::stream::leases::Leases;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::stream::results::Results;
-use crate::stream::{orders, unaccepted};
+use crate::stream::{orders, replaced, unaccepted};
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 use crate::watch::hub::ChangeHub;
@@ -108,6 +108,7 @@ impl Engine {
         batches.spawn(release_batches);
         loops.spawn(dispatcher.run(stop.loops.clone()));
         loops.spawn(hub.run(stop.loops.clone()));
+        loops.spawn(replaced::run(db.clone(), wakeups.clone(), registry.clone(), stop.loops.clone()));
         loops.spawn(orders::run(db.clone(), wakeups.clone(), registry, metrics, stop.loops.clone()));
         loops.spawn(unaccepted::run(
             engine.registry.clone(),

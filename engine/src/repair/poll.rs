@@ -18,7 +18,8 @@ pub(super) fn repair(engine: Arc<Engine>, wakers: Vec<Waker>) -> Repair {
 }
 
 async fn once(engine: Arc<Engine>, wakers: Arc<[Waker]>) -> Result<Done, StoreError> {
-    let found = engine.db(Class::Engine).write((), |c, ()| poll(c).boxed()).await?;
+    let streams = engine.registry.epochs();
+    let found = engine.db(Class::Engine).write(streams, |c, streams| poll(c, streams).boxed()).await?;
     wake(&engine, found);
     wakers.iter().for_each(|waker| waker.polled(&found));
     Ok(Done::changed([]))
@@ -35,5 +36,8 @@ fn wake(engine: &Engine, found: Found) {
     }
     if found.orders {
         engine.wakeups.give_here(Topic::Orders);
+    }
+    if found.replaced {
+        engine.wakeups.give_here(Topic::Streams);
     }
 }

@@ -1,6 +1,7 @@
 //! One query that finds all work that needs no wakeup.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::db::StoreError;
 
@@ -17,6 +18,8 @@ pub struct Found {
     pub overdue: bool,
     /// Orders wait to be sent to workers.
     pub orders: bool,
+    /// Workers of this server have newer streams elsewhere.
+    pub replaced: bool,
     /// Cancels were not confirmed in time, or a cancelled session has runs that have not ended.
     pub unfinished_cancels: bool,
     /// There are counters to fold or sessions to complete.
@@ -25,7 +28,8 @@ pub struct Found {
     pub littered: bool,
 }
 
-/// Records that this server checks leases, and finds the work that there is.
-pub async fn poll(c: &mut PgConnection) -> Result<Found, StoreError> {
-    Ok(sqlx::query_file_as!(Found, "src/store/poll.sql").fetch_one(c).await?)
+/// Records that this server checks leases, and finds the work that there is. `streams` are the streams of this server: workers and epochs.
+pub async fn poll(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Result<Found, StoreError> {
+    let (workers, epochs): (Vec<Uuid>, Vec<i64>) = streams.iter().copied().unzip();
+    Ok(sqlx::query_file_as!(Found, "src/store/poll.sql", &workers, &epochs).fetch_one(c).await?)
 }
