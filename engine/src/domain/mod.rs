@@ -21,6 +21,7 @@ pub mod run_next;
 pub mod session;
 pub mod tenant;
 pub mod text;
+pub mod token;
 pub mod trace;
 pub mod violation;
 pub mod watch;
