@@ -29,6 +29,8 @@ mod replicas;
 mod security;
 mod sessions;
 mod shutdown;
+mod tails;
+mod tokens;
 mod tour;
 mod traceparent;
 mod turns;

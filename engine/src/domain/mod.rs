@@ -19,6 +19,7 @@ pub mod run;
 pub mod run_error;
 pub mod run_next;
 pub mod session;
+pub mod tail;
 pub mod tenant;
 pub mod text;
 pub mod token;
