@@ -3,6 +3,7 @@
 
 mod support;
 
+mod answers;
 mod bad_input;
 mod cancel;
 mod claims;
