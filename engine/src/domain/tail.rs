@@ -1,10 +1,10 @@
-//! How far a tail of a run's log has come. Calls that append events in parallel may be stored in any order, so the tail remembers the numbers
-//! that it has passed and that were not stored then.
+//! How far a tail of a run's log has come. Calls that append events in parallel may be stored in any order, so the tail remembers the
+//! numbers that it has passed and that were not stored then.
 
 use crate::domain::event::{EventPosition, RunEvent};
 
-/// The most gaps that a tail remembers. Each takes an order of two calls that came at the same time, or a number that the worker left out.
-/// The tail forgets the oldest: what is stored there later is only in the list of events.
+/// The most gaps that a tail remembers. Each is a call that is stored after a later one, or a number that the worker left
+/// out. The tail forgets the oldest: what is stored there later is only in the list of events.
 const GAPS_MAX: usize = 64;
 
 /// Numbers of a grant's events that were not stored when a later event was read.

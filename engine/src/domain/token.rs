@@ -34,7 +34,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_is_read_back_and_each_other_letter_in_it_is_noticed(bytes in any::<Vec<u8>>(), at in any::<prop::sample::Index>(), letter in "[A-Za-z0-9_-]") {
+        fn a_token_is_read_back_and_each_other_letter_in_it_is_noticed(
+            bytes in any::<Vec<u8>>(),
+            at in any::<prop::sample::Index>(),
+            letter in "[A-Za-z0-9_-]",
+        ) {
             let token = seal(&bytes);
             prop_assert_eq!(open(&token), Some(bytes));
             let at = at.index(token.len());

@@ -2,7 +2,8 @@
 //!
 //! The [`registry`] has a [`connection`] for each stream, and the connection has its [`grants`]. [`results`], [`leases`] and [`events`]
 //! write what all workers report; [`orders`] sends workers the orders from the database; [`unaccepted`] takes back what a worker does
-//! not accept in time; [`replaced`] ends streams whose workers have newer ones elsewhere; [`releases`] gives back grants that did not start.
+//! not accept in time; [`replaced`] ends streams whose workers have newer ones elsewhere; [`releases`] gives back grants that did not
+//! start.
 
 pub mod connection;
 pub mod events;
