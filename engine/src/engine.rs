@@ -19,7 +19,7 @@ use crate::stream::orders::Orders;
 use crate::stream::registry::Registry;
 use crate::stream::releases::Releases;
 use crate::stream::results::Results;
-use crate::stream::unaccepted;
+use crate::stream::{replaced, unaccepted};
 use crate::telemetry::Metrics;
 use crate::wakeups::Wakeups;
 use crate::watch::hub::ChangeHub;
@@ -115,6 +115,7 @@ impl Engine {
         batches.spawn(release_batches);
         loops.spawn(dispatcher.run(stop.loops.clone()));
         loops.spawn(hub.run(stop.loops.clone()));
+        loops.spawn(replaced::run(db.clone(), wakeups.clone(), registry.clone(), stop.loops.clone()));
         let releases = engine.releases.clone();
         let orders = Orders { db: db.clone(), wakeups: wakeups.clone(), registry, releases, metrics };
         loops.spawn(orders.run(stop.loops.clone()));

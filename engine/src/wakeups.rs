@@ -24,9 +24,11 @@ pub enum Topic {
     Orders,
     /// Runs have changed.
     Changes,
+    /// Workers have newer streams.
+    Streams,
 }
 
-const TOPICS: [Topic; 3] = [Topic::Work, Topic::Orders, Topic::Changes];
+const TOPICS: [Topic; 4] = [Topic::Work, Topic::Orders, Topic::Changes, Topic::Streams];
 
 impl Topic {
     fn channel(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Topic {
             Topic::Work => "ops_work",
             Topic::Orders => "ops_cancels",
             Topic::Changes => "ops_changes",
+            Topic::Streams => "ops_streams",
         }
     }
 
@@ -43,6 +46,7 @@ impl Topic {
             Topic::Work => effects.work,
             Topic::Orders => effects.orders,
             Topic::Changes => effects.changes,
+            Topic::Streams => effects.streams,
         }
     }
 }
@@ -60,7 +64,7 @@ struct Signal {
 /// Where wakeups are given and awaited. Each topic has one waiter.
 #[derive(Debug, Clone)]
 pub struct Wakeups {
-    signals: Arc<[Signal; 3]>,
+    signals: Arc<[Signal; TOPICS.len()]>,
     /// Wakes the loop that sends wakeups to the other servers.
     unsent: Arc<Notify>,
     /// This server. A notification carries it, so that the server ignores its own.

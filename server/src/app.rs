@@ -70,6 +70,7 @@ pub enum Error {
 /// Checks a configuration before anything binds. The error lists all that is wrong, each with the name of its setting.
 pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut wrong = config.check().err().unwrap_or_default();
+    wrong.extend(config.limits.too_large_for_a_message().map(|wrong| format!("limits.message: {wrong}")));
     if let Err(error) = DatabaseUrl::parse(&config.database_url) {
         wrong.push(format!("database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"));
     }

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod answers;
 mod bad_input;
 mod cancel;
 mod claims;
@@ -38,6 +39,8 @@ mod shutdown;
 mod starting;
 mod statistics;
 mod synchronous_standby;
+mod tails;
+mod tokens;
 mod tour;
 mod traceparent;
 mod turns;

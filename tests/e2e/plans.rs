@@ -99,7 +99,7 @@ async fn no_statement_reads_all_runs_to_find_some_by_their_ids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_poll_reads_only_what_is_due() {
     let fixture = Fixture::with(0, |_| {}).await;
-    let plan = plan(&mut fixture.sql().await, POLL, 0).await;
+    let plan = plan(&mut fixture.sql().await, POLL, 2).await;
     for index in [
         "run_queue_order",
         "runs_waiting",
@@ -110,6 +110,7 @@ async fn the_poll_reads_only_what_is_due() {
     ] {
         assert_eq!(plan.matches(index).count(), 1, "{index}: {plan}");
     }
+    assert!(plan.contains("Index Cond: (id = stream.worker_id)"), "the streams of the server: {plan}");
     for due in ["Index Cond: (run_after <= now())", "Index Cond: (due_at < now())"] {
         assert_eq!(plan.matches(due).count(), 1, "it ends with the first that is not due: {plan}");
     }
@@ -129,7 +130,7 @@ async fn statements_inline_the_rules_that_they_share() {
         ("release", RELEASE, 6),
         ("expire", EXPIRE, 1),
         ("due", DUE, 0),
-        ("poll", POLL, 0),
+        ("poll", POLL, 2),
         ("unconfirmed", CANCEL_UNCONFIRMED, 0),
     ];
     for (name, statement, parameters) in statements {

@@ -89,3 +89,17 @@ fn a_log_filter_that_is_not_valid_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: OPS_LOG: expected a filter"));
 }
+
+#[test]
+fn limits_whose_largest_answer_does_not_fit_into_a_message_are_refused() {
+    for limits in [
+        &["--max-message-bytes", "300000", "--max-params-bytes", "200000", "--max-result-bytes", "200000"][..],
+        &["--max-params-bytes", "9000000", "--max-result-bytes", "9000000"],
+        &["--max-artifact-bytes", "16777216"],
+    ] {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--database-url", "postgres://h/d"];
+        refused(&[&serve, limits].concat(), "--max-message-bytes: expected room for the largest answer");
+        let check = ["config", "check", "serve", "--", "--database-url", "postgres://h/d"];
+        refused(&[&check, limits].concat(), "--max-message-bytes: expected room for the largest answer");
+    }
+}

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use crate::domain::weight::MESSAGE_BYTES;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+
+/// More than what a run or an artifact has beside its largest texts: labels, names, a progress message, the reason of a cancel.
+const BESIDE_TEXTS: usize = 128 * KIB;
 
 /// The bounds of inputs. Larger inputs are refused. Texts for people are counted in characters, as the schema does, and everything else
 /// in bytes. The schema has the same bounds for names, kinds and descriptions, so these may be lowered and not raised.
@@ -79,6 +84,31 @@ pub struct Limits {
     pub page_max: i64,
 }
 
+impl Limits {
+    /// Why the largest answer does not fit into a message, if it does not. Such an answer is refused after its call was carried out.
+    pub fn too_large_for_a_message(&self) -> Option<String> {
+        // PostgreSQL writes a space behind each comma and colon.
+        let json = |bytes: usize| bytes.saturating_add(bytes / 2);
+        let error = self.error_message + self.error_stack + json(self.error_context);
+        let artifact = self.artifact_text.saturating_add(json(self.artifact_metadata));
+        // Bytes that are no text are kept as they are, beside a text with 3 bytes for each.
+        let event = self.event.saturating_mul(4).saturating_add(json(self.event_data));
+        let largest = json(self.params)
+            .saturating_add(json(self.result))
+            .saturating_add(error)
+            .max(artifact)
+            .max(event)
+            .max(MESSAGE_BYTES)
+            .saturating_add(BESIDE_TEXTS);
+        let got = self.message_in.min(self.message_out);
+        (got < largest).then(|| {
+            format!(
+                "expected room for the largest answer, which with these limits has up to {largest} bytes, got {got}"
+            )
+        })
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -116,6 +146,32 @@ impl Default for Limits {
             run_wait: Duration::from_secs(600),
             page_default: 50,
             page_max: 1_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_answer_fits_into_a_message() {
+        let limits = Limits::default();
+        assert_eq!(limits.too_large_for_a_message(), None);
+        // A message of a plain gRPC client takes the answers under the other defaults.
+        assert_eq!(
+            Limits { message_in: 4 * MIB, message_out: 4 * MIB, ..limits.clone() }.too_large_for_a_message(),
+            None
+        );
+        for small in [
+            Limits { message_in: MIB, ..limits.clone() },
+            Limits { message_out: MIB, ..limits.clone() },
+            Limits { params: 9_000_000, result: 9_000_000, ..limits.clone() },
+            Limits { artifact_text: 16 * MIB, ..limits.clone() },
+            Limits { event: 16 * MIB, ..limits.clone() },
+            Limits { params: usize::MAX, ..limits.clone() },
+        ] {
+            assert!(small.too_large_for_a_message().is_some(), "{small:?}");
         }
     }
 }

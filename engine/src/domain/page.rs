@@ -1,16 +1,14 @@
 //! Pages of lists, and the tokens that continue them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use crate::domain::event::EventPosition;
 use crate::domain::filter::RunFilter;
 use crate::domain::weight::Weight;
-use crate::domain::{Identity, Refusal, TenantId};
+use crate::domain::{Identity, Refusal, TenantId, token};
 
 /// The layout of a token: a byte of version, 16 bytes of scope, the key of the last entry.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const SCOPE: usize = 16;
 
 /// Rows that one statement of a list reads, so that rows of the largest size can not exhaust the memory.
@@ -42,7 +40,7 @@ impl PageScope {
         let mut bytes = vec![VERSION];
         bytes.extend(self.digest());
         bytes.extend(last.to_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        token::seal(&bytes)
     }
 
     /// The entry after which the page of a token begins; `None` for the first page.
@@ -50,7 +48,7 @@ impl PageScope {
         if token.is_empty() {
             return Ok(None);
         }
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Refusal::PageTokenInvalid)?;
+        let bytes = token::open(token).ok_or(Refusal::PageTokenInvalid)?;
         match bytes.split_first() {
             Some((&VERSION, rest)) if rest.len() == SCOPE + 16 && rest[..SCOPE] == self.digest() => {
                 let key = <[u8; 16]>::try_from(&rest[SCOPE..]).map_err(|_| Refusal::PageTokenInvalid)?;

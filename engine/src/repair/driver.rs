@@ -234,6 +234,7 @@ mod tests {
         due: false,
         overdue: false,
         orders: false,
+        replaced: false,
         unfinished_cancels: false,
         counters: false,
         littered: false,

@@ -19,8 +19,8 @@ pub(super) fn repair(engine: Arc<Engine>, wakers: Vec<Waker>) -> Repair {
 }
 
 async fn once(engine: Arc<Engine>, wakers: Arc<[Waker]>) -> Result<Done, StoreError> {
-    let (db, asked) = (engine.db(Class::Engine), SystemTime::now());
-    let (found, now) = db.write((), |c, ()| poll(c).boxed()).await?;
+    let (db, asked, streams) = (engine.db(Class::Engine), SystemTime::now(), engine.registry.epochs());
+    let (found, now) = db.write(streams, |c, streams| poll(c, streams).boxed()).await?;
     db.clock().note(now, asked);
     wake(&engine, found);
     wakers.iter().for_each(|waker| waker.polled(&found));
@@ -38,5 +38,8 @@ fn wake(engine: &Engine, found: Found) {
     }
     if found.orders {
         engine.wakeups.give_here(Topic::Orders);
+    }
+    if found.replaced {
+        engine.wakeups.give_here(Topic::Streams);
     }
 }

@@ -22,8 +22,9 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn end(engine: &Engine, connection: &Connection, tasks: &TaskTracker, goodbye: bool) {
     engine.registry.remove(connection);
     let unstarted = connection.close();
-    let release =
-        |grant| Release { guard: connection.guard(grant), started_too: false, undelivered: !goodbye, unanswered: None };
+    // A worker that is away did not read what it was sent. One that has left, or has a newer stream, is well.
+    let undelivered = !goodbye && connection.end_reason() != Some(StreamEnd::Replaced);
+    let release = |grant| Release { guard: connection.guard(grant), started_too: false, undelivered, unanswered: None };
     engine.releases.give_back(unstarted.into_iter().map(release).collect());
     tasks.close();
     if tokio::time::timeout(END_TIMEOUT, tasks.wait()).await.is_err() {

@@ -30,7 +30,7 @@ pub struct Opened {
     pub unwritten: Vec<GrantKey>,
     /// The grants that the worker names and that do not stand, each with whether it ended by a report of this worker.
     pub settled: Vec<(GrantKey, bool)>,
-    /// The effects of settling the grants; and a wakeup for work, because the stream has room.
+    /// The effects of settling the grants; and wakeups, because the stream has room and older ones must end.
     pub effects: Effects,
 }
 
@@ -84,7 +84,7 @@ async fn settle_held(
     run_lock_in_tx(c, &free).await?;
     let held = worker_held_in_tx(c, worker_id).await?;
     let settlement = settle(held, named, locked, |grant| Guard { grant, worker_id, epoch });
-    let mut effects = Effects::WORK;
+    let mut effects = Effects::WORK | Effects::STREAMS;
     if !settlement.releases.is_empty() {
         effects |= run_release_in_tx(c, &settlement.releases).await?.1;
     }

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio_util::task::TaskTracker;
 
 use crate::Engine;
 use crate::EngineError;
 use crate::batch::budget::{Budget, Held};
+use crate::db::Class;
 use crate::domain::frame::{Refused, Rejection, Report, ReportAnswer, ServerFrame};
 use crate::domain::weight::Weight;
 use crate::domain::{GrantKey, Outcome, Refusal};
 use crate::serve::answers::rejection;
 use crate::settings::OUTAGE_RETRY_DELAY;
+use crate::store::run::guard::Guard;
+use crate::store::run::release::{Release, run_claimed_for_replaced};
 use crate::stream::connection::Connection;
 use crate::stream::grants::Reporting;
 use crate::stream::results::GrantNews;
+use crate::wakeups::Topic;
 
 /// How many reports of one stream may wait for the database: more than any worker holds runs.
 const REPORTS_WAITING: u32 = 20_000;
@@ -110,10 +115,29 @@ impl WorkerGrants {
             // A grant that ended by its own report is not lost.
             let lost = still_executed(lost);
             if !lost.is_empty() {
-                connection.revoke(lost);
+                connection.revoke(lost.clone());
+                self.give_back_replaced(&lost).await;
             }
             waiting = still_executed(self.later(again).await);
         }
+    }
+
+    /// Gives back the grants whose starts were refused because the worker has a newer stream, and lets the stream end.
+    async fn give_back_replaced(&self, lost: &[GrantKey]) {
+        self.engine.wakeups.give_here(Topic::Streams);
+        let guards: Vec<Guard> = lost.iter().map(|grant| self.connection.guard(*grant)).collect();
+        let claimed = self
+            .engine
+            .db(Class::Engine)
+            .read(guards.clone(), |c, guards| run_claimed_for_replaced(c, guards).boxed())
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "grants of a replaced stream are left to their leases");
+                Vec::new()
+            });
+        let release = |guard| Release { guard, started_too: false, undelivered: false };
+        let claimed = guards.into_iter().filter(|guard| claimed.contains(&guard.grant.run_id));
+        self.engine.releases.give_back(claimed.map(release).collect());
     }
 
     /// The worker reports how grants ended. An error ends the stream.

@@ -12,13 +12,16 @@ pub struct Effects {
     pub orders: bool,
     /// Runs have changed, so watchers must read the feed.
     pub changes: bool,
+    /// Workers have newer streams, so older ones at other servers must end.
+    pub streams: bool,
 }
 
 impl Effects {
-    pub const NONE: Effects = Effects { work: false, orders: false, changes: false };
+    pub const NONE: Effects = Effects { work: false, orders: false, changes: false, streams: false };
     pub const WORK: Effects = Effects { work: true, ..Effects::NONE };
     pub const ORDERS: Effects = Effects { orders: true, ..Effects::NONE };
     pub const CHANGES: Effects = Effects { changes: true, ..Effects::NONE };
+    pub const STREAMS: Effects = Effects { streams: true, ..Effects::NONE };
 
     /// These effects, if the condition holds.
     pub fn when(self, condition: bool) -> Effects {
@@ -34,6 +37,7 @@ impl BitOr for Effects {
             work: self.work || other.work,
             orders: self.orders || other.orders,
             changes: self.changes || other.changes,
+            streams: self.streams || other.streams,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::db::StoreError;
 
@@ -20,6 +21,8 @@ pub struct Found {
     pub overdue: bool,
     /// Orders wait to be sent to workers.
     pub orders: bool,
+    /// Workers of this server have newer streams elsewhere.
+    pub replaced: bool,
     /// Cancels were not confirmed in time, or a cancelled session has runs that have not ended.
     pub unfinished_cancels: bool,
     /// There are counters to fold or sessions to complete.
@@ -28,9 +31,11 @@ pub struct Found {
     pub littered: bool,
 }
 
-/// Records that this server checks leases, and finds the work that there is. Also returns the time by the database's clock.
-pub async fn poll(c: &mut PgConnection) -> Result<(Found, DateTime<Utc>), StoreError> {
-    let row = sqlx::query_file!("src/store/poll.sql").fetch_one(c).await?;
+/// Records that this server checks leases, and finds the work that there is. `streams` are the streams of this server: workers and epochs.
+/// Also returns the time by the database's clock.
+pub async fn poll(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Result<(Found, DateTime<Utc>), StoreError> {
+    let (workers, epochs): (Vec<Uuid>, Vec<i64>) = streams.iter().copied().unzip();
+    let row = sqlx::query_file!("src/store/poll.sql", &workers, &epochs).fetch_one(c).await?;
     let found = Found {
         resumed: row.resumed,
         set_back: row.set_back,
@@ -38,6 +43,7 @@ pub async fn poll(c: &mut PgConnection) -> Result<(Found, DateTime<Utc>), StoreE
         due: row.due,
         overdue: row.overdue,
         orders: row.orders,
+        replaced: row.replaced,
         unfinished_cancels: row.unfinished_cancels,
         counters: row.counters,
         littered: row.littered,

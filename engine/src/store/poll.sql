@@ -1,5 +1,6 @@
--- Records that a server checks leases, when the checks resumed if there was a gap, and whether the clock has gone back. Then it finds the work that there is, with the
--- functions that the repairs use too. Each server runs this once a second; an idle system runs nothing else.
+-- Records that a server checks leases, when the checks resumed if there was a gap, and whether the clock has gone back. Then it finds the
+-- work that there is, with the functions that the repairs use too. Each server runs this once a second; an idle system runs nothing else.
+-- $1 and $2 are the workers that have streams at this server, and the epochs of these streams.
 --
 -- The statement does not wait for another server that updates the row at this moment. While a foreign lock holds the row, no server can
 -- update it, and after 5 s no lease ends (`ops.lease_service_is_current`). The statement still finds the rest of the work.
@@ -34,6 +35,9 @@ SELECT clock_timestamp() AS "now!",
        EXISTS (SELECT FROM ops.runs r WHERE ops.run_is_due(r)) AS "due!",
        EXISTS (SELECT FROM ops.run_leases WHERE due_at < now()) OR w.lost AS "overdue!",
        w.draining OR EXISTS (SELECT FROM ops.run_cancels) AS "orders!",
+       EXISTS (SELECT FROM unnest($1::uuid[], $2::bigint[]) AS stream (worker_id, epoch)
+               WHERE NOT EXISTS (SELECT FROM ops.workers o
+                                 WHERE o.id = stream.worker_id AND o.stream_epoch = stream.epoch)) AS "replaced!",
        EXISTS (SELECT FROM ops.run_cancels c
                WHERE c.kind = 'cancel' AND ops.cancel_ends_at(c.requested_at, s.resumed_at, c.grace_ms) < clock_timestamp())
            OR EXISTS (SELECT FROM ops.sessions AS session WHERE ops.session_is_cancelling(session)) AS "unfinished_cancels!",

@@ -2,7 +2,8 @@
 //!
 //! The [`registry`] has a [`connection`] for each stream, and the connection has its [`grants`]. [`results`], [`leases`] and [`events`]
 //! write what all workers report; [`orders`] sends workers the orders from the database; [`unaccepted`] takes back what a worker does
-//! not accept in time, and [`offers`] bounds it; [`releases`] gives back grants that did not start.
+//! not accept in time, and [`offers`] bounds it; [`replaced`] ends streams whose workers have newer ones elsewhere; [`releases`] gives back
+//! grants that did not start.
 
 pub mod connection;
 pub mod events;
@@ -12,5 +13,6 @@ pub mod offers;
 pub mod orders;
 pub mod registry;
 pub mod releases;
+pub mod replaced;
 pub mod results;
 pub mod unaccepted;

@@ -42,6 +42,12 @@ impl Registry {
         self.connections.read().unwrap_or_else(PoisonError::into_inner).get(&worker_id).cloned()
     }
 
+    /// The workers that have streams, and the epochs of these streams.
+    pub fn epochs(&self) -> Vec<(Uuid, i64)> {
+        let connections = self.connections.read().unwrap_or_else(PoisonError::into_inner);
+        connections.values().map(|connection| (connection.worker_id, connection.epoch)).collect()
+    }
+
     /// All streams.
     pub fn all(&self) -> Vec<Arc<Connection>> {
         self.connections.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

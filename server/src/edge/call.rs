@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tonic::Status;
 
+use crate::edge::answer::Answer;
 use crate::edge::caller::method_of;
 use crate::edge::methods::Shape;
 use crate::edge::status::{deadline_exceeded, of_transport, received_too_slowly, status_of};
@@ -77,6 +78,8 @@ pub async fn call(State(calls): State<Calls>, request: Request, next: Next) -> R
         },
     };
     match Status::from_header_map(response.headers()) {
+        // The status comes behind the answer.
+        None => response.map(|answer| Body::new(Answer::new(answer))),
         Some(status) if status.details().is_empty() => match of_transport(status, &path, encoding.as_deref()) {
             Some(status) => status.into_http::<Body>(),
             None => response,

@@ -45,7 +45,7 @@ fn code(reason: ErrorReason) -> Code {
         | ErrorReason::OutcomeConflict
         | ErrorReason::WorkerDraining => Code::FailedPrecondition,
         ErrorReason::Overloaded | ErrorReason::EventCreditsExceeded => Code::ResourceExhausted,
-        ErrorReason::RevisionCompacted => Code::OutOfRange,
+        ErrorReason::RevisionCompacted | ErrorReason::AnswerTooLarge => Code::OutOfRange,
         ErrorReason::DatabaseUnavailable | ErrorReason::ShuttingDown => Code::Unavailable,
         ErrorReason::StreamReplaced | ErrorReason::RequestInProgress | ErrorReason::DatabaseBusy => Code::Aborted,
         ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
@@ -177,6 +177,21 @@ pub fn of_transport(status: Status, path: &str, encoding: Option<&str>) -> Optio
         (Code::Unimplemented, Some(encoding)) => Some(unsupported_encoding(encoding, status.metadata().clone())),
         (Code::Unimplemented, None) => Some(unknown_method(path)),
         (code, _) => Some(unreadable(status)).filter(|status| status.code() != code),
+    }
+}
+
+/// Puts a status of the gRPC library, about an answer that it could not send, into the terms of this API. `None` if the status can stay as
+/// it is.
+pub fn of_answer(status: Status) -> Option<Status> {
+    match status.code() {
+        // Details would say so if this were a status of this API.
+        Code::OutOfRange | Code::ResourceExhausted => {
+            let why = status.message().rsplit_once("too large: ").map_or(status.message(), |(_, why)| why);
+            let message = format!("the answer is too large: {why}");
+            Some(self::status(ErrorReason::AnswerTooLarge, message, HashMap::new()))
+        }
+        Code::Internal | Code::Unknown => Some(status_of(StoreError::defect(status.message().to_owned()))),
+        _ => None,
     }
 }
 

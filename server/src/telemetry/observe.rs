@@ -31,7 +31,12 @@ impl Observe {
         metrics.watchers.set(signed(watchers));
         metrics.feed_age_seconds.set(unread.as_secs_f64());
         metrics.sample_age_seconds.set(metrics.sampled_ago().as_secs_f64());
-        for (topic, name) in [(Topic::Work, "work"), (Topic::Orders, "cancels"), (Topic::Changes, "changes")] {
+        for (topic, name) in [
+            (Topic::Work, "work"),
+            (Topic::Orders, "cancels"),
+            (Topic::Changes, "changes"),
+            (Topic::Streams, "streams"),
+        ] {
             let wakeups = metrics.wakeups.with_label_values(&[name]);
             wakeups.inc_by(engine.wakeups.given(topic).saturating_sub(wakeups.get()));
         }

@@ -3,5 +3,6 @@
 mod events;
 mod offers;
 mod opening;
+mod replaced;
 mod reports;
 mod resuming;

@@ -48,6 +48,37 @@ async fn a_closed_session_is_completed_when_its_last_run_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_does_not_change_a_session_whose_runs_have_all_ended_before_its_counters_are_folded() {
+    let fixture = Fixture::new().await;
+    let session = fixture.session().await;
+    fixture.enqueue(&session, "any").await;
+    let mut stream = Stream::open(&fixture.servers[0]).await;
+    stream.credit(1);
+    let lease = stream.begin().await;
+    // No server polls, so no counter is folded.
+    let mut unpolled = fixture.sql().await;
+    let lock = "BEGIN; LOCK TABLE ops.lease_service IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut unpolled).await.expect("it is locked");
+    assert_eq!(stream.finish(&lease, succeeded("1")).await, "");
+    assert_eq!(fixture.close(&session).await.status(), SessionStatus::Active, "it is not folded");
+    let cancel = CancelSessionRequest { session_id: session.clone(), ..Default::default() };
+    let answer = fixture.sessions().cancel_session(cancel.clone()).await.expect("it is there").into_inner();
+    let completed = answer.session.expect("it is answered");
+    assert_eq!(
+        (completed.status(), completed.succeeded_runs, completed.cancelled_runs, completed.total_runs),
+        (SessionStatus::Completed, 1, 0, 1)
+    );
+    drop(unpolled);
+    assert_eq!(fixture.session_now(&session).await, completed, "and it stays so");
+
+    // One that still takes runs is cancelled, even if none is left.
+    let open = fixture.session().await;
+    let cancel = CancelSessionRequest { session_id: open, ..cancel };
+    let answer = fixture.sessions().cancel_session(cancel).await.expect("it is there").into_inner();
+    assert_eq!(answer.session.expect("it is answered").status(), SessionStatus::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_session_without_runs_is_completed() {
     let fixture = Fixture::new().await;
     let session = fixture.session().await;

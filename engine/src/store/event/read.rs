@@ -8,17 +8,18 @@ use crate::db::StoreError;
 use crate::domain::TenantId;
 use crate::domain::event::{EventLevel, EventPosition, RunEvent};
 
+/// The columns of an event.
 #[derive(Debug)]
-struct EventRow {
-    id: Uuid,
-    run_id: Uuid,
-    fence: i64,
-    seq: i64,
-    created_at: DateTime<Utc>,
-    level: String,
-    message: String,
-    raw: Option<Vec<u8>>,
-    data: Option<String>,
+pub(crate) struct EventRow {
+    pub(crate) id: Uuid,
+    pub(crate) run_id: Uuid,
+    pub(crate) fence: i64,
+    pub(crate) seq: i64,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) level: String,
+    pub(crate) message: String,
+    pub(crate) raw: Option<Vec<u8>>,
+    pub(crate) data: Option<String>,
 }
 
 impl TryFrom<EventRow> for RunEvent {

@@ -69,6 +69,26 @@ pub async fn run_release_unanswered_in_tx(c: &mut PgConnection, releases: &[Rele
     Ok((released, locked, effects))
 }
 
+/// Those of these grants that were claimed for a stream that had been replaced before. No resume can name them. The server of the newer
+/// stream writes `heartbeat_at` from its resume on.
+pub async fn run_claimed_for_replaced(c: &mut PgConnection, guards: &[Guard]) -> Result<Vec<Uuid>, StoreError> {
+    let columns = GuardColumns::of(guards);
+    let claimed = sqlx::query_scalar!(
+        r#"SELECT r.id AS "id!"
+         FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[]) AS i (run_id, fence, worker_id, epoch)
+         JOIN ops.runs r ON r.id = i.run_id
+         JOIN ops.workers w ON w.id = i.worker_id AND w.stream_epoch <> i.epoch
+         WHERE r.fence = i.fence AND r.worker_id = i.worker_id AND r.status = 'claimed' AND r.claimed_at > w.heartbeat_at"#,
+        &columns.run_ids,
+        &columns.fences,
+        &columns.worker_ids,
+        &columns.epochs,
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(claimed)
+}
+
 /// Gives grants back. Returns the runs whose grants were still valid.
 pub async fn run_release_in_tx(
     c: &mut PgConnection,

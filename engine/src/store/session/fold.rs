@@ -1,6 +1,7 @@
 //! Folds the counters of sessions, and completes sessions.
 
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::db::StoreError;
 
@@ -14,7 +15,7 @@ pub struct Folded {
     pub completed: i64,
 }
 
-/// Adds the deltas to the sessions' counters, and completes closed sessions whose runs have all ended; nothing else completes a
+/// Adds the deltas to the sessions' counters, and completes closed sessions whose runs have all ended; only this statement completes a
 /// session. A later fold takes the sessions that are locked now. Until then, readers add the deltas themselves.
 pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreError> {
     let due = sqlx::query_scalar!(
@@ -32,6 +33,11 @@ pub async fn session_fold_in_tx(c: &mut PgConnection) -> Result<Folded, StoreErr
     if due.is_empty() {
         return Ok(Folded::default());
     }
-    let row = sqlx::query_file!("src/store/session/fold.sql", &due).fetch_one(c).await?;
+    session_fold_locked_in_tx(c, &due).await
+}
+
+/// As `session_fold_in_tx`, of sessions that the caller has locked.
+pub async fn session_fold_locked_in_tx(c: &mut PgConnection, sessions: &[Uuid]) -> Result<Folded, StoreError> {
+    let row = sqlx::query_file!("src/store/session/fold.sql", sessions).fetch_one(c).await?;
     Ok(Folded { sessions: row.sessions, completed: row.completed })
 }

@@ -233,6 +233,21 @@ pub async fn worker_paused(
     Ok(!is_locked)
 }
 
+/// Those of these streams, each a worker and an epoch, that newer streams have replaced.
+pub async fn worker_replaced(c: &mut PgConnection, streams: &[(Uuid, i64)]) -> Result<Vec<(Uuid, i64)>, StoreError> {
+    let (workers, epochs): (Vec<Uuid>, Vec<i64>) = streams.iter().copied().unzip();
+    let replaced = sqlx::query!(
+        r#"SELECT s.id AS "id!", s.epoch AS "epoch!"
+           FROM unnest($1::uuid[], $2::bigint[]) AS s (id, epoch)
+           WHERE NOT EXISTS (SELECT FROM ops.workers w WHERE w.id = s.id AND w.stream_epoch = s.epoch)"#,
+        &workers,
+        &epochs,
+    )
+    .fetch_all(c)
+    .await?;
+    Ok(replaced.into_iter().map(|row| (row.id, row.epoch)).collect())
+}
+
 /// Records that a worker's stream has ended, unless the worker has a newer one.
 pub async fn worker_stream_ended(
     c: &mut PgConnection,

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use engine::domain::filter::RunFilter;
-use engine::domain::{Identity, Refusal, TenantId};
+use engine::domain::{Identity, Refusal, TenantId, token};
 use engine::store::database::DatabaseIdentity;
 use engine::store::feed::{CHANGES_KEPT, FeedCursor};
 
@@ -18,7 +18,7 @@ const TOKEN_AGE_MAX: Duration = CHANGES_KEPT.saturating_sub(Duration::from_secs(
 /// A clock does not go back by more than this.
 const FUTURE_MAX: TimeDelta = TimeDelta::days(1);
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Token {
@@ -37,7 +37,7 @@ struct Token {
 
 /// The token of a cursor, for watches with this filter.
 pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &str) -> String {
-    let token = Token {
+    let parts = Token {
         v: VERSION,
         db: identity.database.clone(),
         tl: identity.timeline,
@@ -47,17 +47,17 @@ pub fn encode(cursor: &FeedCursor, identity: &DatabaseIdentity, filter_hash: &st
         f: filter_hash.to_owned(),
         feed: identity.feed,
     };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+    token::seal(&serde_json::to_vec(&parts).unwrap_or_default())
 }
 
-/// The cursor of a token. Refused if the token belongs to another database or filter, or is too old.
+/// The cursor of a token. Refused if the token is damaged, belongs to another database or filter, or is too old.
 pub fn decode(
     token: &str,
     identity: &DatabaseIdentity,
     filter_hash: &str,
     now: DateTime<Utc>,
 ) -> Result<FeedCursor, Refusal> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Refusal::ResumeTokenInvalid)?;
+    let bytes = token::open(token).ok_or(Refusal::ResumeTokenInvalid)?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| Refusal::ResumeTokenInvalid)?;
     let is_of_this_clock = token.back == identity.set_back_at;
     let valid =

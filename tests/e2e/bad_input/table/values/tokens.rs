@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::domain::token;
 use proto::v1::watch_runs_response::Event;
 use proto::v1::*;
 use tonic::Code;
@@ -72,11 +73,11 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
     // A resume token of a watch of all runs, and changed copies of it.
     let token = bookmark(scene).await;
     let parts: serde_json::Value =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(&token).expect("it is base64")).expect("it is JSON");
+        serde_json::from_slice(&token::open(&token).expect("it is not damaged")).expect("it is JSON");
     let changed = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut parts = parts.clone();
         change(&mut parts);
-        watch(URL_SAFE_NO_PAD.encode(parts.to_string()))
+        watch(token::seal(parts.to_string().as_bytes()))
     };
     let other = RunFilter { lanes: vec![Lane::B.into()], ..Default::default() };
     let filtered = WatchRunsRequest { filter: Some(other), ..watch(token.clone()) };
@@ -109,7 +110,7 @@ pub async fn rows(scene: &Scene) -> Vec<Row> {
             TAIL,
             TailRunEventsRequest {
                 run_id: runs[0].clone(),
-                resume_token: URL_SAFE_NO_PAD.encode(format!("1 {} 1 1", runs[1])),
+                resume_token: token::seal(format!("2 {} 1 1", runs[1]).as_bytes()),
                 ..Default::default()
             },
             resume(),
