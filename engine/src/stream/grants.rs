@@ -42,10 +42,11 @@ pub struct Grants {
     draining: bool,
 }
 
-/// A worker's credit fell, or is too large.
+/// A worker's credit fell, or is too large: the totals that it could have sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CreditRefused {
-    pub before: i64,
+    pub least: i64,
+    pub most: i64,
 }
 
 /// How many free slots a stream may have at once.
@@ -55,7 +56,7 @@ impl Grants {
     /// Sets the worker's new total credit.
     pub fn credit(&mut self, total: i64) -> Result<(), CreditRefused> {
         if total < self.credit || total - self.given > MAX_FREE_SLOTS {
-            return Err(CreditRefused { before: self.credit });
+            return Err(CreditRefused { least: self.credit, most: self.given + MAX_FREE_SLOTS });
         }
         self.credit = total;
         Ok(())
@@ -239,8 +240,8 @@ mod tests {
         assert_eq!(grants.credit(2), Ok(()));
         grants.assign(key(1), 0, now);
         assert_eq!(grants.free(), 1);
-        assert_eq!(grants.credit(1), Err(CreditRefused { before: 2 }));
-        assert_eq!(grants.credit(i64::MAX), Err(CreditRefused { before: 2 }));
+        assert_eq!(grants.credit(1), Err(CreditRefused { least: 2, most: 10_001 }));
+        assert_eq!(grants.credit(i64::MAX), Err(CreditRefused { least: 2, most: 10_001 }));
         assert_eq!(grants.credit(3), Ok(()));
         assert_eq!(grants.free(), 2);
         assert!(grants.drain());
