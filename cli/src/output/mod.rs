@@ -53,7 +53,7 @@ pub(crate) fn record<R: Record>(format: Format, record: &R) -> Result<()> {
 /// Prints a page of a list. `page` is the whole answer, whose message is `page_name`; `records` are the records in it.
 pub(crate) fn list<P: Message, R: Record>(format: Format, page_name: &str, page: &P, records: &[R]) -> Result<()> {
     match format {
-        Format::Table => print(table::table(R::COLUMNS, records.iter().map(Record::row))),
+        Format::Table => print(table::table(R::COLUMNS, R::SPARE, records.iter().map(Record::row))),
         Format::Json => print_json(page_name, page, true),
         Format::Jsonl => records.iter().try_for_each(|record| print_json(R::NAME, record, false)),
         Format::Id => records.iter().try_for_each(|record| print(format!("{}\n", record.id()))),
