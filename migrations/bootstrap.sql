@@ -19,6 +19,9 @@ BEGIN
             EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
         END IF;
     END LOOP;
+    -- Not by IF NOT EXISTS: that needs the right to create schemas even if the schema is there.
+    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ops') THEN
+        CREATE SCHEMA ops AUTHORIZATION ops_owner;
+    END IF;
 END
 $$;
-CREATE SCHEMA IF NOT EXISTS ops AUTHORIZATION ops_owner;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::database_url;
 use crate::http;
 use crate::http::Readiness;
 use crate::services::artifact::artifacts::Artifacts;
@@ -61,8 +62,10 @@ pub enum Error {
 /// Checks a configuration before anything binds. The error lists all that is wrong, each with the name of its setting.
 pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut wrong = config.check().err().unwrap_or_default();
-    if let Err(error) = DatabaseUrl::parse(&config.database_url) {
-        wrong.push(format!("database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"));
+    if let Err(error) = database_url::parse(&config.database_url) {
+        wrong.push(format!(
+            "database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME or postgresql://...: {error}"
+        ));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }

@@ -32,12 +32,13 @@ const ENGINE: Layers = &[
 const SERVER: Layers = &[
     ("transport", &[]),
     ("telemetry", &[]),
-    ("doctor", &[]),
+    ("database_url", &[]),
+    ("doctor", &["database_url"]),
     ("edge", &["telemetry"]),
     ("services", &["edge"]),
     ("http", &["edge", "telemetry"]),
     ("config", &["transport"]),
-    ("app", &["services", "http", "edge", "telemetry", "transport", "config"]),
+    ("app", &["services", "http", "edge", "telemetry", "transport", "database_url", "config"]),
 ];
 
 const LAYERS: [(&str, Layers); 2] = [("engine", ENGINE), ("server", SERVER)];

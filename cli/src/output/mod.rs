@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use prost::Message;
+use thiserror::Error;
 
 pub(crate) mod colour;
 pub(crate) mod json;
@@ -67,12 +68,27 @@ pub(crate) fn print_json<M: Message>(name: &str, message: &M, pretty: bool) -> R
     print(text + "\n")
 }
 
+/// Standard output did not take everything.
+#[derive(Debug, Error)]
+#[error("can not write to standard output")]
+pub(crate) struct Unwritten(#[from] pub(crate) io::Error);
+
+impl Unwritten {
+    /// Whether the reader closed the pipe: it has read enough.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
 /// Writes to standard output and flushes. A closed pipe is an error too; the program then ends quietly.
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<()> {
+    Ok(write(bytes.as_ref())?)
+}
+
+fn write(bytes: &[u8]) -> Result<(), Unwritten> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes.as_ref())?;
-    out.flush()?;
-    Ok(())
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
 }
 
 /// Prints a line on standard error, for a person. A failure is ignored.

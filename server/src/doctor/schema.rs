@@ -1,6 +1,7 @@
 //! The schema: whether it exists, fits this program, and is as the migrations left it.
 
 use crate::doctor::finding::{Examination, Finding};
+use crate::doctor::reach::name;
 use crate::doctor::session::{ReadError, Session};
 use engine::db::migrate::{AppliedFunction, Migration, later_functions, migrations, stale_functions};
 
@@ -22,7 +23,7 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
             "there are no tables for sessions and runs",
             "`ops migrate`, or `ops serve` without --no-migrate",
         ));
-        return Ok(());
+        return if has_schema { Ok(()) } else { may_create(session, found).await };
     }
     match read_as_owner(session, APPLIED).await {
         Ok(applied) => {
@@ -39,6 +40,25 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
         Err(error) => return Err(error),
     }
     tables(session, found).await
+}
+
+/// Whether this role may make the schema.
+async fn may_create(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let (may, database, user): (bool, String, String) = session
+        .row(
+            "SELECT has_database_privilege(session_user, current_database(), 'CREATE'), current_database()::text, session_user::text",
+        )
+        .await?;
+    if !may {
+        let (database, user) = (name(&database), name(&user));
+        found.add(Finding::error(
+            "schema-create",
+            format!("role {user} may not create a schema in database {database}"),
+            "`ops migrate` fails, because it has to make the schema",
+            format!("as the owner of the database: GRANT CREATE ON DATABASE {database} TO {user};"),
+        ));
+    }
+    Ok(())
 }
 
 const APPLIED: &str = "SELECT version, description, success, checksum FROM ops._sqlx_migrations ORDER BY version";
