@@ -177,7 +177,10 @@ fn advice(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
         Some("DATABASE_BUSY") => {
             Some("try again; `ops doctor --database-url-file FILE` names the transaction that is in the way".to_owned())
         }
-        Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
+        Some("DATABASE_UNAVAILABLE") => Some(
+            "the server runs, but can not use its database now; try again, or see why: `ops doctor --server ADDRESS`"
+                .to_owned(),
+        ),
         Some("INTERNAL") => {
             let request = refusal.metadata.get("request");
             request.map(|request| format!("the server's log has more under request {}", text::line(request)))
