@@ -34,6 +34,7 @@ BEGIN
             END;
         END IF;
     END LOOP;
+    -- Not by IF NOT EXISTS: that needs the right to create schemas even if the schema is there.
     IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'ops') THEN
         BEGIN
             CREATE SCHEMA ops AUTHORIZATION ops_owner;

@@ -1,20 +1,19 @@
 //! Errors on standard error: the message, the wrong fields, the API's reason, and what to do about it.
 
 use std::{
-    error::Error,
     fmt::{self, Write as _},
     io::{self, Write},
     time::Duration,
 };
 
-use client::Refusal;
+use client::{Refusal, Violation};
 use tonic::{Code, Status, transport};
 
 use crate::{
     args::target::ServerAddress,
     config::{ConfigError, Origins},
     exit::Exit,
-    output::{text, times},
+    output::{Unwritten, text, times},
 };
 
 /// A command line that clap accepts and that is still wrong.
@@ -73,15 +72,19 @@ pub(crate) struct Unreachable {
     pub(crate) source: transport::Error,
 }
 
-/// The server failed. Its database was named on the command line.
+/// The server failed at this database.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(crate) struct AtDatabase(pub(crate) server::Error);
+#[error("{error}{}", if matches!(error, server::Error::Migrate(_)) { format!(" ({place})") } else { String::new() })]
+pub(crate) struct AtDatabase {
+    /// Where the database is, without secrets.
+    pub(crate) place: String,
+    pub(crate) error: server::Error,
+}
 
 /// Prints the error on standard error, and returns the exit status.
 pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
-    if error.chain().any(is_closed_pipe) {
-        // The reader closed the pipe: it has read enough.
+    // A pipe also breaks in a connection to a server. That is no success, so only standard output counts.
+    if error.chain().any(|cause| cause.downcast_ref().is_some_and(Unwritten::is_closed_pipe)) {
         return Exit::Success;
     }
     // Standard error may be closed as well. Then nobody can read the message.
@@ -92,8 +95,7 @@ pub(crate) fn report(error: &anyhow::Error, origins: &Origins) -> Exit {
         Exit::Timeout
     } else if let Some(status) = error.chain().find_map(|cause| cause.downcast_ref::<Status>()) {
         let refusal = Refusal::from(status);
-        // Without a reason, the connection was lost.
-        if refusal.is_transient() && refusal.reason.is_none() { Exit::Unavailable } else { Exit::of_code(refusal.code) }
+        if refusal.is_transient() { Exit::Unavailable } else { Exit::of_code(refusal.code) }
     } else if error.chain().any(|cause| cause.is::<Unreachable>()) {
         Exit::Unavailable
     } else {
@@ -135,7 +137,10 @@ fn describe(error: &anyhow::Error, origins: &Origins) -> String {
     lines.push_str(&causes.join(": "));
     lines.push('\n');
     let refusal = status.map(Refusal::from);
-    for violation in refusal.iter().flat_map(|refusal| &refusal.violations) {
+    // The message often has them already.
+    let said = lines.clone();
+    let more = |violation: &&Violation| !said.contains(&text::line(&violation.description));
+    for violation in refusal.iter().flat_map(|refusal| &refusal.violations).filter(more) {
         // Writing to a String can not fail.
         let _ = writeln!(lines, "  {}: {}", text::line(&violation.subject), text::line(&violation.description));
     }
@@ -153,9 +158,9 @@ fn advice(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
             unreachable.address
         ));
     }
-    if let Some(AtDatabase(server::Error::Migrate(_))) = error.downcast_ref() {
+    if let Some(AtDatabase { error: server::Error::Migrate(_), .. }) = error.downcast_ref() {
         return Some(
-            "--database-url or OPS_DATABASE_URL says where it is: does PostgreSQL run there, and may this role change the schema?"
+            "`ops doctor` with the same --database-url-file or --database-url says what is wrong with this database, and how to mend it"
                 .to_owned(),
         );
     }
@@ -170,9 +175,12 @@ fn advice(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
         }
         Some("REVISION_COMPACTED") => Some("the token is too old; watch again with --snapshot".to_owned()),
         Some("DATABASE_BUSY") => {
-            Some("another transaction in the database keeps it locked; `ops doctor` shows which".to_owned())
+            Some("try again; `ops doctor --database-url-file FILE` names the transaction that is in the way".to_owned())
         }
-        Some("DATABASE_UNAVAILABLE") => Some("the server runs, but its database does not answer; try again".to_owned()),
+        Some("DATABASE_UNAVAILABLE") => Some(
+            "the server runs, but can not use its database now; try again, or see why: `ops doctor --server ADDRESS`"
+                .to_owned(),
+        ),
         Some("INTERNAL") => {
             let request = refusal.metadata.get("request");
             request.map(|request| format!("the server's log has more under request {}", text::line(request)))
@@ -186,10 +194,6 @@ fn advice(error: &anyhow::Error, refusal: Option<&Refusal>) -> Option<String> {
         ),
         None => None,
     }
-}
-
-fn is_closed_pipe(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -229,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_twice() {
+        let mut details = ErrorDetails::new();
+        details.add_precondition_failure_violation("SESSION_CLOSED", "0190", "it is wrong");
+        let text = described(&status(Code::FailedPrecondition, "SESSION_CLOSED", details));
+        assert_eq!(text.matches("it is wrong").count(), 1, "{text}");
+    }
+
+    #[test]
     fn an_error_says_what_to_do() {
         let text = described(&status(Code::NotFound, "RUN_NOT_FOUND", ErrorDetails::new()));
         assert!(text.ends_with("hint: `ops run list` shows all runs\n"), "{text}");
@@ -249,15 +261,18 @@ mod tests {
         let timed_out = TimedOut { run_id: "0190".to_owned(), limit: Duration::from_secs(2) };
         assert_eq!(timed_out.to_string(), "run 0190 has not ended after 2s");
         assert_eq!(reported(&timed_out.into()), Exit::Timeout);
-        let closed: anyhow::Result<()> = Err(io::Error::from(io::ErrorKind::BrokenPipe)).context("can not print");
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let closed: anyhow::Result<()> = Err(Unwritten(broken())).context("can not print");
         assert_eq!(reported(&closed.unwrap_err()), Exit::Success);
+        let lost = anyhow::Error::from(Status::from_error(Box::new(broken()))).context("while calling");
+        assert_eq!(reported(&lost), Exit::Unavailable, "the pipe of a connection");
         assert_eq!(reported(&anyhow::anyhow!("else")), Exit::Error);
         let lost = anyhow::Error::from(Status::unknown("h2 protocol error")).context("while watching");
         assert_eq!(reported(&lost), Exit::Unavailable);
         assert_eq!(reported(&status(Code::Unknown, "INTERNAL", ErrorDetails::new())), Exit::Error);
-        assert_eq!(
-            reported(&status(Code::Aborted, "REQUEST_IN_PROGRESS", ErrorDetails::new())),
-            Exit::NotFoundOrConflict
-        );
+        for reason in ["REQUEST_IN_PROGRESS", "DATABASE_BUSY"] {
+            let passing = status(Code::Aborted, reason, ErrorDetails::new());
+            assert_eq!(reported(&passing), Exit::Unavailable, "{reason}");
+        }
     }
 }

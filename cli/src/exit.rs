@@ -50,9 +50,9 @@ impl Exit {
         match code {
             Code::Ok => Self::Success,
             Code::Unauthenticated | Code::PermissionDenied => Self::NotAllowed,
-            Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => Self::NotFoundOrConflict,
-            // A server without room refuses only for now, and says when to try again.
-            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => Self::Unavailable,
+            Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition => Self::NotFoundOrConflict,
+            // A server without room, or with another call in the way, refuses only for now, and says when to try again.
+            Code::Unavailable | Code::ResourceExhausted | Code::Aborted | Code::DeadlineExceeded => Self::Unavailable,
             Code::InvalidArgument
             | Code::OutOfRange
             | Code::Unimplemented

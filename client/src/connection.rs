@@ -11,6 +11,10 @@ use tonic::transport::{Channel, Endpoint, Error};
 /// The largest message that a server takes or sends, in bytes.
 const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
 
+/// How long a call may take to be answered, or a stream to begin: longer than the longest wait of a call. A call on a connection that
+/// breaks as it opens may never end by itself.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
+
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -49,8 +53,10 @@ impl Default for Pings {
 
 impl Settings {
     fn endpoint(&self, url: &str) -> Result<Endpoint, Error> {
-        let endpoint =
-            Endpoint::from_shared(url.to_owned())?.connect_timeout(self.connect_timeout).user_agent(self.user_agent)?;
+        let endpoint = Endpoint::from_shared(url.to_owned())?
+            .connect_timeout(self.connect_timeout)
+            .timeout(ANSWER_TIMEOUT)
+            .user_agent(self.user_agent)?;
         Ok(match self.pings {
             None => endpoint,
             Some(pings) => endpoint

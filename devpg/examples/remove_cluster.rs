@@ -1,12 +1,30 @@
 //! `remove_cluster FOLDER`: stops the cluster that `ops dev` keeps in this data folder, and removes it with all its data.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use devpg::DevpgError;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = PathBuf::from(env::args_os().nth(1).ok_or("usage: remove_cluster FOLDER")?);
-    devpg::remove(&folder).await?;
-    println!("{} is removed", devpg::home_of(&folder)?.display());
-    Ok(())
+async fn main() -> ExitCode {
+    let Some(folder) = env::args_os().nth(1) else {
+        eprintln!("usage: remove_cluster FOLDER");
+        return ExitCode::from(2);
+    };
+    match remove(Path::new(&folder)).await {
+        Ok(home) => {
+            println!("{} is removed", home.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn remove(folder: &Path) -> Result<PathBuf, DevpgError> {
+    devpg::remove(folder).await?;
+    devpg::home_of(folder)
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::database_url;
 use crate::http;
 use crate::http::Readiness;
 use crate::memory;
@@ -71,8 +72,10 @@ pub enum Error {
 pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut wrong = config.check().err().unwrap_or_default();
     wrong.extend(config.limits.too_large_for_a_message().map(|wrong| format!("limits.message: {wrong}")));
-    if let Err(error) = DatabaseUrl::parse(&config.database_url) {
-        wrong.push(format!("database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME: {error}"));
+    if let Err(error) = database_url::parse(&config.database_url) {
+        wrong.push(format!(
+            "database_url: expected postgres://USER:PASSWORD@HOST:PORT/NAME or postgresql://...: {error}"
+        ));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }

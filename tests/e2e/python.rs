@@ -154,6 +154,24 @@ async fn a_drained_worker_ends_its_runs_takes_no_more_and_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_leaves_by_itself_gives_its_credit_back_and_ends_the_runs_it_holds() {
+    let fixture = Fixture::new().await;
+    let (mut worker, session) = (PythonWorker::start(&fixture, 2).await, fixture.session().await);
+    let held = fixture.enqueue(&session, "hold").await;
+    worker.sees("started").await;
+    // One slot is open.
+    worker.command("leave").await;
+    let welcome = worker.sees("welcome").await;
+    assert_eq!((&welcome["epoch"], &welcome["standing"]), (&Value::from(2), &Value::from(1)));
+    let late = fixture.enqueue(&session, "hold").await;
+    worker.command(&format!("release {}", held.id)).await;
+    assert_eq!(in_kind(&worker.ends().await, "assigned"), Vec::<&Value>::new());
+    let held = fixture.get(&held.id).await;
+    assert_eq!((held.status(), held.attempt), (RunStatus::Succeeded, 1));
+    assert_eq!(fixture.get(&late.id).await.status(), RunStatus::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_silent_too_long_learns_that_its_run_is_lost() {
     let fixture = Fixture::with(1, |config| config.engine.lease_timeout = Duration::from_secs(1)).await;
     let mut worker = PythonWorker::start(&fixture, 1).await;

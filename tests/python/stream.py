@@ -93,6 +93,9 @@ class Stream:
                 await self.write(goodbye=contract.connect.Goodbye(reason="nothing more to do"))
                 await self.call.done_writing()
                 return
+            if worker.leaving and self.given < self.credit:
+                # Credit can not be taken back. The next stream has none, and what was not started goes back at once.
+                raise StreamLost("left to give credit back")
             await worker.changed.wait()
 
     async def send_credit(self):

@@ -24,6 +24,7 @@ class Worker:
         self.resumes = 0  # The number of resumes, failed ones included.
         self.grants = {}  # By (run id, fence), until the report is acknowledged.
         self.draining = False
+        self.leaving = False  # It drains by its own decision, not by that of an operator.
         self.changed = asyncio.Event()  # There may be something to send.
 
     async def run(self):
@@ -39,7 +40,7 @@ class Worker:
 
     def leave(self):
         """Takes no more runs, ends its runs, and says goodbye."""
-        self.draining = True
+        self.draining = self.leaving = True
         self.changed.set()
 
     @property

@@ -33,13 +33,14 @@ const ENGINE: Layers = &[
 const SERVER: Layers = &[
     ("transport", &[]),
     ("telemetry", &[]),
-    ("doctor", &[]),
+    ("database_url", &[]),
+    ("doctor", &["database_url"]),
     ("memory", &["telemetry"]),
     ("edge", &["telemetry"]),
     ("services", &["edge"]),
     ("http", &["edge", "telemetry"]),
     ("config", &["transport"]),
-    ("app", &["services", "http", "edge", "memory", "telemetry", "transport", "config"]),
+    ("app", &["services", "http", "edge", "memory", "telemetry", "transport", "database_url", "config"]),
 ];
 
 const LAYERS: [(&str, Layers); 2] = [("engine", ENGINE), ("server", SERVER)];

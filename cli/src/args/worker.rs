@@ -5,7 +5,7 @@ use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
 use clap::{Args, Subcommand, ValueEnum};
 use handlers::{HttpConfig, Network, Shell, shell::EnvName};
 use proto::v1;
-use worker::{Worker, WorkerConfig};
+use worker::{Worker, WorkerConfig, WorkerError};
 
 use super::{
     listen::ListenAddress,
@@ -95,8 +95,9 @@ impl WorkerRun {
         config.drain_timeout = self.drain_timeout;
         let mut http = HttpConfig { allow: self.http_allow.clone(), ..HttpConfig::default() };
         if let Some(path) = &self.http_ca {
-            let read =
-                fs::read(path).map_err(|error| UsageError::new(format!("--http-ca {}: {error}", path.display())))?;
+            let read = fs::read(path).map_err(|error| {
+                UsageError::settings([("http-ca".to_owned(), format!("{}: {error}", path.display()))])
+            })?;
             http.ca_certificates_pem = Some(read);
         }
         if let Some(name) = &self.name {
@@ -104,8 +105,22 @@ impl WorkerRun {
         }
         let builder = handlers::register(Worker::builder(config), &http);
         let shell = Shell::passing(self.pass_env.clone());
-        builder.handler(handlers::shell::KIND, shell).build().map_err(|error| UsageError::new(error.to_string()))
+        builder.handler(handlers::shell::KIND, shell).build().map_err(usage_error)
     }
+}
+
+/// The violations of a worker's configuration, each with its flag in place of the name in the library.
+fn usage_error(error: WorkerError) -> UsageError {
+    let WorkerError::Config(violations) = error else { return UsageError::new(error.to_string()) };
+    UsageError::settings(violations.iter().map(|violation| {
+        let (name, wrong) = violation.split_once(": ").unwrap_or((violation, ""));
+        let flag = match name.split(['[', '.']).next().unwrap_or(name) {
+            "servers" => "server".to_owned(),
+            "labels" => "label".to_owned(),
+            other => other.replace('_', "-"),
+        };
+        (flag, wrong.to_owned())
+    }))
 }
 
 #[derive(Debug, Subcommand)]

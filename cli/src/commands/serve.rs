@@ -11,6 +11,8 @@ pub(crate) async fn execute(args: ServeArgs) -> Result<Exit> {
     let signals = Signals::listen()?;
     let listener = listener::bind(address, "--listen").await?;
     output::tell(format_args!("listening on http://{}", listener.local_addr()?));
-    server::run(listener, config, signals.first().clone()).await.map_err(AtDatabase)?;
+    let place = server::place(&config.database_url);
+    let ended = server::run(listener, config, signals.first().clone()).await;
+    ended.map_err(|error| AtDatabase { place, error })?;
     Ok(Exit::Success)
 }

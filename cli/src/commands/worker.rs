@@ -25,7 +25,11 @@ pub(crate) async fn execute(args: WorkerArgs) -> Result<Exit> {
         Some(WorkerVerb::Drain { worker_id, target, output }) => {
             let request = DrainWorkerRequest { worker_id };
             let answer = connection::connect(&target.server).await?.workers().drain_worker(request).await?;
-            output::record(output.output, &answer.into_inner().worker.unwrap_or_default())?;
+            let worker = answer.into_inner().worker.unwrap_or_default();
+            if let Some(note) = not_reached(worker.state()) {
+                output::tell(format_args!("worker {} {note}", worker.id));
+            }
+            output::record(output.output, &worker)?;
             Ok(Exit::Success)
         }
         Some(WorkerVerb::Undrain { worker_id, target, output }) => {
@@ -51,6 +55,15 @@ async fn run(args: &WorkerRun) -> Result<Exit> {
     let done = worker.run(signals.first().clone()).await?;
     output::tell(summary(&done));
     Ok(Exit::Success)
+}
+
+/// Why a drain does not reach a worker in this state now.
+fn not_reached(state: WorkerState) -> Option<&'static str> {
+    match state {
+        WorkerState::Gone => Some("is gone: it has said goodbye, so there is nothing to drain"),
+        WorkerState::Lost | WorkerState::Disconnected => Some("is not connected: it drains if it comes back"),
+        WorkerState::Active | WorkerState::Draining | WorkerState::Unspecified => None,
+    }
 }
 
 /// The results of a worker in one line.

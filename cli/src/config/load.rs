@@ -10,6 +10,7 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::{
     check,
+    explain::explain,
     layer::Layer,
     origins::{Effective, Origins},
     secret::{self, Revealed},
@@ -92,7 +93,8 @@ fn parse(plain: Command, layer: &Layer, args: &[OsString]) -> Result<(ArgMatches
     let layered = layer.apply(plain.clone());
     let asked = layered.clone().ignore_errors(true).try_get_matches_from(args)?;
     let revealed = secret::reveal(&plain, &asked, layer)?;
-    let matches = secret::apply(layered, &revealed).try_get_matches_from(args)?;
+    let matches = secret::apply(layered, &revealed).try_get_matches_from(args);
+    let matches = matches.map_err(|error| explain(error, &plain, args))?;
     let origins = Origins(effective(&plain, &matches, layer, &revealed));
     Ok((matches, origins, revealed))
 }

@@ -3,11 +3,12 @@
 //! `settings` finds the settings in clap's description of the command line, so every new flag is also a key of the
 //! file. [`document`] reads TOML, [`check`] compares it with the settings, [`layer`] places its values below flags and
 //! environment, [`secret`] reads secrets from files of their own, [`source`] and [`origins`] say where each value comes
-//! from, and `load` does all of it in order.
+//! from, `explain` adds that to clap's errors, and `load` does all of it in order.
 
 mod check;
 mod document;
 mod error;
+mod explain;
 mod layer;
 mod load;
 mod origins;

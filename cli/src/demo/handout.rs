@@ -1,14 +1,19 @@
 //! Commands to copy, which do by hand what the demonstration did.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::PathBuf};
 
 use proto::v1::{Artifact, Run, Session};
 use serde_json::{Value, json};
 
 use crate::args::target::ServerAddress;
 
-/// `done` is the session of the demonstration; `open` still takes runs.
+/// The claim is kept, and its fields are read from it, so that the report can be copied as it is.
+const CLAIMED: &str = r#"field() { sed -n "s/.*\"$1\": \"\(.*\)\".*/\1/p" <<<"$claimed" | head -n 1; }"#;
+const REPORT: &str = r#"{\"worker_id\": \"$(field workerId)\", \"report\": {\"run_id\": \"$(field id)\", \"fence\": \"$(field fence)\", \"outcome\": {\"succeeded\": {\"result_struct\": {\"ok\": true}}}}}"#;
+
+/// `folders` have the programs; `done` is the session of the demonstration; `open` still takes runs.
 pub(super) fn text(
+    folders: &[PathBuf],
     address: &ServerAddress,
     done: &Session,
     open: &Session,
@@ -20,7 +25,12 @@ pub(super) fn text(
     let filter = json!({ "session_id": done.id });
     let manual =
         json!({ "session_id": open.id, "lane": "LANE_A", "kind": "manual", "params_struct": { "hello": "world" } });
+    let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
     let sections = [
+        (
+            "Commands for another terminal, with bash. `make tools` installs grpcurl. First name the folders of the programs:",
+            vec![format!("export PATH=\"{}:$PATH\"", folders.join(":"))],
+        ),
         (
             "Look at it with grpcurl:",
             vec![
@@ -48,12 +58,12 @@ pub(super) fn text(
             "and in another enqueue, claim, and report with what the claim has answered:",
             vec![
                 call("RunService/EnqueueRun", &json!({ "run": manual })),
-                call("WorkerService/Claim", &json!({ "worker_name": "me", "kinds": ["manual"], "wait": "5s" })),
-                call(
-                    "WorkerService/ReportRun",
-                    &json!({ "worker_id": "WORKER_ID", "report": { "run_id": "RUN_ID", "fence": "FENCE",
-                        "outcome": { "succeeded": { "result_struct": { "ok": true } } } } }),
+                format!(
+                    "claimed=$({})",
+                    call("WorkerService/Claim", &json!({ "worker_name": "me", "kinds": ["manual"], "wait": "5s" }))
                 ),
+                CLAIMED.to_owned(),
+                format!("grpcurl -plaintext -d \"{REPORT}\" {host} ops.v1.WorkerService/ReportRun"),
             ],
         ),
         (
@@ -85,11 +95,14 @@ mod tests {
     fn every_line_names_the_address_and_every_request_is_json() {
         let session = |id: &str| Session { id: id.to_owned(), ..Session::default() };
         let address = "127.0.0.1:4242".parse().unwrap();
-        let text = text(&address, &session("s1"), &session("s2"), &Run::default(), &Artifact::default());
+        let folders = ["/target/debug".into(), "/tools".into()];
+        let text = text(&folders, &address, &session("s1"), &session("s2"), &Run::default(), &Artifact::default());
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("  ")).collect();
         assert!(lines.len() > 10);
+        assert_eq!(lines[0], "  export PATH=\"/target/debug:/tools:$PATH\"");
         for line in lines {
-            assert!(line.contains("127.0.0.1:4242"), "{line}");
+            let calls = line.contains("grpcurl ") || line.contains("ops ");
+            assert!(!calls || line.contains("127.0.0.1:4242"), "{line}");
             if let Some(request) = line.split('\'').nth(1) {
                 assert!(serde_json::from_str::<Value>(request).is_ok(), "{line}");
             }

@@ -5,7 +5,11 @@
 //! [`work`] has the runs, [`stage`] enqueues and watches them, [`summary`] prints the measurements, [`handout`] the
 //! commands.
 
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use client::Client;
@@ -74,7 +78,14 @@ pub(crate) async fn perform(address: &ServerAddress, slots: usize) -> Result<()>
 
     let open = create_session(&client, "by hand").await?;
     let failed = stage.run("price-check").context("the failing run was not seen")?;
-    output::print(handout::text(address, &session, &open, failed, &artifact))
+    output::print(handout::text(&program_folders(), address, &session, &open, failed, &artifact))
+}
+
+/// Where this program is, and where `make tools` puts grpcurl.
+fn program_folders() -> Vec<PathBuf> {
+    let own = env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()));
+    let tools = env::current_dir().ok().map(|folder| folder.join(".tools/bin"));
+    own.into_iter().chain(tools).collect()
 }
 
 async fn create_session(client: &Client, name: &str) -> Result<Session> {

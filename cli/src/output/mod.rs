@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use prost::Message;
+use thiserror::Error;
 
 pub(crate) mod colour;
 pub(crate) mod json;
@@ -53,7 +54,7 @@ pub(crate) fn record<R: Record>(format: Format, record: &R) -> Result<()> {
 /// Prints a page of a list. `page` is the whole answer, whose message is `page_name`; `records` are the records in it.
 pub(crate) fn list<P: Message, R: Record>(format: Format, page_name: &str, page: &P, records: &[R]) -> Result<()> {
     match format {
-        Format::Table => print(table::table(R::COLUMNS, records.iter().map(Record::row))),
+        Format::Table => print(table::table(R::COLUMNS, R::SPARE, records.iter().map(Record::row))),
         Format::Json => print_json(page_name, page, true),
         Format::Jsonl => records.iter().try_for_each(|record| print_json(R::NAME, record, false)),
         Format::Id => records.iter().try_for_each(|record| print(format!("{}\n", record.id()))),
@@ -67,12 +68,27 @@ pub(crate) fn print_json<M: Message>(name: &str, message: &M, pretty: bool) -> R
     print(text + "\n")
 }
 
+/// Standard output did not take everything.
+#[derive(Debug, Error)]
+#[error("can not write to standard output")]
+pub(crate) struct Unwritten(#[from] pub(crate) io::Error);
+
+impl Unwritten {
+    /// Whether the reader closed the pipe: it has read enough.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
 /// Writes to standard output and flushes. A closed pipe is an error too; the program then ends quietly.
 pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<()> {
+    Ok(write(bytes.as_ref())?)
+}
+
+fn write(bytes: &[u8]) -> Result<(), Unwritten> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes.as_ref())?;
-    out.flush()?;
-    Ok(())
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
 }
 
 /// Prints a line on standard error, for a person. A failure is ignored.

@@ -8,8 +8,10 @@ use super::table;
 pub(crate) trait Record: Message {
     /// The message's name in package `ops.v1`.
     const NAME: &'static str;
-    /// The columns of its list.
+    /// The columns of its list. The first is the id.
     const COLUMNS: &'static [&'static str];
+    /// The columns that a narrow terminal does not get, in the order in which they are left out.
+    const SPARE: &'static [&'static str];
     fn id(&self) -> &str;
     /// One cell for each column.
     fn row(&self) -> Vec<table::Cell>;

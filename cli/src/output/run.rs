@@ -13,6 +13,7 @@ impl Record for Run {
     const NAME: &'static str = "Run";
     const COLUMNS: &'static [&'static str] =
         &["ID", "STATUS", "LANE", "PRIORITY", "KIND", "ATTEMPT", "AGE", "TOOK", "WORKER", "NOTE"];
+    const SPARE: &'static [&'static str] = &["PRIORITY", "WORKER", "ATTEMPT", "TOOK", "LANE", "AGE", "NOTE", "KIND"];
 
     fn id(&self) -> &str {
         &self.id

@@ -12,6 +12,7 @@ impl Record for Session {
     const NAME: &'static str = "Session";
     const COLUMNS: &'static [&'static str] =
         &["ID", "STATUS", "RUNS", "OPEN", "SUCCEEDED", "FAILED", "CANCELLED", "AGE", "NAME"];
+    const SPARE: &'static [&'static str] = &["CANCELLED", "SUCCEEDED", "RUNS", "AGE", "FAILED", "OPEN", "NAME"];
 
     fn id(&self) -> &str {
         &self.id

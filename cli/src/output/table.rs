@@ -1,6 +1,6 @@
 //! Aligned columns for people. Colour only on a terminal, and lines no wider than the terminal.
 
-use comfy_table::{CellAlignment, Color, ContentArrangement, Row, Table, presets};
+use comfy_table::{CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 
 use super::{colour, text};
 
@@ -58,8 +58,14 @@ impl Tone {
     }
 }
 
-/// Rows under a header. A narrow terminal cuts long cells; a pipe gets them whole.
-pub(crate) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
+/// The space between two columns.
+const GAP: u16 = 2;
+/// A column is cut to no less than this, or left out.
+const LEAST: u16 = 12;
+
+/// Rows under a header. A pipe gets them whole. A narrow terminal gets the first column whole, without as many of the
+/// `spare` columns, the first ones first, as do not fit, and with other long cells cut.
+pub(crate) fn table(columns: &[&str], spare: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
     let mut table = plain(columns.len());
     table.set_header(columns.iter().copied());
     for cells in rows {
@@ -67,7 +73,34 @@ pub(crate) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> 
         row.max_height(1);
         table.add_row(row);
     }
+    if let Some(width) = table.width() {
+        fit(&mut table, columns, spare, width);
+    }
     finish(&table)
+}
+
+/// Hides columns until the others fit into this width, each at least as wide as it must be.
+fn fit(table: &mut Table, columns: &[&str], spare: &[&str], width: u16) {
+    let least = |(index, (content, name)): (usize, (u16, &&str))| {
+        let header = u16::try_from(name.chars().count()).unwrap_or(u16::MAX);
+        GAP.saturating_add(if index == 0 { content } else { content.min(header.max(LEAST)) })
+    };
+    let mut shown: Vec<Option<u16>> =
+        table.column_max_content_widths().into_iter().zip(columns).enumerate().map(|it| Some(least(it))).collect();
+    for name in spare {
+        if shown.iter().flatten().fold(0, |sum: u16, least| sum.saturating_add(*least)) <= width {
+            break;
+        }
+        if let Some(index) = columns.iter().position(|it| it == name) {
+            shown[index] = None;
+        }
+    }
+    for (column, least) in table.column_iter_mut().zip(shown) {
+        column.set_constraint(match least {
+            Some(least) => ColumnConstraint::LowerBoundary(Width::Fixed(least)),
+            None => ColumnConstraint::Hidden,
+        });
+    }
 }
 
 /// A name and a text on each line; a text of several lines is indented under its name.
@@ -95,7 +128,7 @@ fn plain(columns: usize) -> Table {
     // The header creates the columns.
     table.set_header(vec![""; columns]);
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
     }
     table
 }
@@ -116,13 +149,13 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_nothing_trails() {
         let rows = vec![vec![Cell::text("a"), Cell::number(5)], vec![Cell::text("longer"), Cell::number(1234)]];
-        assert_eq!(table(&["NAME", "RUNS"], rows.into_iter()), "NAME    RUNS\na          5\nlonger  1234\n");
+        assert_eq!(table(&["NAME", "RUNS"], &[], rows.into_iter()), "NAME    RUNS\na          5\nlonger  1234\n");
     }
 
     #[test]
     fn a_cell_stays_on_its_line() {
         let rows = vec![vec![Cell::text("a\nb\x1b[0m")]];
-        assert_eq!(table(&["NAME"], rows.into_iter()), "NAME\na\\nb\\u{1b}[0m\n");
+        assert_eq!(table(&["NAME"], &[], rows.into_iter()), "NAME\na\\nb\\u{1b}[0m\n");
     }
 
     #[test]

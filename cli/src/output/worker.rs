@@ -13,6 +13,7 @@ impl Record for Worker {
     const NAME: &'static str = "Worker";
     const COLUMNS: &'static [&'static str] =
         &["ID", "NAME", "STATE", "MODE", "LANES", "KINDS", "RUNS", "HEARTBEAT", "AGE", "VERSION"];
+    const SPARE: &'static [&'static str] = &["VERSION", "MODE", "AGE", "LANES", "KINDS", "HEARTBEAT", "RUNS", "NAME"];
 
     fn id(&self) -> &str {
         &self.id

@@ -43,6 +43,29 @@ fn the_demonstration_reaches_its_summary_and_a_second_one_does_on_the_same_data(
     }
 }
 
+#[test]
+fn the_commands_that_the_demonstration_prints_work_as_printed() {
+    let data = DataDir::make();
+    let mut demo = Running::start(&["dev", "--listen", "127.0.0.1:0", "--data-dir", data.path(), "--demo"]);
+    let mut script = String::new();
+    while !script.contains("ops worker list") {
+        let line = demo.line();
+        assert!(!line.is_empty(), "{:?}", demo.end());
+        let line = line.trim_start();
+        // Not every machine has grpcurl.
+        if ["export PATH=", "ops run ", "ops worker "].iter().any(|begin| line.starts_with(begin)) {
+            script.push_str(line);
+        }
+    }
+    assert_eq!(script.lines().count(), 5, "{script}");
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", &script]).env_remove("OPS_SERVER");
+    let printed = Running::of(bash).end().success();
+    assert!(printed.contains("succeeded") && printed.contains("uname"), "{printed}");
+    demo.signal(Signal::SIGTERM);
+    assert_eq!(demo.end().code, Some(0));
+}
+
 /// Starts `ops dev` on this folder. Returns it with the address of its server.
 fn dev(data: &DataDir) -> (Running, String) {
     let mut command = command(&["dev", "--listen", "127.0.0.1:0", "--data-dir", data.path()]);

@@ -16,7 +16,11 @@ use tonic::{
     transport::Server,
 };
 
-use super::{fixture::Fixture, program::ops};
+use super::{
+    doctor::{connect, findings, one, sql},
+    fixture::Fixture,
+    program::ops,
+};
 
 const NOWHERE: &str = "01900000-0000-7000-8000-000000000000";
 
@@ -84,6 +88,26 @@ async fn a_missing_object_or_a_conflict_exits_with_7() {
     // An invalid field has another exit status.
     let wrong = fixture.ops(&["run", "enqueue", "--lane", "A", "--kind", "", "--session", &session]);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn a_locked_row_exits_with_8_and_the_doctor_names_who_has_locked_it() {
+    let fixture = Fixture::open().await;
+    let session = fixture.session();
+    let url = fixture.database_url();
+    let mut holder = connect(&format!("{url}&application_name=holder")).await;
+    let lock = format!("BEGIN; SELECT FROM ops.sessions WHERE id = '{session}' FOR UPDATE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut holder).await.unwrap();
+    let close = ["session", "close", session.as_str()];
+    let busy = fixture.ops(&close);
+    assert_eq!(busy.code, Some(8), "{busy:?}");
+    assert!(busy.stderr.contains("DATABASE_BUSY") && busy.stderr.contains("`ops doctor"), "{busy:?}");
+    // No call waits for it any more.
+    let held = one(&findings(&url, &[]), "locks-held");
+    assert!(held.what.contains("application 'holder'") && held.what.contains("ops.sessions"), "{held:?}");
+    sql(&url, held.mend.split_once(": ").unwrap().1).await;
+    fixture.ops(&close).success();
+    assert_eq!(findings(&url, &[]), []);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 use serde_json::Value;
 
-use super::fixture::Fixture;
+use super::{
+    fixture::Fixture,
+    program::{Running, command},
+};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -50,6 +53,44 @@ async fn a_session_and_its_runs_are_printed_in_each_format() {
     assert_eq!((cancelled["totalRuns"].as_str(), cancelled["cancelledRuns"].as_str()), (Some("3"), Some("3")));
     let runs = json(&fixture.ops(&[&list[..], &["json", "--status", "cancelled"]].concat()).success());
     assert_eq!(runs["runs"][1]["cancellation"]["reason"], "done");
+}
+
+/// The lines of this command on a terminal of so many columns.
+fn on_a_terminal(fixture: &Fixture, columns: u16, line: &str) -> Vec<String> {
+    let program = command(&[]).get_program().to_owned();
+    let line = format!("stty cols {columns}; {} --color never {line}", program.display());
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("OPS_SERVER", fixture.address()).env("TERM", "xterm");
+    script.stdin(std::process::Stdio::null());
+    let shown = Running::of(script).end().success();
+    shown.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_narrow_terminal_gets_whole_ids_and_lines_that_fit() {
+    let fixture = Fixture::open().await;
+    // Long texts in every column that can have them.
+    let run = fixture.enqueue_with("echo out; exit 3", &["--priority", "32000"]);
+    assert_eq!(fixture.ops(&["run", "wait", &run]).code, Some(5));
+    for name in ["a session with a long name that no narrow terminal can show", "b"] {
+        fixture.ops(&["session", "create", name]).success();
+    }
+    for list in ["run list", "session list", "worker list"] {
+        let ids = fixture.ops(&[&list.split(' ').collect::<Vec<_>>()[..], &["-o", "id"]].concat()).success();
+        for columns in [60, 80, 100, 120, 200] {
+            let shown = on_a_terminal(&fixture, columns, list);
+            assert_eq!(shown.len(), 1 + ids.lines().count(), "the header is one line: {shown:#?}");
+            for (line, id) in shown[1..].iter().zip(ids.lines()) {
+                assert!(line.starts_with(&format!("{id} ")), "{columns}: {shown:#?}");
+            }
+            for line in &shown {
+                assert!(line.chars().count() <= usize::from(columns), "{columns}: {shown:#?}");
+            }
+            assert!(shown[0].split_whitespace().any(|word| ["STATUS", "STATE"].contains(&word)), "{shown:#?}");
+        }
+    }
+    let wide = on_a_terminal(&fixture, 250, "run list");
+    assert!(["PRIORITY", "ATTEMPT", "WORKER", "NOTE"].iter().all(|column| wide[0].contains(column)), "{wide:#?}");
 }
 
 #[tokio::test]

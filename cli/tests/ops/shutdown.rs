@@ -94,6 +94,8 @@ async fn a_worker_that_an_operator_drains_ends_the_runs_it_holds_and_exits() {
     assert_eq!(worker.end().code, Some(0));
     assert_eq!(fixture.client().get(&late).await.status(), RunStatus::Queued);
     assert!(fixture.ops(&["worker", "list", "--state", "gone"]).success().contains(id.trim_end()));
+    let again = fixture.ops(&["worker", "drain", id.trim_end()]);
+    assert!(again.code == Some(0) && again.stderr.contains("is gone"), "{again:?}");
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ fn a_command_line_that_is_not_valid_exits_with_2() {
     refused(&["run", "get", "id", "--server", "localhost"], "expected an address with a port");
     refused(&["run", "list", "--label", "team"], "expected KEY=VALUE");
     refused(&["serve", "--listen", "127.0.0.1:0"], "--database-url <URL>");
-    refused(&["worker", "--kinds", "shel"], "shell");
+    refused(&["serve", "--listen", "127.0.0.1:0"], "--database-url-file <FILE>");
+    refused(&["worker", "--kinds", "shel"], "--kinds: expected one of the registered handlers (http, shell, sleep)");
     refused(&["worker", "--http-allow", "10.0.0.1/8"], "10.0.0.0/8");
     refused(&["worker", "--http-ca", "/no/such/file"], "--http-ca");
     refused(&["frobnicate"], "unrecognized subcommand");
@@ -81,6 +82,47 @@ fn settings_of_a_server_are_checked_before_it_listens_and_named_by_their_flags()
         assert!(ended.stderr.contains(expected), "{expected}: {ended:?}");
     }
     assert!(!ended.stderr.contains("listening"), "{ended:?}");
+}
+
+#[test]
+fn a_database_of_another_kind_is_refused_at_once_and_its_url_is_not_shown() {
+    for verb in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"], &["config", "check", "serve", "--"]] {
+        let ended = ops(&[verb, &["--database-url", "mysql://u:hunter2@h/d"]].concat());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+        for expected in ["--database-url: expected postgres://", "postgresql://", "mysql://"] {
+            assert!(ended.stderr.contains(expected), "{expected}: {ended:?}");
+        }
+        assert!(!ended.stderr.contains("listening") && !ended.stderr.contains("hunter2"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_wrong_in_the_environment_is_named_by_its_variable() {
+    let serve = ["serve", "--database-url", "postgres://h/d", "--listen", "127.0.0.1:0"];
+    for (args, name, value) in [
+        (&serve[..], "OPS_LEASE_TIMEOUT", "soon"),
+        (&serve, "OPS_DATABASE_CONNECTIONS", "many"),
+        (&serve, "OPS_NO_MIGRATE", "perhaps"),
+        (&["run", "list"], "OPS_SERVER", "localhost"),
+        (&["worker"], "OPS_SERVER", "http://127.0.0.1:1,localhost"),
+        (&["worker"], "OPS_WORKER_LANES", "A,E"),
+        (&["worker"], "OPS_WORKER_KINDS", "shel"),
+        (&["worker"], "OPS_WORKER_HTTP_CA", "/no/such/file"),
+    ] {
+        let ended = Running::of({
+            let mut command = command(args);
+            command.env(name, value);
+            command
+        })
+        .end();
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(&format!("(from {name})")), "{name}: {ended:?}");
+    }
+    // A flag wins, so the variable is not to blame.
+    let mut both = command(&["run", "list", "--server", "localhost"]);
+    both.env("OPS_SERVER", "localhost");
+    let ended = Running::of(both).end();
+    assert!(ended.code == Some(2) && !ended.stderr.contains("OPS_SERVER"), "{ended:?}");
 }
 
 #[test]

@@ -70,6 +70,16 @@ impl StoreError {
         StoreError::Defect(what.into().into())
     }
 
+    /// What went wrong, for people: the message of PostgreSQL with its SQLSTATE, without the line of its source.
+    pub fn text_of(error: &sqlx::Error) -> String {
+        match error {
+            sqlx::Error::Database(database) => {
+                format!("{} ({})", database.message(), database.code().unwrap_or_default())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the same work may succeed later: the database is away or busy, or another transaction is in the way.
     pub fn is_passing(&self) -> bool {
         self.is_outage() || self.is_contention() || matches!(self, StoreError::Overloaded)
@@ -95,7 +105,7 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let text: Arc<str> = error.to_string().into();
+        let text: Arc<str> = StoreError::text_of(&error).into();
         match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)

@@ -238,7 +238,7 @@ impl From<sqlx::Error> for Failure {
             _ => false,
         };
         Self {
-            why: error.to_string(),
+            why: StoreError::text_of(&error),
             // It starts up, or has too many clients.
             is_brief: is_refused || ["57P03", "53300"].contains(&code.as_str()),
             is_login: code.starts_with("28"),

@@ -41,7 +41,7 @@ pub enum Refusal {
     WorkerDraining(Uuid),
     #[error("the page token was not made by this method with this filter")]
     PageTokenInvalid,
-    #[error("the resume token was not made by this database")]
+    #[error("the resume token was made for another filter or run, or by another database, or is damaged")]
     ResumeTokenInvalid,
     #[error("the resume token is older than the changes that are kept; watch again with a snapshot")]
     RevisionCompacted,

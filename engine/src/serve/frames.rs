@@ -115,7 +115,7 @@ impl WorkerStream {
         match frame {
             WorkerFrame::Credit(total) => {
                 self.connection.grants().credit(total).map_err(|refused| {
-                    let text = format!("credit.total: expected {} or somewhat more, got {total}", refused.before);
+                    let text = format!("credit.total: expected {} to {}, got {total}", refused.least, refused.most);
                     Refusal::ProtocolViolation(text)
                 })?;
                 self.engine.dispatcher.room();

@@ -135,7 +135,7 @@ impl WorkerGrants {
                 tracing::warn!(%error, "grants of a replaced stream are left to their leases");
                 Vec::new()
             });
-        let release = |guard| Release { guard, started_too: false, undelivered: false };
+        let release = |guard| Release { guard, started_too: false, undelivered: false, unanswered: None };
         let claimed = guards.into_iter().filter(|guard| claimed.contains(&guard.grant.run_id));
         self.engine.releases.give_back(claimed.map(release).collect());
     }

@@ -82,10 +82,11 @@ pub enum Cancelling {
     Unknown,
 }
 
-/// A worker's credit fell, or is too large.
+/// A worker's credit fell, or is too large: the totals that it could have sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CreditRefused {
-    pub before: i64,
+    pub least: i64,
+    pub most: i64,
 }
 
 /// Grants that were taken back before they started.
@@ -115,7 +116,7 @@ impl Grants {
     /// Sets the worker's new total credit.
     pub fn credit(&mut self, total: i64) -> Result<(), CreditRefused> {
         if total < self.credit || total - self.given > MAX_FREE_SLOTS {
-            return Err(CreditRefused { before: self.credit });
+            return Err(CreditRefused { least: self.credit, most: self.given + MAX_FREE_SLOTS });
         }
         self.credit = total;
         Ok(())
@@ -436,8 +437,8 @@ mod tests {
         assert_eq!(grants.credit(2), Ok(()));
         assign(&mut grants, key(1), now);
         assert_eq!(free(&grants), 1);
-        assert_eq!(grants.credit(1), Err(CreditRefused { before: 2 }));
-        assert_eq!(grants.credit(i64::MAX), Err(CreditRefused { before: 2 }));
+        assert_eq!(grants.credit(1), Err(CreditRefused { least: 2, most: 10_001 }));
+        assert_eq!(grants.credit(i64::MAX), Err(CreditRefused { least: 2, most: 10_001 }));
         assert_eq!(grants.credit(3), Ok(()));
         assert_eq!(free(&grants), 2);
         assert!(grants.drain());

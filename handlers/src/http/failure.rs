@@ -44,7 +44,7 @@ impl Phase {
 /// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
-    #[error("its address is {0}, which this worker is not allowed to call")]
+    #[error("its address is {0}, which this worker may call only if --http-allow names it")]
     ForbiddenAddress(&'static str),
     #[error("its name was not found: {0}")]
     Name(io::Error),

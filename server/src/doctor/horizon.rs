@@ -22,16 +22,26 @@ pub async fn check(
     slots(session, found).await
 }
 
-/// Whether this role sees the activity of other roles.
+/// Whether this role sees the activity of other roles. A server becomes ops_engine, so a grant to that role serves both.
 async fn visibility(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
-    let (sees,): (bool,) = session.row("SELECT pg_has_role('pg_read_all_stats', 'USAGE')").await?;
+    let (sees, user, inherits): (bool, String, bool) = session
+        .row(
+            "SELECT pg_has_role('pg_read_all_stats', 'USAGE'), quote_ident(session_user), \
+             EXISTS (SELECT FROM pg_roles WHERE rolname = 'ops_engine' AND pg_has_role(session_user, oid, 'USAGE'))",
+        )
+        .await?;
     if !sees {
-        let (user,): (String,) = session.row("SELECT quote_ident(session_user)").await?;
         found.add(Finding::note(
             "activity-hidden",
             format!("role {user} does not see the activity of other roles"),
-            "a long transaction of another role is not found here",
-            format!("GRANT pg_read_all_stats TO {user};"),
+            "a long transaction of another role is not found here, nor counted in ops_foreign_transaction_seconds",
+            if inherits {
+                "as a superuser: GRANT pg_read_all_stats TO ops_engine;".to_owned()
+            } else {
+                format!(
+                    "as a superuser: GRANT pg_read_all_stats TO {user}; the metric needs the same grant to ops_engine"
+                )
+            },
         ));
     }
     Ok(())

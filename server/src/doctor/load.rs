@@ -20,6 +20,7 @@ pub async fn check(
 ) -> Result<(), ReadError> {
     connections(session, requirements, found).await?;
     locks(session, requirements, found).await?;
+    held_locks(session, found).await?;
     tables(session, found).await?;
     size(session, found).await
 }
@@ -64,6 +65,8 @@ struct Waiting {
     query: String,
     blockers: Vec<i32>,
     blocked_by: String,
+    /// A session of a server waits, and one that is not of a server is in its way.
+    concerns_server: bool,
 }
 
 async fn locks(session: &mut Session, requirements: &Requirements, found: &mut Examination) -> Result<(), ReadError> {
@@ -73,21 +76,54 @@ async fn locks(session: &mut Session, requirements: &Requirements, found: &mut E
              coalesce(w.query, '') AS query, pg_blocking_pids(w.pid) AS blockers, \
              coalesce((SELECT string_agg(format('pid %s (%s, %s)', b.pid, coalesce(nullif(b.application_name, ''), 'no name'), \
              coalesce(b.state, 'unknown')), ', ') FROM pg_stat_activity b WHERE b.pid = ANY (pg_blocking_pids(w.pid))), \
-             'a transaction that is prepared') AS blocked_by \
+             'a transaction that is prepared') AS blocked_by, \
+             w.application_name = 'ops' AND NOT coalesce((SELECT bool_and(b.application_name = 'ops') FROM pg_stat_activity b \
+             WHERE b.pid = ANY (pg_blocking_pids(w.pid))), false) AS concerns_server \
              FROM pg_stat_activity w WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' \
              AND w.query_start IS NOT NULL ORDER BY w.query_start",
         )
         .await?;
     let timeout = requirements.long_transaction.as_secs_f64().min(LOCK_WAIT_MAX_S);
-    for Waiting { pid, waited_s, query, blockers, blocked_by } in
-        waiting.into_iter().filter(|it| it.waited_s >= timeout)
-    {
-        let ends: Vec<_> = blockers.iter().map(|pid| format!("SELECT pg_terminate_backend({pid});")).collect();
+    // Servers wait for each other for a moment now and then. What others have locked delays calls at once.
+    let matters = |it: &Waiting| it.waited_s >= timeout || (it.concerns_server && !it.blockers.is_empty());
+    for Waiting { pid, waited_s, query, blockers, blocked_by, .. } in waiting.into_iter().filter(matters) {
+        let ends = blockers.iter().filter(|pid| **pid != 0);
+        let ends: Vec<_> = ends.map(|pid| format!("SELECT pg_terminate_backend({pid});")).collect();
         found.add(Finding::warning(
             "lock-waits",
             format!("pid {pid} has waited for a lock for {waited_s:.1} s, held by {blocked_by}: {}", shortened(&query)),
             "a session that waits for a lock holds other locks, so soon everything waits",
             if ends.is_empty() { "see pg_prepared_xacts".to_owned() } else { ends.join(" ") },
+        ));
+    }
+    Ok(())
+}
+
+/// Sessions that do nothing and keep rows or tables of the schema locked. A call that needs such a lock gives up after 2 s, so none may
+/// wait at this moment.
+async fn held_locks(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let holders: Vec<(i32, String, f64, String, String)> = session
+        .rows(
+            "SELECT a.pid, concat_ws(', ', 'application ' || quote_literal(nullif(a.application_name, '')), 'role ' || a.usename), \
+             extract(epoch FROM clock_timestamp() - a.xact_start)::float8, coalesce(a.query, ''), \
+             string_agg(DISTINCT 'ops.' || c.relname, ', ') \
+             FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid JOIN pg_class c ON c.oid = l.relation \
+             WHERE a.datname = current_database() AND a.application_name <> 'ops' AND a.state LIKE 'idle in transaction%' \
+             AND l.locktype = 'relation' AND l.granted AND l.mode <> 'AccessShareLock' \
+             AND c.relnamespace = to_regnamespace('ops') AND c.relkind IN ('r', 'p') \
+             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+             GROUP BY 1, 2, 3, 4 ORDER BY 3 DESC",
+        )
+        .await?;
+    for (pid, who, age_s, query, tables) in holders {
+        found.add(Finding::note(
+            "locks-held",
+            format!(
+                "an idle transaction holds locks on {tables} for {age_s:.1} s: pid {pid}, {who}: {}",
+                shortened(&query)
+            ),
+            "calls that need a row that it has locked are answered ABORTED with DATABASE_BUSY",
+            format!("if it was forgotten: SELECT pg_terminate_backend({pid});"),
         ));
     }
     Ok(())

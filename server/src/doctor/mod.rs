@@ -23,7 +23,7 @@ use std::pin::Pin;
 pub use finding::{Examination, Fact, Finding, Severity};
 pub use requirements::Requirements;
 
-use engine::db::DatabaseUrl;
+use crate::database_url;
 use session::{ReadError, Session};
 
 type Check = for<'a> fn(
@@ -49,7 +49,7 @@ const CHECKS: [(&str, Check); 8] = [
 /// Examines the database of this URL.
 pub async fn examine(url: &str, requirements: &Requirements) -> Examination {
     let mut found = Examination::default();
-    let url = match DatabaseUrl::parse(url) {
+    let url = match database_url::parse(url) {
         Ok(url) => url,
         Err(error) => {
             found.add(reach::malformed(&error));

@@ -10,7 +10,12 @@ const NO_SERVER: &str = "a server can do nothing without its database";
 
 pub fn malformed(error: &str) -> Finding {
     let mend = "--database-url postgres://USER:PASSWORD@HOST:PORT/NAME, with special characters of the password percent-encoded (@ is %40)";
-    Finding::error("database-url", format!("the database's URL can not be understood: {error}"), NO_SERVER, mend)
+    Finding::error(
+        "database-url",
+        format!("the database's URL can not be understood: expected postgres:// or postgresql://, {error}"),
+        NO_SERVER,
+        mend,
+    )
 }
 
 /// A group of checks failed.

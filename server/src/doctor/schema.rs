@@ -1,6 +1,7 @@
 //! The schema: whether it exists, fits this program, and is as the migrations left it.
 
 use crate::doctor::finding::{Examination, Finding, Severity};
+use crate::doctor::reach::name;
 use crate::doctor::session::{ReadError, Session};
 use engine::db::migrate::{AppliedFunction, Migration, later_functions, migrations, stale_functions};
 
@@ -22,7 +23,7 @@ pub async fn check(session: &mut Session, found: &mut Examination) -> Result<(),
             "there are no tables for sessions and runs",
             "`ops migrate`, or `ops serve` without --no-migrate",
         ));
-        return Ok(());
+        return if has_schema { Ok(()) } else { may_create(session, found).await };
     }
     match read_as_owner(session, APPLIED).await {
         Ok(applied) => {
@@ -57,6 +58,25 @@ async fn set_back(session: &mut Session, found: &mut Examination) -> Result<(), 
             format!("the clock of the database has gone back by {ahead:.0} s or more since a server used it last"),
             "leases, cancels and waits would last longer by as much, until a server brings them to the present",
             "start a server, which does that within a second; on the database's machine: `timedatectl set-ntp true`",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether this role may make the schema.
+async fn may_create(session: &mut Session, found: &mut Examination) -> Result<(), ReadError> {
+    let (may, database, user): (bool, String, String) = session
+        .row(
+            "SELECT has_database_privilege(session_user, current_database(), 'CREATE'), current_database()::text, session_user::text",
+        )
+        .await?;
+    if !may {
+        let (database, user) = (name(&database), name(&user));
+        found.add(Finding::error(
+            "schema-create",
+            format!("role {user} may not create a schema in database {database}"),
+            "`ops migrate` fails, because it has to make the schema",
+            format!("as the owner of the database: GRANT CREATE ON DATABASE {database} TO {user};"),
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, FromRow, PgConnection};
 
-use engine::db::DatabaseUrl;
+use engine::db::{DatabaseUrl, StoreError};
 
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,7 +19,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 pub enum ReadError {
     #[error("no answer within {0:?}")]
     Late(Duration),
-    #[error(transparent)]
+    #[error("{}", StoreError::text_of(.0))]
     Sql(#[from] sqlx::Error),
 }
 

@@ -32,7 +32,7 @@ pub(super) fn execute(
         found.extend(new);
     }
     output::print(match format {
-        SettingsFormat::Table => table::table(&["SETTING", "VALUE", "FROM"], found.iter().map(row)),
+        SettingsFormat::Table => table::table(&["SETTING", "VALUE", "FROM"], &[], found.iter().map(row)),
         SettingsFormat::Json => {
             let settings: Vec<_> = found.iter().map(as_json).collect();
             serde_json::to_string_pretty(&json!({ "file": file, "settings": settings }))? + "\n"

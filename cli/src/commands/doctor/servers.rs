@@ -117,8 +117,11 @@ fn closed(authority: &str, error: &io::Error) -> Finding {
         io::ErrorKind::ConnectionRefused => found(
             "server-refused",
             format!("nobody listens at {authority}: {text}"),
-            "start one there: `ops serve`; from another machine it is reached only with --listen 0.0.0.0:7070 --insecure, or an \
-             address of its own",
+            &format!(
+                "start one there: `ops serve --listen {authority}`; from another machine it is reached only with --listen \
+                 0.0.0.0:{} --insecure, or an address of its own",
+                authority.rsplit(':').next().unwrap_or_default()
+            ),
         ),
         io::ErrorKind::TimedOut => found(
             "server-silent",

@@ -6,7 +6,7 @@ mod pooler;
 mod server;
 mod session;
 mod settings;
-mod sound;
+pub mod sound;
 mod work;
 
 use serde_json::Value;

@@ -17,6 +17,7 @@ async fn each_reason_for_a_failed_connection_has_its_own_finding() {
     };
     for (id, url, said) in [
         ("database-url", "nonsense".to_owned(), "can not be understood"),
+        ("database-url", "mysql://u:hunter2@h/d".to_owned(), "expected postgres:// or postgresql://"),
         ("database-dns", "postgres://u:hunter2@nowhere.invalid/d".to_owned(), "nowhere.invalid:5432"),
         ("database-refused", format!("postgres://u:hunter2@{closed}/d"), "nobody listens"),
         ("database-socket", "postgres://u@localhost/d?host=/nowhere".to_owned(), "/nowhere"),

@@ -16,7 +16,8 @@ async fn a_missing_server_one_without_its_database_and_another_program_have_diff
     assert_eq!(ids(&found), ["server-refused"]);
     let refused = one(&found, "server-refused");
     assert!(refused.what.contains(&format!("nobody listens at {closed}")), "{refused:?}");
-    assert!(refused.mend.contains("`ops serve`"), "{refused:?}");
+    assert!(refused.mend.contains(&format!("`ops serve --listen {closed}`")), "{refused:?}");
+    assert!(refused.mend.contains(&format!("0.0.0.0:{}", closed.port())), "{refused:?}");
     assert_eq!(ids(&examine(&["--server", "nowhere.invalid:1"]).0), ["server-dns"]);
 
     let mut fixture = Fixture::with_own_postgresql().await;

@@ -54,6 +54,31 @@ async fn a_session_that_waits_for_a_lock_is_reported_with_the_one_that_holds_it(
 }
 
 #[tokio::test]
+async fn a_session_that_a_server_waits_for_is_reported_at_once() {
+    let fixture = Fixture::empty().await;
+    let url = fixture.database_url();
+    let mut holder = connect(&format!("{url}&application_name=holder")).await;
+    holder.execute("BEGIN; LOCK TABLE ops.runs IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // Named as the connections of a server are.
+    let mut waiter = connect(&format!("{url}&application_name=ops")).await;
+    let waiting = async { waiter.execute("SELECT count(*) FROM ops.runs").await };
+    let seeing = async {
+        let mut observer = connect(&url).await;
+        let is_waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'ops.runs'::regclass AND NOT granted)";
+        while !sqlx::query_scalar::<_, bool>(is_waiting).fetch_one(&mut observer).await.unwrap() {}
+        // By default only a wait of 5 s is too long.
+        let url_of_look = url.clone();
+        let found = tokio::task::spawn_blocking(move || findings(&url_of_look, &[])).await.unwrap();
+        let waits = one(&found, "lock-waits");
+        assert!(waits.what.contains("(holder, idle in transaction)"), "{waits:?}");
+        sql(&url, &waits.mend).await;
+    };
+    let (waited, ()) = tokio::join!(waiting, seeing);
+    waited.unwrap();
+    assert_eq!(findings(&url, &[]), []);
+}
+
+#[tokio::test]
 async fn a_prepared_transaction_and_a_slot_that_nobody_reads_are_reported() {
     let cluster = sound_cluster(&[("max_prepared_transactions", "2"), ("wal_level", "logical")]).await;
     let url = cluster.url("ops");
