@@ -90,12 +90,12 @@ pub async fn migrate(config: &Config) -> Result<(), Error> {
 struct Starting {
     routes: watch::Sender<Option<axum::Router>>,
     stop: CancellationToken,
-    /// The connections from before the end of the start, which may still be open.
+    /// The connections from before the end of the start. They stay open, and their calls go to the routes.
     _answering: JoinSet<()>,
 }
 
 impl Starting {
-    fn new(listener: &TcpListener, config: &Config) -> Result<Self, Error> {
+    fn new(listener: &TcpListener, config: &Config, closing: &CancellationToken) -> Result<Self, Error> {
         // A second handle of the same socket, so that no connection is refused in between.
         let same = listener.as_fd().try_clone_to_owned().map(std::net::TcpListener::from);
         let same = same.and_then(TcpListener::from_std).map_err(|error| Error::Setup(error.to_string()))?;
@@ -103,7 +103,8 @@ impl Starting {
         let (_, ready) = watch::channel(Readiness::NotReady(why.to_owned()));
         let ((routes, started), stop, mut answering) = (watch::channel(None), CancellationToken::new(), JoinSet::new());
         let early = starting_routes(http::health::router(ready), started);
-        answering.spawn(transport::serve(same, early, config.transport.clone(), stop.clone()));
+        let serving = transport::serve_beyond(same, early, config.transport.clone(), stop.clone(), closing.clone());
+        answering.spawn(serving);
         Ok(Self { routes, stop, _answering: answering })
     }
 
@@ -138,7 +139,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
     config.check().map_err(Error::Config)?;
     let url = DatabaseUrl::parse(&config.database_url).map_err(Error::DatabaseUrl)?;
     let url = url.in_file(config.database_url_file.as_deref());
-    let starting = Starting::new(&listener, &config)?;
+    let stop_listening = CancellationToken::new();
+    let starting = Starting::new(&listener, &config, &stop_listening)?;
     let db = Db::new(
         &url,
         &DbSettings { max_connections: config.database.max_connections, deadline: config.database.deadline },
@@ -184,7 +186,6 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 
     let address = listener.local_addr().map_err(|error| Error::Setup(error.to_string()))?;
     tracing::info!(%address, server_id = %engine.server_id, "serving");
-    let stop_listening = CancellationToken::new();
     let mut listening = JoinSet::new();
     starting.ended(routes.clone());
     listening.spawn(transport::serve(listener, routes, config.transport.clone(), stop_listening.clone()));

@@ -90,16 +90,23 @@ pub async fn routes(
 /// How long a call waits for the end of a start. Longer than most migrations take, and not for as long as one may wait for a lock.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The routes while a server starts: those of plain HTTP. Any other request waits for the routes that follow, and is refused if they do not
-/// come in time.
+/// The routes of connections from before the end of a start. Until it has ended, those of plain HTTP answer, and any other request waits; it
+/// is refused if that takes long.
 pub fn starting_routes(http: axum::Router, started: watch::Receiver<Option<axum::Router>>) -> axum::Router {
-    http.fallback(move |request: Request<axum::body::Body>| {
-        let mut started = started.clone();
+    axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
+        let (mut started, http) = (started.clone(), http.clone());
         async move {
-            let routes = async { started.wait_for(Option::is_some).await.ok().and_then(|routes| routes.clone()) };
-            match tokio::time::timeout(START_TIMEOUT, routes).await {
-                Ok(Some(routes)) => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
-                _ => status_of(StoreError::Unavailable("the server starts".into())).into_http(),
+            let is_plain = ["/healthz", "/readyz"].contains(&request.uri().path());
+            let now = started.borrow().clone();
+            let now = if is_plain { now.or(Some(http)) } else { now };
+            let later = async { started.wait_for(Option::is_some).await.ok().and_then(|routes| routes.clone()) };
+            let routes = match now {
+                Some(routes) => Some(routes),
+                None => tokio::time::timeout(START_TIMEOUT, later).await.ok().flatten(),
+            };
+            match routes {
+                Some(routes) => routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                None => status_of(StoreError::Unavailable("the server starts".into())).into_http(),
             }
         }
     })

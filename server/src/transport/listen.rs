@@ -25,6 +25,17 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Serves the connections that the listener accepts until `closing`, then waits until each has ended. Dropping the future cuts
 /// all connections.
 pub async fn serve(listener: TcpListener, router: Router, config: TransportConfig, closing: CancellationToken) {
+    serve_beyond(listener, router, config, closing.clone(), closing).await;
+}
+
+/// The same, but accepts connections only until `enough`, and serves those that it has until `closing`.
+pub async fn serve_beyond(
+    listener: TcpListener,
+    router: Router,
+    config: TransportConfig,
+    enough: CancellationToken,
+    closing: CancellationToken,
+) {
     let builder = builder(&config);
     let mut connections = JoinSet::new();
     let mut full = false;
@@ -32,7 +43,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: TransportConfi
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
-            () = closing.cancelled() => break,
+            () = enough.cancelled() => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,

@@ -5,5 +5,5 @@
 mod listen;
 mod settings;
 
-pub use listen::serve;
+pub use listen::{serve, serve_beyond};
 pub use settings::TransportConfig;
