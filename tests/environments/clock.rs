@@ -169,11 +169,11 @@ async fn lists_are_in_the_order_of_the_clock_of_the_database() {
     }
 }
 
-/// Waits until the server has asked for the time of the database.
+/// Waits until the server has asked for the time of the database, and has noted the answer: that is when it asks again.
 async fn two_polls(database: &Database) {
     let mut c = database.sql().await;
     let mut last = None;
-    for _ in 0..2 {
+    for _ in 0..3 {
         last = eventually("a poll", async || {
             let checked = "SELECT checked_at::text FROM ops.lease_service";
             let checked: String = sqlx::query_scalar(checked).fetch_one(&mut c).await.expect("it is read");
