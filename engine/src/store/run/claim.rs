@@ -168,7 +168,7 @@ pub async fn run_claimed_before(
 ) -> Result<Vec<Run>, StoreError> {
     let rows = run_rows!(
         "FROM ops.runs r
-         WHERE r.tenant_id = $1 AND r.claim_id = $2 AND r.worker_id = $3 AND r.status IN ('claimed', 'running')
+         WHERE r.claim_id = $2 AND r.tenant_id IS NOT DISTINCT FROM $1 AND r.worker_id = $3 AND r.status IN ('claimed', 'running')
          ORDER BY r.priority DESC, r.run_after, r.id",
         tenant.as_str(),
         claim_id,
