@@ -64,7 +64,7 @@ pub async fn claim_call_open(
            SET call_id = CASE WHEN r.payload_hash = excluded.payload_hash THEN excluded.call_id ELSE r.call_id END,
                -- A server of the release before did not write this column.
                answered = coalesce(r.answered, EXISTS (
-                   SELECT FROM ops.runs WHERE tenant_id = $1 AND claim_id = r.resource_ids[1]))
+                   SELECT FROM ops.runs WHERE claim_id = r.resource_ids[1] AND tenant_id IS NOT DISTINCT FROM $1))
            RETURNING r.resource_ids[1] AS "claim_id!", r.payload_hash = $3 AS "same!", r.answered AS "answered!""#,
         tenant.as_str(),
         request_id,
