@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str], &[&str]); 11] = [
     ("worker", &["proto"], &[]),
     ("handlers", &["worker"], &[]),
     ("devpg", &[], &[]),
-    ("cli", &["proto", "server", "worker", "handlers", "client", "devpg"], &[]),
+    ("cli", &["proto", "server", "worker", "handlers", "client", "devpg"], &["engine"]),
     ("faults", &["proto", "worker", "client", "devpg"], &[]),
     ("fuzz", &["engine", "proto", "server"], &[]),
     ("bench", &["proto", "client", "devpg"], &[]),
