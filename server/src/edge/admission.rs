@@ -1,9 +1,10 @@
 //! How many calls and bytes the server admits at once.
 //!
-//! A message is read as a whole before its call begins, and stays in memory until the call is answered. Many large messages at
-//! once would not fit into memory, so a message for which there is no room is refused while it arrives. Each call also takes
-//! its share of the processor. An answer waits in memory for its reader, which may be slow. Beyond a number of calls, new ones are refused before they are read, so that the admitted ones end
-//! soon, and heartbeats, results and cancels do not wait behind them. The table of methods has the class of each call.
+//! A message is read as a whole before its call begins, and stays in memory until the call is answered. Many large messages at once would
+//! not fit into memory, so a message for which there is no room is refused while it arrives. Each call also takes its share of the
+//! processor. An answer waits in memory for its reader, which may be slow. Beyond a number of calls, new ones are refused before they are
+//! read, so that the admitted ones end soon, and heartbeats, results and cancels do not wait behind them. The table of methods has the
+//! class of each call.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

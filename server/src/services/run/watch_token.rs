@@ -65,8 +65,8 @@ pub fn decode(
     let cursor =
         FeedCursor::parse(&token.s, token.at, token.feed).filter(|_| valid).ok_or(Refusal::ResumeTokenInvalid)?;
     let age = now.signed_duration_since(token.at).to_std().unwrap_or_default();
-    // A promoted standby may reuse transaction ids, and a restored database has other changes. The age of a token from before the clock went back is not known, also until a server
-    // has noticed that: then the token is of the future.
+    // A promoted standby may reuse transaction ids, and a restored database has other changes. The age of a token from before the clock
+    // went back is not known, also until a server has noticed that: then the token is of the future.
     let is_of_the_future = token.at > now + TimeDelta::minutes(1);
     let is_of_this_history = token.tl == identity.timeline && token.feed == identity.feed;
     if !is_of_this_clock || is_of_the_future || !is_of_this_history || age > TOKEN_AGE_MAX {
