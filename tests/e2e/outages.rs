@@ -131,7 +131,10 @@ async fn a_watch_resumed_after_a_crash_misses_no_run_whose_transaction_number_is
     fixture.enqueue(&session, "any").await;
     // Nobody else commits, so nothing of the following reaches the disk.
     let mut foreign = fixture.sql().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE ops.lease_service").execute(&mut foreign).await.expect("it is locked");
+    sqlx::raw_sql("BEGIN; LOCK TABLE ops.lease_service IN EXCLUSIVE MODE")
+        .execute(&mut foreign)
+        .await
+        .expect("it is locked");
     let mut forgotten = fixture.sql().await;
     for _ in 0..50 {
         rolled_back(&mut forgotten).await;

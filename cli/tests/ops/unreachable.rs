@@ -96,7 +96,7 @@ async fn the_error_about_a_database_that_refuses_names_it_and_no_line_of_postgre
     let url = cluster.url("ops");
     sql(&url, "CREATE ROLE plain LOGIN CREATEROLE").await;
     for (url, said) in [
-        (as_role(&url, "plain"), "permission denied for database ops (42501)"),
+        (as_role(&url, "plain"), "in database ops: CREATE SCHEMA ops AUTHORIZATION ops_owner;"),
         (url.replace("/ops?", "/missing?"), "database \"missing\" does not exist (3D000)"),
         (as_role(&url, "nobody"), "role \"nobody\" does not exist (28000)"),
     ] {

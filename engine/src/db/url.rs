@@ -125,7 +125,11 @@ fn one_for_each_server(url: &str) -> Result<Vec<String>, String> {
         parameters.extend(nth(&query_hosts, n).map(|host| format!("host={host}")));
         parameters.extend(nth(&query_ports, n).map(|port| format!("port={port}")));
         parameters.extend(others.iter().cloned());
-        let host = hosts.get(n).or(hosts.first()).copied().unwrap_or_default();
+        let host = match hosts.get(n).or(hosts.first()).copied().unwrap_or_default() {
+            // The parser refuses a user without a host; the parameter overrides this one.
+            "" if !user.is_empty() && !query_hosts.is_empty() => "localhost",
+            host => host,
+        };
         let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
         format!("{scheme}://{user}{host}{path}{query}")
     };

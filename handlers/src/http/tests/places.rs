@@ -46,7 +46,7 @@ async fn forbidden_addresses_are_not_reached_however_they_are_written() {
             ("HttpForbiddenAddress", true),
             "{host}: {failure:?}"
         );
-        assert!(failure.message.contains("not allowed to call"), "{failure:?}");
+        assert!(failure.message.contains("--http-allow"), "{failure:?}");
     }
     assert!(site.requests().is_empty() && site.closed.available_permits() == 0, "nobody has even connected");
 }
