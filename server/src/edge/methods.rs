@@ -37,7 +37,7 @@ pub struct Method {
 const LISTED_BY_ALL: [ErrorReason; 3] = [InvalidField, Overloaded, DatabaseUnavailable];
 
 /// Why any call may be refused, as `error.proto` says it for all methods.
-const OF_ALL: [ErrorReason; 4] = [DatabaseBusy, DeadlineExceeded, UnsupportedEncoding, Internal];
+const OF_ALL: [ErrorReason; 5] = [DatabaseBusy, DeadlineExceeded, UnsupportedEncoding, AnswerTooLarge, Internal];
 
 /// How many messages a call has in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,11 @@ pub static METHODS: &[Method] = &[
     waiting("ops.v1.RunService/WaitRun", Shape::Unary, &[RunNotFound, ShuttingDown]),
     waiting("ops.v1.RunService/WatchRuns", Shape::ServerStream, &[ResumeTokenInvalid, RevisionCompacted]),
     read("ops.v1.RunService/ListRunEvents", &[PageTokenInvalid, RunNotFound]),
-    waiting("ops.v1.RunService/TailRunEvents", Shape::ServerStream, &[ResumeTokenInvalid, RunNotFound, ShuttingDown]),
+    waiting(
+        "ops.v1.RunService/TailRunEvents",
+        Shape::ServerStream,
+        &[ResumeTokenInvalid, RevisionCompacted, RunNotFound, ShuttingDown],
+    ),
     stream(
         "ops.v1.WorkerService/Connect",
         Shape::BidiStream,
