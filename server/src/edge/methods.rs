@@ -192,6 +192,7 @@ mod tests {
                         reasons = methods["ops.v1.RunService/EnqueueRun"].clone();
                     }
                     reasons.sort();
+                    reasons.dedup();
                     methods.insert(format!("ops.v1.{service}/{name}"), reasons);
                 }
                 if !line.starts_with("//") {
