@@ -20,7 +20,7 @@ const WORDS: [(&[&str], &str); 10] = [
 ];
 
 /// Phrases in which such a word has its plain meaning.
-const PHRASES: [&str; 6] = ["round trip", "round robin", "round(", "size hint", "\"hint: ", "hint = 'set"];
+const PHRASES: [&str; 6] = ["round trip", "server round robin", "round(", "size hint", "\"hint: ", "hint = 'set"];
 
 /// The line in small letters, with a space between the words of a name: `RETRY_BUDGET` and `retryBudget` are `retry budget`.
 fn spaced(line: &str) -> String {

@@ -61,7 +61,7 @@ pub async fn session_open_in_tx(
     let door = |row: Row, open| ((row.tenant_id, row.id), if row.open { open } else { Door::Closed });
     let mut doors: BTreeMap<(String, Uuid), Door> = locked.into_iter().map(|row| door(row, Door::Open)).collect();
     if !waits && doors.len() < sessions.len() {
-        // A closed session never opens again, whoever has locked it.
+        // A closed session never opens again, so its lock does not matter.
         let all = sqlx::query_as!(
             Row,
             r#"SELECT id, tenant_id, closed_at IS NULL AS "open!" FROM ops.sessions WHERE id = ANY ($1)"#,
