@@ -50,8 +50,6 @@ pub async fn event_list(
     min_level: EventLevel,
     limit: i64,
 ) -> Result<Vec<RunEvent>, StoreError> {
-    let levels: Vec<String> =
-        EventLevel::ALL.iter().filter(|level| **level >= min_level).map(|level| level.as_str().to_owned()).collect();
     sqlx::query_as!(
         EventRow,
         r#"SELECT id, run_id, fence, seq, created_at, level, message, raw, data::text AS "data"
@@ -62,7 +60,7 @@ pub async fn event_list(
         run_id,
         after.fence,
         after.seq,
-        &levels,
+        &levels_from(min_level),
         limit
     )
     .fetch_all(c)
@@ -70,4 +68,9 @@ pub async fn event_list(
     .into_iter()
     .map(RunEvent::try_from)
     .collect()
+}
+
+/// The words of this level and of all higher ones.
+pub(crate) fn levels_from(min_level: EventLevel) -> Vec<String> {
+    EventLevel::ALL.iter().filter(|level| **level >= min_level).map(|level| level.as_str().to_owned()).collect()
 }

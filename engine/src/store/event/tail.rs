@@ -7,7 +7,7 @@ use crate::db::StoreError;
 use crate::domain::TenantId;
 use crate::domain::event::{EventLevel, EventPosition, RunEvent};
 use crate::domain::tail::{Gap, TailStep};
-use crate::store::event::read::EventRow;
+use crate::store::event::read::{EventRow, levels_from};
 
 /// The columns of an event, with a step of a tail. Without its content if its level is too low.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub async fn event_tail(
         run_id,
         after.fence,
         after.seq,
-        &levels(min_level),
+        &levels_from(min_level),
         limit
     )
     .fetch_all(c)
@@ -102,7 +102,7 @@ pub async fn event_in_gaps(
         &gaps.iter().map(|gap| gap.fence).collect::<Vec<_>>(),
         &gaps.iter().map(|gap| gap.first).collect::<Vec<_>>(),
         &gaps.iter().map(|gap| gap.last).collect::<Vec<_>>(),
-        &levels(min_level),
+        &levels_from(min_level),
         limit
     )
     .fetch_all(c)
@@ -110,8 +110,4 @@ pub async fn event_in_gaps(
     .into_iter()
     .map(TailStep::try_from)
     .collect()
-}
-
-fn levels(min_level: EventLevel) -> Vec<String> {
-    EventLevel::ALL.iter().filter(|level| **level >= min_level).map(|level| level.as_str().to_owned()).collect()
 }
